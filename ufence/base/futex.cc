@@ -1,0 +1,63 @@
+#include "ufence/base/futex.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <ctime>
+
+#include "ufence/base/check.h"
+#include "ufence/base/clock.h"
+
+namespace ufence {
+namespace {
+
+timespec to_timespec(std::int64_t ns) noexcept {
+  if (ns < 0) ns = 0;
+  return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+}
+
+}  // namespace
+
+int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
+               std::uint32_t sleepers) noexcept {
+  const timespec deadline = to_timespec(deadline_ns);
+  const long rc = ::syscall(SYS_futex, word.address(), FUTEX_WAIT_BITSET_PRIVATE, expected,
+                            deadline_ns == no_deadline ? nullptr : &deadline, nullptr, sleepers);
+  return rc < 0 && errno == ETIMEDOUT ? -ETIME : 0;
+}
+
+void futex_wake_all(const atomic<std::uint32_t>& word, std::uint32_t sleepers) noexcept {
+  ::syscall(SYS_futex, word.address(), FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, nullptr, nullptr,
+            sleepers);
+}
+
+int futex_wait_any(std::span<const futex_waiter> words, std::int64_t deadline_ns) noexcept {
+#if defined(SYS_futex_waitv)
+  UFENCE_CHECK(words.size() <= futex_wait_any_max);
+  std::array<futex_waitv, futex_wait_any_max> waiters;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    waiters[i] = {.val = words[i].expected,
+                  .uaddr = reinterpret_cast<std::uintptr_t>(words[i].word->address()),
+                  .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG,
+                  .__reserved = 0};
+  }
+  const timespec deadline = to_timespec(deadline_ns);
+  const long rc =
+      ::syscall(SYS_futex_waitv, waiters.data(), words.size(), 0,
+                deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC);
+  if (rc < 0 && errno == ETIMEDOUT) return -ETIME;
+  // A sandbox may answer EPERM for a call it does not know.
+  if (rc < 0 && (errno == ENOSYS || errno == EPERM)) return -ENOSYS;
+  return 0;
+#else
+  static_cast<void>(words);
+  static_cast<void>(deadline_ns);
+  return -ENOSYS;
+#endif
+}
+
+}  // namespace ufence
