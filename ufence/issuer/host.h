@@ -1,0 +1,143 @@
+// The host: loads driver modules, gives their devices jobs, hands out the fences of the completions,
+// and unloads a module whenever it is told to, while others go on holding its fences.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ufence/base/api.h"
+#include "ufence/base/clock.h"
+#include "ufence/base/result.h"
+#include "ufence/fence/fence.h"
+
+namespace ufence {
+
+/// What a device is asked to do.
+struct job_request {
+  std::uint32_t opcode = 0;                  // the driver's numbering
+  std::span<const std::byte> args;           // copied; what it points to stays until the fence signals
+  std::span<const fence_ref> in_fences;      // the device gets the job when all are signaled
+  bool run_after_failed_in_fence = false;    // else the first in-fence error ends the job
+};
+
+/// What to do with jobs that are still pending when a module is unloaded.
+enum class unload_policy {
+  drain,   // wait for them until the deadline, then cancel what is left
+  cancel,  // ask the module to end them now
+  refuse,  // change nothing and say -EBUSY
+};
+
+struct unload_options {
+  unload_policy policy = unload_policy::drain;
+  std::int64_t drain_deadline_ns = no_deadline;  // absolute; for `drain`
+  std::int64_t give_up_ns = 10'000'000'000;      // per later step, from its begin: then it is pinned
+};
+
+/// How an unload ended. Ordered: later is further.
+enum class unload_state {
+  refused,   // nothing changed: see pins
+  pinned,    // something of the module may still run or the mapping stays for ever: see pins
+  deferred,  // the mapping goes once another thread has ended (thread_local destructor): retry
+  unmapped,  // verified in /proc/self/maps
+};
+
+/// What an unload did, for people and tests.
+struct unload_report {
+  unload_state state = unload_state::refused;
+  std::vector<std::string> pins;            // what pins, by name: fences, threads, ELF flags, ...
+  std::uint64_t jobs_drained = 0;           // ended by the device while draining
+  std::uint64_t jobs_cancelled = 0;         // ended with -ECANCELED by the module or by the host
+  std::uint64_t callbacks_removed = 0;      // of the module, on fences of others
+  std::int64_t duration_ns = 0;
+  int last_step = 0;                        // 1..8 of the unload steps (ARCHITECTURE.md)
+};
+
+/// Counters of one module instance; they stay readable after it is gone.
+struct device_stats {
+  std::uint64_t jobs_submitted = 0;
+  std::uint64_t jobs_pending = 0;
+  std::uint64_t retired_by_settlement = 0;  // by the settlement, or without an op
+  std::uint64_t retired_by_last_op = 0;     // by the last op to leave
+  std::uint64_t entries = 0;                // threads inside module code now
+};
+
+/// One loaded instance of a driver and its device. The object outlives the module; calls then fail
+/// with -ENODEV. Threads: any, concurrently.
+class UFENCE_API device {
+ public:
+  device(const device&) = delete;
+  device& operator=(const device&) = delete;
+
+  /// Gives the device a job.
+  /// @return  the fence of its completion, pending or already signaled (also when the device refused
+  ///          the job: then with that error); -ENODEV the module is being unloaded or gone; -ENOMEM;
+  ///          -EINVAL a null in-fence
+  /// Blocks: never by itself; the driver's submit may run on this thread, or later on the thread that
+  /// signals the last in-fence.  Allocates: the job record.
+  [[nodiscard]] result<fence_ref> submit(const job_request& request);
+
+  /// Shows a fence of somebody else to a driver that can observe.
+  /// @return  -EOPNOTSUPP no such feature; -ENODEV; what the driver returned
+  [[nodiscard]] std::error_code observe(const fence_ref& f);
+
+  [[nodiscard]] std::string_view driver_name() const noexcept;
+  [[nodiscard]] std::string_view timeline_name() const noexcept;
+  [[nodiscard]] std::string_view path() const noexcept;
+  [[nodiscard]] std::uint64_t context() const noexcept;   // of its fences
+  [[nodiscard]] std::uint64_t instance() const noexcept;  // counts up over all loads of the process
+  [[nodiscard]] std::uint64_t features() const noexcept;  // enum ufence_feature
+  [[nodiscard]] bool is_independent() const noexcept;     // false: its fences pin the module (legacy)
+  [[nodiscard]] device_stats stats() const noexcept;
+
+  struct impl;
+  explicit device(std::unique_ptr<impl> state) noexcept;
+  ~device();
+  [[nodiscard]] impl& internals() noexcept { return *impl_; }
+
+ private:
+  std::unique_ptr<impl> impl_;
+};
+using device_ref = std::shared_ptr<device>;
+
+/// Loads and unloads modules. Several hosts may exist. Threads: any, concurrently; load and unload of
+/// one host take turns.
+class UFENCE_API host {
+ public:
+  host();
+  /// Unloads what is loaded (cancel); what stays pinned is reported and left mapped.
+  ~host();
+  host(const host&) = delete;
+  host& operator=(const host&) = delete;
+
+  /// Checks the file, maps it, validates its tables, runs init().
+  /// @return  -ENOENT; -ENOEXEC not a module, or it can't be unmapped (unique symbols, NODELETE,
+  ///          raw threads): see why; -EPROTO wrong ABI version or tables; -EEXIST this file is
+  ///          loaded already; what init() returned
+  /// @param why  if not null, gets one line for people on failure
+  /// Blocks: while the file is read and init() runs. Context: not in module code (-EDEADLK).
+  [[nodiscard]] result<device_ref> load(const std::string& path, std::string* why = nullptr);
+
+  /// Unloads a module in eight steps, each reported (ARCHITECTURE.md). May be called again for a
+  /// pinned or deferred one: it goes on where it stopped.
+  /// @return  a report; -EDEADLK called from module code, from an op, retire or callback of the module,
+  ///          from a callback on one of its fences, or with one of them queued on this thread;
+  ///          -ENODEV it is gone already
+  [[nodiscard]] result<unload_report> unload(const device_ref& d, const unload_options& options = {});
+
+  /// Looks again after deferred ones; returns how many are unmapped now.
+  std::size_t retry_deferred();
+
+  [[nodiscard]] std::vector<device_ref> devices() const;
+
+  struct impl;
+
+ private:
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace ufence
