@@ -1,0 +1,105 @@
+# Functions for the folders of this repository (not installed).
+#
+#   ufence_read_layers(FILE)
+#       Reads scripts/layers.txt. Sets in the caller UFENCE_LAYERS (lowest first) and, for each
+#       layer, UFENCE_USES_<layer> (direct) and UFENCE_REACHES_<layer> (transitive, itself too).
+#   ufence_add_test(NAME SOURCES... [LINK LIB...] [LABEL unit|model|process|stress|...] [FENCES]
+#                   [TIMEOUT SECONDS] [ENVIRONMENT VAR=VALUE...])
+#       A GoogleTest program with the leak-checking main of ufence/testing; each TEST is a ctest.
+#       FENCES: the main also counts the fences alive (the program links fence or libufence).
+#   ufence_add_command_test(NAME COMMAND ARG... [LABEL LABEL] [TIMEOUT SECONDS]
+#                   [ENVIRONMENT VAR=VALUE...])
+#       One ctest that runs a command and passes if it exits with 0.
+#   ufence_test_label(OUT FILE)
+#       The label that a test file's name asks for: x_stress_test.cc gives stress, ...
+
+function(ufence_read_layers file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+  file(STRINGS "${file}" lines REGEX "^[^#]")
+  set(layers "")
+  foreach(line IN LISTS lines)
+    if(NOT line MATCHES "^([a-z_]+):(([ ]+[a-z_]+)*)[ ]*$")
+      message(FATAL_ERROR "${file}: cannot read \"${line}\": write `layer: layer layer`")
+    endif()
+    set(layer ${CMAKE_MATCH_1})
+    string(REGEX MATCHALL "[a-z_]+" uses "${CMAKE_MATCH_2}")
+    set(reaches ${layer})
+    foreach(used IN LISTS uses)
+      if(NOT used IN_LIST layers)
+        message(FATAL_ERROR "${file}: ${layer} uses ${used}, which no line above it declares")
+      endif()
+      list(APPEND reaches ${reaches_${used}})
+    endforeach()
+    list(REMOVE_DUPLICATES reaches)
+    set(reaches_${layer} ${reaches})
+    list(APPEND layers ${layer})
+    set(UFENCE_USES_${layer} ${uses} PARENT_SCOPE)
+    set(UFENCE_REACHES_${layer} ${reaches} PARENT_SCOPE)
+  endforeach()
+  set(UFENCE_LAYERS ${layers} PARENT_SCOPE)
+endfunction()
+
+function(ufence_test_label out file)
+  set(label unit)
+  if(file MATCHES "_(stress|model|process|fuzz)_test\\.cc$")
+    set(label ${CMAKE_MATCH_1})
+  endif()
+  set(${out} ${label} PARENT_SCOPE)
+endfunction()
+
+function(ufence_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "FENCES" "LABEL;TIMEOUT" "SOURCES;LINK;ENVIRONMENT")
+  if(arg_UNPARSED_ARGUMENTS)
+    list(APPEND arg_SOURCES ${arg_UNPARSED_ARGUMENTS})
+  endif()
+  if(NOT UFENCE_BUILD_TESTS)
+    return()
+  endif()
+  if(NOT arg_LABEL)
+    list(GET arg_SOURCES 0 first)
+    ufence_test_label(arg_LABEL "${first}")
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  if(arg_FENCES)
+    set(main ufence_testing_fence_main)
+  else()
+    set(main ufence_testing_main)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE
+    ufence_flags ${main} ${arg_LINK} GTest::gmock GTest::gtest Threads::Threads)
+  # Discovered when ctest starts: a build does not run what it has built.
+  gtest_discover_tests(${name}
+    DISCOVERY_MODE PRE_TEST
+    DISCOVERY_TIMEOUT 60
+    TEST_SUFFIX "${UFENCE_TEST_SUFFIX}"
+    PROPERTIES
+      LABELS ${arg_LABEL}
+      TIMEOUT ${arg_TIMEOUT}
+      ENVIRONMENT "${UFENCE_TEST_ENVIRONMENT};${arg_ENVIRONMENT}")
+endfunction()
+
+function(ufence_add_command_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;TIMEOUT" "COMMAND;ENVIRONMENT")
+  if(NOT UFENCE_BUILD_TESTS)
+    return()
+  endif()
+  if(NOT arg_LABEL)
+    set(arg_LABEL unit)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  set(full_name "${name}${UFENCE_TEST_SUFFIX}")
+  add_test(NAME "${full_name}" COMMAND ${arg_COMMAND})
+  set_tests_properties("${full_name}" PROPERTIES
+    LABELS "${arg_LABEL}"
+    TIMEOUT ${arg_TIMEOUT}
+    ENVIRONMENT "${UFENCE_TEST_ENVIRONMENT};${arg_ENVIRONMENT}")
+endfunction()
+
+if(UFENCE_BUILD_TESTS)
+  include(GoogleTest)
+endif()
