@@ -1,7 +1,7 @@
 // What libufence.so exports. Everything without UFENCE_API stays inside the library.
 #pragma once
 
-#define UFENCE_API __attribute__((visibility("default")))
+#define UFENCE_API [[gnu::visibility("default")]]
 
 // Clang's thread-safety analysis (checked by the preset `clang`); nothing for other compilers.
 #if defined(__clang__)

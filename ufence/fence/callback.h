@@ -1,0 +1,84 @@
+// Callbacks: nodes owned by the caller, queued on a fence until it is signaled.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+#include "ufence/base/lock.h"
+
+namespace ufence {
+
+class fence;
+class callback_group;
+
+/// What runs when a fence is signaled: once, in the settling thread, in the order of registration,
+/// with no lock of ours held (F10). It may signal fences, drop references, add and remove callbacks
+/// (F11), and free the node it was called with; it must not throw. Signals that it makes are settled
+/// when the outermost settling goes on (F15).
+using callback_function = void (*)(class callback&, fence&) noexcept;
+
+/// A node for fence::add_callback(). The caller's memory: it stays in place until the function ran or
+/// remove_callback() returned. A node may be used again after that.
+class callback {
+ public:
+  constexpr callback() noexcept = default;
+  constexpr explicit callback(callback_function function) noexcept : function_(function) {}
+  callback(const callback&) = delete;
+  callback& operator=(const callback&) = delete;
+
+  /// Sets what runs; only while the node is not queued.
+  void set_function(callback_function function) noexcept { function_ = function; }
+
+ private:
+  friend class fence;
+  friend class callback_group;
+
+  cell<callback*> next_;            // circular list of its fence; guarded by the fence's LOCK
+  cell<callback*> previous_;        // the same
+  callback_function function_ = nullptr;  // set before it is queued
+  fence* fence_ = nullptr;                // set by add_callback; for the group
+  callback_group* group_ = nullptr;       // set by add_callback
+  callback* group_next_ = nullptr;        // guarded by the group's lock
+  callback* group_previous_ = nullptr;    // the same; circular
+  cell<bool> queued_;                     // guarded by the fence's LOCK
+};
+static_assert(sizeof(callback) <= 64);
+
+/// The callbacks that one module has registered on fences of others, so that an unload can remove them
+/// all. The group must outlive its registrations: close() before it is destroyed.
+/// Lock rank: callback_group, under the fence's LOCK.
+class UFENCE_API callback_group {
+ public:
+  callback_group() noexcept;
+  ~callback_group();
+  callback_group(const callback_group&) = delete;
+  callback_group& operator=(const callback_group&) = delete;
+
+  /// Refuses registrations from now on, removes those that did not run yet and waits for those that
+  /// run now. On return no callback of the group runs or ever will.
+  /// @param removed  if not null, gets how many were removed before they ran
+  /// @return  0; -EDEADLK called from inside one of its callbacks
+  /// Blocks: for running callbacks.  Model: unload of a module's callbacks.
+  [[nodiscard]] std::error_code close(std::size_t* removed = nullptr) noexcept;
+
+  [[nodiscard]] std::size_t size() const noexcept;
+
+ private:
+  friend class fence;
+  bool link(callback& node) noexcept;    // fence LOCK held; false once closed
+  void unlink(callback& node) noexcept;  // fence LOCK held
+  void enter() noexcept;                 // a callback is about to run; fence LOCK held
+  void leave() noexcept;
+
+  mutable mutex lock_{lock_rank::callback_group};
+  callback* head_ UFENCE_GUARDED_BY(lock_) = nullptr;
+  std::size_t size_ UFENCE_GUARDED_BY(lock_) = 0;
+  bool closed_ UFENCE_GUARDED_BY(lock_) = false;
+  atomic<std::uint32_t> running_{0};  // callbacks of the group that were popped and have not returned
+};
+
+}  // namespace ufence

@@ -1,0 +1,389 @@
+// fence: the completion of some work, one-way, shared by everybody who waits for it, independent of
+// the module that issued it.
+//
+// Life: pending -> signaled (the result is fixed, waiters wake) -> settled (all callbacks have
+// returned). Beside it, for a fence with a backend: retired (the issuer's data is the issuer's again).
+//
+// Operation x operation, for one fence ("-" any threads at once, "X" the caller excludes it):
+//
+//                     get/put  look  wait  callbacks  ops  decide  settle
+//   get / put            -      -     -       -        -     -       -      each call needs a reference
+//   look (is_*, status)  -      -     -       -        -     -       -
+//   wait, quiesce        -      -     -       -        -     -       -
+//   add/remove callback  -      -     -       X(1)     -     -       -      (1) one node, two callers
+//   ops (poll, ...)      -      -     -       -        -     -       -
+//   decide (signal)      -      -     -       -        -     -(2)    -      (2) one wins, F1
+//   settle               -      -     -       -        -     -       X(3)   (3) one settlement holds it
+//
+// Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
+// Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
+//   FENCE.1/2 lock and unlock of LOCK          FENCE.7/8   running node against remove_callback
+//   FENCE.3/4 the decision against lookers     FENCE.9     settled against wait_settled
+//   FENCE.5/6 enter and leave of an op         FENCE.10    retired against quiesce
+//   FENCE.11..13 references                    TL.*        timelines (timeline.h)
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+#include "ufence/base/clock.h"
+#include "ufence/base/fd.h"
+#include "ufence/base/result.h"
+#include "ufence/fence/callback.h"
+#include "ufence/fence/ref.h"
+#include "ufence/fence/settlement.h"
+#include "ufence/fence/state.h"
+
+namespace ufence {
+
+class fence;
+class timeline;
+class signaler;
+struct legacy_ops;
+
+using fence_ref = ref<fence>;
+
+/// Who called retire(): F8.
+enum class retired_by : std::uint8_t { settlement, last_op };
+
+struct backend;
+
+/// The issuer's ops. All optional (null), all noexcept, none called with a lock of ours held (F6, F9);
+/// each gets the backend pointer pinned by its gate and must not look for it in the fence. An op may
+/// signal its own fence, drop references, take issuer locks; it must not block for long.
+/// Results of enable_signaling and poll: 0 pending; 1 complete; <0 complete with that error. What is
+/// complete, the library signals.
+/// Source: Linux struct dma_fence_ops; differs: no lock held, no names, retire instead of release.
+struct backend_ops {
+  /// Somebody waits: make sure that the completion is noticed. At most once, never started after the
+  /// decision (F7), but it may finish after it: F8 makes that harmless.
+  int (*enable_signaling)(backend*) noexcept = nullptr;
+  /// Is it complete? Called by fence::poll() only.
+  int (*poll)(backend*) noexcept = nullptr;
+  /// A hint, many times; keep the soonest. Absolute ns of CLOCK_MONOTONIC.
+  void (*set_deadline)(backend*, std::int64_t deadline_ns) noexcept = nullptr;
+  /// Exactly once, after the decision, when no op is inside: the data is the issuer's to free (F8). It
+  /// must unlink it from the issuer's lists, where a late enable_signaling may have put it.
+  void (*retire)(backend*, retired_by) noexcept = nullptr;
+  /// Timelines only: somebody waits for this seqno; at most once per new minimum.
+  void (*arm)(backend*, std::uint64_t seqno) noexcept = nullptr;
+};
+
+/// The issuer's data of a fence, or of a timeline; the issuer derives from it or embeds it first.
+struct backend {
+  const backend_ops* ops;
+};
+
+/// A fence and the right to signal it.
+struct new_fence;
+
+/// See the top of this file. 64 bytes, one cache line (F14); lives in the library's own type-stable
+/// memory and is handled through fence_ref.
+class UFENCE_API alignas(64) fence {
+ public:
+  fence(const fence&) = delete;
+  fence& operator=(const fence&) = delete;
+
+  /// Makes a pending fence with a context of its own kind.
+  /// @param context  a timeline id from allocate_contexts()
+  /// @param data     the issuer's data with its ops, or nullptr; stays until retire
+  /// @return  -ENOMEM
+  /// Threads: any. Blocks: never. Allocates: 64 bytes of the library's slabs.
+  /// Source: Linux dma_fence_init64(); differs: the library owns the memory, no lock argument
+  [[nodiscard]] static result<new_fence> create(std::uint64_t context, std::uint64_t seqno,
+                                                backend* data = nullptr) noexcept;
+
+  /// The fence that is signaled already, shared by all: context 0, seqno 0, error 0. Its references
+  /// cost nothing.  Source: Linux dma_fence_get_stub()
+  [[nodiscard]] static fence_ref stub() noexcept { return fence_ref::adopt(&stub_); }
+
+  /// Reserves n consecutive context ids, returns the first. Never 0.
+  /// Source: Linux dma_fence_context_alloc()
+  [[nodiscard]] static std::uint64_t allocate_contexts(std::uint64_t n) noexcept;
+
+  /// Takes a reference to the fence in a slot that others may change; null if the slot is or becomes
+  /// empty. The slot's memory must stay (an RCU read section or a lock of the caller); the fence need
+  /// not: its memory is type-stable. Lock-free.
+  /// Source: Linux dma_fence_get_rcu_safe()
+  [[nodiscard]] static fence_ref get_rcu(const atomic<fence*>& slot) noexcept;
+
+  // --- Looking: no lock, no foreign code, any thread with a reference (F17). ---
+
+  /// True once the result is fixed; error() and timestamp_ns() are readable then, and stay (F3).
+  /// One acquire load for a fence marked so; the first look at a completed timeline fence marks it.
+  /// Source: Linux dma_fence_is_signaled(); differs: calls no op, runs no callback (see poll())
+  [[nodiscard]] bool is_signaled() noexcept {
+    // [FENCE.4] acquire: see error_ and timestamp_; pairs with [FENCE.3]
+    if ((state_.load(mo::acquire) & fence_state::signaled) != 0) return true;
+    return is_ordered() && mark_if_completed();
+  }
+  /// True once all callbacks have returned (F4): the consumers' question. Implies is_signaled().
+  [[nodiscard]] bool is_settled() noexcept;
+  /// 0 pending; 1 signaled; <0 signaled with that error. Source: Linux dma_fence_get_status()
+  [[nodiscard]] int status() noexcept;
+  /// The result: 0 or a negative errno; 0 while pending.
+  [[nodiscard]] int error() noexcept;
+  /// When it was decided, ns of CLOCK_MONOTONIC; 0 while pending. A timeline fence that nobody
+  /// observed has the time of the first look. Source: Linux dma_fence_timestamp()
+  [[nodiscard]] std::int64_t timestamp_ns() noexcept;
+
+  [[nodiscard]] std::uint64_t context() const noexcept;
+  [[nodiscard]] std::uint64_t seqno() const noexcept { return seqno_; }
+  /// Copies that belong to the timeline: valid while the caller has a reference, also when the issuer
+  /// is long gone (F13). A fence without a timeline has the kernel's placeholders.
+  /// Source: Linux dma_fence_driver_name(), dma_fence_timeline_name()
+  [[nodiscard]] std::string_view driver_name() const noexcept;
+  [[nodiscard]] std::string_view timeline_name() const noexcept;
+  /// "context:seqno timeline driver signalled", or "unsignalled", or "error -5".
+  /// Allocates: the string; may throw std::bad_alloc.  Source: Linux dma_fence_describe()
+  [[nodiscard]] std::string describe();
+  /// False: its ops, lock and names are its issuer's, which it pins (F16).
+  [[nodiscard]] bool is_independent() const noexcept { return (kind_ & kind::legacy) == 0; }
+  /// The timeline it belongs to, or null.
+  [[nodiscard]] timeline* owner() const noexcept {
+    return (kind_ & kind::has_timeline) != 0 ? owner_.owner : nullptr;
+  }
+  /// Is `this` later than `other` on the same context? False for different contexts.
+  /// Source: Linux dma_fence_is_later()
+  [[nodiscard]] bool is_later_than(const fence& other) const noexcept;
+
+  // --- Waiting. Blocks; not on the signalling path, not in callbacks of fences it depends on. ---
+
+  /// Waits until signaled; enables signaling first.
+  /// @param deadline_ns  absolute, CLOCK_MONOTONIC; 0 polls, no_deadline never ends
+  /// @return  0 signaled; -ETIME not by then (looked at once more after expiry); -EDEADLK inside an op
+  ///          of this fence; -EOWNERDEAD pending and inherited through fork() (F18); what a legacy wait
+  ///          op returned
+  /// Order: after 0, what the signaller wrote before is visible.
+  /// Source: Linux dma_fence_wait_timeout(); differs: absolute time, not interruptible
+  [[nodiscard]] std::error_code wait(std::int64_t deadline_ns = no_deadline) noexcept;
+  /// Waits until all callbacks have returned.
+  /// @return  as wait(); -EDEADLK inside an op, retire or callback of this fence, or when its settling
+  ///          is queued on this thread
+  [[nodiscard]] std::error_code wait_settled(std::int64_t deadline_ns = no_deadline) noexcept;
+  /// Waits until no op runs and retire is done: the issuer's question. Never waits for callbacks of
+  /// consumers. Same errnos as wait_settled().
+  [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
+  /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
+  /// caller's to close, at any time. Do not read or write it.
+  /// @return  -EMFILE, -ENFILE, -ENOMEM, -EOWNERDEAD
+  /// Allocates: an eventfd and, while pending, a node.
+  [[nodiscard]] result<unique_fd> pollable_fd() noexcept;
+
+  // --- Callbacks. ---
+
+  /// Queues a callback, after enabling signaling.
+  /// @return  0 it will run once; -ENOENT signaled already, it will not run (F10); -EINVAL no function;
+  ///          -EBUSY the node is queued already; -EOWNERDEAD (F18); -ESHUTDOWN the group is closed
+  /// @param group  the registrations of a module that may be unloaded, or nullptr
+  /// Threads: any. Blocks: never. Allocates: never. Context: not in a signal handler.
+  /// Source: Linux dma_fence_add_callback()
+  [[nodiscard]] std::error_code add_callback(callback& node, callback_group* group = nullptr) noexcept;
+  /// On return the callback is not running and never will (F11); from inside itself it does not wait.
+  /// @return  true removed before it ran; false it ran, or was never queued; -EDEADLK it runs, and
+  ///          waits, directly or not, for a callback that runs on this thread
+  /// Blocks: while it runs.  Order: after false, what the callback wrote is visible.
+  /// Source: Linux dma_fence_remove_callback(); differs: also waits when it runs elsewhere
+  [[nodiscard]] result<bool> remove_callback(callback& node) noexcept;
+
+  // --- Asking the issuer: calls its ops, with no lock held. ---
+
+  /// Makes sure that the completion is noticed: enable_signaling, or arming on the timeline. Waits and
+  /// callbacks do it by themselves.  Source: Linux dma_fence_enable_sw_signaling()
+  void enable_signaling() noexcept;
+  /// Asks the issuer whether the work is complete and signals if so (callbacks then run here).
+  /// @return  is_signaled()
+  bool poll() noexcept;
+  /// Tells the issuer when the result is wanted: a hint, the soonest counts.
+  /// Source: Linux dma_fence_set_deadline(); differs: does not poll (F17)
+  void set_deadline(std::int64_t deadline_ns) noexcept;
+
+  // --- References: through fence_ref. ---
+
+  void get() noexcept {
+    // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
+    if (this != &stub_) refs_.fetch_add(1, mo::relaxed);
+  }
+  void put() noexcept {
+    if (this == &stub_) return;
+    // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13]
+    if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
+  }
+
+  /// For the library's slabs alone.
+  struct slab_access;
+
+ private:
+  friend class signaler;
+  friend class settlement;
+  friend class timeline;
+  friend class timeline_issuer;
+  friend class callback_group;
+  friend struct thread_state;
+  friend struct legacy_fence;
+
+  // kind_: what it is (low byte) and the fork generation it was made in (the rest).
+  struct kind {
+    static constexpr std::uint32_t has_timeline = 1;  // owner_ is a timeline, else a context id
+    static constexpr std::uint32_t ordered = 2;       // completed by the timeline's value
+    static constexpr std::uint32_t legacy = 4;        // a legacy_fence (128 bytes)
+    static constexpr std::uint32_t generation_shift = 8;
+  };
+  // What decide() left to do.
+  enum class outcome : std::uint8_t { lost, done, open };
+
+  constexpr fence() noexcept = default;
+  constexpr explicit fence(std::uint32_t state) noexcept : state_(state), refs_(1) {}
+
+  void init(std::uint32_t kinds, std::uint64_t seqno, backend* data, std::uint32_t refs) noexcept;
+  static fence* allocate() noexcept;
+  void destroy() noexcept;
+
+  [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
+  [[nodiscard]] bool is_inherited() const noexcept;  // made before a fork() of which this is the child
+
+  void lock() noexcept;
+  void lock_slow() noexcept;
+  void unlock() noexcept;
+  void wake(std::uint32_t old_state) noexcept;       // after a transition that saw old_state
+  void wake_slow(std::uint32_t old_state) noexcept;
+
+  outcome decide(int error, std::int64_t now) noexcept;
+  outcome decide_locked(int error, std::int64_t now) noexcept;  // drops LOCK
+  bool decide_into(int error, settlement& later) noexcept;      // takes over a reference
+  void settle() noexcept;                                       // settles and drops a reference
+  void run_callbacks() noexcept;
+  void run_retire(backend* data, retired_by who) noexcept;
+  void push(callback& node) noexcept;
+  void unlink(callback& node) noexcept;
+
+  bool mark_if_completed() noexcept;
+  void mark(int error, std::int64_t now) noexcept;  // LOCK held, a timeline fence
+  bool collect_marked(int error, std::int64_t now) noexcept;
+
+  backend* enter_op(std::uint32_t once) noexcept;   // null: signaled, or `once` was set already
+  void leave_op(backend* data) noexcept;
+  void complete(int op_result) noexcept;            // an op said "complete": signal
+  bool ensure_enabled() noexcept;
+  [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
+
+  [[nodiscard]] callback* running() const noexcept;
+
+  static fence stub_;
+
+  atomic<std::uint32_t> state_{0};     // state.h
+  atomic<std::uint32_t> refs_{0};      // 0: a free slot
+  union owner_word {
+    timeline* owner;
+    std::uint64_t context;
+  } owner_{.context = 0};              // set before publish; with has_timeline it owns a reference
+  std::uint64_t seqno_ = 0;            // set before publish
+  cell<std::int64_t> timestamp_;       // LOCK until SIGNALED, then constant
+  cell<callback*> callbacks_;          // head of a circular list; LOCK
+  cell<std::int32_t> error_;           // LOCK until SIGNALED, then constant
+  std::uint32_t kind_ = 0;             // set before publish
+  // Pending: the backend, or the previous armed fence (timeline's lock). Decided: the backend, null
+  // if an op was inside. Settling: the running callback. Backends never equal callback nodes.
+  atomic<std::uintptr_t> word_{0};
+  // Pending: the next armed fence (timeline's lock). Decided: the next in a settlement (its owner).
+  cell<fence*> link_;
+};
+static_assert(sizeof(fence) == 64);
+
+/// The right to signal a fence, and the duty: dropped unused it signals -ECANCELED and is reported
+/// (F12). Move-only; owns a reference. Threads: one at a time per object; share() for more.
+class UFENCE_API signaler {
+ public:
+  constexpr signaler() noexcept = default;
+  signaler(signaler&& other) noexcept : fence_(std::exchange(other.fence_, nullptr)) {}
+  signaler& operator=(signaler&& other) noexcept {
+    drop();
+    fence_ = std::exchange(other.fence_, nullptr);
+    return *this;
+  }
+  ~signaler() {
+    if (fence_ != nullptr) drop();
+  }
+
+  /// decide(), then settle: retire and callbacks run here. No lock of the caller's that they take may
+  /// be held.
+  /// @param error  0 or a negative errno (F2); anything else becomes -EINVAL and is reported
+  /// @return  true this call signaled it; false somebody else had (F1). The right is used up.
+  /// Blocks: never by itself. Allocates: never. Context: signalling path ok.
+  /// Source: Linux dma_fence_check_and_signal(); differs: error argument, true means "it was me"
+  bool signal(int error = 0) noexcept;
+
+  /// Fixes the result, marks, wakes waiters; runs no foreign code, allocates nothing, may be called
+  /// with any lock held (F5). Retire, callbacks and the reference move to `later`.
+  /// @return  as signal()
+  bool decide(int error, settlement& later) noexcept;
+
+  /// Another right to signal the same fence, for instance for the timeout path: the first one wins.
+  [[nodiscard]] signaler share() const noexcept;
+
+  [[nodiscard]] fence* get() const noexcept { return fence_; }
+  explicit operator bool() const noexcept { return fence_ != nullptr; }
+
+ private:
+  friend class fence;
+  friend class timeline_issuer;
+  friend struct legacy_fence;
+  constexpr explicit signaler(fence* f) noexcept : fence_(f) {}
+  void drop() noexcept;
+
+  fence* fence_ = nullptr;
+};
+
+struct new_fence {
+  fence_ref fence;
+  signaler signal;
+};
+
+/// Registers a callable for as long as it lives: dropping it removes the callback and waits for it if
+/// it runs (F11). `Function` is called with the fence; it must not throw. Not movable: nothing is
+/// allocated.
+template <class Function>
+class callback_registration : private callback {
+ public:
+  explicit callback_registration(Function function) noexcept
+      : callback(&callback_registration::run), function_(std::move(function)) {}
+  ~callback_registration() { remove(); }
+
+  /// As fence::add_callback(). One fence at a time: -EBUSY.
+  [[nodiscard]] std::error_code add(const fence_ref& f) noexcept {
+    if (fence_) return errno_code(EBUSY);
+    const std::error_code failed = f->add_callback(*this);
+    if (!failed) fence_ = f;
+    return failed;
+  }
+  /// As fence::remove_callback(); false if nothing is registered. Aborts, after a report, where two
+  /// running callbacks drop each other's registration: there is no way to go on.
+  bool remove() noexcept;
+
+ private:
+  static void run(callback& node, fence& f) noexcept {
+    static_cast<callback_registration&>(node).function_(f);
+  }
+  fence_ref fence_;
+  Function function_;
+};
+
+namespace detail {
+/// A registration can't be dropped (F11, -EDEADLK): reports and aborts.
+[[noreturn]] UFENCE_API void registration_deadlock(fence& f) noexcept;
+}  // namespace detail
+
+template <class Function>
+bool callback_registration<Function>::remove() noexcept {
+  if (!fence_) return false;
+  const result<bool> removed = fence_->remove_callback(*this);
+  if (!removed) detail::registration_deadlock(*fence_);
+  fence_.reset();
+  return *removed;
+}
+
+}  // namespace ufence

@@ -1,0 +1,47 @@
+// One process-wide place for what the library has to tell: dropped signalers, broken drivers, misuse.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "ufence/base/api.h"
+
+namespace ufence {
+
+enum class report_kind : std::uint8_t {
+  signaler_dropped,    // F12: a pending fence was signaled with -ECANCELED
+  timeline_dropped,    // F12: a timeline was failed with fences pending
+  bad_error,           // F2: an error outside [-4095, 0] became -EINVAL
+  bad_device_word,     // a device wrote a seqno that was never emitted
+  own_settlement_wait, // F4: this thread waits for a fence whose settlement it holds
+  callback_deadlock,   // F11: a registration can't be dropped: two callbacks remove each other
+  signalling_path,     // a thread allocates or waits on the signalling path
+  driver,              // a module broke a rule; the text names it
+};
+
+/// The views are valid during the call only.
+struct report {
+  report_kind kind;
+  std::uint64_t context;  // 0: not about one fence
+  std::uint64_t seqno;
+  std::string_view driver_name;
+  std::string_view timeline_name;
+  std::string_view text;
+};
+
+/// Called with no lock of ours held, by any thread; must not throw, may call anything but
+/// set_report_handler().
+using report_handler = void (*)(const report& what, void* context) noexcept;
+
+/// Sets who gets reports; nullptr: back to one line each on stderr. On return the previous handler is
+/// not running and never will.
+/// Blocks: for one grace period. Context: not inside a report handler or an RCU read section.
+UFENCE_API void set_report_handler(report_handler handler, void* context) noexcept;
+
+/// Hands a report to the handler. Any thread, no lock held.
+UFENCE_API void send_report(const report& what) noexcept;
+
+/// "signaler dropped" and so on.
+[[nodiscard]] UFENCE_API std::string_view to_string(report_kind kind) noexcept;
+
+}  // namespace ufence

@@ -1,0 +1,26 @@
+// Type-stable memory for fences: a slot only ever holds fences of one size, so that its state word and
+// its count (0 while it is free) may be read at any time. Chunks are never given back.
+#pragma once
+
+#include <cstddef>
+
+#include "ufence/base/api.h"
+
+namespace ufence {
+
+class fence;
+
+/// How many fences of the process are referenced, without the stub. Exact when no thread makes or drops
+/// one; for tests and tools.
+[[nodiscard]] UFENCE_API std::size_t live_fences() noexcept;
+
+namespace detail {
+
+enum class slot_size : unsigned char { native, legacy };
+
+/// A slot whose count is 0, or nullptr. Takes from a cache of this thread.
+[[nodiscard]] fence* slab_allocate(slot_size size) noexcept;
+void slab_free(fence& slot, slot_size size) noexcept;
+
+}  // namespace detail
+}  // namespace ufence

@@ -1,0 +1,36 @@
+// The 32-bit state word of a fence.
+//
+//   bits 0..7   flags                               bits 8..31  number of ops inside
+//
+//            set by                       cleared by                 means
+//   LOCK          lock()                  unlock(), decide, settle   callback list and election are held
+//   LOCK_WAITERS  a sleeper on LOCK       whoever drops LOCK         wake sleepers of class `lock`
+//   SIGNALED      decide, once            never                      error and timestamp are readable
+//   ENABLED       first enabler, once     never                      enable_signaling was entered
+//   WAITERS       a sleeper on the rest   whoever wakes              wake sleepers of class `state`
+//   SETTLED       settle or decide, once  never                      all callbacks have returned
+//   RETIRED       retire, once; at birth of a fence without backend  the issuer's data is the issuer's again
+//                 (a legacy fence: its callbacks have returned, ops may still be inside)
+//   ARMED         arming a timeline fence never                      who unlinks the armed entry settles
+#pragma once
+
+#include <cstdint>
+
+namespace ufence::fence_state {
+
+inline constexpr std::uint32_t lock = 1U << 0;
+inline constexpr std::uint32_t lock_waiters = 1U << 1;
+inline constexpr std::uint32_t signaled = 1U << 2;
+inline constexpr std::uint32_t enabled = 1U << 3;
+inline constexpr std::uint32_t waiters = 1U << 4;
+inline constexpr std::uint32_t settled = 1U << 5;
+inline constexpr std::uint32_t retired = 1U << 6;
+inline constexpr std::uint32_t armed = 1U << 7;
+inline constexpr std::uint32_t one_op = 1U << 8;
+
+/// How many ops are inside.
+[[nodiscard]] constexpr std::uint32_t ops_inside(std::uint32_t state) noexcept {
+  return state / one_op;
+}
+
+}  // namespace ufence::fence_state

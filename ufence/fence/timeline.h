@@ -1,0 +1,186 @@
+// timeline: an ordered sequence of fences that complete by number, without anything per fence.
+//
+// A timeline is the fence context of the kernel: id, names, seqnos; counted, shared by its fences,
+// owned by the library. Its issuing handle is timeline_issuer.
+//
+// Only a fence that somebody waits on, or put a callback on, is *armed*: linked in seqno order.
+// Completing n fences that nobody observes is one RMW and one load.
+//
+//   value_      bits 0..62 the highest completed seqno, bit 63 CLOSED; moves forward only
+//   armed_min_  the lowest armed seqno, or none
+//
+// Orders (SB, store buffering: of value and armed_min at least one side sees the other's store):
+//   TL.1 move value_    -> TL.2 load armed_min_    (completing)
+//   TL.3 store armed_min_ -> TL.4 load value_      (arming)
+// Whoever unlinks an armed entry settles its fence, also if another marked it signaled.
+// Lock ranks: fence, then timeline.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+#include "ufence/base/lock.h"
+#include "ufence/base/result.h"
+#include "ufence/fence/fence.h"
+
+namespace ufence {
+
+class timeline;
+using timeline_ref = ref<timeline>;
+
+/// Is seqno `a` later than `b`? The one place where seqnos are compared.
+[[nodiscard]] constexpr bool is_later(std::uint64_t a, std::uint64_t b) noexcept { return a > b; }
+/// The same for 32-bit device words, which wrap: later by less than 2^31.
+[[nodiscard]] constexpr bool is_later(std::uint32_t a, std::uint32_t b) noexcept {
+  return static_cast<std::int32_t>(a - b) > 0;
+}
+/// The 64-bit seqno that a 32-bit word stands for, given one that is at most 2^31 - 1 before it. A word
+/// that is not later stands for `reference` itself.
+[[nodiscard]] constexpr std::uint64_t extend_seqno(std::uint32_t word,
+                                                   std::uint64_t reference) noexcept {
+  const auto low = static_cast<std::uint32_t>(reference);
+  return is_later(word, low) ? reference + (word - low) : reference;
+}
+
+/// What a timeline is made of. The names are copied.
+struct timeline_options {
+  std::string_view driver_name;
+  std::string_view timeline_name;
+  std::uint64_t initial_seqno = 0;  // completed at birth; the first fence has the next one
+  /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline. Valid
+  /// until retire.
+  backend* data = nullptr;
+  /// The word that the device writes completed seqnos to (low 32 bits), or null; read by notify() only,
+  /// never after close. It stays mapped until quiesce() (or retire).
+  const atomic<std::uint32_t>* device_word = nullptr;
+};
+
+/// What fences share. Threads: any, concurrently.
+class UFENCE_API timeline {
+ public:
+  timeline(const timeline&) = delete;
+  timeline& operator=(const timeline&) = delete;
+
+  [[nodiscard]] std::uint64_t context() const noexcept { return context_; }
+  [[nodiscard]] std::string_view driver_name() const noexcept { return driver_name_; }
+  [[nodiscard]] std::string_view timeline_name() const noexcept { return timeline_name_; }
+  /// The highest seqno completed by signal_up_to() or notify().
+  [[nodiscard]] std::uint64_t completed() const noexcept;
+  /// The highest seqno emitted.
+  [[nodiscard]] std::uint64_t emitted() const noexcept;
+  /// Failed, or its issuing handle is gone: nothing on it is pending any more.
+  [[nodiscard]] bool is_closed() const noexcept;
+
+  void get() noexcept;
+  void put() noexcept;
+
+ private:
+  friend class fence;
+  friend class timeline_issuer;
+
+  static constexpr std::uint64_t closed = std::uint64_t{1} << 63;
+  static constexpr std::uint64_t none = UINT64_MAX;
+
+  timeline() noexcept = default;
+  ~timeline() = default;
+
+  // 0 pending; 1 completed; <0 failed with that error: of a seqno, by a value that was read.
+  [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
+
+  bool arm(fence& f) noexcept UFENCE_EXCLUDES(lock_);     // fence LOCK held; false: completed meanwhile
+  bool disarm(fence& f) noexcept UFENCE_EXCLUDES(lock_);  // fence LOCK held; true: it was linked
+  void link(fence& f) noexcept UFENCE_REQUIRES(lock_);
+  void unlink(fence& f) noexcept UFENCE_REQUIRES(lock_);
+  void call_arm(std::uint64_t seqno) noexcept;            // the op, then notify; no lock held
+
+  void complete_up_to(std::uint64_t seqno, settlement& later) noexcept;
+  void close(int error, settlement& later) noexcept;
+  bool fold_device_word(settlement& later) noexcept;
+  void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
+  void set_deadline(std::int64_t deadline_ns) noexcept;
+
+  atomic<std::uint64_t> value_{0};
+  atomic<std::uint64_t> armed_min_{none};
+  atomic<std::uint64_t> emitted_{0};
+  atomic<std::uint32_t> refs_{1};
+  atomic<std::int32_t> close_error_{0};      // set before CLOSED, once
+  atomic<std::int64_t> deadline_{INT64_MAX}; // the soonest asked for
+  mutex lock_{lock_rank::timeline};
+  fence* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // armed, by rising seqno
+  fence* last_ UFENCE_GUARDED_BY(lock_) = nullptr;
+  std::uint64_t context_ = 0;                // constant after creation, as all below
+  std::string_view driver_name_;             // in the same block of memory
+  std::string_view timeline_name_;
+  const atomic<std::uint32_t>* device_word_ = nullptr;
+  // With ops or a device word: a fence whose gate and retire are the timeline's (its backend is
+  // timeline_options::data). Decided by close.
+  fence* gate_ = nullptr;
+};
+
+/// The issuing handle: the one who owns it completes the timeline's fences. Move-only; dropping it
+/// fails what is pending with -ECANCELED and reports that (F12).
+/// Threads: emit, create, signal_up_to, decide_up_to, notify, decide_notify, signal, decide, fail: any,
+/// concurrently. Moving and dropping: alone.
+class UFENCE_API timeline_issuer {
+ public:
+  /// @return  -ENOMEM; -EINVAL initial_seqno is not below 2^63
+  [[nodiscard]] static result<timeline_issuer> create(const timeline_options& options) noexcept;
+
+  timeline_issuer(timeline_issuer&& other) noexcept : line_(std::move(other.line_)) {}
+  timeline_issuer& operator=(timeline_issuer&& other) noexcept;
+  ~timeline_issuer() { drop(); }
+
+  /// The next fence of the sequence. On a closed timeline it is born failed.
+  /// @return  -ENOMEM (no seqno is used up)
+  /// Allocates: 64 bytes of the library's slabs. Blocks: never.
+  [[nodiscard]] result<fence_ref> emit() noexcept;
+
+  /// A fence of this context, with the next seqno, that completes by itself: out of order, with a
+  /// backend of its own. `signal_up_to` does not concern it.
+  /// @return  -ENOMEM; -ECANCELED the timeline is closed
+  [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
+
+  /// All fences up to this seqno succeeded. Callbacks run here. Moves forward only: an older seqno
+  /// changes nothing; nothing is changed on a closed timeline. Costs the same for any number of fences
+  /// that nobody observes.
+  /// Blocks: never by itself. Allocates: never. Context: signalling path ok; no lock of the caller's
+  /// that callbacks take.
+  void signal_up_to(std::uint64_t seqno) noexcept;
+  /// The first half of it: marks and wakes; any lock may be held (F5).
+  void decide_up_to(std::uint64_t seqno, settlement& later) noexcept;
+
+  /// One emitted fence by itself: out of order, or with an error.
+  /// @return  true this call decided it; false it was decided before, or is not an emitted fence of
+  ///          this timeline
+  bool signal(fence& f, int error = 0) noexcept;
+  bool decide(fence& f, int error, settlement& later) noexcept;
+
+  /// Closes the timeline: everything not completed ends with the error, now and in future. The first
+  /// call decides; later ones change nothing.
+  void fail(int error) noexcept;
+  void decide_fail(int error, settlement& later) noexcept;
+
+  /// The device may have written its word: looks, completes, drains. Call it from the interrupt
+  /// handler.
+  /// @return  0; -EINVAL no device word; -EPROTO the word is beyond what was emitted (reported,
+  ///          nothing is signaled)
+  std::error_code notify() noexcept;
+  std::error_code decide_notify(settlement& later) noexcept;
+
+  /// After fail(): waits until no timeline op runs, retire is done and the device word is not read any
+  /// more. Errnos of fence::quiesce().
+  [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
+
+  [[nodiscard]] const timeline_ref& line() const noexcept { return line_; }
+
+ private:
+  explicit timeline_issuer(timeline_ref line) noexcept : line_(std::move(line)) {}
+  void drop() noexcept;
+
+  timeline_ref line_;
+};
+
+}  // namespace ufence
