@@ -1,6 +1,6 @@
-// C++ for drivers: a class becomes a driver module. Header-only, over the C contract of driver.h, whose
-// rules (D-n) it cites; nothing in it pins a module (no thread, no thread_local, no unique symbol when
-// compiled with -fno-gnu-unique). It needs exceptions enabled, and lets none out of the module.
+// C++ for drivers: a class becomes a driver module. Header-only, over the C contract of driver.h,
+// whose rules (D-n) it cites; nothing in it pins a module (no thread, no thread_local, no unique
+// symbol when compiled with -fno-gnu-unique). It needs exceptions enabled, and lets none out.
 //
 //   class null_device {
 //    public:
@@ -14,21 +14,21 @@
 //
 // What the class has, and what that makes of the driver:
 //   Class(services)                    init(): what it throws becomes the error of the load
-//   int start()                        optional, at the end of init(): start threads here; an error is
-//                                      the load's, after stop()
-//   int submit(job&), void stop()      always; when stop() has returned, no thread of the driver touches
-//                                      the object any more (it may still be returning from its function)
+//   int start()                        optional, at the end of init(): start threads here; an error
+//                                      is the load's, after stop()
+//   int submit(job&), void stop()      always; when stop() has returned, no thread of the driver
+//                                      touches the object any more (it may still be returning)
 //   ~Class()                           exit()
 //   int enable_signaling(job&)         UFENCE_F_ENABLE
 //   int poll(job&)                     UFENCE_F_POLL
-//   void set_deadline(job&, int64_t)   UFENCE_F_DEADLINE; a timeline's has no job: set_deadline(int64_t)
+//   void set_deadline(job&, int64_t)   UFENCE_F_DEADLINE; of a timeline: set_deadline(int64_t)
 //   void retire(job&)                  UFENCE_F_RETIRE
 //   void cancel(job&)                  UFENCE_F_CANCEL
 //   int observe(ufence_fence&)         UFENCE_F_OBSERVE
 //   static constexpr bool is_timeline = true;                                     UFENCE_F_TIMELINE
 //       and optionally void arm(uint64_t), void retire_timeline()
 //   void lock(job&), unlock(job&), int wait(job&, int64_t), void release(job&)    UFENCE_F_LEGACY
-// A member of one of these names that cannot be called so is a compile error, not a missing feature.
+// A member with one of these names and another type is a compile error, not a missing feature.
 #pragma once
 
 #include <cerrno>
@@ -51,8 +51,8 @@ struct failure {
   int error;
 };
 
-/// Decided jobs whose callbacks are still to run; its end runs them (D-7). Declare it before the locks
-/// under which decide() is called, so that it ends after they are dropped.
+/// Decided jobs whose callbacks are still to run; its end runs them (D-7). Declare it before the
+/// locks under which decide() is called, so that it ends after they are dropped.
 class settlement {
  public:
   explicit settlement(const ufence_host& host) noexcept : host_(host) {}
@@ -72,7 +72,8 @@ class settlement {
 /// The host, for one device; a value of two pointers. See struct ufence_host for each function.
 class services {
  public:
-  services(const ufence_host* host, ufence_device* device) noexcept : host_(host), device_(device) {}
+  services(const ufence_host* host, ufence_device* device) noexcept
+      : host_(host), device_(device) {}
 
   int decide(job& j, int error, settlement& later) const noexcept {
     return host_->decide(&j, error, later.get());
@@ -118,8 +119,8 @@ class services {
   ufence_device* device_;
 };
 
-/// The job's arguments as a T, or nullptr if they are shorter: then submit() returns -EINVAL. Longer is
-/// fine (a newer caller). The memory is the job's: not touched after the decision (D-6).
+/// The job's arguments as a T, or nullptr if they are shorter: then submit() returns -EINVAL. Longer
+/// is fine (a newer caller). The memory is the job's: not touched after the decision (D-6).
 template <class T>
 [[nodiscard]] T* args_of(job& j) noexcept {
   static_assert(std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>,
@@ -180,9 +181,9 @@ class job_list {
   job* last_ = nullptr;
 };
 
-/// A callback on a fence of somebody else that calls a member, noexcept, with the node and the fence:
-/// `callback<watcher, &watcher::on_signal> node{owner};`. It stays in place until the member was called
-/// or remove_callback() returned (D-17); the member may free it.
+/// A callback on a fence of somebody else: `callback<watcher, &watcher::on_signal> node(owner);` calls
+/// owner.on_signal(node, fence), which is noexcept. The node stays in place until the member was
+/// called or remove_callback() returned (D-17); the member may free it.
 template <class Owner, auto Member>
 class callback : public ufence_callback {
  public:
@@ -203,11 +204,11 @@ class callback : public ufence_callback {
 
 namespace detail {
 
-// Every member that stands for a feature. D and this class both have the name exactly if D has it, of
-// whatever type: then naming it in a class derived from both is ambiguous.
+// Every optional member. If D has one of these names too, of whatever type, then naming it in a class
+// derived from both is ambiguous.
 struct names {
-  int enable_signaling, poll, set_deadline, retire, cancel, arm, retire_timeline, lock, unlock, wait,
-      release, observe, start;
+  int enable_signaling, poll, set_deadline, retire, cancel, arm, retire_timeline;
+  int lock, unlock, wait, release, observe, start;
 };
 template <class D>
 struct both : D, names {};
@@ -298,7 +299,7 @@ constexpr void check_class() noexcept {
                     sound_lock<D> && sound_unlock<D> && sound_wait<D> && sound_release<D>,
                 "a member has the name of an op, but not its type");
   static_assert(is_timeline<D> || !(has_arm<D> || has_retire_timeline<D>),
-                "arm and retire_timeline are a timeline's: static constexpr bool is_timeline = true");
+                "arm and retire_timeline are a timeline's: is_timeline = true is missing");
   static_assert(!is_legacy<D> || (has_lock<D> && has_unlock<D> && has_wait<D> && has_release<D>),
                 "a legacy driver has lock, unlock, wait and release (D-19)");
 }
