@@ -119,8 +119,8 @@ class services {
   ufence_device* device_;
 };
 
-/// The job's arguments as a T, or nullptr if they are shorter: then submit() returns -EINVAL. Longer
-/// is fine (a newer caller). The memory is the job's: not touched after the decision (D-6).
+/// The job's arguments as a T, or nullptr if they are shorter: then submit() returns -EINVAL.
+/// Longer is fine (a newer caller). The memory is the job's: not touched after the decision (D-6).
 template <class T>
 [[nodiscard]] T* args_of(job& j) noexcept {
   static_assert(std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>,
@@ -181,8 +181,8 @@ class job_list {
   job* last_ = nullptr;
 };
 
-/// A callback on a fence of somebody else: `callback<watcher, &watcher::on_signal> node(owner);` calls
-/// owner.on_signal(node, fence), which is noexcept. The node stays in place until the member was
+/// A callback on a fence of somebody else: `callback<watcher, &watcher::on_signal> node(owner);`
+/// calls owner.on_signal(node, fence), which is noexcept. The node stays in place until the member was
 /// called or remove_callback() returned (D-17); the member may free it.
 template <class Owner, auto Member>
 class callback : public ufence_callback {
@@ -204,8 +204,8 @@ class callback : public ufence_callback {
 
 namespace detail {
 
-// Every optional member. If D has one of these names too, of whatever type, then naming it in a class
-// derived from both is ambiguous.
+// Every optional member. If D has one of these names too, of whatever type, then naming it in a
+// class derived from both is ambiguous.
 struct names {
   int enable_signaling, poll, set_deadline, retire, cancel, arm, retire_timeline;
   int lock, unlock, wait, release, observe, start;
