@@ -31,7 +31,8 @@
  *        block for long, do not wait for fences, and read a job only through their arguments.
  *  D-16  An error is 0 or a negative errno in [-4095, -1].
  *  D-17  Callbacks on fences of others are registered with callback_add() only; the node belongs to the
- *        module and stays in place until it ran or callback_remove() returned.
+ *        module, is all zero but for fn before its first use, and stays in place until it ran or
+ *        callback_remove() returned.
  *  D-18  A device word handed to the host stays mapped until the device's retire_timeline() returned or,
  *        without it, until exit(). The seqno in it moves forward and never beyond the last job's.
  *  D-19  A legacy driver (UFENCE_F_LEGACY) provides lock, unlock, wait and release; its pending and
@@ -86,6 +87,7 @@ struct ufence_job {
 	void *args;               /* the host's copy of the arguments, 16-byte aligned; D-6 */
 	uint64_t args_size;       /* in bytes */
 	void *driver_private[4];  /* the driver's; zero at submit() */
+	void *host;               /* the host's; a copy of a job is not a job */
 };
 
 /* Decided jobs whose callbacks are still to run. Start with UFENCE_SETTLEMENT_INIT. */
@@ -98,9 +100,9 @@ struct ufence_settlement {
 struct ufence_callback;
 typedef void (*ufence_callback_fn)(struct ufence_callback *, struct ufence_fence *);
 struct ufence_callback {
-	void *reserved[8];
+	void *reserved[8];              /* the host's */
 	ufence_callback_fn fn;
-	struct ufence_device *device;
+	struct ufence_device *device;   /* set by callback_add() */
 };
 
 /* What the host does for a driver. Each function may be called by any thread of the driver, from
@@ -142,7 +144,7 @@ struct ufence_host {
 	/* 0 pending; 1 signaled; <0 signaled with that error. */
 	int (*fence_status)(struct ufence_fence *);
 
-	/* Tells the host's report handler something worth knowing; the text is copied. */
+	/* Tells the host's report handler something worth knowing; the text is copied. No lock held. */
 	void (*report)(struct ufence_device *, const char *text);
 	/* CLOCK_MONOTONIC, in ns. */
 	int64_t (*now_ns)(void);

@@ -182,8 +182,8 @@ class job_list {
 };
 
 /// A callback on a fence of somebody else: `callback<watcher, &watcher::on_signal> node(owner);`
-/// calls owner.on_signal(node, fence), which is noexcept. The node stays in place until the member was
-/// called or remove_callback() returned (D-17); the member may free it.
+/// calls owner.on_signal(node, fence), which is noexcept. The node stays in place until the member
+/// was called or remove_callback() returned (D-17); the member may free it.
 template <class Owner, auto Member>
 class callback : public ufence_callback {
  public:
