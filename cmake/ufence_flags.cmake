@@ -49,6 +49,7 @@ target_compile_definitions(ufence_flags INTERFACE
   UFENCE_DEBUG_CHECKS=$<BOOL:${UFENCE_DEBUG_CHECKS}>)
 target_compile_options(ufence_flags INTERFACE
   -Werror -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef
+  "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
   -Wcast-align -Wcast-qual -Wformat=2 -Wimplicit-fallthrough -Wvla
   $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi>
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wduplicated-cond -Wlogical-op>
