@@ -77,8 +77,15 @@ function(ufence_add_test name)
     TEST_SUFFIX "${UFENCE_TEST_SUFFIX}"
     PROPERTIES
       LABELS ${arg_LABEL}
-      TIMEOUT ${arg_TIMEOUT}
-      ENVIRONMENT "${UFENCE_TEST_ENVIRONMENT};${arg_ENVIRONMENT}")
+      TIMEOUT ${arg_TIMEOUT})
+  # The environment is a list, which a property of gtest_discover_tests() cannot be.
+  set(environment ${UFENCE_TEST_ENVIRONMENT} ${arg_ENVIRONMENT})
+  if(environment)
+    set(script "${CMAKE_CURRENT_BINARY_DIR}/${name}_environment.cmake")
+    file(GENERATE OUTPUT "${script}" CONTENT
+      "set_tests_properties(\${${name}_TESTS} PROPERTIES ENVIRONMENT [==[${environment}]==])\n")
+    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${script}")
+  endif()
 endfunction()
 
 function(ufence_add_command_test name)
