@@ -69,16 +69,19 @@ class UFENCE_API callback_group {
 
  private:
   friend class fence;
-  bool link(callback& node) noexcept;    // fence LOCK held; false once closed
-  void unlink(callback& node) noexcept;  // fence LOCK held
-  void enter() noexcept;                 // a callback is about to run; fence LOCK held
-  void leave() noexcept;
+  // All but end(): the LOCK of the node's fence is held.
+  bool link(callback& node) noexcept;  // false once closed
+  void unlink(callback& node) noexcept;
+  void unlink_locked(callback& node) noexcept UFENCE_REQUIRES(lock_);
+  void begin(callback& node) noexcept;  // popped, about to run: unlinks it
+  void end() noexcept;                  // it returned, and may be gone
 
   mutable mutex lock_{lock_rank::callback_group};
   callback* head_ UFENCE_GUARDED_BY(lock_) = nullptr;
   std::size_t size_ UFENCE_GUARDED_BY(lock_) = 0;
   bool closed_ UFENCE_GUARDED_BY(lock_) = false;
-  atomic<std::uint32_t> running_{0};  // callbacks of the group that were popped and have not returned
+  // Callbacks of the group that were popped and have not returned; the top bit: close() sleeps on it.
+  atomic<std::uint32_t> running_{0};
 };
 
 }  // namespace ufence

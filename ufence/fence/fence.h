@@ -17,13 +17,15 @@
 //
 // Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
-//   FENCE.1/2 lock and unlock of LOCK          FENCE.7/8   running node against remove_callback
-//   FENCE.3/4 the decision against lookers     FENCE.9     settled against wait_settled
-//   FENCE.5/6 enter and leave of an op         FENCE.10    retired against quiesce
-//   FENCE.11..13 references                    TL.*        timelines (timeline.h)
+//   FENCE.1/2/15 lock and unlock of LOCK       FENCE.7/17/8/19 running node against remove_callback
+//   FENCE.3/4    the decision against lookers  FENCE.9/16      settled against wait_settled
+//   FENCE.5/6    enter and leave of an op      FENCE.10/18     retired against quiesce
+//   FENCE.11..14 references and get_rcu        TL.*            timelines (timeline.h)
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -224,6 +226,9 @@ class UFENCE_API alignas(64) fence {
   friend class timeline_issuer;
   friend class callback_group;
   friend struct thread_state;
+  friend class any_waiter;
+  friend result<std::size_t> wait_any(std::span<const fence_ref> fences,
+                                      std::int64_t deadline_ns) noexcept;
   friend struct legacy_fence;
 
   // kind_: what it is (low byte) and the fork generation it was made in (the rest).
@@ -231,6 +236,7 @@ class UFENCE_API alignas(64) fence {
     static constexpr std::uint32_t has_timeline = 1;  // owner_ is a timeline, else a context id
     static constexpr std::uint32_t ordered = 2;       // completed by the timeline's value
     static constexpr std::uint32_t legacy = 4;        // a legacy_fence (128 bytes)
+    static constexpr std::uint32_t has_backend = 8;   // the issuer's data comes with ops
     static constexpr std::uint32_t generation_shift = 8;
   };
   // What decide() left to do.
@@ -240,38 +246,45 @@ class UFENCE_API alignas(64) fence {
   constexpr explicit fence(std::uint32_t state) noexcept : state_(state), refs_(1) {}
 
   void init(std::uint32_t kinds, std::uint64_t seqno, backend* data, std::uint32_t refs) noexcept;
-  static fence* allocate() noexcept;
+  static fence* allocate_slot(bool legacy = false) noexcept;
   void destroy() noexcept;
 
   [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
+  [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }
   [[nodiscard]] bool is_inherited() const noexcept;  // made before a fork() of which this is the child
 
   void lock() noexcept;
   void lock_slow() noexcept;
-  void unlock() noexcept;
-  void wake(std::uint32_t old_state) noexcept;       // after a transition that saw old_state
-  void wake_slow(std::uint32_t old_state) noexcept;
+  std::uint32_t unlock() noexcept;             // returns the state before
+  void flipped(std::uint32_t old) noexcept;    // LOCK was dropped by an RMW that saw `old`: wakes
+  void wake(std::uint32_t old) noexcept;       // a transition saw `old`: wakes sleepers
+
+  void push(callback& node) noexcept;          // LOCK held
+  void unlink(callback& node) noexcept;        // LOCK held
 
   outcome decide(int error, std::int64_t now) noexcept;
-  outcome decide_locked(int error, std::int64_t now) noexcept;  // drops LOCK
-  bool decide_into(int error, settlement& later) noexcept;      // takes over a reference
-  void settle() noexcept;                                       // settles and drops a reference
-  void run_callbacks() noexcept;
+  bool decide_into(int error, settlement& later) noexcept;  // takes over a reference
+  void settle() noexcept;                                   // drops a reference
+  void run_callbacks() noexcept;                            // returns with LOCK held
   void run_retire(backend* data, retired_by who) noexcept;
-  void push(callback& node) noexcept;
-  void unlink(callback& node) noexcept;
 
+  // Of a timeline fence (timeline.cc).
   bool mark_if_completed() noexcept;
-  void mark(int error, std::int64_t now) noexcept;  // LOCK held, a timeline fence
-  bool collect_marked(int error, std::int64_t now) noexcept;
+  void mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept;  // drops LOCK
+  void decide_disarmed(int how, std::int64_t now, settlement& later) noexcept;
+  void enable_ordered() noexcept;
 
-  backend* enter_op(std::uint32_t once) noexcept;   // null: signaled, or `once` was set already
+  bool enter_op(std::uint32_t once, backend*& data) noexcept;  // false: signaled, or `once` was set
   void leave_op(backend* data) noexcept;
-  void complete(int op_result) noexcept;            // an op said "complete": signal
-  bool ensure_enabled() noexcept;
-  [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
+  template <class Call>
+  int call_op(std::uint32_t once, Call call) noexcept;
+  void complete(int op_result) noexcept;       // an op said "complete": signal
 
-  [[nodiscard]] callback* running() const noexcept;
+  [[nodiscard]] std::error_code may_wait() noexcept;
+  [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
+  [[nodiscard]] std::error_code wait_for_settling(std::uint32_t bits,
+                                                  std::int64_t deadline_ns) noexcept;
+  [[nodiscard]] result<bool> wait_until_not_running(callback& node) noexcept;
 
   static fence stub_;
 
@@ -293,6 +306,14 @@ class UFENCE_API alignas(64) fence {
   cell<fence*> link_;
 };
 static_assert(sizeof(fence) == 64);
+
+namespace detail {
+/// The error, or -EINVAL after a report if it is out of range (F2).
+[[nodiscard]] int checked_error(int error, const fence& f) noexcept;
+[[nodiscard]] constexpr bool is_error_in_range(int error) noexcept {
+  return error <= 0 && error >= -4095;
+}
+}  // namespace detail
 
 /// The right to signal a fence, and the duty: dropped unused it signals -ECANCELED and is reported
 /// (F12). Move-only; owns a reference. Threads: one at a time per object; share() for more.
@@ -319,7 +340,7 @@ class UFENCE_API signaler {
 
   /// Fixes the result, marks, wakes waiters; runs no foreign code, allocates nothing, may be called
   /// with any lock held (F5). Retire, callbacks and the reference move to `later`.
-  /// @return  as signal()
+  /// @return  as signal(); a bad error becomes -EINVAL without a report
   bool decide(int error, settlement& later) noexcept;
 
   /// Another right to signal the same fence, for instance for the timeout path: the first one wins.
@@ -332,6 +353,7 @@ class UFENCE_API signaler {
   friend class fence;
   friend class timeline_issuer;
   friend struct legacy_fence;
+  friend bool signal_locked(signaler right, int error) noexcept;
   constexpr explicit signaler(fence* f) noexcept : fence_(f) {}
   void drop() noexcept;
 

@@ -37,7 +37,8 @@ struct legacy_ops {
                                                                const legacy_ops& ops,
                                                                void* data) noexcept;
 
-/// signaler::signal() for a caller that holds the external lock; callbacks run under it.
+/// signaler::signal() for a caller that holds the external lock; callbacks run under it, at once, also
+/// when the caller is a callback itself.
 /// Source: Linux dma_fence_signal_locked()
 UFENCE_API bool signal_locked(signaler right, int error = 0) noexcept;
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "ufence/base/api.h"
+#include "ufence/base/result.h"
 
 namespace ufence {
 
@@ -35,8 +36,9 @@ using report_handler = void (*)(const report& what, void* context) noexcept;
 
 /// Sets who gets reports; nullptr: back to one line each on stderr. On return the previous handler is
 /// not running and never will.
+/// @return  -ENOMEM, nothing changed; never for nullptr
 /// Blocks: for one grace period. Context: not inside a report handler or an RCU read section.
-UFENCE_API void set_report_handler(report_handler handler, void* context) noexcept;
+UFENCE_API std::error_code set_report_handler(report_handler handler, void* context) noexcept;
 
 /// Hands a report to the handler. Any thread, no lock held.
 UFENCE_API void send_report(const report& what) noexcept;

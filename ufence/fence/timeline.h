@@ -10,8 +10,8 @@
 //   armed_min_  the lowest armed seqno, or none
 //
 // Orders (SB, store buffering: of value and armed_min at least one side sees the other's store):
-//   TL.1 move value_    -> TL.2 load armed_min_    (completing)
-//   TL.3 store armed_min_ -> TL.4 load value_      (arming)
+//   TL.1 move value_, TL.6 close -> TL.2 load armed_min_, drain   (completing)
+//   TL.3 store armed_min_        -> TL.4 load value_              (arming)
 // Whoever unlinks an armed entry settles its fence, also if another marked it signaled.
 // Lock ranks: fence, then timeline.
 #pragma once
@@ -50,11 +50,11 @@ struct timeline_options {
   std::string_view driver_name;
   std::string_view timeline_name;
   std::uint64_t initial_seqno = 0;  // completed at birth; the first fence has the next one
-  /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline. Valid
-  /// until retire.
+  /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline.
+  /// Valid until retire.
   backend* data = nullptr;
   /// The word that the device writes completed seqnos to (low 32 bits), or null; read by notify() only,
-  /// never after close. It stays mapped until quiesce() (or retire).
+  /// and when a wait arms, never after fail() or decide_fail() returned: it stays mapped until then.
   const atomic<std::uint32_t>* device_word = nullptr;
 };
 
@@ -90,21 +90,26 @@ class UFENCE_API timeline {
   // 0 pending; 1 completed; <0 failed with that error: of a seqno, by a value that was read.
   [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
 
-  bool arm(fence& f) noexcept UFENCE_EXCLUDES(lock_);     // fence LOCK held; false: completed meanwhile
-  bool disarm(fence& f) noexcept UFENCE_EXCLUDES(lock_);  // fence LOCK held; true: it was linked
+  // The fence's LOCK is held. arm: false, completed meanwhile; disarm: true, it was linked, and its
+  // reference is the caller's.
+  bool arm(fence& f, bool& is_new_minimum) noexcept UFENCE_EXCLUDES(lock_);
+  bool disarm(fence& f) noexcept UFENCE_EXCLUDES(lock_);
+  static fence* previous(const fence& f) noexcept;
+  static void set_previous(fence& f, fence* before) noexcept;
   void link(fence& f) noexcept UFENCE_REQUIRES(lock_);
   void unlink(fence& f) noexcept UFENCE_REQUIRES(lock_);
   void call_arm(std::uint64_t seqno) noexcept;            // the op, then notify; no lock held
 
   void complete_up_to(std::uint64_t seqno, settlement& later) noexcept;
   void close(int error, settlement& later) noexcept;
-  bool fold_device_word(settlement& later) noexcept;
+  std::error_code fold_device_word(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void set_deadline(std::int64_t deadline_ns) noexcept;
 
   atomic<std::uint64_t> value_{0};
   atomic<std::uint64_t> armed_min_{none};
   atomic<std::uint64_t> emitted_{0};
+  atomic<std::uint64_t> last_ordered_{0};    // the latest of emit(); for the report of a drop
   atomic<std::uint32_t> refs_{1};
   atomic<std::int32_t> close_error_{0};      // set before CLOSED, once
   atomic<std::int64_t> deadline_{INT64_MAX}; // the soonest asked for
@@ -115,7 +120,7 @@ class UFENCE_API timeline {
   std::string_view driver_name_;             // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
-  // With ops or a device word: a fence whose gate and retire are the timeline's (its backend is
+  // With ops: a fence whose gate and retire are the timeline's (its backend is
   // timeline_options::data). Decided by close.
   fence* gate_ = nullptr;
 };
@@ -170,8 +175,7 @@ class UFENCE_API timeline_issuer {
   std::error_code notify() noexcept;
   std::error_code decide_notify(settlement& later) noexcept;
 
-  /// After fail(): waits until no timeline op runs, retire is done and the device word is not read any
-  /// more. Errnos of fence::quiesce().
+  /// After fail(): waits until no timeline op runs and retire is done. Errnos of fence::quiesce().
   [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
 
   [[nodiscard]] const timeline_ref& line() const noexcept { return line_; }
@@ -179,6 +183,11 @@ class UFENCE_API timeline_issuer {
  private:
   explicit timeline_issuer(timeline_ref line) noexcept : line_(std::move(line)) {}
   void drop() noexcept;
+  friend result<new_fence> create_legacy_fence(timeline_issuer& issuer, const legacy_ops& ops,
+                                               void* data) noexcept;
+  result<new_fence> create_legacy(const legacy_ops& ops, void* data) noexcept;
+  fence* new_slot(std::uint64_t& seqno, bool legacy = false) noexcept;
+  static std::string_view copy_name(std::string_view name, char* to) noexcept;
 
   timeline_ref line_;
 };

@@ -1,0 +1,264 @@
+#include "ufence/fence/callback.h"
+
+#include "ufence/base/check.h"
+#include "ufence/base/futex.h"
+#include "ufence/fence/report.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/fence/timeline.h"
+
+namespace ufence {
+namespace {
+
+// --- Threads that wait in remove_callback() for a callback to return ---
+
+// Lives on the stack of the blocked thread, whose frames can't change meanwhile.
+struct blocked_remover {
+  const thread_state* thread;
+  const callback* target;
+  blocked_remover* next;
+};
+constinit mutex blocked_lock{lock_rank::blocked};
+constinit blocked_remover* blocked UFENCE_GUARDED_BY(blocked_lock) = nullptr;
+
+// Would waiting for `target` close a circle of callbacks that wait for each other? The last thread of
+// a circle to get here sees all the others.
+bool closes_circle(const thread_state& waiting, const callback* target) noexcept
+    UFENCE_REQUIRES(blocked_lock) {
+  const blocked_remover* b = blocked;
+  while (b != nullptr) {
+    if (!b->thread->runs(*target)) {
+      b = b->next;
+      continue;
+    }
+    target = b->target;
+    if (waiting.runs(*target)) return true;
+    b = blocked;  // go on with who runs that one
+  }
+  return false;
+}
+
+bool enlist(blocked_remover& me) noexcept {
+  scoped_lock guard(blocked_lock);
+  if (closes_circle(*me.thread, me.target)) return false;
+  me.next = blocked;
+  blocked = &me;
+  return true;
+}
+
+void delist(blocked_remover& me) noexcept {
+  scoped_lock guard(blocked_lock);
+  blocked_remover** at = &blocked;
+  while (*at != &me) at = &(*at)->next;
+  *at = me.next;
+}
+
+}  // namespace
+
+// --- The list of a fence: LOCK held ---
+
+void fence::push(callback& node) noexcept {
+  node.queued_.set(true);
+  callback* head = callbacks_.get();
+  if (head == nullptr) {
+    node.next_.set(&node);
+    node.previous_.set(&node);
+    callbacks_.set(&node);
+    return;
+  }
+  callback* tail = head->previous_.get();
+  node.next_.set(head);
+  node.previous_.set(tail);
+  tail->next_.set(&node);
+  head->previous_.set(&node);
+}
+
+void fence::unlink(callback& node) noexcept {
+  node.queued_.set(false);
+  callback* next = node.next_.get();
+  if (next == &node) {
+    callbacks_.set(nullptr);
+    return;
+  }
+  callback* previous = node.previous_.get();
+  next->previous_.set(previous);
+  previous->next_.set(next);
+  if (callbacks_.get() == &node) callbacks_.set(next);
+}
+
+// --- Adding and removing ---
+
+std::error_code fence::add_callback(callback& node, callback_group* group) noexcept {
+  if (node.function_ == nullptr) return errno_code(EINVAL);
+  if (is_signaled()) return errno_code(ENOENT);
+  if (is_inherited()) return errno_code(EOWNERDEAD);
+  if (!is_ordered() && (kind_ & (kind::has_backend | kind::legacy)) != 0) enable_signaling();
+
+  bool call_arm = false;
+  lock();
+  // relaxed: SIGNALED is set under LOCK
+  const std::uint32_t s = state_.load(mo::relaxed);
+  int refused = 0;
+  if ((s & fence_state::signaled) != 0) {
+    refused = ENOENT;
+  } else if (node.queued_.get()) {
+    refused = EBUSY;
+  } else if (is_ordered() && (s & fence_state::armed) == 0 && !owner_.owner->arm(*this, call_arm)) {
+    // Completed before it was armed: whoever looks marks it.
+    refused = ENOENT;
+  } else {
+    node.fence_ = this;
+    node.group_ = group;
+    if (group != nullptr && !group->link(node)) {
+      refused = ESHUTDOWN;
+    } else {
+      push(node);
+    }
+  }
+  unlock();
+  if (refused == ENOENT) static_cast<void>(is_signaled());
+  if (call_arm) owner_.owner->call_arm(seqno_);
+  return refused == 0 ? std::error_code() : errno_code(refused);
+}
+
+result<bool> fence::remove_callback(callback& node) noexcept {
+  if (is_inherited()) return false;
+  lock();
+  if (node.queued_.get() && node.fence_ == this) {
+    unlink(node);
+    if (node.group_ != nullptr) node.group_->unlink(node);
+    unlock();
+    return true;
+  }
+  unlock();
+  return wait_until_not_running(node);
+}
+
+result<bool> fence::wait_until_not_running(callback& node) noexcept {
+  const auto running = reinterpret_cast<std::uintptr_t>(&node);
+  // [FENCE.8] acquire: the callback has returned; pairs with [FENCE.7], [FENCE.17]
+  if (word_.load(mo::acquire) != running) return false;
+  thread_state& thread = thread_state::mine();
+  if (thread.runs(node)) return false;
+  blocked_remover me{.thread = &thread, .target = &node, .next = nullptr};
+  if (!enlist(me)) return failure(EDEADLK);
+  for (;;) {
+    // [FENCE.19] acquire: an unlock before this one is seen with its word; pairs with [FENCE.2]
+    const std::uint32_t s = state_.fetch_or(fence_state::waiters, mo::acquire) | fence_state::waiters;
+    // [FENCE.20] acquire: as [FENCE.8]; pairs with [FENCE.17]
+    if (word_.load(mo::acquire) != running) break;
+    futex_wait(state_, s, no_deadline, futex_class::state);
+  }
+  delist(me);
+  return false;
+}
+
+// --- Groups ---
+
+namespace {
+constexpr std::uint32_t close_sleeps = 1U << 31;
+}
+
+callback_group::callback_group() noexcept = default;
+
+callback_group::~callback_group() {
+  UFENCE_CHECK(size() == 0 && "close() a callback_group before it is destroyed");
+}
+
+bool callback_group::link(callback& node) noexcept {
+  scoped_lock guard(lock_);
+  if (closed_) return false;
+  if (head_ == nullptr) {
+    node.group_next_ = node.group_previous_ = &node;
+    head_ = &node;
+  } else {
+    node.group_next_ = head_;
+    node.group_previous_ = head_->group_previous_;
+    node.group_previous_->group_next_ = &node;
+    head_->group_previous_ = &node;
+  }
+  ++size_;
+  return true;
+}
+
+void callback_group::unlink_locked(callback& node) noexcept {
+  if (node.group_next_ == &node) {
+    head_ = nullptr;
+  } else {
+    node.group_next_->group_previous_ = node.group_previous_;
+    node.group_previous_->group_next_ = node.group_next_;
+    if (head_ == &node) head_ = node.group_next_;
+  }
+  --size_;
+}
+
+void callback_group::unlink(callback& node) noexcept {
+  scoped_lock guard(lock_);
+  unlink_locked(node);
+}
+
+void callback_group::begin(callback& node) noexcept {
+  scoped_lock guard(lock_);
+  unlink_locked(node);
+  // relaxed: close() takes the lock after this before it looks
+  running_.fetch_add(1, mo::relaxed);
+}
+
+void callback_group::end() noexcept {
+  // [FENCE.21] release: the callback has returned; pairs with [FENCE.22]
+  const std::uint32_t old = running_.fetch_sub(1, mo::release);
+  if (old == (close_sleeps | 1)) futex_wake_all(running_);
+}
+
+std::error_code callback_group::close(std::size_t* removed) noexcept UFENCE_NO_TSA {
+  if (thread_state::mine().runs_one_of(*this)) return errno_code(EDEADLK);
+  std::size_t n = 0;
+  lock_.lock();
+  closed_ = true;
+  while (callback* node = head_) {
+    // The fence of a listed node is pending or settling: somebody has a reference.
+    const fence_ref f = fence_ref::take(*node->fence_);
+    lock_.unlock();
+    f->lock();
+    lock_.lock();
+    // The node may have run and be gone; another may lie in its place, on another fence.
+    const bool still_listed = head_ == node && node->fence_ == f.get();
+    if (still_listed) {
+      unlink_locked(*node);
+      f->unlink(*node);
+      ++n;
+    }
+    lock_.unlock();
+    f->unlock();
+    lock_.lock();
+  }
+  lock_.unlock();
+  for (;;) {
+    // [FENCE.22] acquire: the callbacks have returned; pairs with [FENCE.21]
+    const std::uint32_t running = running_.fetch_or(close_sleeps, mo::acquire) | close_sleeps;
+    if (running == close_sleeps) break;
+    futex_wait(running_, running, no_deadline);
+  }
+  if (removed != nullptr) *removed = n;
+  return {};
+}
+
+std::size_t callback_group::size() const noexcept {
+  scoped_lock guard(lock_);
+  return size_;
+}
+
+namespace detail {
+
+void registration_deadlock(fence& f) noexcept {
+  send_report({.kind = report_kind::callback_deadlock,
+               .context = f.context(),
+               .seqno = f.seqno(),
+               .driver_name = f.driver_name(),
+               .timeline_name = f.timeline_name(),
+               .text = "two running callbacks drop each other's registration"});
+  check_failed("callbacks may not drop each other's registration while both run", __FILE__,
+               __LINE__);
+}
+
+}  // namespace detail
+}  // namespace ufence

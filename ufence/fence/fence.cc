@@ -1,0 +1,377 @@
+#include "ufence/fence/fence.h"
+
+#include <new>
+
+#include "ufence/base/check.h"
+#include "ufence/base/futex.h"
+#include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/report.h"
+#include "ufence/fence/slab.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/fence/timeline.h"
+#include "ufence/fence/trace.h"
+
+namespace ufence {
+
+using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
+
+namespace {
+
+constinit atomic<std::uint64_t> next_context{1};
+
+}  // namespace
+
+constinit fence fence::stub_{signaled | enabled | settled | retired};
+
+// --- Birth and death ---
+
+fence* fence::allocate_slot(bool legacy) noexcept {
+  return detail::slab_allocate(legacy ? detail::slot_size::legacy : detail::slot_size::native);
+}
+
+void fence::init(std::uint32_t kinds, std::uint64_t seqno, backend* data,
+                 std::uint32_t refs) noexcept {
+  // relaxed, as all but the last: nobody looks at a slot whose count is 0
+  state_.store(data == nullptr && (kinds & kind::legacy) == 0 ? retired : 0, mo::relaxed);
+  seqno_ = seqno;
+  timestamp_.set(0);
+  callbacks_.set(nullptr);
+  error_.set(0);
+  kind_ = kinds | (data != nullptr ? kind::has_backend : 0) |
+          (detail::fork_generation << kind::generation_shift);
+  word_.store(reinterpret_cast<std::uintptr_t>(data), mo::relaxed);
+  link_.set(nullptr);
+  // [FENCE.11] release: all fields before the count; pairs with [FENCE.13]
+  refs_.store(refs, mo::release);
+  UFENCE_TRACE(dma_fence_init, *this);
+}
+
+result<new_fence> fence::create(std::uint64_t context, std::uint64_t seqno,
+                                backend* data) noexcept {
+  fence* f = allocate_slot();
+  if (f == nullptr) return failure(ENOMEM);
+  f->owner_.context = context;
+  f->init(0, seqno, data, 2);
+  return new_fence{fence_ref::adopt(f), signaler(f)};
+}
+
+std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
+  // relaxed: only the numbers have to differ
+  return next_context.fetch_add(n, mo::relaxed);
+}
+
+void fence::destroy() noexcept {
+  UFENCE_DEBUG_CHECK(callbacks_.get() == nullptr && "a queued callback has a pending fence");
+  UFENCE_TRACE(dma_fence_destroy, *this);
+  const bool is_legacy = !is_independent();
+  timeline* line = owner();
+  if (is_legacy) legacy_fence::of(*this).release();
+  detail::slab_free(*this, is_legacy ? detail::slot_size::legacy : detail::slot_size::native);
+  if (line != nullptr) line->put();
+}
+
+fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
+  for (;;) {
+    // [FENCE.14] acquire: the fence's slot memory is set up; pairs with the caller's publication
+    fence* f = slot.load(mo::acquire);
+    if (f == nullptr) return nullptr;
+    if (f == &stub_) return stub();
+    // relaxed: the CAS orders
+    std::uint32_t count = f->refs_.load(mo::relaxed);
+    bool taken = false;
+    while (count != 0 && !taken) {
+      // [FENCE.13] acquire: the fields of the fence that the slot holds now, and the slot's own
+      // change before the memory was used again; pairs with [FENCE.11], [FENCE.12]
+      taken = f->refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed);
+    }
+    // relaxed: ordered after the CAS by its acquire
+    if (slot.load(mo::relaxed) == f) {
+      if (taken) return fence_ref::adopt(f);
+      // The slot still holds a fence that is being destroyed: its writer is about to change it.
+      spin_pause();
+    } else if (taken) {
+      f->put();
+    }
+  }
+}
+
+bool fence::is_inherited() const noexcept {
+  return this != &stub_ && (kind_ >> kind::generation_shift) !=
+                               (detail::fork_generation & (UINT32_MAX >> kind::generation_shift));
+}
+
+// --- The LOCK bit: callback list and election ---
+
+void fence::lock() noexcept {
+  rank_acquire(lock_rank::fence);
+  // relaxed: the CAS orders
+  std::uint32_t s = state_.load(mo::relaxed);
+  // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9]
+  if ((s & fence_state::lock) == 0 &&
+      state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) {
+    return;
+  }
+  lock_slow();
+}
+
+void fence::lock_slow() noexcept {
+  constexpr int spins_max = 100;
+  for (int spins = 0;; ++spins) {
+    // relaxed: the CAS orders
+    std::uint32_t s = state_.load(mo::relaxed);
+    if ((s & fence_state::lock) == 0) {
+      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2]
+      if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return;
+    } else if (spins < spins_max) {
+      spin_pause();
+    } else if ((s & lock_waiters) != 0 ||
+               // relaxed: whoever drops LOCK sees the bit in the same word
+               state_.compare_exchange_weak(s, s | lock_waiters, mo::relaxed, mo::relaxed)) {
+      futex_wait(state_, s | lock_waiters, no_deadline, futex_class::lock);
+    }
+  }
+}
+
+std::uint32_t fence::unlock() noexcept {
+  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15], [FENCE.8]
+  const std::uint32_t old = state_.fetch_and(~(fence_state::lock | lock_waiters), mo::release);
+  rank_release(lock_rank::fence);
+  if ((old & lock_waiters) != 0) futex_wake_all(state_, futex_class::lock);
+  return old;
+}
+
+void fence::flipped(std::uint32_t old) noexcept {
+  rank_release(lock_rank::fence);
+  if ((old & (lock_waiters | waiters)) == 0) return;
+  if ((old & lock_waiters) != 0) {
+    // relaxed: sleepers look again
+    state_.fetch_and(~lock_waiters, mo::relaxed);
+    futex_wake_all(state_, futex_class::lock);
+  }
+  wake(old);
+}
+
+void fence::wake(std::uint32_t old) noexcept {
+  if ((old & waiters) == 0) return;
+  // relaxed: a sleeper that sets the bit again does so on a word that it looked at after this
+  state_.fetch_and(~waiters, mo::relaxed);
+  futex_wake_all(state_, futex_class::state);
+}
+
+// --- Deciding ---
+
+fence::outcome fence::decide(int error, std::int64_t now) noexcept {
+  lock();
+  // relaxed: SIGNALED is set under LOCK
+  if ((state_.load(mo::relaxed) & signaled) != 0) {
+    unlock();
+    return outcome::lost;
+  }
+  error_.set(error);
+  timestamp_.set(now != 0 ? now : now_ns());
+  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
+  // relaxed: constant while pending
+  const bool has_backend = word_.load(mo::relaxed) != 0;
+  // A legacy fence is settled by the last of its callbacks and its ops (legacy.cc).
+  const bool nothing_to_call = callbacks_.get() == nullptr && is_independent();
+  const std::uint32_t flips = fence_state::lock | signaled | (nothing_to_call ? settled : 0);
+  // [FENCE.3] acq_rel: publish the result, and see what ops that left wrote; pairs with [FENCE.4],
+  // [FENCE.6], [FENCE.1]
+  const std::uint32_t old = state_.fetch_xor(flips, mo::acq_rel);
+  // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
+  // or is handed over, and ops that enter later see SIGNALED.
+  if (ops_inside(old) != 0) word_.store(0, mo::relaxed);
+  flipped(old);
+  const bool must_retire = has_backend && ops_inside(old) == 0;
+  return nothing_to_call && !must_retire ? outcome::done : outcome::open;
+}
+
+bool fence::decide_into(int error, settlement& later) noexcept {
+  // After fork() the child may find LOCK held by a thread that it does not have.
+  const outcome how = is_inherited() ? outcome::lost : decide(error, 0);
+  if (how == outcome::open) {
+    later.append(*this);
+  } else {
+    put();
+  }
+  return how != outcome::lost;
+}
+
+// --- Settling ---
+
+void fence::settle() noexcept {
+  if (!is_independent()) {
+    legacy_fence::of(*this).settle_legacy();
+  } else {
+    // relaxed: the decision that filled the settlement is before this
+    auto* data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
+    word_.store(0, mo::relaxed);
+    if (data != nullptr) run_retire(data, retired_by::settlement);
+    // relaxed: SETTLED was set by that decision, or is set here only
+    if ((state_.load(mo::relaxed) & settled) == 0) {
+      run_callbacks();
+      // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.1]
+      flipped(state_.fetch_xor(fence_state::lock | settled, mo::release));
+      UFENCE_TRACE(dma_fence_settled, *this);
+    }
+  }
+  put();
+}
+
+void fence::run_callbacks() noexcept {
+  thread_state& thread = thread_state::mine();
+  lock();
+  while (callback* node = callbacks_.get()) {
+    unlink(*node);
+    callback_group* group = node->group_;
+    if (group != nullptr) group->begin(*node);
+    // [FENCE.7] release: the node was unlinked; pairs with [FENCE.8]
+    word_.store(reinterpret_cast<std::uintptr_t>(node), mo::release);
+    wake(unlock());
+    {
+      foreign_scope scope(thread, *this, node, group);
+      node->function_(*node, *this);  // may free the node
+    }
+    if (group != nullptr) group->end();
+    lock();
+    // [FENCE.17] release: the callback has returned; pairs with [FENCE.8]
+    word_.store(0, mo::release);
+  }
+}
+
+void fence::run_retire(backend* data, retired_by who) noexcept {
+  thread_state& thread = thread_state::mine();
+  if (data->ops->retire != nullptr) {
+    foreign_scope scope(thread, *this);
+    data->ops->retire(data, who);
+  }
+  // [FENCE.10] release: the issuer has its data back; pairs with [FENCE.18]
+  wake(state_.fetch_or(retired, mo::release));
+  UFENCE_TRACE(dma_fence_retired, *this);
+}
+
+// --- Ops ---
+
+bool fence::enter_op(std::uint32_t once, backend*& data) noexcept {
+  // relaxed: the CAS orders
+  std::uint32_t s = state_.load(mo::relaxed);
+  do {
+    if ((s & (signaled | once)) != 0) return false;
+    // relaxed: constant while pending, and the CAS fails once it is not
+    data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
+    // [FENCE.5] acq_rel: the op is inside before it touches the backend, and `once` elects; pairs
+    // with [FENCE.3], [FENCE.6]
+  } while (!state_.compare_exchange_weak(s, (s | once) + one_op, mo::acq_rel, mo::relaxed));
+  return true;
+}
+
+void fence::leave_op(backend* data) noexcept {
+  // [FENCE.6] acq_rel: what the op did is before retire, and the last sees what all did; pairs with
+  // [FENCE.3], [FENCE.5]
+  const std::uint32_t old = state_.fetch_sub(one_op, mo::acq_rel);
+  if ((old & signaled) != 0 && ops_inside(old) == 1) run_retire(data, retired_by::last_op);
+}
+
+void fence::complete(int op_result) noexcept {
+  if (op_result == 0) return;
+  get();
+  settlement later;
+  decide_into(op_result > 0 ? 0 : detail::checked_error(op_result, *this), later);
+}
+
+void fence::enable_signaling() noexcept {
+  if (is_inherited() || is_signaled()) return;
+  if (is_ordered()) {
+    enable_ordered();
+  } else if (!is_independent()) {
+    legacy_fence::of(*this).enable_legacy();
+    // relaxed: only a hint that saves two RMWs
+  } else if (has_backend() && (state_.load(mo::relaxed) & enabled) == 0) {
+    UFENCE_TRACE(dma_fence_enable_signal, *this);
+    complete(call_op(enabled, [](const backend_ops& ops, backend* data) {
+      return ops.enable_signaling != nullptr ? ops.enable_signaling(data) : 0;
+    }));
+  }
+}
+
+bool fence::poll() noexcept {
+  if (is_signaled() || is_inherited()) return is_signaled();
+  if (is_ordered()) {
+    settlement later;
+    static_cast<void>(owner()->fold_device_word(later));
+  } else if (!is_independent()) {
+    complete(legacy_fence::of(*this).poll_legacy());
+  } else if (has_backend()) {
+    complete(call_op(0, [](const backend_ops& ops, backend* data) {
+      return ops.poll != nullptr ? ops.poll(data) : 0;
+    }));
+  }
+  return is_signaled();
+}
+
+void fence::set_deadline(std::int64_t deadline_ns) noexcept {
+  if (is_signaled() || is_inherited()) return;
+  if (is_ordered()) {
+    owner()->set_deadline(deadline_ns);
+  } else if (!is_independent()) {
+    legacy_fence::of(*this).set_deadline_legacy(deadline_ns);
+  } else if (has_backend()) {
+    call_op(0, [deadline_ns](const backend_ops& ops, backend* data) {
+      if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
+      return 0;
+    });
+  }
+}
+
+// --- The signaler ---
+
+namespace detail {
+
+int checked_error(int error, const fence& f) noexcept {
+  if (is_error_in_range(error)) return error;
+  send_report({.kind = report_kind::bad_error,
+               .context = f.context(),
+               .seqno = f.seqno(),
+               .driver_name = f.driver_name(),
+               .timeline_name = f.timeline_name(),
+               .text = "an error must be 0 or a negative errno; -EINVAL is used"});
+  return -EINVAL;
+}
+
+}  // namespace detail
+
+bool signaler::signal(int error) noexcept {
+  if (fence_ == nullptr) return false;
+  const int checked = detail::checked_error(error, *fence_);
+  if (!fence_->is_independent()) {
+    return legacy_fence::of(*std::exchange(fence_, nullptr)).signal_legacy(checked, false);
+  }
+  settlement later;
+  return decide(checked, later);
+}
+
+bool signaler::decide(int error, settlement& later) noexcept {
+  if (fence_ == nullptr) return false;
+  const int checked = detail::is_error_in_range(error) ? error : -EINVAL;
+  return std::exchange(fence_, nullptr)->decide_into(checked, later);
+}
+
+signaler signaler::share() const noexcept {
+  if (fence_ != nullptr) fence_->get();
+  return signaler(fence_);
+}
+
+void signaler::drop() noexcept {
+  if (fence_ == nullptr) return;
+  const fence_ref f = fence_ref::take(*fence_);
+  if (signal(-ECANCELED)) {
+    send_report({.kind = report_kind::signaler_dropped,
+                 .context = f->context(),
+                 .seqno = f->seqno(),
+                 .driver_name = f->driver_name(),
+                 .timeline_name = f->timeline_name(),
+                 .text = "a signaler was dropped before it signaled; the fence ends with -ECANCELED"});
+  }
+}
+
+}  // namespace ufence

@@ -1,0 +1,149 @@
+#include "ufence/fence/legacy.h"
+
+#include "ufence/base/futex.h"
+#include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/fence/trace.h"
+
+namespace ufence {
+
+using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
+
+// The external lock is touched inside an op or by who settles. RETIRED says that the callbacks have
+// returned; the last of {that, the last op leaving} flips to SETTLED, so that after SETTLED nobody
+// touches the lock.
+
+result<new_fence> create_legacy_fence(timeline_issuer& issuer, const legacy_ops& ops,
+                                      void* data) noexcept {
+  if (ops.lock == nullptr || ops.unlock == nullptr) return failure(EINVAL);
+  return issuer.create_legacy(ops, data);
+}
+
+result<new_fence> timeline_issuer::create_legacy(const legacy_ops& ops, void* data) noexcept {
+  if (line_->is_closed()) return failure(ECANCELED);
+  std::uint64_t seqno = 0;
+  fence* f = new_slot(seqno, true);
+  if (f == nullptr) return failure(ENOMEM);
+  legacy_fence::of(*f).ops = &ops;
+  legacy_fence::of(*f).data = data;
+  f->init(fence::kind::has_timeline | fence::kind::legacy, seqno, nullptr, 2);
+  UFENCE_TRACE(dma_fence_emit, *f);
+  return new_fence{fence_ref::adopt(f), signaler(f)};
+}
+
+bool signal_locked(signaler right, int error) noexcept {
+  fence* f = std::exchange(right.fence_, nullptr);
+  if (f == nullptr) return false;
+  const int checked = detail::checked_error(error, *f);
+  if (!f->is_independent()) return legacy_fence::of(*f).signal_legacy(checked, true);
+  return signaler(f).signal(checked);
+}
+
+bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
+  thread_state& thread = thread_state::mine();
+  // Inside foreign code signal() only decides (F15), and the thread's queue takes the lock by itself
+  // later. signal_locked() settles at once: its caller holds the lock now.
+  const bool settles_now = lock_is_held || (thread.top == nullptr && !thread.draining);
+  bool won = false;
+  if (!is_inherited()) {
+    if (!lock_is_held) ops->lock(data);
+    won = decide(error, 0) != outcome::lost;
+    if (won && settles_now) call_back();
+    if (!lock_is_held) ops->unlock(data);
+  }
+  if (won && !settles_now) {
+    settlement later;
+    later.append(*this);
+    return true;
+  }
+  if (won) finish();
+  put();
+  thread.run_queue();
+  return won;
+}
+
+void legacy_fence::settle_legacy() noexcept {
+  ops->lock(data);
+  call_back();
+  ops->unlock(data);
+  finish();
+}
+
+void legacy_fence::call_back() noexcept {
+  run_callbacks();
+  unlock();
+}
+
+void legacy_fence::finish() noexcept {
+  // [FENCE.26] acq_rel: the callbacks have returned and the external lock is dropped, and what ops
+  // that left did; pairs with [FENCE.27], [FENCE.18]
+  std::uint32_t old = state_.fetch_or(retired, mo::acq_rel);
+  if (ops_inside(old) == 0) old |= set_settled();
+  wake(old);
+  UFENCE_TRACE(dma_fence_settled, *this);
+}
+
+std::uint32_t legacy_fence::set_settled() noexcept {
+  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18]
+  return state_.fetch_or(settled, mo::release);
+}
+
+// --- Ops ---
+
+template <class Call>
+int legacy_fence::call_legacy_op(std::uint32_t once, Call call) noexcept {
+  backend* none = nullptr;
+  if (!enter_op(once, none)) return 0;
+  thread_state& thread = thread_state::mine();
+  int op_result = 0;
+  {
+    foreign_scope scope(thread, *this);
+    op_result = call();
+  }
+  // [FENCE.27] acq_rel: the op has left the external lock; pairs with [FENCE.26], [FENCE.5]
+  const std::uint32_t old = state_.fetch_sub(one_op, mo::acq_rel);
+  if ((old & retired) != 0 && ops_inside(old) == 1) wake(old | set_settled());
+  thread.run_queue();
+  return op_result;
+}
+
+void legacy_fence::enable_legacy() noexcept {
+  // relaxed: only a hint that saves two RMWs
+  if ((state_.load(mo::relaxed) & enabled) != 0) return;
+  UFENCE_TRACE(dma_fence_enable_signal, *this);
+  complete(call_legacy_op(enabled, [this] {
+    ops->lock(data);
+    // relaxed: signal() decides under this lock
+    const bool is_pending = (state_.load(mo::relaxed) & signaled) == 0;
+    const int op_result = is_pending && ops->enable_signaling != nullptr
+                              ? ops->enable_signaling(data)
+                              : 0;
+    ops->unlock(data);
+    return op_result;
+  }));
+}
+
+int legacy_fence::poll_legacy() noexcept {
+  return call_legacy_op(0, [this] { return ops->poll != nullptr ? ops->poll(data) : 0; });
+}
+
+void legacy_fence::set_deadline_legacy(std::int64_t deadline_ns) noexcept {
+  call_legacy_op(0, [this, deadline_ns] {
+    if (ops->set_deadline != nullptr) ops->set_deadline(data, deadline_ns);
+    return 0;
+  });
+}
+
+int legacy_fence::wait_legacy(std::int64_t deadline_ns) noexcept {
+  return call_legacy_op(0, [this, deadline_ns] {
+    return ops->wait != nullptr ? ops->wait(data, deadline_ns) : 0;
+  });
+}
+
+void legacy_fence::release() noexcept {
+  if (ops->release == nullptr) return;
+  foreign_scope scope(thread_state::mine(), *this);
+  ops->release(data);
+}
+
+}  // namespace ufence

@@ -1,0 +1,58 @@
+// Looking at a fence: no op, no callback, no foreign code (F17).
+#include <string>
+
+#include "ufence/fence/fence.h"
+#include "ufence/fence/timeline.h"
+
+namespace ufence {
+
+bool fence::is_settled() noexcept {
+  // [FENCE.16] acquire: what callbacks wrote is visible; pairs with [FENCE.9], [FENCE.3]
+  if ((state_.load(mo::acquire) & fence_state::settled) != 0) return true;
+  // The first look at a completed fence that nobody armed settles it as well.
+  // [FENCE.23] acquire: as [FENCE.16]; pairs with [FENCE.9], [FENCE.3]
+  return is_signaled() && (state_.load(mo::acquire) & fence_state::settled) != 0;
+}
+
+int fence::error() noexcept { return is_signaled() ? error_.get() : 0; }
+
+int fence::status() noexcept {
+  if (!is_signaled()) return 0;
+  const int error = error_.get();
+  return error < 0 ? error : 1;
+}
+
+std::int64_t fence::timestamp_ns() noexcept { return is_signaled() ? timestamp_.get() : 0; }
+
+std::uint64_t fence::context() const noexcept {
+  const timeline* line = owner();
+  return line != nullptr ? line->context() : owner_.context;
+}
+
+std::string_view fence::driver_name() const noexcept {
+  if (const timeline* line = owner()) return line->driver_name();
+  return this == &stub_ ? "stub" : "detached-driver";
+}
+
+std::string_view fence::timeline_name() const noexcept {
+  if (const timeline* line = owner()) return line->timeline_name();
+  return this == &stub_ ? "stub" : "signaled-timeline";
+}
+
+std::string fence::describe() {
+  std::string text = std::to_string(context()) + ":" + std::to_string(seqno());
+  text.append(" ").append(timeline_name()).append(" ").append(driver_name());
+  const int status_now = status();
+  if (status_now < 0) {
+    text.append(" error ").append(std::to_string(status_now));
+  } else {
+    text.append(status_now == 0 ? " unsignalled" : " signalled");
+  }
+  return text;
+}
+
+bool fence::is_later_than(const fence& other) const noexcept {
+  return context() == other.context() && is_later(seqno(), other.seqno());
+}
+
+}  // namespace ufence

@@ -1,0 +1,60 @@
+// fence::pollable_fd(): an eventfd that becomes readable with the fence.
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <new>
+
+#include "ufence/base/alloc.h"
+#include "ufence/base/check.h"
+#include "ufence/fence/fence.h"
+
+namespace ufence {
+namespace {
+
+// In semaphore mode a stray read takes one from the most that fits: it stays readable.
+void make_readable(int fd) noexcept {
+  const std::uint64_t most = UINT64_MAX - 1;
+  const ssize_t written = ::write(fd, &most, sizeof most);
+  UFENCE_CHECK(written == sizeof most);
+}
+
+// The library writes to a descriptor of its own: the user may close his, and its number be used again.
+struct pollable : callback {
+  pollable() noexcept : callback(&pollable::run) {}
+  static void run(callback& node, fence&) noexcept {
+    auto& self = static_cast<pollable&>(node);
+    make_readable(self.ours.get());
+    self.destroy();
+  }
+  void destroy() noexcept {
+    this->~pollable();
+    deallocate(this);
+  }
+  unique_fd ours;
+};
+
+}  // namespace
+
+result<unique_fd> fence::pollable_fd() noexcept {
+  if (!is_signaled() && is_inherited()) return failure(EOWNERDEAD);
+  unique_fd theirs(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
+  if (!theirs) return failure(errno);
+  if (is_signaled()) {
+    make_readable(theirs.get());
+    return theirs;
+  }
+  unique_fd ours(::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 0));
+  if (!ours) return failure(errno);
+  void* memory = allocate(sizeof(pollable));
+  if (memory == nullptr) return failure(ENOMEM);
+  auto* node = ::new (memory) pollable;
+  node->ours = std::move(ours);
+  if (add_callback(*node)) {
+    make_readable(theirs.get());  // signaled meanwhile
+    node->destroy();
+  }
+  return theirs;
+}
+
+}  // namespace ufence

@@ -1,0 +1,92 @@
+#include "ufence/fence/settlement.h"
+
+#include "ufence/fence/thread_state.h"
+
+namespace ufence {
+namespace {
+struct thread_state_tag;
+}
+
+thread_state& thread_state::mine() noexcept {
+  return per_thread<thread_state_tag, thread_state>::get();
+}
+
+template <class Match>
+bool thread_state::any(Match match) const noexcept {
+  for (const frame* f = top; f != nullptr; f = f->outer) {
+    if (match(*f->of)) return true;
+  }
+  if (queue == nullptr) return false;
+  const fence* f = queue;
+  do {
+    if (match(*f)) return true;
+    f = f->link_.get();
+  } while (f != queue);
+  return false;
+}
+
+bool thread_state::involves(const fence& f) const noexcept {
+  return any([&](const fence& other) { return &other == &f; });
+}
+
+bool thread_state::involves(const timeline& line) const noexcept {
+  return any([&](const fence& other) { return other.owner() == &line; });
+}
+
+bool thread_state::runs(const callback& node) const noexcept {
+  for (const frame* f = top; f != nullptr; f = f->outer) {
+    if (f->node == &node) return true;
+  }
+  return false;
+}
+
+bool thread_state::runs_one_of(const callback_group& group) const noexcept {
+  for (const frame* f = top; f != nullptr; f = f->outer) {
+    if (f->group == &group) return true;
+  }
+  return false;
+}
+
+void thread_state::queue_chain(fence* last) noexcept {
+  if (queue != nullptr) {
+    fence* first = queue->link_.get();
+    queue->link_.set(last->link_.get());
+    last->link_.set(first);
+  }
+  queue = last;
+}
+
+void thread_state::drain_queue() noexcept {
+  draining = true;
+  while (queue != nullptr) {
+    fence* first = queue->link_.get();
+    if (first == queue) {
+      queue = nullptr;
+    } else {
+      queue->link_.set(first->link_.get());
+    }
+    first->settle();
+  }
+  draining = false;
+}
+
+void settlement::append(fence& decided) noexcept {
+#if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
+  thread_state::mine().note_decided(decided);
+#endif
+  if (last_ == nullptr) {
+    decided.link_.set(&decided);
+  } else {
+    decided.link_.set(last_->link_.get());
+    last_->link_.set(&decided);
+  }
+  last_ = &decided;
+}
+
+void settlement::settle_slow() noexcept {
+  thread_state& thread = thread_state::mine();
+  thread.queue_chain(std::exchange(last_, nullptr));
+  thread.run_queue();
+}
+
+}  // namespace ufence

@@ -1,0 +1,210 @@
+#include "ufence/fence/slab.h"
+
+#include <pthread.h>
+
+#include <new>
+
+#include "ufence/base/alloc.h"
+#include "ufence/base/check.h"
+#include "ufence/base/lock.h"
+#include "ufence/base/tls.h"
+#include "ufence/fence/legacy_fence.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define UFENCE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UFENCE_ASAN 1
+#endif
+#endif
+#ifdef UFENCE_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace ufence {
+
+struct fence::slab_access {
+  static fence* make_native(void* at) noexcept { return ::new (at) fence; }
+  static fence* make_legacy(void* at) noexcept { return ::new (at) legacy_fence; }
+  static fence* next(const fence& f) noexcept { return f.link_.get(); }
+  static void set_next(fence& f, fence* next) noexcept { f.link_.set(next); }
+  // relaxed: a statistic
+  static bool is_live(const fence& f) noexcept { return f.refs_.load(mo::relaxed) != 0; }
+
+  // While a slot is free only its state word and its count may be touched.
+  static void poison([[maybe_unused]] fence& f, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef UFENCE_ASAN
+    constexpr std::size_t readable = sizeof f.state_ + sizeof f.refs_;
+    __asan_poison_memory_region(reinterpret_cast<char*>(&f) + readable, bytes - readable);
+#endif
+  }
+  static void unpoison([[maybe_unused]] fence& f, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef UFENCE_ASAN
+    __asan_unpoison_memory_region(&f, bytes);
+#endif
+  }
+};
+
+namespace detail {
+namespace {
+
+using access = fence::slab_access;
+
+constexpr std::size_t chunk_bytes = std::size_t{64} * 1024;
+constexpr std::uint32_t cached_max = 128;  // free slots of one thread's cache
+constexpr std::uint32_t batch = 64;        // moved at once between a cache and the slab
+
+constexpr std::size_t bytes_of(slot_size size) noexcept {
+  return size == slot_size::native ? sizeof(fence) : sizeof(legacy_fence);
+}
+
+// A chunk: this header in its first slot, then slots.
+struct chunk {
+  chunk* next;
+};
+static_assert(sizeof(chunk) <= sizeof(fence));
+
+struct free_list {
+  fence* head = nullptr;
+  std::uint32_t count = 0;
+
+  void push(fence& slot, std::size_t bytes) noexcept {
+    access::set_next(slot, head);
+    access::poison(slot, bytes);
+    head = &slot;
+    ++count;
+  }
+  fence* pop(std::size_t bytes) noexcept {
+    fence* slot = head;
+    access::unpoison(*slot, bytes);
+    head = access::next(*slot);
+    --count;
+    return slot;
+  }
+  void move_to(free_list& other, std::uint32_t n, std::size_t bytes) noexcept {
+    while (n-- != 0 && head != nullptr) other.push(*pop(bytes), bytes);
+  }
+};
+
+struct slab {
+  free_list free;
+  chunk* chunks = nullptr;
+};
+
+constinit mutex slab_lock{lock_rank::slab};
+constinit slab slabs[2] UFENCE_GUARDED_BY(slab_lock);
+
+slab& slab_of(slot_size size) noexcept UFENCE_REQUIRES(slab_lock) {
+  return slabs[static_cast<unsigned>(size)];
+}
+
+bool grow(slab& s, slot_size size) noexcept UFENCE_REQUIRES(slab_lock) {
+  auto* memory = static_cast<char*>(allocate_pages(chunk_bytes));
+  if (memory == nullptr) return false;
+  s.chunks = ::new (memory) chunk{s.chunks};
+  const std::size_t bytes = bytes_of(size);
+  for (std::size_t at = chunk_bytes - bytes; at >= bytes; at -= bytes) {
+    fence* slot = size == slot_size::native ? access::make_native(memory + at)
+                                            : access::make_legacy(memory + at);
+    s.free.push(*slot, bytes);
+  }
+  return true;
+}
+
+// Free native slots of one thread. After the thread's end began they go straight to the slab.
+struct thread_cache {
+  free_list free;
+  enum class phase : unsigned char { unused, open, closed } state = phase::unused;
+};
+struct cache_tag;
+using cache = per_thread<cache_tag, thread_cache>;
+
+pthread_key_t cache_key;
+
+void flush_cache(void*) noexcept {
+  thread_cache& mine = cache::get();
+  mine.state = thread_cache::phase::closed;
+  scoped_lock guard(slab_lock);
+  mine.free.move_to(slab_of(slot_size::native).free, mine.free.count,
+                    bytes_of(slot_size::native));
+}
+
+// A child of fork() has one thread: the lock must not be inherited in the taken state.
+// The free slots in caches of the parent's other threads are lost to the child.
+struct setup {
+  setup() noexcept {
+    UFENCE_CHECK(pthread_key_create(&cache_key, flush_cache) == 0);
+    pthread_atfork([]() UFENCE_NO_TSA { slab_lock.lock(); },
+                   []() UFENCE_NO_TSA { slab_lock.unlock(); },
+                   []() UFENCE_NO_TSA {
+                     ++fork_generation;
+                     slab_lock.unlock();
+                   });
+  }
+};
+const setup at_load;
+
+bool open_cache(thread_cache& mine) noexcept {
+  if (mine.state == thread_cache::phase::unused) {
+    // The value only has to be non-null for the key's destructor to run.
+    mine.state = pthread_setspecific(cache_key, &mine) == 0 ? thread_cache::phase::open
+                                                            : thread_cache::phase::closed;
+  }
+  return mine.state == thread_cache::phase::open;
+}
+
+fence* allocate_from_slab(slot_size size, thread_cache* refill) noexcept {
+  const std::size_t bytes = bytes_of(size);
+  scoped_lock guard(slab_lock);
+  slab& s = slab_of(size);
+  if (s.free.head == nullptr && !grow(s, size)) return nullptr;
+  fence* slot = s.free.pop(bytes);
+  if (refill != nullptr) s.free.move_to(refill->free, batch, bytes);
+  return slot;
+}
+
+}  // namespace
+
+constinit std::uint32_t fork_generation = 0;
+
+fence* slab_allocate(slot_size size) noexcept {
+  if (size != slot_size::native) return allocate_from_slab(size, nullptr);
+  thread_cache& mine = cache::get();
+  if (mine.free.head != nullptr) return mine.free.pop(bytes_of(size));
+  return allocate_from_slab(size, open_cache(mine) ? &mine : nullptr);
+}
+
+void slab_free(fence& slot, slot_size size) noexcept {
+  const std::size_t bytes = bytes_of(size);
+  if (size == slot_size::native) {
+    thread_cache& mine = cache::get();
+    if (open_cache(mine)) {
+      mine.free.push(slot, bytes);
+      if (mine.free.count <= cached_max) return;
+      scoped_lock guard(slab_lock);
+      mine.free.move_to(slab_of(size).free, batch, bytes);
+      return;
+    }
+  }
+  scoped_lock guard(slab_lock);
+  slab_of(size).free.push(slot, bytes);
+}
+
+}  // namespace detail
+
+std::size_t live_fences() noexcept {
+  std::size_t live = 0;
+  for (const detail::slot_size size : {detail::slot_size::native, detail::slot_size::legacy}) {
+    const std::size_t bytes = detail::bytes_of(size);
+    scoped_lock guard(detail::slab_lock);
+    for (detail::chunk* c = detail::slab_of(size).chunks; c != nullptr; c = c->next) {
+      auto* memory = reinterpret_cast<char*>(c);
+      for (std::size_t at = bytes; at + bytes <= detail::chunk_bytes; at += bytes) {
+        if (fence::slab_access::is_live(*reinterpret_cast<fence*>(memory + at))) ++live;
+      }
+    }
+  }
+  return live;
+}
+
+}  // namespace ufence

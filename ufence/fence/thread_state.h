@@ -1,0 +1,98 @@
+// What one thread is doing for fences: the foreign code that it runs, and what it still has to settle.
+#pragma once
+
+#include <cstdint>
+
+#include "ufence/base/lock_rank.h"
+#include "ufence/base/tls.h"
+#include "ufence/fence/fence.h"
+
+namespace ufence {
+
+/// Foreign code that runs on this thread: an op, a retire, or a callback of a fence.
+struct frame {
+  const fence* of;
+  const callback* node;         // of a callback
+  const callback_group* group;  // of a callback
+  frame* outer = nullptr;
+};
+
+/// Owner: its thread; while that thread is blocked in remove_callback(), who holds the lock of the
+/// blocked removers may read the frames.
+struct thread_state {
+  frame* top = nullptr;
+  fence* queue = nullptr;  // settle queue (F15): the last of a circular chain through link_
+  bool draining = false;   // an outer settling on this thread runs the queue
+
+#if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
+  // Fences that this thread put into settlements of its own, the latest ones; addresses only.
+  const fence* lately[16] = {};
+  unsigned lately_at = 0;
+  void note_decided(const fence& f) noexcept { lately[lately_at++ % 16] = &f; }
+  [[nodiscard]] bool decided_lately(const fence& f) const noexcept {
+    for (const fence* other : lately) {
+      if (other == &f) return true;
+    }
+    return false;
+  }
+#endif
+
+  [[nodiscard]] static thread_state& mine() noexcept;
+
+  /// An op, retire or callback of this fence runs on this thread, or its settling is queued here (F4).
+  [[nodiscard]] bool involves(const fence& f) const noexcept;
+  /// The same for the fences of one timeline.
+  [[nodiscard]] bool involves(const timeline& line) const noexcept;
+  [[nodiscard]] bool runs(const callback& node) const noexcept;
+  [[nodiscard]] bool runs_one_of(const callback_group& group) const noexcept;
+
+  /// Queues a chain of decided fences (its last one).
+  void queue_chain(fence* last) noexcept;
+  /// Settles what is queued, unless foreign code runs on this thread or an outer call does it.
+  void run_queue() noexcept {
+    if (queue != nullptr && top == nullptr && !draining) drain_queue();
+  }
+
+ private:
+  void drain_queue() noexcept;
+  template <class Match>
+  [[nodiscard]] bool any(Match match) const noexcept;
+};
+
+/// Marks foreign code for a scope.
+class foreign_scope {
+ public:
+  foreign_scope(thread_state& thread, const fence& of, const callback* node = nullptr,
+                const callback_group* group = nullptr) noexcept
+      : thread_(thread), frame_{.of = &of, .node = node, .group = group, .outer = thread.top} {
+    rank_check_none();
+    thread_.top = &frame_;
+  }
+  ~foreign_scope() {
+    rank_check_none();
+    thread_.top = frame_.outer;
+  }
+  foreign_scope(const foreign_scope&) = delete;
+  foreign_scope& operator=(const foreign_scope&) = delete;
+
+ private:
+  thread_state& thread_;
+  frame frame_;
+};
+
+template <class Call>
+int fence::call_op(std::uint32_t once, Call call) noexcept {
+  backend* data = nullptr;
+  if (!enter_op(once, data)) return 0;
+  thread_state& thread = thread_state::mine();
+  int op_result = 0;
+  {
+    foreign_scope scope(thread, *this);
+    op_result = call(*data->ops, data);
+  }
+  leave_op(data);
+  thread.run_queue();
+  return op_result;
+}
+
+}  // namespace ufence

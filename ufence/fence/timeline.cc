@@ -1,0 +1,462 @@
+#include "ufence/fence/timeline.h"
+
+#include <cstring>
+#include <new>
+
+#include "ufence/base/alloc.h"
+#include "ufence/base/check.h"
+#include "ufence/fence/report.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/fence/trace.h"
+
+namespace ufence {
+
+using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
+
+// --- The timeline's own ---
+
+void timeline::get() noexcept {
+  // relaxed: the caller has a reference
+  refs_.fetch_add(1, mo::relaxed);
+}
+
+void timeline::put() noexcept {
+  // [TL.7] acq_rel: the last one sees all uses before; pairs with [TL.7]
+  if (refs_.fetch_sub(1, mo::acq_rel) != 1) return;
+  if (gate_ != nullptr) gate_->put();
+  this->~timeline();
+  deallocate(this);
+}
+
+std::uint64_t timeline::completed() const noexcept {
+  // [TL.8] acquire: what was written before completing is visible; pairs with [TL.1]
+  return value_.load(mo::acquire) & ~closed;
+}
+
+std::uint64_t timeline::emitted() const noexcept {
+  // relaxed: a number that may be stale on return
+  return emitted_.load(mo::relaxed);
+}
+
+bool timeline::is_closed() const noexcept {
+  // [TL.9] acquire: see the error it was closed with; pairs with [TL.6]
+  return (value_.load(mo::acquire) & closed) != 0;
+}
+
+int timeline::decided(std::uint64_t seqno, std::uint64_t value) const noexcept {
+  if (!is_later(seqno, value & ~closed)) return 1;
+  // relaxed: set before CLOSED, which was read with acquire or under the lock
+  return (value & closed) != 0 ? close_error_.load(mo::relaxed) : 0;
+}
+
+// --- The armed list: by rising seqno, through word_ (previous) and link_ (next) ---
+
+namespace {
+// In word_ of a linked fence beside the previous one's address: the first has no previous.
+constexpr std::uintptr_t linked = 1;
+}  // namespace
+
+fence* timeline::previous(const fence& f) noexcept {
+  // relaxed, as all links: under the timeline's lock
+  return reinterpret_cast<fence*>(f.word_.load(mo::relaxed) & ~linked);
+}
+
+void timeline::set_previous(fence& f, fence* before) noexcept {
+  // relaxed: under the timeline's lock
+  f.word_.store(reinterpret_cast<std::uintptr_t>(before) | linked, mo::relaxed);
+}
+
+void timeline::link(fence& f) noexcept {
+  // Most waits are for the latest: look from the end.
+  fence* before = last_;
+  while (before != nullptr && is_later(before->seqno_, f.seqno_)) before = previous(*before);
+  fence* after = before != nullptr ? before->link_.get() : first_;
+  set_previous(f, before);
+  f.link_.set(after);
+  if (before != nullptr) {
+    before->link_.set(&f);
+  } else {
+    first_ = &f;
+  }
+  if (after != nullptr) {
+    set_previous(*after, &f);
+  } else {
+    last_ = &f;
+  }
+}
+
+void timeline::unlink(fence& f) noexcept {
+  fence* before = previous(f);
+  fence* after = f.link_.get();
+  if (before != nullptr) {
+    before->link_.set(after);
+  } else {
+    first_ = after;
+  }
+  if (after != nullptr) {
+    set_previous(*after, before);
+  } else {
+    last_ = before;
+  }
+  // relaxed: whoever settles takes the fence's LOCK first
+  f.word_.store(0, mo::relaxed);
+  f.link_.set(nullptr);
+  // relaxed: raising it late costs an empty drain; lowering it is [TL.3]
+  armed_min_.store(first_ != nullptr ? first_->seqno_ : none, mo::relaxed);
+}
+
+bool timeline::arm(fence& f, bool& is_new_minimum) noexcept {
+  scoped_lock guard(lock_);
+  link(f);
+  // relaxed: written under the lock
+  is_new_minimum = is_later(armed_min_.load(mo::relaxed), f.seqno_);
+  if (is_new_minimum) {
+    // [TL.3] seq_cst: SB, the minimum before the look at the value; pairs with [TL.2], [TL.6]
+    armed_min_.store(f.seqno_, mo::seq_cst);
+  }
+  // [TL.4] seq_cst: SB, the value after the minimum; pairs with [TL.1], [TL.6]
+  if (decided(f.seqno_, value_.load(mo::seq_cst)) != 0) {
+    unlink(f);
+    is_new_minimum = false;
+    return false;
+  }
+  f.get();
+  // relaxed: under the fence's LOCK
+  f.state_.fetch_or(armed, mo::relaxed);
+  return true;
+}
+
+bool timeline::disarm(fence& f) noexcept {
+  scoped_lock guard(lock_);
+  // relaxed: under the lock; 0 once somebody unlinked it
+  if (f.word_.load(mo::relaxed) == 0) return false;
+  unlink(f);
+  return true;
+}
+
+void timeline::call_arm(std::uint64_t seqno) noexcept {
+  if (gate_ != nullptr) {
+    gate_->call_op(0, [seqno](const backend_ops& ops, backend* data) {
+      if (ops.arm != nullptr) ops.arm(data, seqno);
+      return 0;
+    });
+  }
+  // A completion that was written just before the op had its effect is looked for here.
+  settlement later;
+  static_cast<void>(fold_device_word(later));
+}
+
+void timeline::set_deadline(std::int64_t deadline_ns) noexcept {
+  if (gate_ == nullptr) return;
+  // relaxed: a hint
+  std::int64_t soonest = deadline_.load(mo::relaxed);
+  do {
+    if (deadline_ns >= soonest) return;
+  } while (!deadline_.compare_exchange_weak(soonest, deadline_ns, mo::relaxed, mo::relaxed));
+  gate_->call_op(0, [deadline_ns](const backend_ops& ops, backend* data) {
+    if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
+    return 0;
+  });
+}
+
+// --- Completing ---
+
+void timeline::complete_up_to(std::uint64_t seqno, settlement& later) noexcept {
+  // relaxed: the CAS orders; CLOSED is above every seqno
+  std::uint64_t value = value_.load(mo::relaxed);
+  // [TL.1] seq_cst: SB, the value before the look at the minimum; also publishes what the issuer
+  // wrote; pairs with [TL.4], [TL.5], [TL.8]
+  while (is_later(seqno, value) &&
+         !value_.compare_exchange_weak(value, seqno, mo::seq_cst, mo::relaxed)) {
+  }
+  // [TL.2] seq_cst: SB, the minimum after the value; pairs with [TL.3]
+  if (!is_later(armed_min_.load(mo::seq_cst), seqno)) drain(later);
+}
+
+void timeline::close(int error, settlement& later) noexcept {
+  std::int32_t unset = 0;
+  // relaxed: CLOSED publishes it
+  close_error_.compare_exchange(unset, error, mo::relaxed, mo::relaxed);
+  // [TL.6] seq_cst: SB, as [TL.1], and the error before CLOSED; pairs with [TL.3], [TL.4], [TL.9]
+  const std::uint64_t old = value_.fetch_or(closed, mo::seq_cst);
+  drain(later);
+  if (gate_ != nullptr && (old & closed) == 0) {
+    gate_->get();
+    gate_->decide_into(0, later);
+  }
+}
+
+void timeline::drain(settlement& later) noexcept {
+  fence* first = nullptr;
+  fence* tail = nullptr;
+  std::uint64_t value = 0;
+  {
+    scoped_lock guard(lock_);
+    // relaxed: this thread moved it, or saw who did; newer is fine
+    value = value_.load(mo::relaxed);
+    while (first_ != nullptr && decided(first_->seqno_, value) != 0) {
+      fence* f = first_;
+      unlink(*f);
+      if (tail != nullptr) {
+        tail->link_.set(f);
+      } else {
+        first = f;
+      }
+      tail = f;
+    }
+  }
+  if (first == nullptr) return;
+  const std::int64_t now = now_ns();
+  while (fence* f = first) {
+    first = f->link_.get();
+    f->decide_disarmed(decided(f->seqno_, value), now, later);
+  }
+}
+
+std::error_code timeline::fold_device_word(settlement& later) noexcept {
+  if (device_word_ == nullptr) return errno_code(EINVAL);
+  std::uint64_t seqno = 0;
+  {
+    // Nobody reads the word after close: close() sets CLOSED, then takes this lock.
+    scoped_lock guard(lock_);
+    // relaxed: CLOSED is either seen or its setter waits for the lock
+    const std::uint64_t value = value_.load(mo::relaxed);
+    if ((value & closed) != 0) return {};
+    // [TL.10] seq_cst: SB, the word after the effect of the arm op; pairs with the device's write of
+    // the word before it looks whether its interrupt is on
+    seqno = extend_seqno(device_word_->load(mo::seq_cst), value);
+  }
+  if (is_later(seqno, emitted())) return errno_code(EPROTO);
+  complete_up_to(seqno, later);
+  return {};
+}
+
+// --- The fence's side ---
+
+bool fence::mark_if_completed() noexcept {
+  const timeline& line = *owner_.owner;
+  // [TL.5] acquire: what the completing thread wrote is visible to who looks; pairs with [TL.1], [TL.6]
+  const int how = line.decided(seqno_, line.value_.load(mo::acquire));
+  if (how == 0 || is_inherited()) return false;
+  lock();
+  // relaxed: under LOCK
+  const std::uint32_t s = state_.load(mo::relaxed);
+  if ((s & signaled) != 0) {
+    unlock();
+    return true;
+  }
+  // Armed: who unlinks the entry settles.
+  const std::uint32_t flips = (s & armed) != 0 ? signaled : signaled | settled;
+  mark_locked(how, now_ns(), flips);
+  return true;
+}
+
+void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept {
+  const int error = how < 0 ? how : 0;
+  error_.set(error);
+  timestamp_.set(now);
+  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
+  // [FENCE.24] acq_rel: as [FENCE.3]; pairs with [FENCE.4], [FENCE.16], [FENCE.1]
+  flipped(state_.fetch_xor(fence_state::lock | flips, mo::acq_rel));
+}
+
+// The caller unlinked the armed entry and owns its reference: it settles.
+void fence::decide_disarmed(int how, std::int64_t now, settlement& later) noexcept {
+  lock();
+  const bool nothing_to_call = callbacks_.get() == nullptr;
+  // relaxed: under LOCK
+  if ((state_.load(mo::relaxed) & signaled) == 0) {
+    mark_locked(how, now, nothing_to_call ? signaled | settled : signaled);
+  } else if (nothing_to_call) {
+    // [FENCE.25] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.1]
+    flipped(state_.fetch_xor(fence_state::lock | settled, mo::release));
+  } else {
+    unlock();
+  }
+  if (nothing_to_call) {
+    put();
+  } else {
+    later.append(*this);
+  }
+}
+
+void fence::enable_ordered() noexcept {
+  bool call_arm = false;
+  lock();
+  // relaxed: under LOCK
+  if ((state_.load(mo::relaxed) & (signaled | armed)) == 0) {
+    static_cast<void>(owner_.owner->arm(*this, call_arm));
+  }
+  unlock();
+  if (call_arm) owner_.owner->call_arm(seqno_);
+}
+
+// --- The issuing handle ---
+
+result<timeline_issuer> timeline_issuer::create(const timeline_options& options) noexcept {
+  if (options.initial_seqno >= timeline::closed) return failure(EINVAL);
+  const std::size_t names = options.driver_name.size() + options.timeline_name.size();
+  void* memory = allocate(sizeof(timeline) + names);
+  if (memory == nullptr) return failure(ENOMEM);
+  fence* gate = nullptr;
+  if (options.data != nullptr && (gate = fence::allocate_slot()) == nullptr) {
+    deallocate(memory);
+    return failure(ENOMEM);
+  }
+  auto* line = ::new (memory) timeline;
+  char* text = static_cast<char*>(memory) + sizeof(timeline);
+  line->driver_name_ = copy_name(options.driver_name, text);
+  line->timeline_name_ = copy_name(options.timeline_name, text + options.driver_name.size());
+  line->context_ = fence::allocate_contexts(1);
+  line->device_word_ = options.device_word;
+  // relaxed: published with the handle
+  line->value_.store(options.initial_seqno, mo::relaxed);
+  line->emitted_.store(options.initial_seqno, mo::relaxed);
+  line->last_ordered_.store(options.initial_seqno, mo::relaxed);
+  if (gate != nullptr) {
+    gate->owner_.context = line->context_;
+    gate->init(0, 0, options.data, 1);
+    line->gate_ = gate;
+  }
+  return timeline_issuer(timeline_ref::adopt(line));
+}
+
+std::string_view timeline_issuer::copy_name(std::string_view name, char* to) noexcept {
+  if (!name.empty()) std::memcpy(to, name.data(), name.size());
+  return {to, name.size()};
+}
+
+timeline_issuer& timeline_issuer::operator=(timeline_issuer&& other) noexcept {
+  if (this != &other) {
+    drop();
+    line_ = std::move(other.line_);
+  }
+  return *this;
+}
+
+void timeline_issuer::drop() noexcept {
+  const timeline_ref line = std::move(line_);
+  if (!line) return;
+  // relaxed: nobody emits any more
+  const bool is_pending =
+      !line->is_closed() && is_later(line->last_ordered_.load(mo::relaxed), line->completed());
+  {
+    settlement later;
+    line->close(-ECANCELED, later);
+  }
+  if (is_pending) {
+    send_report({.kind = report_kind::timeline_dropped,
+                 .context = line->context(),
+                 .seqno = line->completed(),
+                 .driver_name = line->driver_name(),
+                 .timeline_name = line->timeline_name(),
+                 .text = "an issuing handle was dropped; what is pending ends with -ECANCELED"});
+  }
+}
+
+fence* timeline_issuer::new_slot(std::uint64_t& seqno, bool legacy) noexcept {
+  fence* f = fence::allocate_slot(legacy);
+  if (f == nullptr) return nullptr;
+  // relaxed: only the numbers have to differ
+  seqno = line_->emitted_.fetch_add(1, mo::relaxed) + 1;
+  UFENCE_CHECK(seqno < timeline::closed);
+  line_->get();
+  f->owner_.owner = line_.get();
+  return f;
+}
+
+result<fence_ref> timeline_issuer::emit() noexcept {
+  std::uint64_t seqno = 0;
+  fence* f = new_slot(seqno);
+  if (f == nullptr) return failure(ENOMEM);
+  // relaxed: for the report of drop() alone
+  line_->last_ordered_.store(seqno, mo::relaxed);
+  f->init(fence::kind::has_timeline | fence::kind::ordered, seqno, nullptr, 1);
+  UFENCE_TRACE(dma_fence_emit, *f);
+  return fence_ref::adopt(f);
+}
+
+result<new_fence> timeline_issuer::create_unordered(backend* data) noexcept {
+  if (line_->is_closed()) return failure(ECANCELED);
+  std::uint64_t seqno = 0;
+  fence* f = new_slot(seqno);
+  if (f == nullptr) return failure(ENOMEM);
+  f->init(fence::kind::has_timeline, seqno, data, 2);
+  UFENCE_TRACE(dma_fence_emit, *f);
+  return new_fence{fence_ref::adopt(f), signaler(f)};
+}
+
+void timeline_issuer::signal_up_to(std::uint64_t seqno) noexcept {
+  settlement later;
+  decide_up_to(seqno, later);
+}
+
+void timeline_issuer::decide_up_to(std::uint64_t seqno, settlement& later) noexcept {
+  if (seqno < timeline::closed) line_->complete_up_to(seqno, later);
+}
+
+bool timeline_issuer::signal(fence& f, int error) noexcept {
+  const int checked = detail::checked_error(error, f);
+  settlement later;
+  return decide(f, checked, later);
+}
+
+bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
+  if (f.owner() != line_.get() || !f.is_ordered() || f.is_inherited()) return false;
+  const int checked = detail::is_error_in_range(error) ? error : -EINVAL;
+  // What the value has completed is decided, marked or not.
+  if (f.is_signaled()) return false;
+  f.lock();
+  // relaxed: under LOCK
+  const std::uint32_t s = f.state_.load(mo::relaxed);
+  if ((s & signaled) != 0) {
+    f.unlock();
+    return false;
+  }
+  const bool was_armed = (s & armed) != 0;
+  const bool is_mine = was_armed && line_->disarm(f);
+  const bool nothing_to_call = f.callbacks_.get() == nullptr && (is_mine || !was_armed);
+  f.mark_locked(checked, now_ns(), nothing_to_call ? signaled | settled : signaled);
+  if (is_mine && nothing_to_call) {
+    f.put();
+  } else if (is_mine) {
+    later.append(f);
+  }
+  return true;
+}
+
+void timeline_issuer::fail(int error) noexcept {
+  settlement later;
+  decide_fail(error, later);
+}
+
+void timeline_issuer::decide_fail(int error, settlement& later) noexcept {
+  line_->close(error < 0 && detail::is_error_in_range(error) ? error : -EINVAL, later);
+}
+
+std::error_code timeline_issuer::notify() noexcept {
+  std::error_code failed;
+  {
+    settlement later;
+    failed = decide_notify(later);
+  }
+  if (failed == errno_code(EPROTO)) {
+    send_report({.kind = report_kind::bad_device_word,
+                 .context = line_->context(),
+                 .seqno = line_->emitted(),
+                 .driver_name = line_->driver_name(),
+                 .timeline_name = line_->timeline_name(),
+                 .text = "the device word is beyond the last emitted seqno; nothing is signaled"});
+  }
+  return failed;
+}
+
+std::error_code timeline_issuer::decide_notify(settlement& later) noexcept {
+  return line_->fold_device_word(later);
+}
+
+std::error_code timeline_issuer::quiesce(std::int64_t deadline_ns) noexcept {
+  return line_->gate_ != nullptr ? line_->gate_->quiesce(deadline_ns) : std::error_code();
+}
+
+}  // namespace ufence

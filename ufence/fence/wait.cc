@@ -1,0 +1,228 @@
+#include "ufence/fence/wait.h"
+
+#include <array>
+#include <memory>
+#include <new>
+
+#include "ufence/base/alloc.h"
+#include "ufence/base/futex.h"
+#include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/report.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/fence/trace.h"
+
+namespace ufence {
+
+// --- One fence ---
+
+std::error_code fence::may_wait() noexcept {
+  rank_check_none();
+  if (thread_state::mine().involves(*this)) return errno_code(EDEADLK);
+  if (is_inherited()) return errno_code(EOWNERDEAD);
+  return {};
+}
+
+std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept {
+  bool expired = deadline_ns <= 0;
+  for (;;) {
+    // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with [FENCE.3],
+    // [FENCE.9], [FENCE.10]
+    std::uint32_t s = state_.load(mo::acquire);
+    if ((s & bits) == bits) return {};
+    if (expired) return errno_code(ETIME);
+    if ((s & fence_state::waiters) == 0) {
+      // relaxed: the transition sees the bit in the same word
+      if (!state_.compare_exchange_weak(s, s | fence_state::waiters, mo::relaxed, mo::relaxed)) {
+        continue;
+      }
+      s |= fence_state::waiters;
+    }
+    expired = futex_wait(state_, s, deadline_ns, futex_class::state) == -ETIME;
+  }
+}
+
+std::error_code fence::wait(std::int64_t deadline_ns) noexcept {
+  if (is_signaled()) return {};
+  if (const std::error_code refused = may_wait()) return refused;
+  UFENCE_TRACE(dma_fence_wait_start, *this);
+  enable_signaling();
+  std::error_code failed;
+  const int op_result = is_independent() ? 0 : legacy_fence::of(*this).wait_legacy(deadline_ns);
+  if (op_result < 0) {
+    failed = is_signaled() ? std::error_code() : errno_code(-op_result);
+  } else {
+    failed = wait_for(fence_state::signaled, deadline_ns);
+    // A timeline may have completed it without marking it.
+    if (failed && is_signaled()) failed = {};
+  }
+  UFENCE_TRACE(dma_fence_wait_end, *this);
+  return failed;
+}
+
+// Debug builds tell a thread that waits for what it holds itself (F4): the settlement of a fence that it
+// decided a moment ago. Another thread may have been handed it, so it is told after a while only.
+std::error_code fence::wait_for_settling(std::uint32_t bits, std::int64_t deadline_ns) noexcept {
+#if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
+  constexpr std::int64_t patience_ns = 500'000'000;
+  const std::int64_t look_again_ns = deadline_after(patience_ns);
+  if (deadline_ns > look_again_ns && thread_state::mine().decided_lately(*this)) {
+    if (!wait_for(bits, look_again_ns)) return {};
+    send_report({.kind = report_kind::own_settlement_wait,
+                 .context = context(),
+                 .seqno = seqno(),
+                 .driver_name = driver_name(),
+                 .timeline_name = timeline_name(),
+                 .text = "a thread waits for a fence that it decided and has not settled"});
+  }
+#endif
+  return wait_for(bits, deadline_ns);
+}
+
+std::error_code fence::wait_settled(std::int64_t deadline_ns) noexcept {
+  if (is_settled()) return {};
+  if (const std::error_code refused = may_wait()) return refused;
+  enable_signaling();
+  return wait_for_settling(fence_state::settled, deadline_ns);
+}
+
+std::error_code fence::quiesce(std::int64_t deadline_ns) noexcept {
+  constexpr std::uint32_t quiesced = fence_state::signaled | fence_state::retired;
+  if (!wait_for(quiesced, 0)) return {};
+  if (const std::error_code refused = may_wait()) return refused;
+  if (is_ordered()) enable_signaling();
+  return wait_for_settling(quiesced, deadline_ns);
+}
+
+// --- Several fences ---
+
+namespace {
+
+constexpr std::size_t none_signaled = SIZE_MAX;
+
+std::size_t first_signaled(std::span<const fence_ref> fences) noexcept {
+  for (std::size_t i = 0; i < fences.size(); ++i) {
+    if (fences[i]->is_signaled()) return i;
+  }
+  return none_signaled;
+}
+
+bool has_null(std::span<const fence_ref> fences) noexcept {
+  for (const fence_ref& f : fences) {
+    if (!f) return true;
+  }
+  return false;
+}
+
+// Wakes the waiter of a wait for any.
+struct any_node : callback {
+  any_node() noexcept : callback(&any_node::run) {}
+  static void run(callback& node, fence&) noexcept {
+    atomic<std::uint32_t>& woken = *static_cast<any_node&>(node).woken;
+    // relaxed: the waiter looks at the fences themselves
+    woken.store(1, mo::relaxed);
+    futex_wake_all(woken);
+  }
+  atomic<std::uint32_t>* woken = nullptr;
+};
+
+}  // namespace
+
+// Waits for any of several fences that are enabled, not inherited, and not null.
+class any_waiter {
+ public:
+  any_waiter(std::span<const fence_ref> fences, std::int64_t deadline_ns) noexcept
+      : fences_(fences), deadline_ns_(deadline_ns) {}
+
+  // One futex_waitv on the state words. -ENOSYS: the kernel has none.
+  result<std::size_t> by_futex() noexcept {
+    std::array<futex_waiter, futex_wait_any_max> words;
+    bool expired = deadline_ns_ <= 0;
+    for (;;) {
+      for (std::size_t i = 0; i < fences_.size(); ++i) {
+        atomic<std::uint32_t>& state = fences_[i]->state_;
+        // relaxed: the transition sees the bit in the same word; is_signaled() acquires
+        const std::uint32_t s = state.fetch_or(fence_state::waiters, mo::relaxed);
+        words[i] = {.word = &state, .expected = s | fence_state::waiters};
+      }
+      const std::size_t found = first_signaled(fences_);
+      if (found != none_signaled) return found;
+      if (expired) return failure(ETIME);
+      const int rc = futex_wait_any({words.data(), fences_.size()}, deadline_ns_);
+      if (rc == -ENOSYS) return failure(ENOSYS);
+      expired = rc == -ETIME;
+    }
+  }
+
+  // A callback on each.
+  result<std::size_t> by_callbacks() noexcept {
+    std::array<any_node, stack_nodes_max> on_stack;
+    struct freer {
+      void operator()(void* memory) const noexcept { deallocate(memory); }
+    };
+    std::unique_ptr<void, freer> on_heap;
+    any_node* nodes = on_stack.data();
+    if (fences_.size() > on_stack.size()) {
+      on_heap.reset(allocate(fences_.size() * sizeof(any_node)));
+      if (!on_heap) return failure(ENOMEM);
+      nodes = static_cast<any_node*>(on_heap.get());
+      std::uninitialized_default_construct_n(nodes, fences_.size());
+    }
+    atomic<std::uint32_t> woken{0};
+    std::size_t queued = 0;
+    bool pending = true;
+    for (; queued < fences_.size() && pending; ++queued) {
+      nodes[queued].woken = &woken;
+      pending = !fences_[queued]->add_callback(nodes[queued]);
+    }
+    const result<std::size_t> found = pending ? sleep_on(woken) : first_signaled(fences_);
+    // Our callbacks never wait for one, so this can't end in a circle.
+    while (queued != 0) {
+      --queued;
+      static_cast<void>(fences_[queued]->remove_callback(nodes[queued]));
+    }
+    return found;
+  }
+
+ private:
+  static constexpr std::size_t stack_nodes_max = 32;
+
+  result<std::size_t> sleep_on(const atomic<std::uint32_t>& woken) noexcept {
+    bool expired = deadline_ns_ <= 0;
+    for (;;) {
+      const std::size_t found = first_signaled(fences_);
+      if (found != none_signaled) return found;
+      if (expired) return failure(ETIME);
+      expired = futex_wait(woken, 0, deadline_ns_) == -ETIME;
+    }
+  }
+
+  const std::span<const fence_ref> fences_;
+  const std::int64_t deadline_ns_;
+};
+
+result<std::size_t> wait_any(std::span<const fence_ref> fences,
+                             std::int64_t deadline_ns) noexcept {
+  if (fences.empty() || has_null(fences)) return failure(EINVAL);
+  if (const std::size_t found = first_signaled(fences); found != none_signaled) return found;
+  for (const fence_ref& f : fences) {
+    if (const std::error_code refused = f->may_wait()) return std::unexpected(refused);
+  }
+  for (const fence_ref& f : fences) f->enable_signaling();
+  any_waiter waiter(fences, deadline_ns);
+  if (fences.size() <= futex_wait_any_max) {
+    const result<std::size_t> found = waiter.by_futex();
+    if (found || found.error() != errno_code(ENOSYS)) return found;
+  }
+  return waiter.by_callbacks();
+}
+
+std::error_code wait_all(std::span<const fence_ref> fences, std::int64_t deadline_ns) noexcept {
+  if (has_null(fences)) return errno_code(EINVAL);
+  for (const fence_ref& f : fences) f->enable_signaling();
+  for (const fence_ref& f : fences) {
+    if (const std::error_code failed = f->wait(deadline_ns)) return failed;
+  }
+  return {};
+}
+
+}  // namespace ufence

@@ -1,0 +1,143 @@
+#include "ufence/rcu/rcu.h"
+
+#include <pthread.h>
+
+#define URCU_API_MAP
+#include <urcu/urcu-bp.h>
+
+#include "ufence/base/check.h"
+#include "ufence/base/clock.h"
+#include "ufence/base/futex.h"
+#include "ufence/base/lock.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define UFENCE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UFENCE_TSAN 1
+#endif
+#endif
+
+#ifdef UFENCE_TSAN
+extern "C" void __tsan_acquire(void* address);
+extern "C" void __tsan_release(void* address);
+#endif
+
+namespace ufence::rcu {
+namespace {
+
+// The two edges of a grace period, told to the race detector: what a reader did in its section is
+// before the return of a synchronize() that waited for it, and what was done before synchronize() began
+// is before every section that it did not wait for.
+[[maybe_unused]] char sections_ended;
+[[maybe_unused]] char grace_period_began;
+
+void edge_from([[maybe_unused]] char& edge) noexcept {
+#ifdef UFENCE_TSAN
+  __tsan_release(&edge);
+#endif
+}
+void edge_to([[maybe_unused]] char& edge) noexcept {
+#ifdef UFENCE_TSAN
+  __tsan_acquire(&edge);
+#endif
+}
+
+// Deferred frees wait for a batch of this size, so that a grace period is shared by many.
+constexpr std::size_t batch_size = 64;
+
+constinit mutex pending_lock{lock_rank::leaf};
+deferred* pending UFENCE_GUARDED_BY(pending_lock) = nullptr;
+std::size_t pending_count UFENCE_GUARDED_BY(pending_lock) = 0;
+
+// Batches that were taken and are not freed yet, so that flush_deferred() can wait for them.
+constinit atomic<std::uint32_t> batches_in_flight{0};
+
+deferred* take_pending(std::size_t at_least) noexcept {
+  scoped_lock guard(pending_lock);
+  if (pending_count < at_least) return nullptr;
+  deferred* batch = pending;
+  pending = nullptr;
+  pending_count = 0;
+  // relaxed: flush_deferred() takes the same lock before it looks
+  batches_in_flight.fetch_add(1, mo::relaxed);
+  return batch;
+}
+
+void free_batch(deferred* batch) noexcept {
+  synchronize();
+  while (batch != nullptr) {
+    deferred* next = batch->next;
+    batch->free(batch);
+    batch = next;
+  }
+  // [RCU.3] release: the frees are done; pairs with [RCU.4]
+  batches_in_flight.fetch_sub(1, mo::release);
+  futex_wake_all(batches_in_flight);
+}
+
+// A child of fork() has one thread: it must not inherit liburcu's locks or ours in the taken state.
+struct fork_handlers {
+  fork_handlers() noexcept {
+    pthread_atfork(
+        []() UFENCE_NO_TSA {
+          pending_lock.lock();
+          urcu_bp_before_fork();
+        },
+        []() UFENCE_NO_TSA {
+          urcu_bp_after_fork_parent();
+          pending_lock.unlock();
+        },
+        []() UFENCE_NO_TSA {
+          urcu_bp_after_fork_child();
+          pending_lock.unlock();
+        });
+  }
+};
+const fork_handlers handlers;
+
+}  // namespace
+
+namespace detail {
+
+void read_lock() noexcept {
+  urcu_bp_read_lock();
+  edge_to(grace_period_began);
+}
+void read_unlock() noexcept {
+  edge_from(sections_ended);
+  urcu_bp_read_unlock();
+}
+
+}  // namespace detail
+
+void synchronize() noexcept {
+  rank_check_none();
+  UFENCE_DEBUG_CHECK(!urcu_bp_read_ongoing() && "synchronize() inside a read section");
+  edge_from(grace_period_began);
+  urcu_bp_synchronize_rcu();
+  edge_to(sections_ended);
+}
+
+void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept {
+  node.free = free;
+  {
+    scoped_lock guard(pending_lock);
+    node.next = pending;
+    pending = &node;
+    ++pending_count;
+  }
+  if (deferred* batch = take_pending(batch_size)) free_batch(batch);
+}
+
+void flush_deferred() noexcept {
+  if (deferred* batch = take_pending(1)) free_batch(batch);
+  for (;;) {
+    // [RCU.4] acquire: the frees of other threads' batches are done; pairs with [RCU.3]
+    const std::uint32_t in_flight = batches_in_flight.load(mo::acquire);
+    if (in_flight == 0) return;
+    futex_wait(batches_in_flight, in_flight, no_deadline);
+  }
+}
+
+}  // namespace ufence::rcu

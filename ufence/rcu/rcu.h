@@ -1,0 +1,60 @@
+// RCU: readers that never wait, writers that wait until all readers of before have left.
+//
+// liburcu-bp (threads need not register) behind a small door, with the happens-before edges that race
+// detectors can't see in it. Read sections nest and may be opened by any thread at any time.
+#pragma once
+
+#include <cstddef>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+
+namespace ufence::rcu {
+
+namespace detail {
+UFENCE_API void read_lock() noexcept;
+UFENCE_API void read_unlock() noexcept;
+}  // namespace detail
+
+/// What was reachable when it began stays until it ends.
+/// Blocks: never. Context: anywhere; do not call synchronize() or flush_deferred() inside.
+class read_section {
+ public:
+  read_section() noexcept { detail::read_lock(); }
+  ~read_section() { detail::read_unlock(); }
+  read_section(const read_section&) = delete;
+  read_section& operator=(const read_section&) = delete;
+};
+
+/// Makes what `value` points to visible to readers that load the slot with dereference().
+template <class T>
+void publish(atomic<T*>& slot, T* value) noexcept {
+  // [RCU.1] release: the object's contents before its address; pairs with [RCU.2]
+  slot.store(value, mo::release);
+}
+/// A pointer that stays valid until the read section ends.
+template <class T>
+[[nodiscard]] T* dereference(const atomic<T*>& slot) noexcept {
+  // [RCU.2] acquire: see the object's contents; pairs with [RCU.1], [RCU.5]
+  return slot.load(mo::acquire);
+}
+
+/// Waits until every read section that was open when it was called has ended.
+/// Blocks: yes. Context: not inside a read section. Source: Linux synchronize_rcu()
+UFENCE_API void synchronize() noexcept;
+
+/// Embedded in what defer() frees.
+struct deferred {
+  deferred* next = nullptr;
+  void (*free)(deferred*) noexcept = nullptr;
+};
+/// Calls free(node) after a grace period: later, in a batch, on a thread that calls defer(),
+/// flush_deferred(), with no lock of ours held. Blocks: for a grace period once per batch.
+/// Context: not inside a read section. Allocates: never.
+UFENCE_API void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept;
+/// Frees all that was deferred before the call, also what other threads are freeing now.
+/// Blocks: for a grace period. Context: as synchronize(), and not inside a deferred free.
+/// Source: Linux rcu_barrier()
+UFENCE_API void flush_deferred() noexcept;
+
+}  // namespace ufence::rcu
