@@ -1,0 +1,76 @@
+// DF12: two threads exchange fences through slots; while one signals, the other adds a callback. Each
+// callback that was added runs once.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <thread>
+
+#include "ufence/fence/fence.h"
+#include "ufence/fence/testing/support.h"
+
+using namespace ufence;
+using namespace ufence::testing;
+
+namespace {
+
+struct exchange {
+  std::array<ufence::atomic<fence*>, 2> slots;
+  stress_clock clock{0.5};
+};
+struct tally {
+  long passes = 0;
+  long added = 0;
+  long late = 0;
+  long wrong = 0;  // not run once, or run though it was not added
+};
+
+tally exchange_fences(exchange& shared, std::size_t self, bool signal_before) {
+  ufence::atomic<fence*>& mine = shared.slots[self];
+  const ufence::atomic<fence*>& theirs = shared.slots[1 - self];
+  tally t;
+  while (shared.clock.runs()) {
+    new_fence made = make_fence();
+    mine.store(made.fence.get(), mo::seq_cst);
+    fence_ref other;
+    while (!other && shared.clock.runs()) other = fence::get_rcu(theirs);
+
+    if (signal_before) made.signal.signal();
+    scripted_callback node;
+    std::error_code added = errno_code(ENOENT);
+    if (other) added = other->add_callback(node);
+    if (!signal_before) made.signal.signal();
+
+    if (!added) {
+      ++t.added;
+      const bool settled = other->wait_settled(patience()) == no_error;
+      if (!settled || node.runs() != 1) ++t.wrong;
+      if (other->remove_callback(node) != result<bool>(false)) ++t.wrong;
+    } else {
+      ++t.late;
+      if (node.runs() != 0) ++t.wrong;
+    }
+    mine.store(nullptr, mo::seq_cst);
+    ++t.passes;
+  }
+  return t;
+}
+
+void race(bool signal_before) {
+  exchange shared;
+  std::array<tally, 2> tallies;
+  {
+    std::jthread other([&] { tallies[1] = exchange_fences(shared, 1, signal_before); });
+    tallies[0] = exchange_fences(shared, 0, signal_before);
+  }
+  for (const tally& t : tallies) {
+    EXPECT_EQ(t.wrong, 0) << "callback not seen on fence";
+    EXPECT_GT(t.passes, 0);
+  }
+  std::printf("passes %ld %ld, added %ld %ld, late %ld %ld\n", tallies[0].passes, tallies[1].passes,
+              tallies[0].added, tallies[1].added, tallies[0].late, tallies[1].late);
+}
+
+}  // namespace
+
+TEST(dma_fence, DF12_race_signal_callback_before) { race(true); }
+TEST(dma_fence, DF12_race_signal_callback_after) { race(false); }
