@@ -7,6 +7,17 @@
 #include <cstddef>
 #include <cstdlib>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define UFENCE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UFENCE_ASAN 1
+#endif
+#endif
+#ifdef UFENCE_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace ufence {
 
 /// Memory for max_align_t, or nullptr. Free with deallocate().
@@ -18,6 +29,20 @@ inline void deallocate(void* memory) noexcept { std::free(memory); }
   void* memory =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? nullptr : memory;
+}
+
+/// Marks memory that nobody may touch until unpoison(); AddressSanitizer and a model checker watch it.
+inline void poison([[maybe_unused]] const volatile void* memory,
+                   [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef UFENCE_ASAN
+  __asan_poison_memory_region(memory, bytes);
+#endif
+}
+inline void unpoison([[maybe_unused]] const volatile void* memory,
+                     [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef UFENCE_ASAN
+  __asan_unpoison_memory_region(memory, bytes);
+#endif
 }
 
 }  // namespace ufence

@@ -81,6 +81,9 @@ class cell {
   T value_{};
 };
 
+/// How many turns a bounded spin makes before it sleeps.
+[[nodiscard]] constexpr int spin_limit() noexcept { return 100; }
+
 /// Tells the CPU that this is a spin loop.
 inline void spin_pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

@@ -25,6 +25,10 @@ class UFENCE_CAPABILITY("mutex") mutex {
     rank_release(rank_);
   }
 
+  /// For fork handlers, which take many locks in the order of their registration.
+  void lock_for_fork() noexcept UFENCE_NO_TSA { mutex_.lock(); }
+  void unlock_after_fork() noexcept UFENCE_NO_TSA { mutex_.unlock(); }
+
  private:
   std::mutex mutex_;
   const lock_rank rank_;

@@ -1,5 +1,7 @@
 #include "ufence/fence/callback.h"
 
+#include <pthread.h>
+
 #include "ufence/base/check.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/report.h"
@@ -15,6 +17,7 @@ namespace {
 struct blocked_remover {
   const thread_state* thread;
   const callback* target;
+  const fence* of;  // beside the node: its memory may be a node of another fence by now
   blocked_remover* next;
 };
 constinit mutex blocked_lock{lock_rank::blocked};
@@ -22,16 +25,17 @@ constinit blocked_remover* blocked UFENCE_GUARDED_BY(blocked_lock) = nullptr;
 
 // Would waiting for `target` close a circle of callbacks that wait for each other? The last thread of
 // a circle to get here sees all the others.
-bool closes_circle(const thread_state& waiting, const callback* target) noexcept
+bool closes_circle(const thread_state& waiting, const callback* target, const fence* of) noexcept
     UFENCE_REQUIRES(blocked_lock) {
   const blocked_remover* b = blocked;
   while (b != nullptr) {
-    if (!b->thread->runs(*target)) {
+    if (!b->thread->runs(*target, *of)) {
       b = b->next;
       continue;
     }
     target = b->target;
-    if (waiting.runs(*target)) return true;
+    of = b->of;
+    if (waiting.runs(*target, *of)) return true;
     b = blocked;  // go on with who runs that one
   }
   return false;
@@ -39,7 +43,7 @@ bool closes_circle(const thread_state& waiting, const callback* target) noexcept
 
 bool enlist(blocked_remover& me) noexcept {
   scoped_lock guard(blocked_lock);
-  if (closes_circle(*me.thread, me.target)) return false;
+  if (closes_circle(*me.thread, me.target, me.of)) return false;
   me.next = blocked;
   blocked = &me;
   return true;
@@ -51,6 +55,18 @@ void delist(blocked_remover& me) noexcept {
   while (*at != &me) at = &(*at)->next;
   *at = me.next;
 }
+
+// The child of fork() has none of the blocked threads.
+struct fork_handlers {
+  fork_handlers() noexcept {
+    pthread_atfork([] { blocked_lock.lock_for_fork(); }, [] { blocked_lock.unlock_after_fork(); },
+                   []() UFENCE_NO_TSA {
+                     blocked = nullptr;
+                     blocked_lock.unlock_after_fork();
+                   });
+  }
+};
+const fork_handlers at_load;
 
 }  // namespace
 
@@ -138,8 +154,8 @@ result<bool> fence::wait_until_not_running(callback& node) noexcept {
   // [FENCE.8] acquire: the callback has returned; pairs with [FENCE.7], [FENCE.17]
   if (word_.load(mo::acquire) != running) return false;
   thread_state& thread = thread_state::mine();
-  if (thread.runs(node)) return false;
-  blocked_remover me{.thread = &thread, .target = &node, .next = nullptr};
+  if (thread.runs(node, *this)) return false;
+  blocked_remover me{.thread = &thread, .target = &node, .of = this, .next = nullptr};
   if (!enlist(me)) return failure(EDEADLK);
   for (;;) {
     // [FENCE.19] acquire: an unlock before this one is seen with its word; pairs with [FENCE.2]
@@ -209,7 +225,8 @@ void callback_group::end() noexcept {
   if (old == (close_sleeps | 1)) futex_wake_all(running_);
 }
 
-std::error_code callback_group::close(std::size_t* removed) noexcept UFENCE_NO_TSA {
+std::error_code callback_group::close(std::size_t* removed,
+                                      std::int64_t deadline_ns) noexcept UFENCE_NO_TSA {
   if (thread_state::mine().runs_one_of(*this)) return errno_code(EDEADLK);
   std::size_t n = 0;
   lock_.lock();
@@ -232,14 +249,14 @@ std::error_code callback_group::close(std::size_t* removed) noexcept UFENCE_NO_T
     lock_.lock();
   }
   lock_.unlock();
-  for (;;) {
+  if (removed != nullptr) *removed = n;
+  for (bool expired = false;;) {
     // [FENCE.22] acquire: the callbacks have returned; pairs with [FENCE.21]
     const std::uint32_t running = running_.fetch_or(close_sleeps, mo::acquire) | close_sleeps;
-    if (running == close_sleeps) break;
-    futex_wait(running_, running, no_deadline);
+    if (running == close_sleeps) return {};
+    if (expired) return errno_code(ETIME);
+    expired = futex_wait(running_, running, deadline_ns) == -ETIME;
   }
-  if (removed != nullptr) *removed = n;
-  return {};
 }
 
 std::size_t callback_group::size() const noexcept {

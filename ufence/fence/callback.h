@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <system_error>
-#include <utility>
 
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
+#include "ufence/base/clock.h"
 #include "ufence/base/lock.h"
 
 namespace ufence {
@@ -61,9 +61,11 @@ class UFENCE_API callback_group {
   /// Refuses registrations from now on, removes those that did not run yet and waits for those that
   /// run now. On return no callback of the group runs or ever will.
   /// @param removed  if not null, gets how many were removed before they ran
-  /// @return  0; -EDEADLK called from inside one of its callbacks
-  /// Blocks: for running callbacks.  Model: unload of a module's callbacks.
-  [[nodiscard]] std::error_code close(std::size_t* removed = nullptr) noexcept;
+  /// @return  0; -EDEADLK called from inside one of its callbacks; -ETIME one still runs at the
+  ///          deadline (registrations are refused and removed all the same: call again)
+  /// Blocks: for running callbacks, up to the deadline.
+  [[nodiscard]] std::error_code close(std::size_t* removed = nullptr,
+                                      std::int64_t deadline_ns = no_deadline) noexcept;
 
   [[nodiscard]] std::size_t size() const noexcept;
 

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "ufence/base/check.h"
+#include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/report.h"
@@ -38,7 +39,7 @@ void fence::init(std::uint32_t kinds, std::uint64_t seqno, backend* data,
   callbacks_.set(nullptr);
   error_.set(0);
   kind_ = kinds | (data != nullptr ? kind::has_backend : 0) |
-          (detail::fork_generation << kind::generation_shift);
+          (fork_generation() << kind::generation_shift);
   word_.store(reinterpret_cast<std::uintptr_t>(data), mo::relaxed);
   link_.set(nullptr);
   // [FENCE.11] release: all fields before the count; pairs with [FENCE.13]
@@ -97,7 +98,7 @@ fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
 
 bool fence::is_inherited() const noexcept {
   return this != &stub_ && (kind_ >> kind::generation_shift) !=
-                               (detail::fork_generation & (UINT32_MAX >> kind::generation_shift));
+                               (fork_generation() & (UINT32_MAX >> kind::generation_shift));
 }
 
 // --- The LOCK bit: callback list and election ---
@@ -106,23 +107,23 @@ void fence::lock() noexcept {
   rank_acquire(lock_rank::fence);
   // relaxed: the CAS orders
   std::uint32_t s = state_.load(mo::relaxed);
-  // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9]
-  if ((s & fence_state::lock) == 0 &&
-      state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) {
-    return;
+  while ((s & fence_state::lock) == 0) {
+    // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9],
+    // [FENCE.24], [FENCE.25]
+    if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return;
   }
   lock_slow();
 }
 
 void fence::lock_slow() noexcept {
-  constexpr int spins_max = 100;
   for (int spins = 0;; ++spins) {
     // relaxed: the CAS orders
     std::uint32_t s = state_.load(mo::relaxed);
     if ((s & fence_state::lock) == 0) {
-      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2]
+      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.24],
+      // [FENCE.25]
       if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return;
-    } else if (spins < spins_max) {
+    } else if (spins < spin_limit()) {
       spin_pause();
     } else if ((s & lock_waiters) != 0 ||
                // relaxed: whoever drops LOCK sees the bit in the same word
@@ -133,7 +134,8 @@ void fence::lock_slow() noexcept {
 }
 
 std::uint32_t fence::unlock() noexcept {
-  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15], [FENCE.8]
+  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15],
+  // [FENCE.19]
   const std::uint32_t old = state_.fetch_and(~(fence_state::lock | lock_waiters), mo::release);
   rank_release(lock_rank::fence);
   if ((old & lock_waiters) != 0) futex_wake_all(state_, futex_class::lock);
@@ -176,7 +178,7 @@ fence::outcome fence::decide(int error, std::int64_t now) noexcept {
   const bool nothing_to_call = callbacks_.get() == nullptr && is_independent();
   const std::uint32_t flips = fence_state::lock | signaled | (nothing_to_call ? settled : 0);
   // [FENCE.3] acq_rel: publish the result, and see what ops that left wrote; pairs with [FENCE.4],
-  // [FENCE.6], [FENCE.1]
+  // [FENCE.5], [FENCE.6], [FENCE.1], [FENCE.15], [FENCE.16], [FENCE.18], [FENCE.23]
   const std::uint32_t old = state_.fetch_xor(flips, mo::acq_rel);
   // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
   // or is handed over, and ops that enter later see SIGNALED.
@@ -210,10 +212,12 @@ void fence::settle() noexcept {
     // relaxed: SETTLED was set by that decision, or is set here only
     if ((state_.load(mo::relaxed) & settled) == 0) {
       run_callbacks();
-      // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.1]
+      // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.18],
+      // [FENCE.23], [FENCE.1], [FENCE.15]
       flipped(state_.fetch_xor(fence_state::lock | settled, mo::release));
       UFENCE_TRACE(dma_fence_settled, *this);
     }
+    if (is_ordered()) owner_.owner->tell_minimum();
   }
   put();
 }
@@ -234,7 +238,7 @@ void fence::run_callbacks() noexcept {
     }
     if (group != nullptr) group->end();
     lock();
-    // [FENCE.17] release: the callback has returned; pairs with [FENCE.8]
+    // [FENCE.17] release: the callback has returned; pairs with [FENCE.8], [FENCE.20]
     word_.store(0, mo::release);
   }
 }
@@ -260,7 +264,7 @@ bool fence::enter_op(std::uint32_t once, backend*& data) noexcept {
     // relaxed: constant while pending, and the CAS fails once it is not
     data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
     // [FENCE.5] acq_rel: the op is inside before it touches the backend, and `once` elects; pairs
-    // with [FENCE.3], [FENCE.6]
+    // with [FENCE.3], [FENCE.6], [FENCE.27]
   } while (!state_.compare_exchange_weak(s, (s | once) + one_op, mo::acq_rel, mo::relaxed));
   return true;
 }

@@ -119,7 +119,7 @@ class UFENCE_API alignas(64) fence {
   /// One acquire load for a fence marked so; the first look at a completed timeline fence marks it.
   /// Source: Linux dma_fence_is_signaled(); differs: calls no op, runs no callback (see poll())
   [[nodiscard]] bool is_signaled() noexcept {
-    // [FENCE.4] acquire: see error_ and timestamp_; pairs with [FENCE.3]
+    // [FENCE.4] acquire: see error_ and timestamp_; pairs with [FENCE.3], [FENCE.24]
     if ((state_.load(mo::acquire) & fence_state::signaled) != 0) return true;
     return is_ordered() && mark_if_completed();
   }
@@ -130,7 +130,8 @@ class UFENCE_API alignas(64) fence {
   /// The result: 0 or a negative errno; 0 while pending.
   [[nodiscard]] int error() noexcept;
   /// When it was decided, ns of CLOCK_MONOTONIC; 0 while pending. A timeline fence that nobody
-  /// observed has the time of the first look. Source: Linux dma_fence_timestamp()
+  /// observed has the time of the first look (0 in a child of fork() for what its parent did not look
+  /// at). Source: Linux dma_fence_timestamp()
   [[nodiscard]] std::int64_t timestamp_ns() noexcept;
 
   [[nodiscard]] std::uint64_t context() const noexcept;
@@ -226,6 +227,7 @@ class UFENCE_API alignas(64) fence {
   friend class timeline_issuer;
   friend class callback_group;
   friend struct thread_state;
+  friend class issuer_op;
   friend class any_waiter;
   friend result<std::size_t> wait_any(std::span<const fence_ref> fences,
                                       std::int64_t deadline_ns) noexcept;
@@ -271,7 +273,7 @@ class UFENCE_API alignas(64) fence {
   // Of a timeline fence (timeline.cc).
   bool mark_if_completed() noexcept;
   void mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept;  // drops LOCK
-  void decide_disarmed(int how, std::int64_t now, settlement& later) noexcept;
+  void decide_disarmed(int how, std::int64_t now, bool keep, settlement& later) noexcept;
   void enable_ordered() noexcept;
 
   bool enter_op(std::uint32_t once, backend*& data) noexcept;  // false: signaled, or `once` was set

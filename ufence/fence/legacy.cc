@@ -84,7 +84,7 @@ void legacy_fence::finish() noexcept {
 }
 
 std::uint32_t legacy_fence::set_settled() noexcept {
-  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18]
+  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
   return state_.fetch_or(settled, mo::release);
 }
 

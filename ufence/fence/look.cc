@@ -7,19 +7,25 @@
 namespace ufence {
 
 bool fence::is_settled() noexcept {
-  // [FENCE.16] acquire: what callbacks wrote is visible; pairs with [FENCE.9], [FENCE.3]
+  // [FENCE.16] acquire: what callbacks wrote is visible; pairs with [FENCE.9], [FENCE.3], [FENCE.24],
+  // [FENCE.25], [FENCE.28]
   if ((state_.load(mo::acquire) & fence_state::settled) != 0) return true;
   // The first look at a completed fence that nobody armed settles it as well.
-  // [FENCE.23] acquire: as [FENCE.16]; pairs with [FENCE.9], [FENCE.3]
+  // [FENCE.23] acquire: as [FENCE.16]; pairs with [FENCE.3], [FENCE.9], [FENCE.24], [FENCE.25],
+  // [FENCE.28]
   return is_signaled() && (state_.load(mo::acquire) & fence_state::settled) != 0;
 }
 
-int fence::error() noexcept { return is_signaled() ? error_.get() : 0; }
-
 int fence::status() noexcept {
   if (!is_signaled()) return 0;
+  if (is_ordered() && is_inherited()) return owner_.owner->decided_inherited(*this);
   const int error = error_.get();
   return error < 0 ? error : 1;
+}
+
+int fence::error() noexcept {
+  const int status_now = status();
+  return status_now < 0 ? status_now : 0;
 }
 
 std::int64_t fence::timestamp_ns() noexcept { return is_signaled() ? timestamp_.get() : 0; }

@@ -29,13 +29,13 @@ bool thread_state::involves(const fence& f) const noexcept {
   return any([&](const fence& other) { return &other == &f; });
 }
 
-bool thread_state::involves(const timeline& line) const noexcept {
-  return any([&](const fence& other) { return other.owner() == &line; });
+bool thread_state::involves(std::uint64_t context) const noexcept {
+  return any([&](const fence& other) { return other.context() == context; });
 }
 
-bool thread_state::runs(const callback& node) const noexcept {
+bool thread_state::runs(const callback& node, const fence& of) const noexcept {
   for (const frame* f = top; f != nullptr; f = f->outer) {
-    if (f->node == &node) return true;
+    if (f->node == &node && f->of == &of) return true;
   }
   return false;
 }

@@ -10,17 +10,6 @@
 #include "ufence/base/tls.h"
 #include "ufence/fence/legacy_fence.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define UFENCE_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UFENCE_ASAN 1
-#endif
-#endif
-#ifdef UFENCE_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace ufence {
 
 struct fence::slab_access {
@@ -32,17 +21,11 @@ struct fence::slab_access {
   static bool is_live(const fence& f) noexcept { return f.refs_.load(mo::relaxed) != 0; }
 
   // While a slot is free only its state word and its count may be touched.
-  static void poison([[maybe_unused]] fence& f, [[maybe_unused]] std::size_t bytes) noexcept {
-#ifdef UFENCE_ASAN
+  static void close(fence& f, std::size_t bytes) noexcept {
     constexpr std::size_t readable = sizeof f.state_ + sizeof f.refs_;
-    __asan_poison_memory_region(reinterpret_cast<char*>(&f) + readable, bytes - readable);
-#endif
+    poison(reinterpret_cast<char*>(&f) + readable, bytes - readable);
   }
-  static void unpoison([[maybe_unused]] fence& f, [[maybe_unused]] std::size_t bytes) noexcept {
-#ifdef UFENCE_ASAN
-    __asan_unpoison_memory_region(&f, bytes);
-#endif
-  }
+  static void open(fence& f, std::size_t bytes) noexcept { unpoison(&f, bytes); }
 };
 
 namespace detail {
@@ -70,13 +53,13 @@ struct free_list {
 
   void push(fence& slot, std::size_t bytes) noexcept {
     access::set_next(slot, head);
-    access::poison(slot, bytes);
+    access::close(slot, bytes);
     head = &slot;
     ++count;
   }
   fence* pop(std::size_t bytes) noexcept {
     fence* slot = head;
-    access::unpoison(*slot, bytes);
+    access::open(*slot, bytes);
     head = access::next(*slot);
     --count;
     return slot;
@@ -134,12 +117,8 @@ void flush_cache(void*) noexcept {
 struct setup {
   setup() noexcept {
     UFENCE_CHECK(pthread_key_create(&cache_key, flush_cache) == 0);
-    pthread_atfork([]() UFENCE_NO_TSA { slab_lock.lock(); },
-                   []() UFENCE_NO_TSA { slab_lock.unlock(); },
-                   []() UFENCE_NO_TSA {
-                     ++fork_generation;
-                     slab_lock.unlock();
-                   });
+    pthread_atfork([] { slab_lock.lock_for_fork(); }, [] { slab_lock.unlock_after_fork(); },
+                   [] { slab_lock.unlock_after_fork(); });
   }
 };
 const setup at_load;
@@ -164,8 +143,6 @@ fence* allocate_from_slab(slot_size size, thread_cache* refill) noexcept {
 }
 
 }  // namespace
-
-constinit std::uint32_t fork_generation = 0;
 
 fence* slab_allocate(slot_size size) noexcept {
   if (size != slot_size::native) return allocate_from_slab(size, nullptr);

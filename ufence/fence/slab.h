@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "ufence/base/api.h"
 
@@ -22,10 +21,6 @@ enum class slot_size : unsigned char { native, legacy };
 /// A slot whose count is 0, or nullptr. Takes from a cache of this thread.
 [[nodiscard]] fence* slab_allocate(slot_size size) noexcept;
 void slab_free(fence& slot, slot_size size) noexcept;
-
-/// How many fork()s lie between the process that loaded the library and this one. Written in the child
-/// while it has one thread.
-extern std::uint32_t fork_generation;
 
 }  // namespace detail
 }  // namespace ufence

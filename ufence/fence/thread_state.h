@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/tls.h"
@@ -41,9 +42,10 @@ struct thread_state {
 
   /// An op, retire or callback of this fence runs on this thread, or its settling is queued here (F4).
   [[nodiscard]] bool involves(const fence& f) const noexcept;
-  /// The same for the fences of one timeline.
-  [[nodiscard]] bool involves(const timeline& line) const noexcept;
-  [[nodiscard]] bool runs(const callback& node) const noexcept;
+  /// The same for the fences of one context.
+  [[nodiscard]] bool involves(std::uint64_t context) const noexcept;
+  /// This callback of this fence.
+  [[nodiscard]] bool runs(const callback& node, const fence& of) const noexcept;
   [[nodiscard]] bool runs_one_of(const callback_group& group) const noexcept;
 
   /// Queues a chain of decided fences (its last one).
@@ -78,6 +80,34 @@ class foreign_scope {
  private:
   thread_state& thread_;
   frame frame_;
+};
+
+/// The issuer itself works on a fence with a backend (submits its job, cancels it): an op like others. It
+/// does not start after the decision, retire waits for it, signals inside are settled after it. The
+/// caller has a reference, or a lock that keeps retire from ending.
+class issuer_op {
+ public:
+  explicit issuer_op(fence& f) noexcept
+      : fence_(fence_ref::take(f)), is_inside_(f.has_backend() && f.enter_op(0, data_)) {
+    if (is_inside_) scope_.emplace(thread_state::mine(), f);
+  }
+  ~issuer_op() {
+    if (!is_inside_) return;
+    scope_.reset();
+    fence_->leave_op(data_);
+    thread_state::mine().run_queue();
+  }
+  issuer_op(const issuer_op&) = delete;
+  issuer_op& operator=(const issuer_op&) = delete;
+
+  /// False: it is signaled already, or has no backend.
+  explicit operator bool() const noexcept { return is_inside_; }
+
+ private:
+  const fence_ref fence_;  // leaving may retire, in which the issuer may drop its own
+  backend* data_ = nullptr;
+  const bool is_inside_;
+  std::optional<foreign_scope> scope_;
 };
 
 template <class Call>

@@ -5,6 +5,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
+#include "ufence/base/fork.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/trace.h"
@@ -48,6 +49,13 @@ int timeline::decided(std::uint64_t seqno, std::uint64_t value) const noexcept {
   // relaxed: set before CLOSED, which was read with acquire or under the lock
   return (value & closed) != 0 ? close_error_.load(mo::relaxed) : 0;
 }
+
+int timeline::decided_inherited(const fence& f) const noexcept {
+  // relaxed: of before the fork()
+  return decided(f.seqno_, value_.load(mo::relaxed));
+}
+
+bool timeline::is_inherited() const noexcept { return generation_ != fork_generation(); }
 
 // --- The armed list: by rising seqno, through word_ (previous) and link_ (next) ---
 
@@ -111,6 +119,7 @@ bool timeline::arm(fence& f, bool& is_new_minimum) noexcept {
   // relaxed: written under the lock
   is_new_minimum = is_later(armed_min_.load(mo::relaxed), f.seqno_);
   if (is_new_minimum) {
+    told_ = f.seqno_;
     // [TL.3] seq_cst: SB, the minimum before the look at the value; pairs with [TL.2], [TL.6]
     armed_min_.store(f.seqno_, mo::seq_cst);
   }
@@ -146,13 +155,22 @@ void timeline::call_arm(std::uint64_t seqno) noexcept {
   static_cast<void>(fold_device_word(later));
 }
 
+// When the minimum completes, the next one becomes the minimum: the device hears of it as well.
+void timeline::tell_minimum() noexcept {
+  if (gate_ == nullptr) return;
+  std::uint64_t minimum = none;
+  {
+    scoped_lock guard(lock_);
+    // relaxed: written under the lock
+    minimum = armed_min_.load(mo::relaxed);
+    if (minimum == told_) return;
+    told_ = minimum;
+  }
+  if (minimum != none) call_arm(minimum);
+}
+
 void timeline::set_deadline(std::int64_t deadline_ns) noexcept {
   if (gate_ == nullptr) return;
-  // relaxed: a hint
-  std::int64_t soonest = deadline_.load(mo::relaxed);
-  do {
-    if (deadline_ns >= soonest) return;
-  } while (!deadline_.compare_exchange_weak(soonest, deadline_ns, mo::relaxed, mo::relaxed));
   gate_->call_op(0, [deadline_ns](const backend_ops& ops, backend* data) {
     if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
     return 0;
@@ -177,7 +195,7 @@ void timeline::close(int error, settlement& later) noexcept {
   std::int32_t unset = 0;
   // relaxed: CLOSED publishes it
   close_error_.compare_exchange(unset, error, mo::relaxed, mo::relaxed);
-  // [TL.6] seq_cst: SB, as [TL.1], and the error before CLOSED; pairs with [TL.3], [TL.4], [TL.9]
+  // [TL.6] seq_cst: SB, as [TL.1], and the error before CLOSED; pairs with [TL.3], [TL.4], [TL.5], [TL.9]
   const std::uint64_t old = value_.fetch_or(closed, mo::seq_cst);
   drain(later);
   if (gate_ != nullptr && (old & closed) == 0) {
@@ -190,6 +208,7 @@ void timeline::drain(settlement& later) noexcept {
   fence* first = nullptr;
   fence* tail = nullptr;
   std::uint64_t value = 0;
+  bool minimum_rose = false;
   {
     scoped_lock guard(lock_);
     // relaxed: this thread moved it, or saw who did; newer is fine
@@ -204,17 +223,21 @@ void timeline::drain(settlement& later) noexcept {
       }
       tail = f;
     }
+    minimum_rose = gate_ != nullptr && first_ != nullptr;
   }
   if (first == nullptr) return;
   const std::int64_t now = now_ns();
   while (fence* f = first) {
     first = f->link_.get();
-    f->decide_disarmed(decided(f->seqno_, value), now, later);
+    // The settling of the last one tells the device its next minimum.
+    const bool keep = minimum_rose && first == nullptr;
+    f->decide_disarmed(decided(f->seqno_, value), now, keep, later);
   }
 }
 
 std::error_code timeline::fold_device_word(settlement& later) noexcept {
   if (device_word_ == nullptr) return errno_code(EINVAL);
+  if (is_inherited()) return errno_code(EOWNERDEAD);
   std::uint64_t seqno = 0;
   {
     // Nobody reads the word after close: close() sets CLOSED, then takes this lock.
@@ -237,7 +260,8 @@ bool fence::mark_if_completed() noexcept {
   const timeline& line = *owner_.owner;
   // [TL.5] acquire: what the completing thread wrote is visible to who looks; pairs with [TL.1], [TL.6]
   const int how = line.decided(seqno_, line.value_.load(mo::acquire));
-  if (how == 0 || is_inherited()) return false;
+  // In a child of fork() a thread of the parent may hold LOCK for ever: the answer has to do.
+  if (how == 0 || is_inherited()) return how != 0;
   lock();
   // relaxed: under LOCK
   const std::uint32_t s = state_.load(mo::relaxed);
@@ -256,24 +280,26 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
   error_.set(error);
   timestamp_.set(now);
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
-  // [FENCE.24] acq_rel: as [FENCE.3]; pairs with [FENCE.4], [FENCE.16], [FENCE.1]
+  // [FENCE.24] acq_rel: as [FENCE.3]; pairs with [FENCE.4], [FENCE.16], [FENCE.18], [FENCE.23],
+  // [FENCE.1], [FENCE.15]
   flipped(state_.fetch_xor(fence_state::lock | flips, mo::acq_rel));
 }
 
 // The caller unlinked the armed entry and owns its reference: it settles.
-void fence::decide_disarmed(int how, std::int64_t now, settlement& later) noexcept {
+void fence::decide_disarmed(int how, std::int64_t now, bool keep, settlement& later) noexcept {
   lock();
   const bool nothing_to_call = callbacks_.get() == nullptr;
   // relaxed: under LOCK
   if ((state_.load(mo::relaxed) & signaled) == 0) {
     mark_locked(how, now, nothing_to_call ? signaled | settled : signaled);
   } else if (nothing_to_call) {
-    // [FENCE.25] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.1]
+    // [FENCE.25] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1],
+    // [FENCE.15]
     flipped(state_.fetch_xor(fence_state::lock | settled, mo::release));
   } else {
     unlock();
   }
-  if (nothing_to_call) {
+  if (nothing_to_call && !keep) {
     put();
   } else {
     later.append(*this);
@@ -282,19 +308,22 @@ void fence::decide_disarmed(int how, std::int64_t now, settlement& later) noexce
 
 void fence::enable_ordered() noexcept {
   bool call_arm = false;
+  bool is_completed = false;
   lock();
   // relaxed: under LOCK
   if ((state_.load(mo::relaxed) & (signaled | armed)) == 0) {
-    static_cast<void>(owner_.owner->arm(*this, call_arm));
+    is_completed = !owner_.owner->arm(*this, call_arm);
   }
   unlock();
+  // Nobody drains what was not armed: who looks marks it.
+  if (is_completed) static_cast<void>(mark_if_completed());
   if (call_arm) owner_.owner->call_arm(seqno_);
 }
 
 // --- The issuing handle ---
 
 result<timeline_issuer> timeline_issuer::create(const timeline_options& options) noexcept {
-  if (options.initial_seqno >= timeline::closed) return failure(EINVAL);
+  if (options.initial_seqno > timeline::seqno_max) return failure(EINVAL);
   const std::size_t names = options.driver_name.size() + options.timeline_name.size();
   void* memory = allocate(sizeof(timeline) + names);
   if (memory == nullptr) return failure(ENOMEM);
@@ -307,6 +336,7 @@ result<timeline_issuer> timeline_issuer::create(const timeline_options& options)
   char* text = static_cast<char*>(memory) + sizeof(timeline);
   line->driver_name_ = copy_name(options.driver_name, text);
   line->timeline_name_ = copy_name(options.timeline_name, text + options.driver_name.size());
+  line->generation_ = fork_generation();
   line->context_ = fence::allocate_contexts(1);
   line->device_word_ = options.device_word;
   // relaxed: published with the handle
@@ -336,7 +366,7 @@ timeline_issuer& timeline_issuer::operator=(timeline_issuer&& other) noexcept {
 
 void timeline_issuer::drop() noexcept {
   const timeline_ref line = std::move(line_);
-  if (!line) return;
+  if (!line || line->is_inherited()) return;
   // relaxed: nobody emits any more
   const bool is_pending =
       !line->is_closed() && is_later(line->last_ordered_.load(mo::relaxed), line->completed());
@@ -366,6 +396,7 @@ fence* timeline_issuer::new_slot(std::uint64_t& seqno, bool legacy) noexcept {
 }
 
 result<fence_ref> timeline_issuer::emit() noexcept {
+  if (line_->is_inherited()) return failure(EOWNERDEAD);
   std::uint64_t seqno = 0;
   fence* f = new_slot(seqno);
   if (f == nullptr) return failure(ENOMEM);
@@ -377,6 +408,7 @@ result<fence_ref> timeline_issuer::emit() noexcept {
 }
 
 result<new_fence> timeline_issuer::create_unordered(backend* data) noexcept {
+  if (line_->is_inherited()) return failure(EOWNERDEAD);
   if (line_->is_closed()) return failure(ECANCELED);
   std::uint64_t seqno = 0;
   fence* f = new_slot(seqno);
@@ -392,7 +424,7 @@ void timeline_issuer::signal_up_to(std::uint64_t seqno) noexcept {
 }
 
 void timeline_issuer::decide_up_to(std::uint64_t seqno, settlement& later) noexcept {
-  if (seqno < timeline::closed) line_->complete_up_to(seqno, later);
+  if (seqno < timeline::closed && !line_->is_inherited()) line_->complete_up_to(seqno, later);
 }
 
 bool timeline_issuer::signal(fence& f, int error) noexcept {
@@ -417,7 +449,8 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
   const bool is_mine = was_armed && line_->disarm(f);
   const bool nothing_to_call = f.callbacks_.get() == nullptr && (is_mine || !was_armed);
   f.mark_locked(checked, now_ns(), nothing_to_call ? signaled | settled : signaled);
-  if (is_mine && nothing_to_call) {
+  // Who unlinked the entry has its reference; settling tells the device a minimum that rose.
+  if (is_mine && nothing_to_call && line_->gate_ == nullptr) {
     f.put();
   } else if (is_mine) {
     later.append(f);
@@ -431,6 +464,7 @@ void timeline_issuer::fail(int error) noexcept {
 }
 
 void timeline_issuer::decide_fail(int error, settlement& later) noexcept {
+  if (line_->is_inherited()) return;
   line_->close(error < 0 && detail::is_error_in_range(error) ? error : -EINVAL, later);
 }
 

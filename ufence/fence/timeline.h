@@ -51,7 +51,8 @@ struct timeline_options {
   std::string_view timeline_name;
   std::uint64_t initial_seqno = 0;  // completed at birth; the first fence has the next one
   /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline.
-  /// Valid until retire.
+  /// Every hint for one of its fences reaches set_deadline: the op keeps the soonest, it knows what is
+  /// complete. Valid until retire.
   backend* data = nullptr;
   /// The word that the device writes completed seqnos to (low 32 bits), or null; read by notify() only,
   /// and when a wait arms, never after fail() or decide_fail() returned: it stays mapped until then.
@@ -81,6 +82,7 @@ class UFENCE_API timeline {
   friend class fence;
   friend class timeline_issuer;
 
+  static constexpr std::uint64_t seqno_max = (std::uint64_t{1} << 62) - 1;  // of the first fence
   static constexpr std::uint64_t closed = std::uint64_t{1} << 63;
   static constexpr std::uint64_t none = UINT64_MAX;
 
@@ -105,6 +107,9 @@ class UFENCE_API timeline {
   std::error_code fold_device_word(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void set_deadline(std::int64_t deadline_ns) noexcept;
+  void tell_minimum() noexcept UFENCE_EXCLUDES(lock_);    // arm() for a minimum that rose; no lock held
+  [[nodiscard]] int decided_inherited(const fence& f) const noexcept;
+  [[nodiscard]] bool is_inherited() const noexcept;
 
   atomic<std::uint64_t> value_{0};
   atomic<std::uint64_t> armed_min_{none};
@@ -112,11 +117,12 @@ class UFENCE_API timeline {
   atomic<std::uint64_t> last_ordered_{0};    // the latest of emit(); for the report of a drop
   atomic<std::uint32_t> refs_{1};
   atomic<std::int32_t> close_error_{0};      // set before CLOSED, once
-  atomic<std::int64_t> deadline_{INT64_MAX}; // the soonest asked for
   mutex lock_{lock_rank::timeline};
   fence* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // armed, by rising seqno
   fence* last_ UFENCE_GUARDED_BY(lock_) = nullptr;
-  std::uint64_t context_ = 0;                // constant after creation, as all below
+  std::uint64_t told_ UFENCE_GUARDED_BY(lock_) = none;  // the minimum that arm() was called for
+  std::uint32_t generation_ = 0;             // of fork(); constant after creation, as all below
+  std::uint64_t context_ = 0;
   std::string_view driver_name_;             // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
@@ -126,12 +132,14 @@ class UFENCE_API timeline {
 };
 
 /// The issuing handle: the one who owns it completes the timeline's fences. Move-only; dropping it
-/// fails what is pending with -ECANCELED and reports that (F12).
+/// fails what is pending with -ECANCELED and reports it (F12), if the value has not reached the last
+/// seqno of emit(); call fail() to end a timeline without a report. In a child of fork() the handle of
+/// a parent does nothing.
 /// Threads: emit, create, signal_up_to, decide_up_to, notify, decide_notify, signal, decide, fail: any,
 /// concurrently. Moving and dropping: alone.
 class UFENCE_API timeline_issuer {
  public:
-  /// @return  -ENOMEM; -EINVAL initial_seqno is not below 2^63
+  /// @return  -ENOMEM; -EINVAL initial_seqno is not below 2^62
   [[nodiscard]] static result<timeline_issuer> create(const timeline_options& options) noexcept;
 
   timeline_issuer(timeline_issuer&& other) noexcept : line_(std::move(other.line_)) {}
@@ -139,13 +147,13 @@ class UFENCE_API timeline_issuer {
   ~timeline_issuer() { drop(); }
 
   /// The next fence of the sequence. On a closed timeline it is born failed.
-  /// @return  -ENOMEM (no seqno is used up)
+  /// @return  -ENOMEM (no seqno is used up); -EOWNERDEAD the timeline is a parent process's (F18)
   /// Allocates: 64 bytes of the library's slabs. Blocks: never.
   [[nodiscard]] result<fence_ref> emit() noexcept;
 
   /// A fence of this context, with the next seqno, that completes by itself: out of order, with a
   /// backend of its own. `signal_up_to` does not concern it.
-  /// @return  -ENOMEM; -ECANCELED the timeline is closed
+  /// @return  -ENOMEM; -ECANCELED the timeline is closed; -EOWNERDEAD as emit()
   [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
 
   /// All fences up to this seqno succeeded. Callbacks run here. Moves forward only: an older seqno

@@ -80,17 +80,17 @@ void free_batch(deferred* batch) noexcept {
 struct fork_handlers {
   fork_handlers() noexcept {
     pthread_atfork(
-        []() UFENCE_NO_TSA {
-          pending_lock.lock();
+        [] {
+          pending_lock.lock_for_fork();
           urcu_bp_before_fork();
         },
-        []() UFENCE_NO_TSA {
+        [] {
           urcu_bp_after_fork_parent();
-          pending_lock.unlock();
+          pending_lock.unlock_after_fork();
         },
-        []() UFENCE_NO_TSA {
+        [] {
           urcu_bp_after_fork_child();
-          pending_lock.unlock();
+          pending_lock.unlock_after_fork();
         });
   }
 };
