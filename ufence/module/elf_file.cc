@@ -1,0 +1,354 @@
+#include "ufence/module/elf_file.h"
+
+#include <elf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+namespace ufence::detail {
+namespace {
+
+using reason = std::unexpected<std::string>;
+using outcome = std::expected<void, std::string>;
+
+#if defined(__x86_64__)
+constexpr Elf64_Half our_machine = EM_X86_64;
+#elif defined(__aarch64__)
+constexpr Elf64_Half our_machine = EM_AARCH64;
+#elif defined(__riscv)
+constexpr Elf64_Half our_machine = EM_RISCV;
+#else
+#error "name the ELF machine of this processor"
+#endif
+constexpr unsigned char our_byte_order =
+    std::endian::native == std::endian::little ? ELFDATA2LSB : ELFDATA2MSB;
+
+constexpr std::size_t program_headers_max = 4096;
+// A note's name or description that is longer is no note of ours; it is skipped, not kept.
+constexpr std::uint32_t note_part_max = 4096;
+constexpr std::size_t notes_max = 1024;
+
+reason because(std::string text) { return reason(std::move(text)); }
+
+std::string number(std::uint64_t n) { return std::to_string(n); }
+
+// Reads the parts of one file into an elf_file.
+class reader {
+ public:
+  explicit reader(byte_source& source) noexcept : source_(source) {}
+
+  outcome run() {
+    using step = outcome (reader::*)();
+    for (const step next : {&reader::read_header, &reader::read_program_headers,
+                            &reader::read_segments, &reader::read_dynamic, &reader::read_strings,
+                            &reader::read_symbols, &reader::read_notes}) {
+      if (outcome done = (this->*next)(); !done) return done;
+    }
+    return {};
+  }
+  elf_file take() { return std::move(out_); }
+
+ private:
+  template <class T>
+  bool read_one(std::uint64_t offset, T& into) noexcept {
+    return source_.read(offset, std::as_writable_bytes(std::span(&into, 1)));
+  }
+
+  // `count` things at that offset; nothing if they do not all lie in the file.
+  template <class T>
+  std::optional<std::vector<T>> read_many(std::uint64_t offset, std::uint64_t count) {
+    const std::uint64_t size = source_.size();
+    if (offset > size || count > (size - offset) / sizeof(T)) return std::nullopt;
+    std::vector<T> things(static_cast<std::size_t>(count));
+    if (!source_.read(offset, std::as_writable_bytes(std::span(things)))) return std::nullopt;
+    return things;
+  }
+
+  // The file offset of `size` bytes at an address of the loaded object.
+  std::optional<std::uint64_t> offset_of(std::uint64_t address, std::uint64_t size) const noexcept {
+    for (const elf_segment& s : out_.segments) {
+      if (address < s.address || address - s.address > s.file_size) continue;
+      const std::uint64_t within = address - s.address;
+      if (size <= s.file_size - within) return s.offset + within;
+    }
+    return std::nullopt;
+  }
+  // How many bytes of the file follow an address in its segment.
+  std::uint64_t bytes_from(std::uint64_t address) const noexcept {
+    for (const elf_segment& s : out_.segments) {
+      if (address >= s.address && address - s.address < s.file_size) {
+        return s.file_size - (address - s.address);
+      }
+    }
+    return 0;
+  }
+
+  outcome read_header();
+  outcome read_program_headers();
+  outcome read_segments();
+  outcome read_dynamic();
+  outcome read_strings();
+  outcome read_symbols();
+  outcome read_notes();
+  outcome read_notes_of(const Elf64_Phdr& part);
+  std::expected<std::uint64_t, std::string> count_symbols();
+  std::expected<std::uint64_t, std::string> count_by_gnu_hash();
+
+  std::optional<std::string_view> string_at(std::uint64_t offset) const noexcept {
+    if (offset >= out_.strings.size()) return std::nullopt;
+    return std::string_view(out_.strings.data() + offset);  // the block ends with NUL
+  }
+
+  byte_source& source_;
+  elf_file out_;
+  Elf64_Ehdr header_{};
+  std::vector<Elf64_Phdr> parts_;
+  std::vector<std::uint64_t> needed_, soname_;  // offsets of strings
+  std::optional<std::uint64_t> strings_at_, strings_size_, symbols_at_, hash_at_, gnu_hash_at_;
+  std::uint64_t symbol_size_ = sizeof(Elf64_Sym);
+};
+
+outcome reader::read_header() {
+  if (source_.size() == 0) return because("the file is empty");
+  std::array<unsigned char, SELFMAG> magic{};
+  if (!read_one(0, magic) || std::memcmp(magic.data(), ELFMAG, SELFMAG) != 0) {
+    return because("not an ELF file");
+  }
+  if (!read_one(0, header_)) return because("truncated: the ELF header is not complete");
+  if (header_.e_ident[EI_CLASS] != ELFCLASS64) return because("not a 64-bit ELF file");
+  if (header_.e_ident[EI_DATA] != our_byte_order) return because("for another byte order");
+  if (header_.e_ident[EI_VERSION] != EV_CURRENT || header_.e_version != EV_CURRENT) {
+    return because("unknown ELF version");
+  }
+  if (header_.e_machine != our_machine) {
+    return because("for another machine (ELF machine " + number(header_.e_machine) +
+                   ", this one is " + number(our_machine) + ")");
+  }
+  if (header_.e_type != ET_DYN) {
+    return because("not a shared object (ELF type " + number(header_.e_type) + ")");
+  }
+  return {};
+}
+
+outcome reader::read_program_headers() {
+  if (header_.e_phentsize != sizeof(Elf64_Phdr)) {
+    return because("malformed: program headers of a wrong size");
+  }
+  if (header_.e_phnum == 0 || header_.e_phnum > program_headers_max) {
+    return because("malformed: " + number(header_.e_phnum) + " program headers");
+  }
+  auto parts = read_many<Elf64_Phdr>(header_.e_phoff, header_.e_phnum);
+  if (!parts) return because("truncated: the program headers are not complete");
+  parts_ = std::move(*parts);
+  return {};
+}
+
+outcome reader::read_segments() {
+  const std::uint64_t size = source_.size();
+  for (const Elf64_Phdr& p : parts_) {
+    if (p.p_type == PT_GNU_RELRO && p.p_vaddr <= UINT64_MAX - p.p_memsz) {
+      out_.read_only_begin = p.p_vaddr;
+      out_.read_only_end = p.p_vaddr + p.p_memsz;
+    }
+    if (p.p_type != PT_LOAD) continue;
+    if (p.p_filesz > p.p_memsz || p.p_vaddr > UINT64_MAX / 2 || p.p_memsz > UINT64_MAX / 2) {
+      return because("malformed: a segment of an impossible size");
+    }
+    if (p.p_offset > size || p.p_filesz > size - p.p_offset) {
+      return because("truncated: a segment needs " + number(p.p_filesz) + " bytes from offset " +
+                     number(p.p_offset) + ", the file has " + number(size));
+    }
+    if (!out_.segments.empty() && p.p_vaddr < out_.span_end()) {
+      return because("malformed: segments overlap or are out of order");
+    }
+    out_.segments.push_back({.address = p.p_vaddr,
+                             .offset = p.p_offset,
+                             .file_size = p.p_filesz,
+                             .memory_size = p.p_memsz,
+                             .is_writable = (p.p_flags & PF_W) != 0});
+  }
+  if (out_.segments.empty()) return because("malformed: nothing to load");
+  return {};
+}
+
+outcome reader::read_dynamic() {
+  const auto part = std::ranges::find(parts_, Elf64_Word{PT_DYNAMIC}, &Elf64_Phdr::p_type);
+  if (part == parts_.end()) return because("not a shared object: no dynamic section");
+  const auto at = offset_of(part->p_vaddr, part->p_filesz);
+  if (!at) return because("malformed: the dynamic section lies outside of the segments");
+  const auto entries = read_many<Elf64_Dyn>(*at, part->p_filesz / sizeof(Elf64_Dyn));
+  if (!entries) return because("truncated: the dynamic section is not complete");
+  for (const Elf64_Dyn& d : *entries) {
+    if (d.d_tag == DT_NULL) break;
+    switch (d.d_tag) {
+      case DT_NEEDED: needed_.push_back(d.d_un.d_val); break;
+      case DT_SONAME: soname_.push_back(d.d_un.d_val); break;
+      case DT_STRTAB: strings_at_ = d.d_un.d_ptr; break;
+      case DT_STRSZ: strings_size_ = d.d_un.d_val; break;
+      case DT_SYMTAB: symbols_at_ = d.d_un.d_ptr; break;
+      case DT_SYMENT: symbol_size_ = d.d_un.d_val; break;
+      case DT_HASH: hash_at_ = d.d_un.d_ptr; break;
+      case DT_GNU_HASH: gnu_hash_at_ = d.d_un.d_ptr; break;
+      case DT_FLAGS: out_.flags = d.d_un.d_val; break;
+      case DT_FLAGS_1: out_.flags_1 = d.d_un.d_val; break;
+      default: break;
+    }
+  }
+  return {};
+}
+
+outcome reader::read_strings() {
+  if (!strings_at_ || !strings_size_) return because("malformed: no string table");
+  const auto at = offset_of(*strings_at_, *strings_size_);
+  if (!at) return because("malformed: the string table lies outside of the segments");
+  auto strings = read_many<char>(*at, *strings_size_);
+  if (!strings) return because("truncated: the string table is not complete");
+  out_.strings = std::move(*strings);
+  out_.strings.push_back('\0');
+  for (const std::uint64_t offset : needed_) {
+    const auto name = string_at(offset);
+    if (!name) return because("malformed: a name lies outside of the string table");
+    out_.needed.emplace_back(*name);
+  }
+  for (const std::uint64_t offset : soname_) {
+    const auto name = string_at(offset);
+    if (!name) return because("malformed: a name lies outside of the string table");
+    out_.soname = *name;
+  }
+  return {};
+}
+
+// The number of dynamic symbols stands nowhere: the last one of the last chain tells it.
+std::expected<std::uint64_t, std::string> reader::count_by_gnu_hash() {
+  struct table {
+    std::uint32_t buckets, first_hashed, bloom_words, bloom_shift;
+  };
+  const auto outside = [] { return because("malformed: the hash table lies outside of the segments"); };
+  const std::uint64_t available = bytes_from(*gnu_hash_at_);
+  const auto at = offset_of(*gnu_hash_at_, sizeof(table));
+  table t{};
+  if (!at || !read_one(*at, t)) return outside();
+  const std::uint64_t before_buckets = sizeof t + std::uint64_t{t.bloom_words} * 8;
+  const std::uint64_t before_chains = before_buckets + std::uint64_t{t.buckets} * 4;
+  if (before_chains > available) return outside();
+  const auto buckets = read_many<std::uint32_t>(*at + before_buckets, t.buckets);
+  if (!buckets) return outside();
+  const std::uint32_t last = buckets->empty() ? 0 : std::ranges::max(*buckets);
+  if (last == 0) return t.first_hashed;  // nothing is hashed: only imports
+  if (last < t.first_hashed) return because("malformed: the hash table is inconsistent");
+  const std::uint64_t chain_at = before_chains + std::uint64_t{last - t.first_hashed} * 4;
+  if (chain_at >= available) return outside();
+  const auto chain = read_many<std::uint32_t>(*at + chain_at, (available - chain_at) / 4);
+  if (!chain) return outside();
+  const auto end = std::ranges::find_if(*chain, [](std::uint32_t hash) { return (hash & 1) != 0; });
+  if (end == chain->end()) return because("malformed: the hash table does not end");
+  return std::uint64_t{last} + static_cast<std::uint64_t>(end - chain->begin()) + 1;
+}
+
+std::expected<std::uint64_t, std::string> reader::count_symbols() {
+  if (gnu_hash_at_) return count_by_gnu_hash();
+  if (!hash_at_) return because("malformed: no table of exported symbols");
+  std::array<std::uint32_t, 2> table{};  // buckets, chains
+  const auto at = offset_of(*hash_at_, sizeof table);
+  if (!at || !read_one(*at, table)) {
+    return because("malformed: the hash table lies outside of the segments");
+  }
+  return table[1];
+}
+
+outcome reader::read_symbols() {
+  const auto count = count_symbols();
+  if (!count) return because(count.error());
+  if (!symbols_at_ || symbol_size_ != sizeof(Elf64_Sym)) return because("malformed: no symbol table");
+  if (*count > source_.size() / sizeof(Elf64_Sym)) {
+    return because("malformed: " + number(*count) + " symbols do not fit into the file");
+  }
+  const auto at = offset_of(*symbols_at_, *count * sizeof(Elf64_Sym));
+  if (!at) return because("malformed: the symbol table lies outside of the segments");
+  const auto raw = read_many<Elf64_Sym>(*at, *count);
+  if (!raw) return because("truncated: the symbol table is not complete");
+  out_.symbols.reserve(raw->size());
+  for (const Elf64_Sym& s : *raw) {
+    const auto name = string_at(s.st_name);
+    if (!name) return because("malformed: a name lies outside of the string table");
+    out_.symbols.push_back({.name = *name,
+                            .value = s.st_value,
+                            .size = s.st_size,
+                            .bind = static_cast<std::uint8_t>(ELF64_ST_BIND(s.st_info)),
+                            .type = static_cast<std::uint8_t>(ELF64_ST_TYPE(s.st_info)),
+                            .visibility = static_cast<std::uint8_t>(ELF64_ST_VISIBILITY(s.st_other)),
+                            .is_defined = s.st_shndx != SHN_UNDEF});
+  }
+  return {};
+}
+
+outcome reader::read_notes() {
+  for (const Elf64_Phdr& p : parts_) {
+    if (p.p_type != PT_NOTE) continue;
+    if (outcome read = read_notes_of(p); !read) return read;
+  }
+  return {};
+}
+
+outcome reader::read_notes_of(const Elf64_Phdr& part) {
+  const std::uint64_t align = part.p_align == 8 ? 8 : 4;
+  const auto rounded = [align](std::uint64_t size) { return (size + align - 1) & ~(align - 1); };
+  if (part.p_offset > source_.size() || part.p_filesz > source_.size() - part.p_offset) {
+    return because("truncated: the notes are not complete");
+  }
+  std::uint64_t at = 0;
+  while (part.p_filesz - at >= sizeof(Elf64_Nhdr)) {
+    Elf64_Nhdr head{};
+    if (!read_one(part.p_offset + at, head)) return because("truncated: the notes are not complete");
+    const std::uint64_t name_at = at + sizeof head;
+    const std::uint64_t text_at = name_at + rounded(head.n_namesz);
+    const std::uint64_t end = text_at + head.n_descsz;  // each below 2^32: no overflow
+    if (end > part.p_filesz) return because("malformed: a note reaches beyond its segment");
+    if (out_.notes.size() >= notes_max) return because("malformed: too many notes");
+    if (head.n_namesz <= note_part_max && head.n_descsz <= note_part_max) {
+      const auto name = read_many<char>(part.p_offset + name_at, head.n_namesz);
+      auto text = read_many<std::byte>(part.p_offset + text_at, head.n_descsz);
+      if (!name || !text) return because("truncated: the notes are not complete");
+      elf_note note{.name = std::string(name->begin(), std::ranges::find(*name, '\0')),
+                    .type = head.n_type,
+                    .description = std::move(*text)};
+      out_.notes.push_back(std::move(note));
+    }
+    at = std::min(rounded(end), std::uint64_t{part.p_filesz});
+  }
+  return {};
+}
+
+}  // namespace
+
+bool fd_source::read(std::uint64_t offset, std::span<std::byte> into) noexcept {
+  if (offset > size_ || into.size() > size_ - offset) return false;
+  while (!into.empty()) {
+    const ssize_t got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;  // an error, or the file became shorter
+    into = into.subspan(static_cast<std::size_t>(got));
+    offset += static_cast<std::uint64_t>(got);
+  }
+  return true;
+}
+
+bool memory_source::read(std::uint64_t offset, std::span<std::byte> into) noexcept {
+  if (offset > bytes_.size() || into.size() > bytes_.size() - offset) return false;
+  if (!into.empty()) std::memcpy(into.data(), bytes_.data() + offset, into.size());
+  return true;
+}
+
+std::expected<elf_file, std::string> read_elf(byte_source& source) {
+  reader r(source);
+  if (outcome read = r.run(); !read) return reason(std::move(read.error()));
+  return r.take();
+}
+
+}  // namespace ufence::detail

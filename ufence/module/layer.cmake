@@ -1,0 +1,48 @@
+# Installed with the package: ufence_add_driver() runs it after each link.
+add_executable(ufence-check-driver "${CMAKE_CURRENT_LIST_DIR}/check_driver/main.cc")
+add_executable(ufence::check_driver ALIAS ufence-check-driver)
+target_link_libraries(ufence-check-driver PRIVATE ufence_module ufence_flags)
+set_target_properties(ufence-check-driver PROPERTIES EXPORT_NAME check_driver)
+install(TARGETS ufence-check-driver EXPORT ufence_targets
+  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+
+target_link_libraries(ufence_module PRIVATE ${CMAKE_DL_LIBS})
+
+if(UFENCE_BUILD_TESTS)
+  # Modules for tests: good ones, and one for each thing that is refused. In a folder of the name by
+  # which the test main knows driver modules.
+  include(ufence_add_driver)
+  set(UFENCE_TEST_MODULE_DIRECTORY "${PROJECT_BINARY_DIR}/testing/ufence/drivers")
+  set(module_test_modules "")
+  function(add_test_module name source)
+    cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "DEFINE;LINK;OPTIONS")
+    ufence_add_driver(${name} ${arg_OPTIONS}
+      SOURCES "${CMAKE_CURRENT_SOURCE_DIR}/module/testmodules/${source}"
+      OUTPUT_DIRECTORY "${UFENCE_TEST_MODULE_DIRECTORY}")
+    target_compile_definitions(${name} PRIVATE ${arg_DEFINE})
+    target_link_options(${name} PRIVATE ${arg_LINK})
+    set(module_test_modules ${module_test_modules} ${name} PARENT_SCOPE)
+  endfunction()
+  set(broken OPTIONS NO_CHECK)
+  set(unprotected OPTIONS NO_CHECK NO_PROTECTION)
+  add_test_module(minimal minimal.c)
+  add_test_module(minimal_build_2 minimal.c DEFINE BUILD="build 2")
+  add_test_module(minimal_no_note minimal.c DEFINE NO_NOTE ${broken})
+  add_test_module(minimal_future minimal.c DEFINE NOTE_VERSION=99 ${broken})
+  add_test_module(minimal_no_entry minimal.c DEFINE NO_ENTRY ${unprotected})
+  add_test_module(minimal_writable minimal.c DEFINE WRITABLE_ENTRY)
+  add_test_module(minimal_null_ops minimal.c DEFINE NULL_OPS)
+  add_test_module(minimal_starts_thread minimal.c DEFINE IMPORT_PTHREAD_CREATE ${broken})
+  add_test_module(minimal_nodelete minimal.c LINK LINKER:-z,nodelete ${broken})
+  add_test_module(minimal_nodlopen minimal.c LINK LINKER:-z,nodlopen ${broken})
+  add_test_module(entry_is_code entry_is_code.c ${broken})
+  add_test_module(unmappable_thread_local unmappable.cc DEFINE THREAD_LOCAL)
+  add_test_module(unmappable_std_thread unmappable.cc DEFINE STD_THREAD ${broken})
+  add_test_module(unmappable_unique unmappable.cc ${unprotected})
+  target_compile_definitions(ufence_module_test_support
+    PRIVATE UFENCE_TEST_MODULES="${UFENCE_TEST_MODULE_DIRECTORY}")
+  add_dependencies(ufence_module_test_support ${module_test_modules})
+  target_compile_definitions(module_inspect_test
+    PRIVATE UFENCE_CHECK_DRIVER="$<TARGET_FILE:ufence-check-driver>")
+  add_dependencies(module_inspect_test ufence-check-driver)
+endif()

@@ -1,0 +1,81 @@
+// Maps driver modules and unmaps them, and says truthfully whether they are gone.
+//
+// A file is loaded at most once in the process, whoever loads it. A newer build that was renamed over
+// an older one is another file: it loads while the older one is still mapped.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "ufence/driver.h"
+#include "ufence/module/inspect.h"
+#include "ufence/module/maps.h"
+
+namespace ufence {
+
+/// Why a module was not loaded.
+struct load_failure {
+  int error = 0;    // a positive errno; see host::load()
+  std::string why;  // one line for people
+};
+
+/// What has become of a module's mapping.
+enum class mapping : std::uint8_t {
+  mapped,    // it was not asked to go yet
+  pinned,    // something else than its loader holds it
+  deferred,  // destructors of its thread_local objects are still to run
+  unmapped,  // verified
+};
+
+namespace detail {
+struct module_record;
+}
+
+/// A module in memory. Threads: one at a time per object.
+class loaded_module {
+ public:
+  /// Checks the file, maps it, runs its constructors, validates its tables. Nothing is left mapped
+  /// after a failure, if the dynamic linker can help it.
+  /// Threads: any. Blocks: while the file is read and constructors run. Allocates: may throw
+  /// std::bad_alloc.
+  [[nodiscard]] static std::expected<std::unique_ptr<loaded_module>, load_failure> load(
+      const std::string& path);
+
+  loaded_module(const loaded_module&) = delete;
+  loaded_module& operator=(const loaded_module&) = delete;
+  /// Unmaps it, if it was not asked to go. What stays mapped stays known: its file is not loaded twice.
+  ~loaded_module();
+
+  /// The validated table; while mapped.
+  [[nodiscard]] const ufence_driver& driver() const noexcept { return *driver_; }
+  [[nodiscard]] const std::string& path() const noexcept { return info_.path; }
+  [[nodiscard]] const module_info& info() const noexcept { return info_; }
+  /// Where it lies, or lay.
+  [[nodiscard]] detail::address_range range() const noexcept { return range_; }
+
+  /// Asks for its unmapping and looks what happened. Again: looks again, and reminds the dynamic linker
+  /// of a deferred one. No thread is inside, or returns to it.
+  /// Blocks: while destructors of its static objects run.
+  [[nodiscard]] mapping unload();
+  [[nodiscard]] mapping state() const noexcept { return state_; }
+  /// What keeps it mapped, for people; empty if nothing does.
+  [[nodiscard]] std::string why_mapped() const;
+
+ private:
+  loaded_module() = default;
+
+  void* handle_ = nullptr;
+  const ufence_driver* driver_ = nullptr;
+  module_info info_;
+  detail::address_range range_;
+  detail::module_record* record_ = nullptr;  // the process-wide list owns it
+  mapping state_ = mapping::mapped;
+};
+
+/// Reserved, inaccessible address ranges of modules that were unmapped: in builds with debug checks a
+/// late call into one always faults. For tests.
+[[nodiscard]] bool is_reserved_for_test(detail::address_range range);
+
+}  // namespace ufence

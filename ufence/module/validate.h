@@ -1,0 +1,27 @@
+// The tables of a driver: checked once, when it is loaded, then trusted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ufence/driver.h"
+#include "ufence/module/maps.h"
+
+namespace ufence {
+
+/// The longest names that a driver may have.
+inline constexpr std::size_t driver_name_max = 63;
+inline constexpr std::size_t driver_description_max = 255;
+
+namespace detail {
+
+/// Checks what D-1 and D-3 say about a driver's tables.
+/// @param symbol_size  of the symbol in the object file
+/// @param image        where the module lies: its tables and strings must
+/// @return  empty if they are valid; else one line for people, which names the rule
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::string validate_driver(const ufence_driver& driver, std::uint64_t symbol_size,
+                                          address_range image);
+
+}  // namespace detail
+}  // namespace ufence
