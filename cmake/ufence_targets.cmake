@@ -1,5 +1,7 @@
 # Functions for the folders of this repository (not installed).
 #
+#   ufence_read_list(FILE OUT)
+#       The lines of a file that are neither empty nor comments (#). A change configures again.
 #   ufence_read_layers(FILE)
 #       Reads scripts/layers.txt. Sets in the caller UFENCE_LAYERS (lowest first) and, for each
 #       layer, UFENCE_USES_<layer> (direct) and UFENCE_REACHES_<layer> (transitive, itself too).
@@ -13,9 +15,14 @@
 #   ufence_test_label(OUT FILE)
 #       The label that a test file's name asks for: x_stress_test.cc gives stress, ...
 
-function(ufence_read_layers file)
+function(ufence_read_list file out)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
   file(STRINGS "${file}" lines REGEX "^[^#]")
+  set(${out} ${lines} PARENT_SCOPE)
+endfunction()
+
+function(ufence_read_layers file)
+  ufence_read_list("${file}" lines)
   set(layers "")
   foreach(line IN LISTS lines)
     if(NOT line MATCHES "^([a-z_]+):(([ ]+[a-z_]+)*)[ ]*$")

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""library_test.py LIBUFENCE.SO MAJOR: what the shared library shows to the world.
+
+Its name carries the major version, it can never be unmapped, it exports what belongs to ufence under a
+version node and nothing else, and needs no symbol that its libraries do not provide."""
+
+import re
+import subprocess
+import sys
+import unittest
+
+LIBRARY, MAJOR = sys.argv[1], sys.argv[2]
+
+# What belongs to ufence: its functions and data, and the type information of its classes.
+OURS = re.compile(r"^(?:(?:vtable|typeinfo|typeinfo name) for )?ufence::|^ufence_")
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def exported() -> list[tuple[str, str, str]]:
+    """(type letter, name, version) of each dynamic symbol that is defined."""
+    found = []
+    for line in run("nm", "-D", "--defined-only", "--demangle", LIBRARY).splitlines():
+        match = re.match(r"[0-9a-f]* *(\w) (.*?)(?:@@?([\w.]+))?$", line)
+        if match[1] != "A":
+            found.append((match[1], match[2], match[3] or ""))
+    return found
+
+
+class Library(unittest.TestCase):
+    def test_exports_only_what_is_ours_under_a_version(self):
+        symbols = exported()
+        self.assertGreater(len(symbols), 10)
+        for letter, name, version in symbols:
+            self.assertRegex(name, OURS, f"{name} is exported; hide it, or name it in ufence.map")
+            self.assertRegex(version, r"^UFENCE_\d+\.\d+$", f"{name} has no version")
+            self.assertNotEqual(letter, "u", f"{name} is GNU-unique")
+
+    def test_soname_carries_the_version(self):
+        dynamic = run("readelf", "-dW", LIBRARY)
+        self.assertIn(f"Library soname: [libufence.so.{MAJOR}]", dynamic)
+
+    def test_is_never_unmapped_and_bound_at_once(self):
+        dynamic = run("readelf", "-dW", LIBRARY)
+        self.assertRegex(dynamic, r"FLAGS_1\b.*\bNODELETE\b")
+        self.assertRegex(dynamic, r"FLAGS_1\b.*\bNOW\b")
+
+    def test_stack_is_not_executable(self):
+        self.assertRegex(run("readelf", "-lW", LIBRARY), r"GNU_STACK .* RW ")
+
+    def test_thread_locals_need_no_call(self):
+        # initial-exec: no __tls_get_addr, which may allocate.
+        self.assertNotIn("__tls_get_addr", run("nm", "-D", "--undefined-only", LIBRARY))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
