@@ -24,6 +24,12 @@ if(UFENCE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${UFENCE_CCACHE}")
 endif()
 
+# For shared objects. Clang keeps a sanitizer's runtime in the program, so they can't be complete.
+set(UFENCE_NO_UNDEFINED LINKER:-z,defs)
+if(UFENCE_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(UFENCE_NO_UNDEFINED "")
+endif()
+
 # Sanitizers apply to every target, drivers included.
 set(UFENCE_TEST_ENVIRONMENT "")
 set(UFENCE_TEST_SUFFIX "")
