@@ -9,6 +9,8 @@ PROGRAM_AREAS = ("tools", "bench", "examples")
 
 def check(tree) -> None:
     for file in tree.sources:
+        if file.area == "tests":
+            continue  # programs outside of the tree
         for line, bracket, name in file.source.includes:
             what = _judge(tree, file, bracket, name)
             if what:

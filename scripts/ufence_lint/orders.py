@@ -21,10 +21,11 @@ DEFINITION = re.compile(rf"^{TAG}\s+({ORDER}(?:(?:\s*[,/]\s*|\s+and\s+|\s+or\s+)
                         r"(?:\s*\([^)]*\))?\s*:")
 PAIRS = re.compile(r"\bpairs with\s+(\S.*)")
 
-# Stand-alone fences and builtins: nowhere, race detectors do not understand them.
-FORBIDDEN = re.compile(r"\b(?:std::)?atomic_(?:thread|signal)_fence\b|\b__(?:atomic|sync)_\w+")
-# std::atomic and its orders: where drivers or the world's baselines are written, not in the library.
-RAW = re.compile(r"\bstd::(?:atomic\w*|memory_order\w*)\b|\b_Atomic\b")
+# Stand-alone fences: nowhere, race detectors do not understand them.
+FORBIDDEN = re.compile(
+    r"\b(?:std::|__)?atomic_(?:thread|signal)_fence\b|\b__sync_synchronize\b")
+# Other atomics: in drivers, tests and the world's baselines, not in the library.
+RAW = re.compile(r"\bstd::(?:atomic\w*|memory_order\w*)\b|\b_Atomic\b|\b__(?:atomic|sync)_\w+")
 RAW_HEADERS = ("atomic", "stdatomic.h")
 
 
@@ -60,13 +61,13 @@ def _check_door(tree, file) -> None:
         return
     for match in FORBIDDEN.finditer(file.source.code):
         tree.report(file, file.source.line_of(match.start()),
-                    f"uses {match[0]}; use ufence::atomic from {DOOR}, with the order at the access")
+                    f"uses {match[0]}; give the order to an access instead")
     if not _has_tags(file) or file.part in RAW_LAYERS:
         return
     for line, _, name in file.source.includes:
         if name in RAW_HEADERS:
             tree.report(file, line, f"includes <{name}>; include \"{DOOR}\"")
-    for match in RAW.finditer(file.source.code):
+    for match in RAW.finditer(FORBIDDEN.sub(lambda m: " " * len(m[0]), file.source.code)):
         tree.report(file, file.source.line_of(match.start()),
                     f"uses {match[0]}; use ufence::atomic and mo:: from {DOOR}")
 
