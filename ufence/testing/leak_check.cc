@@ -9,8 +9,7 @@ namespace ufence::testing {
 namespace {
 
 std::string describe(const probe::thing& thing, std::size_t count) {
-  if (count == 1) return thing.description;
-  return std::to_string(count) + " " + thing.description;
+  return thing.tell_count ? std::to_string(count) + " " + thing.description : thing.description;
 }
 
 std::size_t count_in(const probe::view& view, const std::string& key) {

@@ -20,9 +20,8 @@ struct outcome {
   std::string output;
 };
 
-outcome run(const std::string& test) {
-  const std::string command =
-      std::string(UFENCE_LEAKING_TESTS) + " --gtest_filter=" + test + " 2>&1";
+outcome run(const std::string& test, const char* program = UFENCE_LEAKING_TESTS) {
+  const std::string command = std::string(program) + " --gtest_filter=" + test + " 2>&1";
   std::FILE* pipe = ::popen(command.c_str(), "re");
   if (pipe == nullptr) return {};
   outcome result;
@@ -83,6 +82,13 @@ TEST(leak_check, names_a_thread) {
 
 TEST(leak_check, tells_how_many_of_what_is_counted) {
   expect_failure("leak.counted", "leaked: 3 counted things");
+}
+
+TEST(leak_check, tells_how_many_fences) {
+  const outcome result = run("leak.two_of_three_fences", UFENCE_LEAKING_FENCE_TESTS);
+  EXPECT_GT(result.exit_status, 0);
+  EXPECT_THAT(result.output, HasSubstr("leak.two_of_three_fences leaked: 2 fences alive"));
+  EXPECT_EQ(run("clean.drops_its_fences", UFENCE_LEAKING_FENCE_TESTS).exit_status, 0);
 }
 
 TEST(leak_check, names_a_mapped_module) {

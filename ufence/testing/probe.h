@@ -15,8 +15,9 @@ namespace ufence::testing {
 class probe {
  public:
   struct thing {
-    std::string description;  ///< for people: `file descriptor 5 -> /dev/null`
+    std::string description;  ///< for people: `file descriptor 5 -> /dev/null`, `fences alive`
     std::size_t count = 1;
+    bool tell_count = false;  ///< things that differ only in how many they are: `3 fences alive`
   };
   /// What exists now. The key says when two things are the same one.
   using view = std::map<std::string, thing>;

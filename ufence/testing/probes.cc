@@ -84,7 +84,7 @@ class counted final : public probe {
   counted(std::string plural, std::function<std::size_t()> count)
       : plural_(std::move(plural)), count_(std::move(count)) {}
 
-  view look() const override { return {{plural_, {plural_, count_()}}}; }
+  view look() const override { return {{plural_, {plural_, count_(), true}}}; }
 
  private:
   std::string plural_;
