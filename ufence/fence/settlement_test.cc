@@ -82,10 +82,13 @@ TEST(F04_questions, quiesce_does_not_wait_for_callbacks) {
   leave.open();
 }
 
-TEST(F04_questions, quiesce_of_a_fence_without_backend_waits_for_nothing) {
+TEST(F04_questions, quiesce_of_a_fence_without_backend_waits_for_the_decision_alone) {
   new_fence made = make_fence();
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
-  made.signal.signal();
+  scripted_callback node;
+  ASSERT_EQ(made.fence->add_callback(node), no_error);
+  EXPECT_EQ(made.fence->quiesce(0), errno_code(ETIME));
+  settlement later;
+  made.signal.decide(0, later);
   EXPECT_EQ(made.fence->quiesce(0), no_error);
 }
 
