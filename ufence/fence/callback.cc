@@ -11,6 +11,8 @@
 namespace ufence {
 namespace {
 
+const std::error_code queued;  // success: its default constructor calls into the C++ library
+
 // --- Threads that wait in remove_callback() for a callback to return ---
 
 // Lives on the stack of the blocked thread, whose frames can't change meanwhile.
@@ -73,7 +75,6 @@ const fork_handlers at_load;
 // --- The list of a fence: LOCK held ---
 
 void fence::push(callback& node) noexcept {
-  node.queued_.set(true);
   callback* head = callbacks_.get();
   if (head == nullptr) {
     node.next_.set(&node);
@@ -89,8 +90,8 @@ void fence::push(callback& node) noexcept {
 }
 
 void fence::unlink(callback& node) noexcept {
-  node.queued_.set(false);
   callback* next = node.next_.get();
+  node.next_.set(nullptr);
   if (next == &node) {
     callbacks_.set(nullptr);
     return;
@@ -104,22 +105,35 @@ void fence::unlink(callback& node) noexcept {
 // --- Adding and removing ---
 
 std::error_code fence::add_callback(callback& node, callback_group* group) noexcept {
+  constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::legacy;
+  if ((kind_ & asks_issuer) != 0 || group != nullptr || node.function_ == nullptr || is_inherited()) {
+    return add_callback_slow(node, group);
+  }
+  if ((lock(fence_state::retired) & fence_state::signaled) != 0 || node.next_.get() != nullptr) {
+    unlock();
+    return add_callback_slow(node, group);
+  }
+  if (node.fence_ != this) node.fence_ = this;
+  if (node.group_ != nullptr) node.group_ = nullptr;
+  push(node);
+  unlock();
+  return queued;
+}
+
+std::error_code fence::add_callback_slow(callback& node, callback_group* group) noexcept {
   if (node.function_ == nullptr) return errno_code(EINVAL);
   if (is_signaled()) return errno_code(ENOENT);
   if (is_inherited()) return errno_code(EOWNERDEAD);
-  if (!is_ordered() && (kind_ & (kind::has_backend | kind::legacy)) != 0) enable_signaling();
+  if (!is_ordered()) enable_signaling();
 
   bool call_arm = false;
-  lock();
-  // relaxed: SIGNALED is set under LOCK
-  const std::uint32_t s = state_.load(mo::relaxed);
+  const std::uint32_t s = lock();
   int refused = 0;
   if ((s & fence_state::signaled) != 0) {
     refused = ENOENT;
-  } else if (node.queued_.get()) {
+  } else if (node.next_.get() != nullptr) {
     refused = EBUSY;
   } else if (is_ordered() && (s & fence_state::armed) == 0 && !owner_.owner->arm(*this, call_arm)) {
-    // Completed before it was armed: whoever looks marks it.
     refused = ENOENT;
   } else {
     node.fence_ = this;
@@ -131,15 +145,16 @@ std::error_code fence::add_callback(callback& node, callback_group* group) noexc
     }
   }
   unlock();
+  // Nobody drains what was not armed: who looks marks it.
   if (refused == ENOENT) static_cast<void>(is_signaled());
   if (call_arm) owner_.owner->call_arm(seqno_);
-  return refused == 0 ? std::error_code() : errno_code(refused);
+  return refused == 0 ? queued : errno_code(refused);
 }
 
 result<bool> fence::remove_callback(callback& node) noexcept {
   if (is_inherited()) return false;
   lock();
-  if (node.queued_.get() && node.fence_ == this) {
+  if (node.next_.get() != nullptr && node.fence_ == this) {
     unlink(node);
     if (node.group_ != nullptr) node.group_->unlink(node);
     unlock();

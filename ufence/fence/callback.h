@@ -37,14 +37,13 @@ class callback {
   friend class fence;
   friend class callback_group;
 
-  cell<callback*> next_;            // circular list of its fence; guarded by the fence's LOCK
+  cell<callback*> next_;            // circular list of its fence, null: not queued; its LOCK
   cell<callback*> previous_;        // the same
   callback_function function_ = nullptr;  // set before it is queued
   fence* fence_ = nullptr;                // set by add_callback; for the group
   callback_group* group_ = nullptr;       // set by add_callback
   callback* group_next_ = nullptr;        // guarded by the group's lock
   callback* group_previous_ = nullptr;    // the same; circular
-  cell<bool> queued_;                     // guarded by the fence's LOCK
 };
 static_assert(sizeof(callback) <= 64);
 

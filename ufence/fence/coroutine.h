@@ -36,8 +36,10 @@ class fence_awaiter : private callback {
   [[nodiscard]] bool await_ready() noexcept { return fence_->is_signaled(); }
   [[nodiscard]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     coroutine_ = coroutine;
-    is_queued_ = true;  // the callback may run before add_callback() returns
-    const std::error_code refused = fence_->add_callback(*this);
+    is_queued_ = true;
+    // The callback may run, and the awaiter be gone, before add_callback() returns.
+    const fence_ref f = fence_;
+    const std::error_code refused = f->add_callback(*this);
     if (!refused) return true;
     is_queued_ = false;
     refused_ = refused == errno_code(ENOENT) ? 0 : -refused.value();

@@ -5,6 +5,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/fence/fence_lock.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/slab.h"
@@ -69,6 +70,8 @@ void fence::destroy() noexcept {
   if (is_legacy) legacy_fence::of(*this).release();
   detail::slab_free(*this, is_legacy ? detail::slot_size::legacy : detail::slot_size::native);
   if (line != nullptr) line->put();
+  // A release op may have signaled others.
+  if (is_legacy) thread_state::mine().run_queue();
 }
 
 fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
@@ -96,65 +99,36 @@ fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
   }
 }
 
-bool fence::is_inherited() const noexcept {
-  return this != &stub_ && (kind_ >> kind::generation_shift) !=
-                               (fork_generation() & (UINT32_MAX >> kind::generation_shift));
-}
-
 // --- The LOCK bit: callback list and election ---
 
-void fence::lock() noexcept {
-  rank_acquire(lock_rank::fence);
-  // relaxed: the CAS orders
-  std::uint32_t s = state_.load(mo::relaxed);
-  while ((s & fence_state::lock) == 0) {
-    // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9],
-    // [FENCE.24], [FENCE.25]
-    if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return;
-  }
-  lock_slow();
-}
-
-void fence::lock_slow() noexcept {
-  for (int spins = 0;; ++spins) {
-    // relaxed: the CAS orders
-    std::uint32_t s = state_.load(mo::relaxed);
+std::uint32_t fence::lock_slow(std::uint32_t s) noexcept {
+  for (int spins = 0;;) {
     if ((s & fence_state::lock) == 0) {
       // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.24],
       // [FENCE.25]
-      if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return;
-    } else if (spins < spin_limit()) {
+      if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return s;
+      continue;
+    }
+    if (spins < spin_limit()) {
+      ++spins;
       spin_pause();
     } else if ((s & lock_waiters) != 0 ||
                // relaxed: whoever drops LOCK sees the bit in the same word
                state_.compare_exchange_weak(s, s | lock_waiters, mo::relaxed, mo::relaxed)) {
       futex_wait(state_, s | lock_waiters, no_deadline, futex_class::lock);
     }
+    // relaxed: the CAS orders
+    s = state_.load(mo::relaxed);
   }
 }
 
-std::uint32_t fence::unlock() noexcept {
-  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15],
-  // [FENCE.19]
-  const std::uint32_t old = state_.fetch_and(~(fence_state::lock | lock_waiters), mo::release);
-  rank_release(lock_rank::fence);
-  if ((old & lock_waiters) != 0) futex_wake_all(state_, futex_class::lock);
-  return old;
+void fence::wake_lockers() noexcept {
+  // relaxed: sleepers look again
+  state_.fetch_and(~lock_waiters, mo::relaxed);
+  futex_wake_all(state_, futex_class::lock);
 }
 
-void fence::flipped(std::uint32_t old) noexcept {
-  rank_release(lock_rank::fence);
-  if ((old & (lock_waiters | waiters)) == 0) return;
-  if ((old & lock_waiters) != 0) {
-    // relaxed: sleepers look again
-    state_.fetch_and(~lock_waiters, mo::relaxed);
-    futex_wake_all(state_, futex_class::lock);
-  }
-  wake(old);
-}
-
-void fence::wake(std::uint32_t old) noexcept {
-  if ((old & waiters) == 0) return;
+void fence::wake_sleepers() noexcept {
   // relaxed: a sleeper that sets the bit again does so on a word that it looked at after this
   state_.fetch_and(~waiters, mo::relaxed);
   futex_wake_all(state_, futex_class::state);
@@ -163,9 +137,7 @@ void fence::wake(std::uint32_t old) noexcept {
 // --- Deciding ---
 
 fence::outcome fence::decide(int error, std::int64_t now) noexcept {
-  lock();
-  // relaxed: SIGNALED is set under LOCK
-  if ((state_.load(mo::relaxed) & signaled) != 0) {
+  if ((lock() & signaled) != 0) {
     unlock();
     return outcome::lost;
   }
@@ -176,10 +148,10 @@ fence::outcome fence::decide(int error, std::int64_t now) noexcept {
   const bool has_backend = word_.load(mo::relaxed) != 0;
   // A legacy fence is settled by the last of its callbacks and its ops (legacy.cc).
   const bool nothing_to_call = callbacks_.get() == nullptr && is_independent();
-  const std::uint32_t flips = fence_state::lock | signaled | (nothing_to_call ? settled : 0);
+  const std::uint32_t flips = signaled + (nothing_to_call ? settled : 0) - fence_state::lock;
   // [FENCE.3] acq_rel: publish the result, and see what ops that left wrote; pairs with [FENCE.4],
   // [FENCE.5], [FENCE.6], [FENCE.1], [FENCE.15], [FENCE.16], [FENCE.18], [FENCE.23]
-  const std::uint32_t old = state_.fetch_xor(flips, mo::acq_rel);
+  const std::uint32_t old = state_.fetch_add(flips, mo::acq_rel);
   // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
   // or is handed over, and ops that enter later see SIGNALED.
   if (ops_inside(old) != 0) word_.store(0, mo::relaxed);
@@ -210,11 +182,12 @@ void fence::settle() noexcept {
     word_.store(0, mo::relaxed);
     if (data != nullptr) run_retire(data, retired_by::settlement);
     // relaxed: SETTLED was set by that decision, or is set here only
-    if ((state_.load(mo::relaxed) & settled) == 0) {
-      run_callbacks();
+    const std::uint32_t s = state_.load(mo::relaxed);
+    if ((s & settled) == 0) {
+      run_callbacks(s);
       // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.18],
       // [FENCE.23], [FENCE.1], [FENCE.15]
-      flipped(state_.fetch_xor(fence_state::lock | settled, mo::release));
+      flipped(state_.fetch_add(settled - fence_state::lock, mo::release));
       UFENCE_TRACE(dma_fence_settled, *this);
     }
     if (is_ordered()) owner_.owner->tell_minimum();
@@ -222,22 +195,22 @@ void fence::settle() noexcept {
   put();
 }
 
-void fence::run_callbacks() noexcept {
-  thread_state& thread = thread_state::mine();
-  lock();
+void fence::run_callbacks(std::uint32_t guess) noexcept {
+  foreign_scope scope(thread_state::mine(), *this);
+  lock(guess);
   while (callback* node = callbacks_.get()) {
     unlink(*node);
     callback_group* group = node->group_;
     if (group != nullptr) group->begin(*node);
     // [FENCE.7] release: the node was unlinked; pairs with [FENCE.8]
     word_.store(reinterpret_cast<std::uintptr_t>(node), mo::release);
-    wake(unlock());
-    {
-      foreign_scope scope(thread, *this, node, group);
-      node->function_(*node, *this);  // may free the node
-    }
+    const std::uint32_t s = unlock();
+    wake(s);
+    scope.runs(node, group);
+    node->function_(*node, *this);  // may free the node
+    scope.runs(nullptr, nullptr);
     if (group != nullptr) group->end();
-    lock();
+    lock(s);
     // [FENCE.17] release: the callback has returned; pairs with [FENCE.8], [FENCE.20]
     word_.store(0, mo::release);
   }
@@ -250,7 +223,7 @@ void fence::run_retire(backend* data, retired_by who) noexcept {
     data->ops->retire(data, who);
   }
   // [FENCE.10] release: the issuer has its data back; pairs with [FENCE.18]
-  wake(state_.fetch_or(retired, mo::release));
+  wake(state_.fetch_add(retired, mo::release));
   UFENCE_TRACE(dma_fence_retired, *this);
 }
 
@@ -269,11 +242,12 @@ bool fence::enter_op(std::uint32_t once, backend*& data) noexcept {
   return true;
 }
 
-void fence::leave_op(backend* data) noexcept {
+std::uint32_t fence::leave_op(backend* data) noexcept {
   // [FENCE.6] acq_rel: what the op did is before retire, and the last sees what all did; pairs with
   // [FENCE.3], [FENCE.5]
   const std::uint32_t old = state_.fetch_sub(one_op, mo::acq_rel);
   if ((old & signaled) != 0 && ops_inside(old) == 1) run_retire(data, retired_by::last_op);
+  return old;
 }
 
 void fence::complete(int op_result) noexcept {
@@ -284,45 +258,59 @@ void fence::complete(int op_result) noexcept {
 }
 
 void fence::enable_signaling() noexcept {
-  if (is_inherited() || is_signaled()) return;
+  if (is_inherited()) return;
   if (is_ordered()) {
-    enable_ordered();
-  } else if (!is_independent()) {
-    legacy_fence::of(*this).enable_legacy();
-    // relaxed: only a hint that saves two RMWs
-  } else if (has_backend() && (state_.load(mo::relaxed) & enabled) == 0) {
-    UFENCE_TRACE(dma_fence_enable_signal, *this);
-    complete(call_op(enabled, [](const backend_ops& ops, backend* data) {
-      return ops.enable_signaling != nullptr ? ops.enable_signaling(data) : 0;
-    }));
+    if (!is_signaled()) enable_ordered();
+    return;
   }
+  // relaxed: only a hint that saves two RMWs
+  if ((kind_ & (kind::has_backend | kind::legacy)) == 0 ||
+      (state_.load(mo::relaxed) & (enabled | signaled)) != 0) {
+    return;
+  }
+  UFENCE_TRACE(dma_fence_enable_signal, *this);
+  if (!is_independent()) {
+    legacy_fence::of(*this).enable_legacy();
+    return;
+  }
+  int op_result = 0;
+  call_op(enabled, [&](const backend_ops& ops, backend* data) {
+    if (ops.enable_signaling != nullptr) op_result = ops.enable_signaling(data);
+  });
+  complete(op_result);
 }
 
 bool fence::poll() noexcept {
-  if (is_signaled() || is_inherited()) return is_signaled();
-  if (is_ordered()) {
+  if (is_inherited()) return is_signaled();
+  int op_result = 0;
+  if (has_backend()) {
+    if (call_op(0, [&](const backend_ops& ops, backend* data) {
+          if (ops.poll != nullptr) op_result = ops.poll(data);
+        })) {
+      return true;
+    }
+    if (op_result == 0) return false;
+  } else if (is_signaled()) {
+    return true;
+  } else if (is_ordered()) {
     settlement later;
     static_cast<void>(owner()->fold_device_word(later));
   } else if (!is_independent()) {
-    complete(legacy_fence::of(*this).poll_legacy());
-  } else if (has_backend()) {
-    complete(call_op(0, [](const backend_ops& ops, backend* data) {
-      return ops.poll != nullptr ? ops.poll(data) : 0;
-    }));
+    op_result = legacy_fence::of(*this).poll_legacy();
   }
+  complete(op_result);
   return is_signaled();
 }
 
 void fence::set_deadline(std::int64_t deadline_ns) noexcept {
-  if (is_signaled() || is_inherited()) return;
+  if (is_inherited()) return;
   if (is_ordered()) {
-    owner()->set_deadline(deadline_ns);
+    if (!is_signaled()) owner()->set_deadline(deadline_ns);
   } else if (!is_independent()) {
     legacy_fence::of(*this).set_deadline_legacy(deadline_ns);
   } else if (has_backend()) {
-    call_op(0, [deadline_ns](const backend_ops& ops, backend* data) {
+    call_op(0, [&](const backend_ops& ops, backend* data) {
       if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
-      return 0;
     });
   }
 }

@@ -255,19 +255,25 @@ class UFENCE_API alignas(64) fence {
   [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }
   [[nodiscard]] bool is_inherited() const noexcept;  // made before a fork() of which this is the child
 
-  void lock() noexcept;
-  void lock_slow() noexcept;
-  std::uint32_t unlock() noexcept;             // returns the state before
+  // fence_lock.h. lock() and unlock() return the state, without LOCK.
+  std::uint32_t lock(std::uint32_t guess) noexcept;
+  std::uint32_t lock() noexcept { return lock(likely_state()); }
+  std::uint32_t lock_slow(std::uint32_t seen) noexcept;
+  std::uint32_t unlock() noexcept;
+  [[nodiscard]] std::uint32_t likely_state() const noexcept;  // of a pending fence of this kind
   void flipped(std::uint32_t old) noexcept;    // LOCK was dropped by an RMW that saw `old`: wakes
   void wake(std::uint32_t old) noexcept;       // a transition saw `old`: wakes sleepers
+  void wake_lockers() noexcept;
+  void wake_sleepers() noexcept;
 
+  std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
   void push(callback& node) noexcept;          // LOCK held
   void unlink(callback& node) noexcept;        // LOCK held
 
   outcome decide(int error, std::int64_t now) noexcept;
   bool decide_into(int error, settlement& later) noexcept;  // takes over a reference
   void settle() noexcept;                                   // drops a reference
-  void run_callbacks() noexcept;                            // returns with LOCK held
+  void run_callbacks(std::uint32_t guess) noexcept;         // returns with LOCK held
   void run_retire(backend* data, retired_by who) noexcept;
 
   // Of a timeline fence (timeline.cc).
@@ -277,10 +283,10 @@ class UFENCE_API alignas(64) fence {
   void enable_ordered() noexcept;
 
   bool enter_op(std::uint32_t once, backend*& data) noexcept;  // false: signaled, or `once` was set
-  void leave_op(backend* data) noexcept;
+  std::uint32_t leave_op(backend* data) noexcept;              // returns the state before
   template <class Call>
-  int call_op(std::uint32_t once, Call call) noexcept;
-  void complete(int op_result) noexcept;       // an op said "complete": signal
+  bool call_op(std::uint32_t once, Call call) noexcept;        // true: surely signaled
+  void complete(int op_result) noexcept;                       // an op said "complete": signal
 
   [[nodiscard]] std::error_code may_wait() noexcept;
   [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;

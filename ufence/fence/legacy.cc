@@ -70,7 +70,8 @@ void legacy_fence::settle_legacy() noexcept {
 }
 
 void legacy_fence::call_back() noexcept {
-  run_callbacks();
+  // relaxed: a guess
+  run_callbacks(state_.load(mo::relaxed));
   unlock();
 }
 

@@ -1,7 +1,8 @@
 // Fences of issuers that work like old kernel drivers: a lock of theirs, a wait op, a release op (F16).
 //
 // A legacy fence is not independent: it pins its issuer until its last reference is dropped. It is
-// exempt from F6, F8 and F10: enable_signaling, signaling and callbacks run under the external lock.
+// exempt from F6, F8 and F10: enable_signaling, signaling and callbacks run under the external lock; its
+// release op runs wherever the last reference is dropped, be it a decide() that loses.
 #pragma once
 
 #include <cstdint>

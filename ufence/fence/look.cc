@@ -1,7 +1,7 @@
 // Looking at a fence: no op, no callback, no foreign code (F17).
 #include <string>
 
-#include "ufence/fence/fence.h"
+#include "ufence/fence/fence_lock.h"
 #include "ufence/fence/timeline.h"
 
 namespace ufence {

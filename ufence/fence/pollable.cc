@@ -7,7 +7,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
-#include "ufence/fence/fence.h"
+#include "ufence/fence/fence_lock.h"
 
 namespace ufence {
 namespace {
@@ -16,7 +16,8 @@ namespace {
 void make_readable(int fd) noexcept {
   const std::uint64_t most = UINT64_MAX - 1;
   const ssize_t written = ::write(fd, &most, sizeof most);
-  UFENCE_CHECK(written == sizeof most);
+  // EAGAIN: its user wrote to it, and it is readable already.
+  UFENCE_CHECK(written == sizeof most || errno == EAGAIN);
 }
 
 // The library writes to a descriptor of its own: the user may close his, and its number be used again.

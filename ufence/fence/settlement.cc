@@ -3,14 +3,6 @@
 #include "ufence/fence/thread_state.h"
 
 namespace ufence {
-namespace {
-struct thread_state_tag;
-}
-
-thread_state& thread_state::mine() noexcept {
-  return per_thread<thread_state_tag, thread_state>::get();
-}
-
 template <class Match>
 bool thread_state::any(Match match) const noexcept {
   for (const frame* f = top; f != nullptr; f = f->outer) {

@@ -6,15 +6,15 @@
 
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/tls.h"
-#include "ufence/fence/fence.h"
+#include "ufence/fence/fence_lock.h"
 
 namespace ufence {
 
 /// Foreign code that runs on this thread: an op, a retire, or a callback of a fence.
 struct frame {
   const fence* of;
-  const callback* node;         // of a callback
-  const callback_group* group;  // of a callback
+  const callback* node = nullptr;         // that runs now
+  const callback_group* group = nullptr;  // its group
   frame* outer = nullptr;
 };
 
@@ -38,7 +38,9 @@ struct thread_state {
   }
 #endif
 
-  [[nodiscard]] static thread_state& mine() noexcept;
+  [[nodiscard]] static thread_state& mine() noexcept {
+    return per_thread<thread_state, thread_state>::get();
+  }
 
   /// An op, retire or callback of this fence runs on this thread, or its settling is queued here (F4).
   [[nodiscard]] bool involves(const fence& f) const noexcept;
@@ -61,19 +63,20 @@ struct thread_state {
   [[nodiscard]] bool any(Match match) const noexcept;
 };
 
-/// Marks foreign code for a scope.
+/// Marks foreign code of a fence for a scope: an op, a retire, or, one after the other, callbacks.
 class foreign_scope {
  public:
-  foreign_scope(thread_state& thread, const fence& of, const callback* node = nullptr,
-                const callback_group* group = nullptr) noexcept
-      : thread_(thread), frame_{.of = &of, .node = node, .group = group, .outer = thread.top} {
+  foreign_scope(thread_state& thread, const fence& of) noexcept
+      : thread_(thread), frame_{.of = &of, .outer = thread.top} {
     rank_check_none();
     thread_.top = &frame_;
   }
-  ~foreign_scope() {
+  void runs(const callback* node, const callback_group* group) noexcept {
     rank_check_none();
-    thread_.top = frame_.outer;
+    frame_.node = node;
+    frame_.group = group;
   }
+  ~foreign_scope() { thread_.top = frame_.outer; }
   foreign_scope(const foreign_scope&) = delete;
   foreign_scope& operator=(const foreign_scope&) = delete;
 
@@ -111,18 +114,17 @@ class issuer_op {
 };
 
 template <class Call>
-int fence::call_op(std::uint32_t once, Call call) noexcept {
-  backend* data = nullptr;
-  if (!enter_op(once, data)) return 0;
+bool fence::call_op(std::uint32_t once, Call call) noexcept {
   thread_state& thread = thread_state::mine();
-  int op_result = 0;
+  backend* data = nullptr;
+  if (!enter_op(once, data)) return once == 0;
   {
     foreign_scope scope(thread, *this);
-    op_result = call(*data->ops, data);
+    call(*data->ops, data);
   }
-  leave_op(data);
+  const std::uint32_t old = leave_op(data);
   thread.run_queue();
-  return op_result;
+  return (old & fence_state::signaled) != 0;
 }
 
 }  // namespace ufence

@@ -75,8 +75,8 @@ void timeline::set_previous(fence& f, fence* before) noexcept {
 }
 
 void timeline::link(fence& f) noexcept {
-  // Most waits are for the latest: look from the end.
-  fence* before = last_;
+  // Waits mostly arm in the order of seqnos, or against it: look from the end, but at the front first.
+  fence* before = first_ == nullptr || is_later(first_->seqno_, f.seqno_) ? nullptr : last_;
   while (before != nullptr && is_later(before->seqno_, f.seqno_)) before = previous(*before);
   fence* after = before != nullptr ? before->link_.get() : first_;
   set_previous(f, before);
@@ -147,7 +147,6 @@ void timeline::call_arm(std::uint64_t seqno) noexcept {
   if (gate_ != nullptr) {
     gate_->call_op(0, [seqno](const backend_ops& ops, backend* data) {
       if (ops.arm != nullptr) ops.arm(data, seqno);
-      return 0;
     });
   }
   // A completion that was written just before the op had its effect is looked for here.
@@ -173,7 +172,6 @@ void timeline::set_deadline(std::int64_t deadline_ns) noexcept {
   if (gate_ == nullptr) return;
   gate_->call_op(0, [deadline_ns](const backend_ops& ops, backend* data) {
     if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
-    return 0;
   });
 }
 
@@ -262,9 +260,7 @@ bool fence::mark_if_completed() noexcept {
   const int how = line.decided(seqno_, line.value_.load(mo::acquire));
   // In a child of fork() a thread of the parent may hold LOCK for ever: the answer has to do.
   if (how == 0 || is_inherited()) return how != 0;
-  lock();
-  // relaxed: under LOCK
-  const std::uint32_t s = state_.load(mo::relaxed);
+  const std::uint32_t s = lock();
   if ((s & signaled) != 0) {
     unlock();
     return true;
@@ -282,20 +278,19 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
   // [FENCE.24] acq_rel: as [FENCE.3]; pairs with [FENCE.4], [FENCE.16], [FENCE.18], [FENCE.23],
   // [FENCE.1], [FENCE.15]
-  flipped(state_.fetch_xor(fence_state::lock | flips, mo::acq_rel));
+  flipped(state_.fetch_add(flips - fence_state::lock, mo::acq_rel));
 }
 
 // The caller unlinked the armed entry and owns its reference: it settles.
 void fence::decide_disarmed(int how, std::int64_t now, bool keep, settlement& later) noexcept {
-  lock();
+  const std::uint32_t s = lock();
   const bool nothing_to_call = callbacks_.get() == nullptr;
-  // relaxed: under LOCK
-  if ((state_.load(mo::relaxed) & signaled) == 0) {
+  if ((s & signaled) == 0) {
     mark_locked(how, now, nothing_to_call ? signaled | settled : signaled);
   } else if (nothing_to_call) {
     // [FENCE.25] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1],
     // [FENCE.15]
-    flipped(state_.fetch_xor(fence_state::lock | settled, mo::release));
+    flipped(state_.fetch_add(settled - fence_state::lock, mo::release));
   } else {
     unlock();
   }
@@ -309,9 +304,7 @@ void fence::decide_disarmed(int how, std::int64_t now, bool keep, settlement& la
 void fence::enable_ordered() noexcept {
   bool call_arm = false;
   bool is_completed = false;
-  lock();
-  // relaxed: under LOCK
-  if ((state_.load(mo::relaxed) & (signaled | armed)) == 0) {
+  if ((lock() & (signaled | armed)) == 0) {
     is_completed = !owner_.owner->arm(*this, call_arm);
   }
   unlock();
@@ -438,9 +431,7 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
   const int checked = detail::is_error_in_range(error) ? error : -EINVAL;
   // What the value has completed is decided, marked or not.
   if (f.is_signaled()) return false;
-  f.lock();
-  // relaxed: under LOCK
-  const std::uint32_t s = f.state_.load(mo::relaxed);
+  const std::uint32_t s = f.lock();
   if ((s & signaled) != 0) {
     f.unlock();
     return false;

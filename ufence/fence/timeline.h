@@ -4,7 +4,8 @@
 // owned by the library. Its issuing handle is timeline_issuer.
 //
 // Only a fence that somebody waits on, or put a callback on, is *armed*: linked in seqno order.
-// Completing n fences that nobody observes is one RMW and one load.
+// Completing n fences that nobody observes is one RMW and one load. Arming looks for its place from the
+// ends of the list: arming many in no order at all is slow.
 //
 //   value_      bits 0..62 the highest completed seqno, bit 63 CLOSED; moves forward only
 //   armed_min_  the lowest armed seqno, or none
@@ -47,8 +48,8 @@ using timeline_ref = ref<timeline>;
 
 /// What a timeline is made of. The names are copied.
 struct timeline_options {
-  std::string_view driver_name;
-  std::string_view timeline_name;
+  std::string_view driver_name = {};
+  std::string_view timeline_name = {};
   std::uint64_t initial_seqno = 0;  // completed at birth; the first fence has the next one
   /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline.
   /// Every hint for one of its fences reaches set_deadline: the op keeps the soonest, it knows what is
