@@ -1,0 +1,20 @@
+// The subcommands: each adds itself to the command line and says what to run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace ufence::tool {
+
+/// Runs the chosen subcommand; returns the exit status.
+using command = std::function<int()>;
+
+/// The exit status for a command line that makes no sense.
+inline constexpr int usage_error = 2;
+
+/// `ufence run`: hashes trees through the driver modules.
+void add_run_command(CLI::App& app, command& chosen);
+/// `ufence modules`: tells what module files are.
+void add_modules_command(CLI::App& app, command& chosen);
+
+}  // namespace ufence::tool

@@ -1,0 +1,99 @@
+// The run's main loop: many files in flight, their sums written in the order of the walk.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/ufence/block_pool.h"
+#include "tools/ufence/console.h"
+#include "tools/ufence/file_hash.h"
+#include "tools/ufence/job_issuer.h"
+#include "tools/ufence/mailbox.h"
+#include "tools/ufence/run_options.h"
+#include "tools/ufence/sum_output.h"
+#include "tools/ufence/tree_walk.h"
+
+namespace ufence::tool {
+
+struct file_totals {
+  std::uint64_t files = 0, bytes = 0;  // hashed
+  std::uint64_t skipped = 0;           // links, FIFOs, sockets, devices inside trees
+  std::uint64_t resubmitted = 0;       // jobs
+};
+
+/// Threads: the main one.
+class engine final : private walk_observer {
+ public:
+  enum class outcome {
+    finished,     // everything was hashed or told as a problem
+    interrupted,  // a signal came: stop() and run() again
+    failed,       // a module is gone for good, or the output is: the same
+  };
+
+  engine(const run_options& options, console& con, sum_output& out, mailbox& box, job_issuer& jobs);
+  ~engine() override;
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// Hashes; after stop() it only waits until nothing is in flight.
+  [[nodiscard]] outcome run();
+  /// Submits nothing more. For run() to finish then, the modules must end what they have: unload
+  /// them.
+  void stop();
+  /// News of a reload that came after run().
+  void take_news();
+
+  [[nodiscard]] file_totals totals() const;
+
+ private:
+  // A file whose sum is not written yet.
+  struct sum_line {
+    enum class progress : std::uint8_t { running, hashed, dropped };
+    std::string path;
+    sha256_digest digest{};
+    progress state = progress::running;
+  };
+  struct active_file;
+
+  void skipped() override { ++totals_.skipped; }
+  void failed(std::string_view path, std::string_view text) override {
+    console_.problem(path, text);
+  }
+
+  void admit();
+  void begin_file(const tree_walk& at);
+  void advance(active_file& f);
+  void finish(active_file& f);
+  void retry_blocked();
+  void write_ready_lines();
+  void show_progress();
+  void take(news what);
+  bool take_events();
+  void wait();
+
+  const run_options& options_;
+  console& console_;
+  sum_output& output_;
+  mailbox& box_;
+  job_issuer& jobs_;
+  block_pool blocks_;
+  file_services services_;
+  input_walk walk_;
+  const std::size_t files_max_;
+  std::vector<std::unique_ptr<active_file>> active_;
+  std::vector<active_file*> blocked_;
+  std::deque<sum_line> lines_;  // in the order of the walk; elements stay in place
+  file_totals totals_;
+  std::int64_t begin_ns_;
+  std::int64_t progress_at_ns_;  // when the next progress line is due
+  bool has_more_ = true;         // files to come from the walk
+  bool is_stopping_ = false;
+  bool has_failed_ = false;
+};
+
+}  // namespace ufence::tool

@@ -1,0 +1,208 @@
+#include "tools/ufence/run.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/ufence/console.h"
+#include "tools/ufence/driver_modules.h"
+#include "tools/ufence/engine.h"
+#include "tools/ufence/held_check.h"
+#include "tools/ufence/interrupt.h"
+#include "tools/ufence/job_issuer.h"
+#include "tools/ufence/mailbox.h"
+#include "tools/ufence/reloader.h"
+#include "tools/ufence/run_report.h"
+#include "tools/ufence/sum_output.h"
+#include "ufence/base/clock.h"
+#include "ufence/base/result.h"
+
+namespace ufence::tool {
+namespace {
+
+/// The parts of a run, in the order in which they depend on each other.
+class session {
+ public:
+  explicit session(const run_options& options)
+      : options_(options),
+        console_(options.quiet),
+        interrupts_(box_.wake_fd()),
+        modules_(driver_directory(options.driver_path), options.workers),
+        jobs_(options.holds) {}
+
+  int run();
+
+ private:
+  bool open_output();
+  bool load_modules();
+  void hash_files();
+  bool unload_modules(unload_policy policy);
+  void check_held();
+  void finish_output();
+  void tell();
+  [[noreturn]] void abandon();
+  [[nodiscard]] int exit_status() const;
+  [[nodiscard]] run_report report() const;
+
+  const run_options& options_;
+  console console_;
+  mailbox box_;
+  interrupt_watch interrupts_;
+  sum_output output_;
+  driver_modules modules_;
+  job_issuer jobs_;
+  file_totals files_;
+  std::int64_t begin_ns_ = now_ns();
+  std::int64_t end_ns_ = begin_ns_;
+  bool is_interrupted_ = false;
+  bool is_complete_ = false;  // every file was hashed or told as a problem
+};
+
+int session::run() {
+  if (open_output() && load_modules()) {
+    hash_files();
+    check_held();
+    finish_output();
+  }
+  tell();
+  return exit_status();
+}
+
+bool session::open_output() {
+  if (options_.output.empty()) {
+    if (!options_.json) output_.open_stdout();
+    return true;
+  }
+  const std::error_code failed = output_.open_file(options_.output);
+  if (failed) console_.problem(options_.output, failed.message());
+  return !failed;
+}
+
+bool session::load_modules() {
+  for (const driver d : all_drivers) {
+    auto loaded = modules_.load(d);
+    if (!loaded) {
+      console_.problem(loaded.error());
+      unload_modules(unload_policy::cancel);
+      return false;
+    }
+    jobs_.use(*std::move(loaded));
+  }
+  return true;
+}
+
+void session::hash_files() {
+  engine files(options_, console_, output_, box_, jobs_);
+  std::optional<reloader> reloads;
+  if (options_.reload_every_ms != 0) {
+    reloads.emplace(modules_, box_, std::chrono::milliseconds(options_.reload_every_ms),
+                    options_.policy,
+                    std::array{jobs_.current(driver::uring), jobs_.current(driver::cpu)});
+  }
+  const engine::outcome how = files.run();
+  is_complete_ = how == engine::outcome::finished;
+  is_interrupted_ = how == engine::outcome::interrupted;
+  if (!is_complete_) files.stop();
+  end_ns_ = now_ns();
+  reloads.reset();
+  files.take_news();
+  files_ = files.totals();
+  const bool all_gone = unload_modules(is_complete_ ? unload_policy::drain : unload_policy::cancel);
+  if (is_complete_) return;
+  if (!all_gone) abandon();
+  static_cast<void>(files.run());
+  files_ = files.totals();
+}
+
+// False: a module stays, and may still write to what it was given.
+bool session::unload_modules(unload_policy policy) {
+  bool all_gone = true;
+  for (const driver d : all_drivers) {
+    instance* const i = jobs_.current(d);
+    if (i == nullptr || i->is_gone) continue;
+    if (!modules_.unload_for_good(*i, policy)) all_gone = false;
+  }
+  for (const std::string& pin : modules_.totals().pins) console_.problem(pin);
+  return all_gone;
+}
+
+// What is in flight can't be ended, and its memory can't be freed: only the end of the process
+// helps.
+void session::abandon() {
+  console_.problem("jobs in flight can't be ended: giving up");
+  tell();
+  output_.discard();
+  ::_exit(exit_status());
+}
+
+void session::check_held() {
+  for (const std::string& what : find_inconsistent(jobs_.held(), begin_ns_, now_ns())) {
+    console_.problem(what);
+  }
+}
+
+void session::finish_output() {
+  if (!is_complete_ && !output_.has_failed()) return;
+  const std::error_code failed = output_.commit();
+  if (failed) console_.problem(output_.name(), failed.message());
+}
+
+void session::tell() {
+  console_.clear_progress();
+  if (is_interrupted_) console_.note("ufence: interrupted");
+  if (!options_.json) {
+    if (!modules_.totals().unload_ns.empty()) console_.note(to_text(report()));
+    return;
+  }
+  fmt::print("{}\n", to_json(report()));
+  if (std::fflush(stdout) != 0) {
+    console_.problem("standard output", errno_code(errno).message());
+  }
+}
+
+int session::exit_status() const {
+  if (is_interrupted_) return 128 + interrupt_watch::signal_number();
+  return console_.problems() == 0 ? 0 : 1;
+}
+
+run_report session::report() const {
+  const module_totals& modules = modules_.totals();
+  std::vector<std::int64_t> unload_ns = modules.unload_ns;
+  std::ranges::sort(unload_ns);
+  return {.files = files_.files,
+          .bytes = files_.bytes,
+          .seconds = static_cast<double>(end_ns_ - begin_ns_) / 1e9,
+          .skipped = files_.skipped,
+          .errors = console_.problems(),
+          .resubmitted = files_.resubmitted,
+          .fences_issued = jobs_.fences_issued(),
+          .fences_armed = jobs_.fences_armed(),
+          .fences_held_at_exit = jobs_.held().size(),
+          .fences_outliving_issuer = modules.fences_outliving,
+          .retired_by_settlement = modules.retired_by_settlement,
+          .retired_by_last_op = modules.retired_by_last_op,
+          .module_loads = modules.loads,
+          .module_unloads = modules.unloads,
+          .unloads_unmapped = modules.unmapped,
+          .unloads_deferred = modules.deferred,
+          .unloads_pinned = modules.pinned,
+          .unload_us_p50 = percentile_us(unload_ns, 0.50),
+          .unload_us_p99 = percentile_us(unload_ns, 0.99)};
+}
+
+}  // namespace
+
+int run(const run_options& options) { return session(options).run(); }
+
+}  // namespace ufence::tool

@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "drivers/cpu/cpu.h"
+#include "tools/ufence/commands.h"
+#include "tools/ufence/run.h"
+#include "tools/ufence/run_options.h"
+
+namespace ufence::tool {
+namespace {
+
+constexpr std::uint64_t block_bytes_default = 128UL * 1024;
+constexpr std::uint64_t block_bytes_max = 1UL << 30U;
+constexpr std::uint64_t reload_every_ms_max = 24UL * 3600 * 1000;
+
+unsigned default_workers() {
+  return std::clamp(std::thread::hardware_concurrency(), 1U, unsigned{UFENCE_CPU_WORKERS_MAX});
+}
+
+constexpr const char* description =
+    "Hashes files and directory trees with SHA-256, read by the module `uring` and hashed by the\n"
+    "module `cpu`, and prints what sha256sum prints, sorted by path.";
+
+constexpr const char* footer =
+    "Links, FIFOs, sockets and devices inside a tree are skipped; a link named as input is "
+    "followed.\n"
+    "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
+    "a\n"
+    "wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
+
+}  // namespace
+
+void add_run_command(CLI::App& app, command& chosen) {
+  CLI::App* const run_app = app.add_subcommand("run", description);
+  run_app->footer(footer);
+  auto options = std::make_shared<run_options>();
+  options->inputs = {"."};
+  options->workers = default_workers();
+  options->block_bytes = block_bytes_default;
+
+  run_app->add_option("--input", options->inputs, "Files and directories to hash")
+      ->type_name("DIR|FILE...")
+      ->capture_default_str();
+  run_app
+      ->add_option("--output", options->output,
+                   "Write the sums to this file, which appears when it is complete, instead of to "
+                   "stdout")
+      ->type_name("FILE")
+      ->check([](const std::string& path) { return path.empty() ? "the name is empty" : ""; });
+  run_app->add_option("--workers", options->workers, "Threads that hash")
+      ->type_name("N")
+      ->check(CLI::Range(1U, unsigned{UFENCE_CPU_WORKERS_MAX}))
+      ->capture_default_str();
+  run_app
+      ->add_option("--block", options->block_bytes, "Bytes to read and hash at a time (k, M: 1024)")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{1}, block_bytes_max))
+      ->capture_default_str();
+  run_app
+      ->add_option("--reload-every", options->reload_every_ms,
+                   "Unload and reload both modules at this interval for as long as the job runs")
+      ->type_name("MS")
+      ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max));
+  const std::map<std::string, unload_policy> policies{{"drain", unload_policy::drain},
+                                                      {"cancel", unload_policy::cancel}};
+  run_app
+      ->add_option("--policy", options->policy,
+                   "What a reload does with jobs under way: waits for them, or ends them (they are "
+                   "submitted again)")
+      ->type_name("drain|cancel")
+      ->transform(CLI::Transformer(policies, CLI::ignore_case))
+      ->default_str("drain");
+  run_app->add_flag(
+      "--hold", options->holds,
+      "Keep every fence to the end, unload all modules, then read and check each fence");
+  run_app
+      ->add_option("--driver-path", options->driver_path,
+                   "Where uring.so and cpu.so are; else $UFENCE_DRIVER_PATH, else "
+                   "../lib/ufence/drivers beside this program")
+      ->type_name("DIR");
+  run_app->add_flag(
+      "--json", options->json,
+      "Print one JSON object about the run on stdout; the sums go to --output or nowhere");
+  run_app->add_flag("--quiet", options->quiet, "Neither progress nor summary on stderr");
+  run_app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace ufence::tool
