@@ -53,8 +53,11 @@ struct thread_state {
   /// Queues a chain of decided fences (its last one).
   void queue_chain(fence* last) noexcept;
   /// Settles what is queued, unless foreign code runs on this thread or an outer call does it.
-  void run_queue() noexcept {
-    if (queue != nullptr && top == nullptr && !draining) drain_queue();
+  /// True: it settled something.
+  bool run_queue() noexcept {
+    if (queue == nullptr || top != nullptr || draining) return false;
+    drain_queue();
+    return true;
   }
 
  private:
@@ -123,8 +126,9 @@ bool fence::call_op(std::uint32_t once, Call call) noexcept {
     call(*data->ops, data);
   }
   const std::uint32_t old = leave_op(data);
-  thread.run_queue();
-  return (old & fence_state::signaled) != 0;
+  // relaxed: a callback may have signaled it, on this thread
+  const std::uint32_t now = thread.run_queue() ? state_.load(mo::relaxed) : old;
+  return (now & fence_state::signaled) != 0;
 }
 
 }  // namespace ufence
