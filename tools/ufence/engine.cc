@@ -64,8 +64,7 @@ struct engine::active_file {
 
 engine::engine(const run_options& options, console& con, sum_output& out, mailbox& box,
                job_issuer& jobs)
-    : options_(options),
-      console_(con),
+    : console_(con),
       output_(out),
       box_(box),
       jobs_(jobs),

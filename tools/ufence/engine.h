@@ -76,7 +76,6 @@ class engine final : private walk_observer {
   bool take_events();
   void wait();
 
-  const run_options& options_;
   console& console_;
   sum_output& output_;
   mailbox& box_;

@@ -1,0 +1,178 @@
+"""What cannot be hashed is told, counted, and does not stop the rest."""
+
+import fcntl
+import os
+import struct
+import subprocess
+import termios
+import unittest
+
+from support import PATIENCE_S, PROGRAM, Case, expected_sums, make_odd_tree, pattern, wait_until
+
+
+class Problems(Case):
+    def test_what_is_no_file_inside_a_tree_is_skipped_and_counted(self):
+        others = make_odd_tree(self)
+        finished = self.run_ufence("run", "--input", "tree", "--json", "--quiet")
+        self.assert_succeeded(finished)
+        self.assertEqual(finished.stderr, b"")
+        report = self.report(finished)
+        self.assertEqual(report["skipped"], others)
+        self.assertEqual(report["errors"], 0)
+        self.assertEqual(report["files"], expected_sums(self.folder, ["tree"]).count(b"\n"))
+
+    def test_of_arguments_are_one_line_each(self):
+        self.write("good", b"good")
+        self.write("tree/also good", b"too")
+        os.mkfifo(self.folder / "fifo")
+        os.symlink("nothing", self.folder / "dangling")
+        finished = self.run_ufence("run", "--quiet", "--input", "fifo", "good", "dangling", "missing",
+                                   "/dev/null", "tree", "new\nline", "/proc/self/mem")
+        self.assert_succeeded(finished, 1)
+        self.assertEqual(finished.stdout, expected_sums(self.folder, ["good", "tree"]))
+        self.assertEqual(sorted(finished.stderr.decode().splitlines()), [
+            "ufence: /dev/null: Not a regular file or directory",
+            "ufence: /proc/self/mem: Input/output error",
+            "ufence: dangling: No such file or directory",
+            "ufence: fifo: Not a regular file or directory",
+            "ufence: missing: No such file or directory",
+            "ufence: new\\nline: No such file or directory",
+        ])
+
+    def test_are_counted(self):
+        self.write("good", b"good")
+        finished = self.run_ufence("run", "--json", "--input", "good", "missing", "/dev/zero")
+        self.assert_succeeded(finished, 1)
+        report = self.report(finished)
+        self.assertEqual((report["files"], report["bytes"], report["errors"]), (1, 4, 2))
+
+    def test_in_the_middle_of_a_file_leave_no_sum(self):
+        # The beginning of /proc/self/mem cannot be read, so this file fails after the first block.
+        finished = self.run_ufence("run", "--quiet", "--input", "/proc/self/mem", "--block", "512")
+        self.assert_succeeded(finished, 1)
+        self.assertEqual(finished.stdout, b"")
+
+    def test_files_that_vanish_are_told_and_the_rest_is_right(self):
+        # Its stdout is a pipe that nobody reads from: it stops when the pipe is full, having listed
+        # all files and hashed some. The others vanish meanwhile.
+        names = [f"{number:04}" + "x" * 240 for number in range(2000)]
+        for name in names:
+            self.write(f"tree/{name}", name.encode())
+        expected = set(expected_sums(self.folder, ["tree"]).splitlines())
+        read_end, write_end = os.pipe()
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+        running = self.start_ufence("run", "--quiet", "--input", "tree", stdout=write_end)
+        os.close(write_end)
+        with open(read_end, "rb") as pipe:
+            wait_until(lambda: is_full(read_end), "a full pipe")
+            for name in names[1000:]:
+                os.unlink(self.folder / "tree" / name)
+            lines = pipe.read().splitlines()
+        problems = running.communicate(timeout=PATIENCE_S)[1].decode().splitlines()
+        self.assertEqual(running.returncode, 1)
+        self.assertLessEqual(set(lines), expected)
+        self.assertEqual(lines[:1000], sorted(expected, key=lambda line: line.split()[1])[:1000])
+        self.assertEqual(len(lines) + len(problems), len(names))
+        self.assertGreater(len(problems), 100)
+        for problem in problems:
+            self.assertRegex(problem, r"^ufence: tree/\d{4}x+: No such file or directory$")
+
+
+def is_full(pipe):
+    """Its capacity is less than what the command writes at a time: then it is blocked in that."""
+    unread = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0)))[0]
+    return unread == fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+
+
+class Output(Case):
+    def test_replaces_a_file_when_it_is_complete(self):
+        self.write("tree/x", b"x")
+        self.write("sums", b"old")
+        os.chmod(self.folder / "sums", 0o640)
+        finished = self.run_ufence("run", "--quiet", "--input", "tree", "--output", "sums")
+        self.assert_succeeded(finished)
+        self.assertEqual(finished.stdout, b"")
+        self.assertEqual((self.folder / "sums").read_bytes(), expected_sums(self.folder, ["tree"]))
+        self.assertEqual(os.stat(self.folder / "sums").st_mode & 0o777, 0o640)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["sums", "tree"])
+
+    def test_may_lie_in_the_tree(self):
+        self.write("x", b"x")
+        self.write("sums", b"old")
+        expected = expected_sums(self.folder, ["."])
+        self.assert_succeeded(self.run_ufence("run", "--input", ".", "--output", "sums"))
+        self.assertEqual((self.folder / "sums").read_bytes(), expected)
+
+    def test_has_the_sums_of_what_could_be_hashed(self):
+        self.write("x", b"x")
+        finished = self.run_ufence("run", "--input", "x", "missing", "--output", "sums")
+        self.assert_succeeded(finished, 1)
+        self.assertEqual((self.folder / "sums").read_bytes(), expected_sums(self.folder, ["x"]))
+
+    def test_that_cannot_be_opened_is_told(self):
+        self.write("x", b"x")
+        for path, why in (("no/sums", "No such file or directory"), (".", "Is a directory")):
+            finished = self.run_ufence("run", "--quiet", "--input", "x", "--output", path)
+            self.assert_succeeded(finished, 1)
+            self.assertEqual(finished.stderr.decode(), f"ufence: {path}: {why}\n")
+
+    def test_that_cannot_be_written_is_told(self):
+        self.write("x", b"x")
+        finished = self.run_ufence("run", "--quiet", "--input", "x", "--output", "/dev/full")
+        self.assert_succeeded(finished, 1)
+        self.assertEqual(finished.stderr.decode(), "ufence: /dev/full: No space left on device\n")
+        with open("/dev/full", "wb") as full:
+            for args in (["--input", "x"], ["--input", "x", "--json"]):
+                finished = subprocess.run([PROGRAM, "run", "--quiet", *args], cwd=self.folder,
+                                          stdout=full, stderr=subprocess.PIPE, check=False)
+                self.assert_succeeded(finished, 1)
+                self.assertEqual(finished.stderr.decode(),
+                                 "ufence: standard output: No space left on device\n")
+
+    def test_to_a_closed_pipe_ends_the_run(self):
+        for number in range(3000):
+            self.write(f"tree/{number}" + "x" * 200, pattern(100, number))
+        running = self.start_ufence("run", "--quiet", "--input", "tree")
+        running.stdout.close()
+        running.stdout = None
+        problems = running.communicate(timeout=PATIENCE_S)[1].decode()
+        self.assertEqual(running.returncode, 1)
+        self.assertEqual(problems, "ufence: standard output: Broken pipe\n")
+
+
+class Usage(Case):
+    def test_errors_are_2(self):
+        for args in ([], ["nonsense"], ["run", "--nonsense"], ["run", "stray"], ["modules"],
+                     ["run", "--workers", "0"], ["run", "--workers", "x"], ["run", "--block", "0"],
+                     ["run", "--block", "-1"], ["run", "--block", "2G"], ["run", "--reload-every", "0"],
+                     ["run", "--reload-every", "soon"], ["run", "--policy", "refuse"],
+                     ["run", "--output", ""], ["run", "--input"], ["run", "--driver-path"]):
+            with self.subTest(args=args):
+                finished = self.run_ufence(*args)
+                self.assertEqual(finished.returncode, 2)
+                self.assertEqual(finished.stdout, b"")
+                self.assertNotEqual(finished.stderr, b"")
+
+    def test_help_and_version_are_0(self):
+        for args in (["--help"], ["run", "--help"], ["modules", "--help"]):
+            finished = self.run_ufence(*args)
+            self.assert_succeeded(finished)
+            self.assertIn(b"ufence", finished.stdout)
+        finished = self.run_ufence("--version")
+        self.assert_succeeded(finished)
+        self.assertRegex(finished.stdout.decode(), r"^ufence \d+\.\d+\.\d+\n$")
+
+    def test_missing_modules_are_told(self):
+        self.write("x", b"x")
+        os.mkdir(self.folder / "drivers")
+        for args, environment in ((["--driver-path", "drivers"], {}),
+                                  ([], {"UFENCE_DRIVER_PATH": "drivers"})):
+            finished = self.run_ufence("run", "--quiet", "--input", "x", "--output", "sums", *args,
+                                       env=dict(os.environ, **environment))
+            self.assert_succeeded(finished, 1)
+            self.assertRegex(finished.stderr.decode(), r"^ufence: drivers/uring.so: .+\n$")
+            self.assertFalse((self.folder / "sums").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
