@@ -8,6 +8,7 @@
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/report.h"
+#include "ufence/fence/signalling.h"
 #include "ufence/fence/slab.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/timeline.h"
@@ -28,6 +29,7 @@ constinit fence fence::stub_{signaled | enabled | settled | retired};
 // --- Birth and death ---
 
 fence* fence::allocate_slot(bool legacy) noexcept {
+  detail::check_not_signalling("a thread allocates a fence on the signalling path");
   return detail::slab_allocate(legacy ? detail::slot_size::legacy : detail::slot_size::native);
 }
 

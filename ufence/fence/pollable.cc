@@ -8,6 +8,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/fence/fence_lock.h"
+#include "ufence/fence/signalling.h"
 
 namespace ufence {
 namespace {
@@ -39,6 +40,7 @@ struct pollable : callback {
 
 result<unique_fd> fence::pollable_fd() noexcept {
   if (!is_signaled() && is_inherited()) return failure(EOWNERDEAD);
+  detail::check_not_signalling("a thread makes a descriptor on the signalling path");
   unique_fd theirs(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
   if (!theirs) return failure(errno);
   if (is_signaled()) {

@@ -132,6 +132,7 @@ bool timeline::arm(fence& f, bool& is_new_minimum) noexcept {
   f.get();
   // relaxed: under the fence's LOCK
   f.state_.fetch_or(armed, mo::relaxed);
+  UFENCE_TRACE(dma_fence_enable_signal, f);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include "ufence/base/futex.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/report.h"
+#include "ufence/fence/signalling.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/trace.h"
 
@@ -17,6 +18,7 @@ namespace ufence {
 
 std::error_code fence::may_wait() noexcept {
   rank_check_none();
+  detail::check_not_signalling("a thread waits for a fence on the signalling path");
   if (thread_state::mine().involves(*this)) return errno_code(EDEADLK);
   if (is_inherited()) return errno_code(EOWNERDEAD);
   return {};

@@ -1,0 +1,43 @@
+#include "ufence/fence/signalling.h"
+
+#include "ufence/base/tls.h"
+#include "ufence/fence/report.h"
+
+namespace ufence {
+
+#if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
+
+namespace {
+struct depth_tag;
+using depth = per_thread<depth_tag, unsigned>;
+}  // namespace
+
+signalling_section::signalling_section() noexcept { ++depth::get(); }
+signalling_section::~signalling_section() { --depth::get(); }
+
+namespace detail {
+
+void check_not_signalling(const char* what) noexcept {
+  if (depth::get() == 0) return;
+  send_report({.kind = report_kind::signalling_path,
+               .context = 0,
+               .seqno = 0,
+               .driver_name = {},
+               .timeline_name = {},
+               .text = what});
+}
+
+}  // namespace detail
+
+#else
+
+signalling_section::signalling_section() noexcept = default;
+signalling_section::~signalling_section() = default;
+
+namespace detail {
+void check_not_signalling(const char*) noexcept {}
+}  // namespace detail
+
+#endif
+
+}  // namespace ufence

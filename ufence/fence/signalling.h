@@ -1,0 +1,26 @@
+// Marks the code that has to run for a fence to signal: it must not wait for fences, nor allocate.
+#pragma once
+
+#include "ufence/base/api.h"
+
+namespace ufence {
+
+/// Marks the signalling path of an issuer for a scope, from publishing a fence to deciding it: in debug
+/// builds of the library a wait for a fence, and an allocation of a fence, timeline or descriptor
+/// inside is reported (report_kind::signalling_path) and goes on. Nests.
+/// Threads: owner. Blocks: never. Allocates: never.
+/// Source: Linux dma_fence_begin_signalling(), dma_fence_end_signalling()
+class UFENCE_API signalling_section {
+ public:
+  signalling_section() noexcept;
+  ~signalling_section();
+  signalling_section(const signalling_section&) = delete;
+  signalling_section& operator=(const signalling_section&) = delete;
+};
+
+namespace detail {
+/// Reports, in debug builds, that this thread waits or allocates inside a signalling section.
+void check_not_signalling(const char* what) noexcept;
+}  // namespace detail
+
+}  // namespace ufence
