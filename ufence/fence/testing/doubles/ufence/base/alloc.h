@@ -1,0 +1,50 @@
+// A double of ufence/base/alloc.h that counts allocations and lets the n-th one fail.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+
+namespace ufence {
+namespace testing {
+
+/// What the library has allocated so far, and when it is refused. Set by one thread between calls.
+struct allocations {
+  static inline std::atomic<long> asked = 0;    // since reset()
+  static inline std::atomic<long> refuse = 0;   // the n-th after reset() fails; 0: none
+  static inline std::atomic<long> refuse_all = 0;
+  static inline std::atomic<long> living = 0;   // blocks that were not given back; without pages
+
+  static void reset(long refuse_nth = 0) noexcept {
+    asked = 0;
+    refuse = refuse_nth;
+  }
+  [[nodiscard]] static bool is_refused() noexcept { return ++asked == refuse || refuse_all != 0; }
+};
+
+}  // namespace testing
+
+[[nodiscard]] inline void* allocate(std::size_t bytes) noexcept {
+  if (testing::allocations::is_refused()) return nullptr;
+  void* memory = std::malloc(bytes);
+  if (memory != nullptr) ++testing::allocations::living;
+  return memory;
+}
+inline void deallocate(void* memory) noexcept {
+  if (memory != nullptr) --testing::allocations::living;
+  std::free(memory);
+}
+
+[[nodiscard]] inline void* allocate_pages(std::size_t bytes) noexcept {
+  if (testing::allocations::is_refused()) return nullptr;
+  void* memory =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? nullptr : memory;
+}
+
+inline void poison(const volatile void*, std::size_t) noexcept {}
+inline void unpoison(const volatile void*, std::size_t) noexcept {}
+
+}  // namespace ufence
