@@ -1,0 +1,148 @@
+#include "ufence/rcu/rcu.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+using namespace ufence;
+
+namespace {
+
+struct node : rcu::deferred {
+  static void free(rcu::deferred* d) noexcept {
+    ++freed;
+    delete static_cast<node*>(d);
+  }
+  static inline std::atomic<int> freed = 0;
+  int value = 7;
+};
+
+}  // namespace
+
+TEST(rcu, publishes_and_dereferences) {
+  static int object = 3;
+  ufence::atomic<int*> slot;
+  {
+    const rcu::read_section section;
+    EXPECT_EQ(rcu::dereference(slot), nullptr);
+  }
+  rcu::publish(slot, &object);
+  const rcu::read_section section;
+  EXPECT_EQ(*rcu::dereference(slot), 3);
+}
+
+TEST(rcu, read_sections_nest) {
+  {
+    const rcu::read_section outer;
+    const rcu::read_section inner;
+  }
+  rcu::synchronize();
+}
+
+TEST(rcu, a_grace_period_waits_for_sections_that_were_open) {
+  std::atomic<bool> inside = false;
+  std::atomic<bool> leave = false;
+  bool left = false;  // plain: the grace period orders it
+  std::jthread reader([&] {
+    const rcu::read_section section;
+    inside = true;
+    while (!leave) std::this_thread::yield();
+    left = true;
+  });
+  while (!inside) std::this_thread::yield();
+  std::jthread lets_go([&] { leave = true; });
+  rcu::synchronize();
+  EXPECT_TRUE(left);
+}
+
+TEST(rcu, a_grace_period_does_not_wait_for_sections_of_threads_that_ended) {
+  for (int i = 0; i < 10; ++i) {
+    std::thread([] { const rcu::read_section section; }).join();
+  }
+  rcu::synchronize();
+}
+
+TEST(rcu, flush_frees_all_that_was_deferred) {
+  node::freed = 0;
+  for (int i = 0; i < 10; ++i) rcu::defer(*new node, &node::free);
+  rcu::flush_deferred();
+  EXPECT_EQ(node::freed, 10);
+  rcu::flush_deferred();
+  EXPECT_EQ(node::freed, 10);
+}
+
+TEST(rcu, deferred_ones_are_freed_in_batches_without_a_flush) {
+  node::freed = 0;
+  for (int i = 0; i < 1000; ++i) rcu::defer(*new node, &node::free);
+  EXPECT_GT(node::freed, 0);
+  rcu::flush_deferred();
+  EXPECT_EQ(node::freed, 1000);
+}
+
+TEST(rcu, flush_waits_for_what_another_thread_is_freeing) {
+  node::freed = 0;
+  std::atomic<bool> stop = false;
+  std::atomic<int> deferred = 0;
+  std::jthread defers([&] {
+    while (!stop) {
+      rcu::defer(*new node, &node::free);
+      ++deferred;
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    const int before = deferred;
+    rcu::flush_deferred();
+    EXPECT_GE(node::freed, before);
+  }
+  stop = true;
+  defers.join();
+  rcu::flush_deferred();
+  EXPECT_EQ(node::freed, deferred);
+}
+
+TEST(rcu, a_deferred_free_may_defer_another) {
+  struct chained : rcu::deferred {
+    static void free(rcu::deferred* d) noexcept {
+      rcu::defer(*new node, &node::free);
+      delete static_cast<chained*>(d);
+    }
+  };
+  node::freed = 0;
+  rcu::defer(*new chained, &chained::free);
+  rcu::flush_deferred();
+  rcu::flush_deferred();
+  EXPECT_EQ(node::freed, 1);
+}
+
+TEST(rcu, works_in_a_child_of_fork_while_others_read_and_defer) {
+  std::atomic<bool> stop = false;
+  std::jthread reads([&] {
+    while (!stop) const rcu::read_section section;
+  });
+  std::jthread defers([&] {
+    while (!stop) rcu::defer(*new node, &node::free);
+  });
+  for (int i = 0; i < 20; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(30);
+      { const rcu::read_section section; }
+      rcu::synchronize();
+      rcu::defer(*new node, &node::free);
+      rcu::flush_deferred();
+      ::_exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  stop = true;
+  defers.join();
+  reads.join();
+  rcu::flush_deferred();
+}
