@@ -307,7 +307,7 @@ outcome reader::read_notes_of(const Elf64_Phdr& part) {
     Elf64_Nhdr head{};
     if (!read_one(part.p_offset + at, head)) return because("truncated: the notes are not complete");
     const std::uint64_t name_at = at + sizeof head;
-    const std::uint64_t text_at = name_at + rounded(head.n_namesz);
+    const std::uint64_t text_at = at + rounded(sizeof head + head.n_namesz);
     const std::uint64_t end = text_at + head.n_descsz;  // each below 2^32: no overflow
     if (end > part.p_filesz) return because("malformed: a note reaches beyond its segment");
     if (out_.notes.size() >= notes_max) return because("malformed: too many notes");

@@ -159,6 +159,26 @@ TEST(elf_file, a_note_that_reaches_too_far_is_refused) {
   EXPECT_THAT(reason(bytes), HasSubstr("a note reaches beyond"));
 }
 
+// As the linker writes them for -fcf-protection: the padding counts from the note's begin.
+TEST(elf_file, regress_notes_aligned_to_8_are_read) {
+  std::string bytes = good();
+  const std::size_t header = part(bytes, PT_NOTE);
+  auto notes = at<Elf64_Phdr>(bytes, header);
+  constexpr Elf64_Nhdr note{.n_namesz = 4, .n_descsz = 16, .n_type = NT_GNU_PROPERTY_TYPE_0};
+  notes.p_filesz = sizeof note + note.n_namesz + note.n_descsz;
+  notes.p_align = 8;
+  put(bytes, header, notes);
+  put(bytes, notes.p_offset, note);
+  bytes.replace(notes.p_offset + sizeof note, note.n_namesz, "GNU", note.n_namesz);
+  bytes.replace(notes.p_offset + sizeof note + note.n_namesz, note.n_descsz, note.n_descsz, 'x');
+  const auto file = parse(bytes);
+  ASSERT_TRUE(file) << file.error();
+  const auto read = std::ranges::find(file->notes, NT_GNU_PROPERTY_TYPE_0, &elf_note::type);
+  ASSERT_NE(read, file->notes.end());
+  EXPECT_EQ(read->name, "GNU");
+  EXPECT_EQ(read->description, std::vector(16, std::byte{'x'}));
+}
+
 TEST(elf_file, every_truncation_is_refused_or_leaves_what_is_loaded) {
   const std::string whole = good();
   const auto file = parse(whole);
