@@ -20,8 +20,8 @@ namespace ufence {
 /// What a device is asked to do.
 struct job_request {
   std::uint32_t opcode = 0;                  // the driver's numbering
-  std::span<const std::byte> args;           // copied; what it points to stays until the fence signals
-  std::span<const fence_ref> in_fences;      // the device gets the job when all are signaled
+  std::span<const std::byte> args = {};      // copied; what it points to stays until the fence signals
+  std::span<const fence_ref> in_fences = {}; // the device gets the job when all are signaled
   bool run_after_failed_in_fence = false;    // else the first in-fence error ends the job
 };
 
