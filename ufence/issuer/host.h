@@ -29,7 +29,7 @@ struct job_request {
 enum class unload_policy {
   drain,   // wait for them until the deadline, then cancel what is left
   cancel,  // ask the module to end them now
-  refuse,  // change nothing and say -EBUSY
+  refuse,  // change nothing if there are any: unload_state::refused
 };
 
 struct unload_options {
@@ -76,7 +76,7 @@ class UFENCE_API device {
   /// Gives the device a job.
   /// @return  the fence of its completion, pending or already signaled (also when the device refused
   ///          the job: then with that error); -ENODEV the module is being unloaded or gone; -ENOMEM;
-  ///          -EINVAL a null in-fence
+  ///          -EINVAL a null in-fence; -EOWNERDEAD in a child of fork()
   /// Blocks: never by itself; the driver's submit may run on this thread, or later on the thread that
   /// signals the last in-fence.  Allocates: the job record.
   [[nodiscard]] result<fence_ref> submit(const job_request& request);
@@ -104,8 +104,8 @@ class UFENCE_API device {
 };
 using device_ref = std::shared_ptr<device>;
 
-/// Loads and unloads modules. Several hosts may exist. Threads: any, concurrently; load and unload of
-/// one host take turns.
+/// Loads and unloads modules. Several hosts may exist. Threads: any, concurrently; one module is
+/// unloaded by one thread at a time.
 class UFENCE_API host {
  public:
   host();
@@ -117,7 +117,8 @@ class UFENCE_API host {
   /// Checks the file, maps it, validates its tables, runs init().
   /// @return  -ENOENT; -ENOEXEC not a module, or it can't be unmapped (unique symbols, NODELETE,
   ///          raw threads): see why; -EPROTO wrong ABI version or tables; -EEXIST this file is
-  ///          loaded already; what init() returned
+  ///          loaded already, by whomever; -EAGAIN it was replaced again and again meanwhile; what init()
+  ///          returned; -ENOMEM
   /// @param why  if not null, gets one line for people on failure
   /// Blocks: while the file is read and init() runs. Context: not in module code (-EDEADLK).
   [[nodiscard]] result<device_ref> load(const std::string& path, std::string* why = nullptr);
@@ -126,7 +127,8 @@ class UFENCE_API host {
   /// pinned or deferred one: it goes on where it stopped.
   /// @return  a report; -EDEADLK called from module code, from an op, retire or callback of the module,
   ///          from a callback on one of its fences, or with one of them queued on this thread;
-  ///          -ENODEV it is gone already
+  ///          -EBUSY another thread is unloading it; -ENODEV it is gone already, or not of this host;
+  ///          -EOWNERDEAD it was loaded before a fork() of which this is the child
   [[nodiscard]] result<unload_report> unload(const device_ref& d, const unload_options& options = {});
 
   /// Looks again after deferred ones; returns how many are unmapped now.

@@ -1,0 +1,158 @@
+// Ending jobs from the host's side, for an unload.
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "ufence/fence/thread_state.h"
+#include "ufence/issuer/instance.h"
+#include "ufence/issuer/module_scope.h"
+
+namespace ufence {
+
+using detail::job_phase;
+using detail::job_record;
+
+namespace {
+
+constexpr std::size_t batch_max = 64;
+
+// A few records, and a reference to their fences: they are worked on with no lock held.
+struct batch {
+  std::array<job_record*, batch_max> records;
+  std::array<fence_ref, batch_max> fences;
+  std::size_t count = 0;
+
+  void add(job_record& r) noexcept {
+    records[count] = &r;
+    fences[count++] = fence_ref::take(*r.of);
+  }
+};
+
+// Fills the batch with records of the live list that `take` says yes to. Device lock held.
+template <class Take>
+void collect(const detail::job_pool& jobs, batch& b, Take take) noexcept {
+  b.count = 0;
+  for (job_record* r = jobs.first(); r != nullptr && b.count < batch_max; r = r->next) {
+    if (take(*r)) b.add(*r);
+  }
+}
+
+bool is_pending(const job_record& r) noexcept {
+  const job_phase phase = r.phase_now();
+  return phase == job_phase::waiting || phase == job_phase::ready || phase == job_phase::with_driver;
+}
+
+// Ends a job whose phase is given_up.
+void end_job(device::impl& d, job_record& r) noexcept {
+  for (std::uint32_t i = 0; i < r.in_count; ++i) {
+    // One that runs now finds the job given up. It waits for nothing, so this never says -EDEADLK.
+    if (r.in[i].on) static_cast<void>(r.in[i].on->remove_callback(r.in[i]));
+  }
+  r.drop_in_fences();
+  settlement later;
+  d.finish(r, -ECANCELED, later);
+}
+
+}  // namespace
+
+std::vector<fence_ref> device::impl::pending_fences() {
+  std::vector<fence_ref> fences;
+  fences.reserve(pending.count());
+  const scoped_lock hold(lock);
+  for (job_record* r = jobs.first(); r != nullptr; r = r->next) {
+    if (is_pending(*r) && fences.size() < fences.capacity()) {
+      fences.push_back(fence_ref::take(*r->of));
+    }
+  }
+  return fences;
+}
+
+void device::impl::give_up_waiting() noexcept {
+  batch b;
+  do {
+    {
+      const scoped_lock hold(lock);
+      collect(jobs, b, [](job_record& r) {
+        // [ISSUER.12] acquire: the record is complete; pairs with [ISSUER.11]
+        const job_phase phase = r.phase.load(mo::acquire);
+        return (phase == job_phase::waiting || (phase == job_phase::ready && r.has_turn)) &&
+               r.elect(phase, job_phase::given_up);
+      });
+    }
+    for (job_record* const r : std::span(b.records).first(b.count)) end_job(*this, *r);
+    if (b.count != 0 && is_timeline()) submit_in_turn();
+  } while (b.count == batch_max);
+}
+
+void device::impl::ask_to_cancel() noexcept {
+  if (!has(UFENCE_F_CANCEL)) return;
+  batch b;
+  do {
+    {
+      const scoped_lock hold(lock);
+      collect(jobs, b, [](job_record& r) {
+        if (r.was_cancelled || r.phase_now() != job_phase::with_driver) return false;
+        ++r.users;
+        return r.was_cancelled = true;
+      });
+    }
+    for (std::size_t i = 0; i < b.count; ++i) {
+      job_record& r = *b.records[i];
+      {
+        const issuer_op op(*b.fences[i]);
+        // A timeline's fence has no op; its record is in use.
+        if ((op || is_timeline()) && gate.enter()) {
+          // relaxed, as below: for people
+          r.last_op.store(detail::job_op::cancel, mo::relaxed);
+          r.inside.fetch_add(1, mo::relaxed);
+          detail::call_module(*this, "cancel()", [&] { ops->cancel(state, &r.job); });
+          r.inside.fetch_sub(1, mo::relaxed);
+          gate.leave();
+        }
+      }
+      if (is_timeline()) {
+        const scoped_lock hold(lock);
+        --r.users;
+      }
+    }
+    violations.flush(*this);
+    if (is_timeline()) reap();
+  } while (b.count == batch_max);
+}
+
+void device::impl::fail_pending() noexcept {
+  give_up_waiting();
+  if (is_timeline()) {
+    line->fail(-ECANCELED);
+    return reap();
+  }
+  batch b;
+  do {
+    {
+      const scoped_lock hold(lock);
+      collect(jobs, b, [](job_record& r) {
+        return r.elect(job_phase::with_driver, job_phase::given_up);
+      });
+    }
+    for (job_record* const r : std::span(b.records).first(b.count)) {
+      // relaxed: an op that has not returned may read them
+      if (r->inside.load(mo::relaxed) != 0) r->args_size = 0;
+      settlement later;
+      finish(*r, -ECANCELED, later);
+    }
+  } while (b.count == batch_max);
+  line->fail(-ECANCELED);
+}
+
+bool device::impl::wait_for_jobs(std::int64_t deadline_ns) noexcept {
+  if (!is_timeline()) return pending.wait_zero(deadline_ns) == 0;
+  // The library may have found a completion of which the driver tells us nothing more.
+  constexpr std::int64_t look_again_ns = 10'000'000;
+  for (;;) {
+    reap();
+    if (pending.wait_zero(std::min(deadline_ns, deadline_after(look_again_ns))) == 0) return true;
+    if (now_ns() >= deadline_ns) return false;
+  }
+}
+
+}  // namespace ufence

@@ -1,0 +1,94 @@
+// Decisions, and what they leave of a job's record: nothing.
+#include <utility>
+
+#include "ufence/issuer/instance.h"
+
+namespace ufence {
+
+using detail::job_phase;
+using detail::job_record;
+using detail::violation;
+
+void device::impl::finish(job_record& r, int error, settlement& later) noexcept {
+  // relaxed, as below: counters of an unload, read when the jobs have ended
+  if (refuses_callbacks.load(mo::relaxed) != 0) {
+    (error == -ECANCELED ? unload_cancelled : unload_drained).fetch_add(1, mo::relaxed);
+  }
+  r.poison_args();
+  // Before the decision: the device may go right after a record is vacant.
+  pending.sub();
+  if (!is_timeline()) {
+    signaler right = std::move(r.right);
+    right.decide(error, later);
+    return;
+  }
+  line->decide(*r.held, error, later);
+  {
+    const scoped_lock hold(lock);
+    r.is_done = true;
+  }
+  reap();
+}
+
+void device::impl::reap() noexcept {
+  // What is beyond the value of a closed timeline has failed.
+  const bool is_closed = line->line()->is_closed();
+  const std::uint64_t completed = line->line()->completed();
+  job_record* gone = nullptr;
+  std::uint32_t count = 0;
+  std::uint32_t passed = 0;
+  std::uint32_t failed = 0;
+  {
+    const scoped_lock hold(lock);
+    while (job_record* const r = with_device.first) {
+      const bool is_passed = !is_later(r->seqno, completed);
+      if (r->users != 0) break;
+      if (!r->is_done) {
+        if (!(is_passed || is_closed) || !r->elect(job_phase::with_driver, job_phase::decided)) break;
+        r->poison_args();
+        ++(is_passed ? passed : failed);
+      }
+      with_device.pop();
+      jobs.unlink(*r);
+      r->next = gone;
+      gone = r;
+      ++count;
+    }
+  }
+  if (count == 0) return;
+  for (job_record* r = gone; r != nullptr; r = r->next) r->held.reset();
+  // relaxed: counters
+  if (refuses_callbacks.load(mo::relaxed) != 0) {
+    unload_drained.fetch_add(passed, mo::relaxed);
+    unload_cancelled.fetch_add(failed, mo::relaxed);
+  }
+  retired_by_settlement.fetch_add(count, mo::relaxed);
+  {
+    const scoped_lock hold(lock);
+    while (job_record* const r = gone) {
+      gone = r->next;
+      jobs.put(*r);
+    }
+  }
+  pending.sub(passed + failed);
+  unretired.sub(count);
+}
+
+void device::impl::retired(job_record& r, retired_by who) noexcept {
+  if (!r.is_poison_intact()) {
+    violations.note(violation::wrote_after_decision, r.seqno);
+    r.is_poisoned = false;
+  }
+  violations.flush(*this);
+  // relaxed: counters
+  (who == retired_by::last_op ? retired_by_last_op : retired_by_settlement)
+      .fetch_add(1, mo::relaxed);
+  {
+    const scoped_lock hold(lock);
+    jobs.unlink(r);
+    jobs.put(r);
+  }
+  unretired.sub();
+}
+
+}  // namespace ufence

@@ -1,0 +1,112 @@
+// The public face of a module instance.
+#include <utility>
+
+#include "ufence/base/fork.h"
+#include "ufence/issuer/instance.h"
+#include "ufence/issuer/module_scope.h"
+
+namespace ufence {
+
+device::impl::impl(std::unique_ptr<loaded_module> loaded, std::uint64_t number)
+    : module(std::move(loaded)),
+      driver(&module->driver()),
+      ops(driver->ops),
+      features(driver->features),
+      driver_name(driver->name),
+      timeline_name(driver->timeline != nullptr ? driver->timeline : "queue"),
+      path(module->path()),
+      instance(number),
+      generation(fork_generation()) {
+  set_ops();
+}
+
+device::impl::~impl() = default;
+
+int device::impl::start(std::string& why) {
+  int error = detail::call_module(*this, "init()", -EIO, [this] {
+    return driver->init(&detail::host_table(), this, &state);
+  });
+  if (error > 0 || error < -4095) {
+    violations.note(detail::violation::bad_error, 0);
+    error = -EINVAL;
+  }
+  violations.flush(*this);
+  if (error != 0) {
+    why = "init() failed: " + std::generic_category().message(-error);
+    threads.close();
+    return error;
+  }
+  const bool has_line_data = is_timeline() && (ops->arm != nullptr || has(UFENCE_F_DEADLINE) ||
+                                               ops->retire_timeline != nullptr ||
+                                               device_word != nullptr);
+  result<timeline_issuer> made =
+      timeline_issuer::create({.driver_name = driver_name,
+                               .timeline_name = timeline_name,
+                               .data = has_line_data ? &line_data : nullptr,
+                               .device_word = device_word});
+  if (!made) {
+    why = "no memory for its timeline";
+    threads.close();
+    detail::call_module(*this, "stop()", [this] { driver->stop(state); });
+    constexpr std::int64_t patience_ns = 10'000'000'000;
+    if (threads.join_all(deadline_after(patience_ns))) {
+      detail::call_module(*this, "exit()", [this] { driver->exit(state); });
+    }
+    return -made.error().value();
+  }
+  line.emplace(std::move(*made));
+  if (has_line_data) unretired.add();
+  context = line->line()->context();
+  const scoped_lock hold(lock);
+  is_accepting = true;
+  return 0;
+}
+
+std::error_code device::impl::observe(const fence_ref& f) noexcept {
+  if (!f) return errno_code(EINVAL);
+  if (!has(UFENCE_F_OBSERVE)) return errno_code(EOPNOTSUPP);
+  if (generation != fork_generation()) return errno_code(EOWNERDEAD);
+  {
+    const scoped_lock hold(lock);
+    if (!is_accepting) return errno_code(ENODEV);
+    submitters.add();
+  }
+  const detail::counted here(submitters);
+  if (!gate.enter()) return errno_code(ENODEV);
+  int error = detail::call_module(*this, "observe()", -EIO, [&] {
+    return ops->observe(state, reinterpret_cast<ufence_fence*>(f.get()));
+  });
+  gate.leave();
+  if (error > 0 || error < -4095) {
+    violations.note(detail::violation::bad_error, 0);
+    error = -EINVAL;
+  }
+  violations.flush(*this);
+  return error == 0 ? std::error_code() : errno_code(-error);
+}
+
+device::device(std::unique_ptr<impl> state) noexcept : impl_(std::move(state)) {}
+device::~device() = default;
+
+result<fence_ref> device::submit(const job_request& request) { return impl_->submit(request); }
+
+std::error_code device::observe(const fence_ref& f) { return impl_->observe(f); }
+
+std::string_view device::driver_name() const noexcept { return impl_->driver_name; }
+std::string_view device::timeline_name() const noexcept { return impl_->timeline_name; }
+std::string_view device::path() const noexcept { return impl_->path; }
+std::uint64_t device::context() const noexcept { return impl_->context; }
+std::uint64_t device::instance() const noexcept { return impl_->instance; }
+std::uint64_t device::features() const noexcept { return impl_->features; }
+bool device::is_independent() const noexcept { return !impl_->is_legacy(); }
+
+device_stats device::stats() const noexcept {
+  // relaxed: counters that go on counting
+  return {.jobs_submitted = impl_->submitted.load(mo::relaxed),
+          .jobs_pending = impl_->pending.count(),
+          .retired_by_settlement = impl_->retired_by_settlement.load(mo::relaxed),
+          .retired_by_last_op = impl_->retired_by_last_op.load(mo::relaxed),
+          .entries = impl_->gate.inside()};
+}
+
+}  // namespace ufence

@@ -1,0 +1,186 @@
+#include "ufence/issuer/driver_threads.h"
+
+#include <cxxabi.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <new>
+
+#include "ufence/base/alloc.h"
+#include "ufence/base/check.h"
+#include "ufence/base/futex.h"
+#include "ufence/issuer/module_scope.h"
+
+namespace ufence::detail {
+namespace {
+
+constexpr std::size_t name_max = 15;  // what the kernel keeps
+
+// A driver's threads take no signals of the program: its handlers would run on them.
+class blocked_signals {
+ public:
+  blocked_signals() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) {
+      sigdelset(&all, fault);
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~blocked_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  blocked_signals(const blocked_signals&) = delete;
+  blocked_signals& operator=(const blocked_signals&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+struct driver_threads::thread {
+  driver_threads* owner = nullptr;
+  void (*function)(void*) = nullptr;
+  void* argument = nullptr;
+  std::array<char, name_max + 1> name{};
+  pthread_t id{};
+  thread* next = nullptr;              // guarded by the owner's lock
+  atomic<std::uint32_t> has_ended{0};  // the function has; its thread_local objects may remain
+};
+
+driver_threads::~driver_threads() {
+  UFENCE_CHECK(first_ == nullptr && "a driver's threads are joined before it goes");
+}
+
+void* driver_threads::run(void* argument) {
+  thread& t = *static_cast<thread*>(argument);
+  pthread_setname_np(pthread_self(), t.name.data());
+  struct end {
+    thread& of;
+    ~end() {
+      // [ISSUER.7] release: what the thread did; pairs with [ISSUER.8]
+      of.has_ended.store(1, mo::release);
+      futex_wake_all(of.has_ended);
+    }
+  } at_end{t};
+  const module_scope scope(t.owner->of_);
+  try {
+    t.function(t.argument);
+  } catch (abi::__forced_unwind&) {  // pthread_exit()
+    throw;
+  } catch (...) {
+    report_exception(t.owner->of_, "a thread", abi::__cxa_current_exception_type());
+  }
+  return nullptr;
+}
+
+int driver_threads::start(const char* name, void (*function)(void*), void* argument) noexcept {
+  if (function == nullptr) return -EINVAL;
+  join_ended();
+  void* const memory = allocate(sizeof(thread));
+  if (memory == nullptr) return -ENOMEM;
+  auto* const t = ::new (memory) thread;
+  t->owner = this;
+  t->function = function;
+  t->argument = argument;
+  if (name != nullptr) std::strncpy(t->name.data(), name, name_max);
+  int failed = 0;
+  {
+    const scoped_lock hold(lock_);
+    if (is_closed_) {
+      failed = ESHUTDOWN;
+    } else {
+      const blocked_signals none;
+      failed = pthread_create(&t->id, nullptr, &run, t);
+    }
+    if (failed == 0) {
+      t->next = first_;
+      first_ = t;
+      return 0;
+    }
+  }
+  t->~thread();
+  deallocate(t);
+  return -failed;
+}
+
+void driver_threads::close() noexcept {
+  const scoped_lock hold(lock_);
+  is_closed_ = true;
+}
+
+void driver_threads::remove(thread& t) noexcept {
+  const scoped_lock hold(lock_);
+  thread** at = &first_;
+  while (*at != &t) at = &(*at)->next;
+  *at = t.next;
+}
+
+// Drivers that start and end threads all the time do not pile them up.
+void driver_threads::join_ended() noexcept {
+  thread* ended = nullptr;
+  {
+    const scoped_lock hold(lock_);
+    for (thread** at = &first_; *at != nullptr;) {
+      thread* const t = *at;
+      if (pthread_tryjoin_np(t->id, nullptr) != 0) {
+        at = &t->next;
+        continue;
+      }
+      *at = t->next;
+      t->next = ended;
+      ended = t;
+    }
+  }
+  while (ended != nullptr) {
+    thread* const t = ended;
+    ended = t->next;
+    t->~thread();
+    deallocate(t);
+  }
+}
+
+bool driver_threads::join(thread& t, std::int64_t deadline_ns) noexcept {
+  for (bool expired = false;;) {
+    // [ISSUER.8] acquire: what the thread did; pairs with [ISSUER.7]
+    if (t.has_ended.load(mo::acquire) != 0) break;
+    if (expired) return false;
+    expired = futex_wait(t.has_ended, 0, deadline_ns) == -ETIME;
+  }
+  if (deadline_ns == no_deadline) return pthread_join(t.id, nullptr) == 0;
+  // A destructor may hang as well as a function; this call knows the wall clock only.
+  timespec until{};
+  clock_gettime(CLOCK_REALTIME, &until);
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t exit_ns = 10'000'000;  // a thread that has ended takes a moment to go
+  const std::int64_t left = std::max(deadline_ns - now_ns(), exit_ns) + until.tv_nsec;
+  until.tv_sec += left / second;
+  until.tv_nsec = left % second;
+  return pthread_timedjoin_np(t.id, nullptr, &until) == 0;
+}
+
+bool driver_threads::join_all(std::int64_t deadline_ns) noexcept {
+  for (;;) {
+    thread* t = nullptr;
+    {
+      const scoped_lock hold(lock_);
+      t = first_;
+    }
+    if (t == nullptr) return true;
+    if (!join(*t, deadline_ns)) return false;
+    remove(*t);
+    t->~thread();
+    deallocate(t);
+  }
+}
+
+std::vector<std::string> driver_threads::names() const {
+  const scoped_lock hold(lock_);
+  std::vector<std::string> all;
+  for (const thread* t = first_; t != nullptr; t = t->next) all.emplace_back(t->name.data());
+  return all;
+}
+
+}  // namespace ufence::detail

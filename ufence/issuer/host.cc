@@ -1,0 +1,135 @@
+#include "ufence/issuer/host.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "ufence/base/lock.h"
+#include "ufence/issuer/instance.h"
+#include "ufence/issuer/module_scope.h"
+#include "ufence/module/loader.h"
+
+namespace ufence {
+namespace {
+
+constinit atomic<std::uint64_t> next_instance{1};
+
+// Modules that stay mapped when their host goes: their code may still call us.
+constinit mutex left_lock{lock_rank::leaf};
+constinit device::impl* left_mapped UFENCE_GUARDED_BY(left_lock) = nullptr;
+
+void leave_mapped(device_ref d) noexcept {
+  device::impl& i = d->internals();
+  const scoped_lock hold(left_lock);
+  i.next_left = left_mapped;
+  left_mapped = &i;
+  i.self = std::move(d);
+}
+
+void tell(std::string* why, const std::string& path, const std::string& text) {
+  if (why != nullptr) *why = path + ": " + text;
+}
+
+}  // namespace
+
+struct host::impl {
+  [[nodiscard]] result<device_ref> load(const std::string& path, std::string* why);
+  [[nodiscard]] std::vector<device_ref> all() const {
+    const scoped_lock hold(lock);
+    return devices;
+  }
+  [[nodiscard]] bool has(const device_ref& d) const noexcept {
+    const scoped_lock hold(lock);
+    return std::ranges::find(devices, d) != devices.end();
+  }
+  void forget(const device_ref& d) noexcept {
+    const scoped_lock hold(lock);
+    std::erase(devices, d);
+  }
+  std::size_t retry_deferred();
+
+  mutable mutex lock{lock_rank::host};
+  std::vector<device_ref> devices UFENCE_GUARDED_BY(lock);  // that are not unmapped
+};
+
+result<device_ref> host::impl::load(const std::string& path, std::string* why) {
+  if (detail::module_scope::innermost() != nullptr) {
+    tell(why, path, "a module can't be loaded from module code");
+    return failure(EDEADLK);
+  }
+  auto loaded = loaded_module::load(path);
+  // The one that is in the way may be gone by now.
+  if (!loaded && loaded.error().error == EEXIST && retry_deferred() != 0) {
+    loaded = loaded_module::load(path);
+  }
+  if (!loaded) {
+    if (why != nullptr) *why = loaded.error().why;
+    return failure(loaded.error().error);
+  }
+  // relaxed: only the numbers have to differ
+  auto made = std::make_unique<device::impl>(std::move(*loaded),
+                                             next_instance.fetch_add(1, mo::relaxed));
+  const auto d = std::make_shared<device>(std::move(made));
+  {
+    const scoped_lock hold(lock);
+    devices.reserve(devices.size() + 1);
+  }
+  std::string problem;
+  const int error = d->internals().start(problem);
+  if (error == 0) {
+    const scoped_lock hold(lock);
+    devices.push_back(d);
+    return d;
+  }
+  constexpr std::int64_t patience_ns = 10'000'000'000;
+  if (!d->internals().threads.join_all(deadline_after(patience_ns))) {
+    problem += "; D-4: and it left threads running, so it stays mapped";
+    leave_mapped(d);
+  }
+  tell(why, path, problem);
+  return failure(-error);
+}
+
+std::size_t host::impl::retry_deferred() {
+  std::size_t gone = 0;
+  for (const device_ref& d : all()) {
+    if (!d->internals().retry_unmapping()) continue;
+    forget(d);
+    ++gone;
+  }
+  return gone;
+}
+
+host::host() : impl_(std::make_unique<impl>()) {}
+
+host::~host() {
+  for (const device_ref& d : impl_->devices) {
+    const result<unload_report> done = unload(d, {.policy = unload_policy::cancel});
+    if (done && done->state == unload_state::unmapped) continue;
+    std::string text = "stays mapped when its host goes";
+    if (done) {
+      for (const std::string& pin : done->pins) text += "; " + pin;
+    }
+    detail::report_driver(d->internals(), 0, text);
+    leave_mapped(d);
+  }
+}
+
+result<device_ref> host::load(const std::string& path, std::string* why) try {
+  return impl_->load(path, why);
+} catch (const std::bad_alloc&) {
+  return failure(ENOMEM);
+}
+
+result<unload_report> host::unload(const device_ref& d, const unload_options& options) {
+  if (!d || !impl_->has(d)) return failure(ENODEV);
+  result<unload_report> done = d->internals().unload(options);
+  if (d->internals().is_gone()) impl_->forget(d);
+  return done;
+}
+
+std::size_t host::retry_deferred() { return impl_->retry_deferred(); }
+
+std::vector<device_ref> host::devices() const { return impl_->all(); }
+
+}  // namespace ufence

@@ -1,0 +1,152 @@
+// One loaded instance of a driver: what the host keeps of it, for its sources.
+//
+// Lock ranks: device (lock), then those of the fence layer, then violations. A driver's locks may be
+// held when it calls us; nothing of ours is held when we call it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ufence/base/atomic.h"
+#include "ufence/base/lock.h"
+#include "ufence/driver.h"
+#include "ufence/fence/callback.h"
+#include "ufence/fence/fence.h"
+#include "ufence/fence/legacy.h"
+#include "ufence/fence/timeline.h"
+#include "ufence/issuer/counters.h"
+#include "ufence/issuer/driver_threads.h"
+#include "ufence/issuer/host.h"
+#include "ufence/issuer/job_record.h"
+#include "ufence/issuer/violations.h"
+#include "ufence/module/loader.h"
+
+// The C name of a device::impl.
+struct ufence_device {};
+
+namespace ufence {
+
+namespace detail {
+
+/// The functions that drivers call (host_table.cc).
+[[nodiscard]] const ufence_host& host_table() noexcept;
+
+/// The driver has the job: asks it what was asked for before (ops.cc). Inside an op of its fence.
+void accept(job_record& r) noexcept;
+
+/// What a timeline fence's gate refers to: arm, set_deadline, retire_timeline.
+struct timeline_backend : backend {
+  device::impl* owner = nullptr;
+};
+
+}  // namespace detail
+
+struct device::impl final : ::ufence_device {
+  explicit impl(std::unique_ptr<loaded_module> loaded, std::uint64_t number);
+  ~impl();
+
+  // --- Constant once the device is handed out. ---
+  std::unique_ptr<loaded_module> module;
+  const ufence_driver* driver = nullptr;      // null once exit() was called
+  const ufence_device_ops* ops = nullptr;
+  void* state = nullptr;                      // what init() made
+  std::uint64_t features = 0;
+  std::string driver_name, timeline_name, path;
+  std::uint64_t instance = 0;
+  std::uint64_t context = 0;
+  std::uint32_t generation = 0;               // of fork()s
+  const atomic<std::uint32_t>* device_word = nullptr;  // set in init()
+  backend_ops job_ops, line_ops;
+  legacy_ops old_ops;
+  detail::timeline_backend line_data{{&line_ops}, this};
+  std::optional<timeline_issuer> line;
+
+  // --- Shared. ---
+  detail::module_gate gate;         // threads in ops of the module
+  detail::zero_counter submitters;  // threads in submit() and observe() of the host
+  detail::zero_counter pending;     // jobs that are not decided
+  detail::zero_counter unretired;   // records not vacant; and the timeline's gate
+  detail::violation_list violations;
+  callback_group callbacks;         // of the module, on fences of others
+  detail::driver_threads threads{*this};
+  atomic<std::uint64_t> submitted{0}, retired_by_settlement{0}, retired_by_last_op{0};
+  atomic<std::uint64_t> unload_drained{0}, unload_cancelled{0};
+  atomic<std::uint32_t> refuses_callbacks{0};  // unloading has begun
+  atomic<std::uint32_t> is_stopped{0};         // stop() has returned
+
+  mutex lock{lock_rank::device};
+  detail::job_pool jobs UFENCE_GUARDED_BY(lock);
+  bool is_accepting UFENCE_GUARDED_BY(lock) = false;
+  // Timelines: a job is in one of these from its birth until its record is vacant.
+  detail::job_queue turns UFENCE_GUARDED_BY(lock);       // not submitted, by seqno
+  detail::job_queue with_device UFENCE_GUARDED_BY(lock); // submitted, by seqno
+  bool is_submitting UFENCE_GUARDED_BY(lock) = false;    // a thread takes the turns
+  std::uint64_t last_submitted UFENCE_GUARDED_BY(lock) = 0;
+
+  // --- Unloading: by the thread that has `is_unloading`. ---
+  atomic<std::uint32_t> is_unloading{0};
+  atomic<int> next_step{1};           // beyond 8: it is gone
+  unload_report report;
+
+  // --- A module that stays mapped when its host goes (host.cc). ---
+  impl* next_left = nullptr;
+  device_ref self;
+
+  [[nodiscard]] bool is_gone() const noexcept {
+    // relaxed: nothing hangs on it
+    return next_step.load(mo::relaxed) > 8;
+  }
+  [[nodiscard]] bool has(std::uint64_t feature) const noexcept { return (features & feature) != 0; }
+  [[nodiscard]] bool is_timeline() const noexcept { return has(UFENCE_F_TIMELINE); }
+  [[nodiscard]] bool is_legacy() const noexcept { return has(UFENCE_F_LEGACY); }
+
+  /// Calls the driver's init() and makes its timeline. 0 or -errno, then nothing is left of it, but
+  /// `why` may say that threads are.
+  [[nodiscard]] int start(std::string& why);
+  /// Chooses the ops that fences and the timeline get (ops.cc).
+  void set_ops() noexcept;
+  [[nodiscard]] int make_fence(detail::job_record& r, fence_ref& f) noexcept;
+  void submit_now(detail::job_record& r) noexcept;
+  void take_turn(detail::job_record& r) noexcept;
+  void forget(detail::job_record& r) noexcept;
+
+  // --- Jobs (submit.cc). ---
+  [[nodiscard]] result<fence_ref> submit(const job_request& request) noexcept;
+  [[nodiscard]] std::error_code observe(const fence_ref& f) noexcept;
+  /// Its in-fences are done: to the driver, or to its end.
+  void job_ready(detail::job_record& r) noexcept;
+  /// Timelines: gives the driver the jobs whose turn it is.
+  void submit_in_turn() noexcept;
+
+  // --- Decisions (decide.cc). ---
+  /// Decides; who calls has moved the phase, and is the only one. Without a timeline the record may
+  /// be vacant afterwards. Runs no foreign code.
+  void finish(detail::job_record& r, int error, settlement& later) noexcept;
+  /// Timelines: records that are decided become vacant, in order. Something else than those records
+  /// keeps the device.
+  void reap() noexcept;
+  /// A record's data is nobody's any more: it becomes vacant. The device may go right after it.
+  void retired(detail::job_record& r, retired_by who) noexcept;
+
+  // --- Ending jobs from the host's side (cancel.cc). ---
+  /// Fences of the jobs that are not decided.
+  [[nodiscard]] std::vector<fence_ref> pending_fences();
+  /// Ends the jobs that wait for their in-fences, or their turn.
+  void give_up_waiting() noexcept;
+  /// Asks the driver to end the others; each once.
+  void ask_to_cancel() noexcept;
+  /// After stop(): ends all that are not decided.
+  void fail_pending() noexcept;
+  /// Waits until all jobs are decided. True, or false at the deadline.
+  [[nodiscard]] bool wait_for_jobs(std::int64_t deadline_ns) noexcept;
+
+  // --- Unloading (unload.cc). ---
+  [[nodiscard]] result<unload_report> unload(const unload_options& options) noexcept;
+  /// Looks again at a mapping that was deferred or pinned; true: it has gone.
+  [[nodiscard]] bool retry_unmapping() noexcept;
+};
+
+}  // namespace ufence

@@ -1,0 +1,185 @@
+// What the host keeps for a job: what the driver sees of it, the right to signal its fence, the
+// callbacks on its in-fences, a copy of its arguments.
+//
+// Records are type-stable while the module is there, and used again only after many others, so that a
+// driver that decides a job twice is found out (D-5), and one that writes to its arguments after the
+// decision (D-6).
+//
+// phase:  vacant -> preparing -> waiting -> ready -> with_driver -> decided  -> vacant
+//                                      |       |                |-> completed (an op said so)
+//                                      +-------+-> decided, given_up (the driver never saw it)
+// Who moves the phase to one of the last three decides. Of a record that is not vacant:
+//   set by the submitting thread before `waiting`: everything but what follows
+//   by CAS: phase.    RMW: asked, deadline, in_pending, in_error, inside
+//   guarded by the device's lock: links, was_cancelled, has_turn, users, is_done
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+#include "ufence/base/lock.h"
+#include "ufence/driver.h"
+#include "ufence/fence/fence.h"
+#include "ufence/issuer/host.h"
+
+namespace ufence::detail {
+
+struct job_record;
+
+/// A callback on an in-fence of a job.
+struct in_fence : callback {
+  in_fence() noexcept = default;
+  job_record* job = nullptr;
+  fence_ref on;  // until the job goes to the driver, or is given up
+};
+
+enum class job_phase : std::uint32_t {
+  vacant,
+  preparing,    // its in-fences are being registered
+  waiting,      // for them
+  ready,        // the thread that saw the last one has it; a timeline's job then waits for its turn
+  with_driver,  // submit() was called
+  decided,
+  completed,    // decided, by the result of an op
+  given_up,     // decided, by the host
+};
+
+/// What was asked of a job before it was with the driver: bits of `asked`.
+namespace asked_bit {
+inline constexpr std::uint32_t accepted = 1;      // the driver has it: ask itself
+inline constexpr std::uint32_t enable = 2;
+inline constexpr std::uint32_t deadline = 4;
+}  // namespace asked_bit
+
+/// Which op is inside, for people.
+enum class job_op : std::uint32_t { none, submit, enable_signaling, poll, set_deadline, cancel, wait };
+
+struct job_record : backend {
+  static constexpr std::size_t inline_args_max = 128;
+  static constexpr std::size_t inline_in_fences_max = 2;
+
+  job_record() noexcept : backend{nullptr} {}
+
+  ufence_job job{};
+  device::impl* owner = nullptr;
+  std::uint64_t seqno = 0;         // job.seqno is the driver's to spoil
+  atomic<job_phase> phase{job_phase::vacant};
+  atomic<std::uint32_t> asked{0};
+  atomic<std::int64_t> deadline{no_deadline};  // the soonest asked for
+  bool is_known = false;           // accepted, or may be: retire() concerns it. Inside submit's op only
+  bool runs_after_failure = false;
+  signaler right;                  // who decides takes it; timelines have none
+  fence* of = nullptr;             // its fence: alive while the record is not vacant
+  fence_ref held;                  // timelines: keeps it so
+
+  in_fence* in = inline_in.data();
+  std::uint32_t in_count = 0;
+  atomic<std::uint32_t> in_pending{0};  // callbacks that did not run, and the submitting thread
+  atomic<std::int32_t> in_error{0};     // the first one
+
+  atomic<std::uint32_t> inside{0};      // ops of the driver that run now, for people
+  atomic<job_op> last_op{job_op::none};
+
+  job_record* next = nullptr;      // live list, or free list
+  job_record* previous = nullptr;
+  job_record* queue_next = nullptr;  // timelines: turns, or with_device
+  bool was_cancelled = false;      // the driver was asked to
+  std::uint32_t users = 0;         // timelines: the host uses it, it does not become vacant
+  bool has_turn = false;           // timelines: ready, and nobody has it
+  bool is_done = false;            // timelines: decided
+
+  std::byte* args = inline_args.data();
+  std::size_t args_size = 0;       // job.args_size likewise
+  std::size_t args_room = inline_args_max;
+  bool is_poisoned = false;        // since it was decided, until it is used again
+  alignas(16) std::array<std::byte, inline_args_max> inline_args{};
+  std::array<in_fence, inline_in_fences_max> inline_in;
+
+  /// The record of a job as the driver knows it; nullptr for a copy of a job.
+  [[nodiscard]] static job_record* of_job(ufence_job* job) noexcept {
+    auto* const record = job != nullptr ? static_cast<job_record*>(job->host) : nullptr;
+    return record != nullptr && &record->job == job ? record : nullptr;
+  }
+  /// Moves the phase; one of several callers succeeds.
+  [[nodiscard]] bool elect(job_phase from, job_phase to) noexcept {
+    // relaxed: it elects; what the winner reads was handed to it with the record
+    return phase.compare_exchange(from, to, mo::relaxed, mo::relaxed);
+  }
+  [[nodiscard]] job_phase phase_now() const noexcept {
+    // relaxed: stale on return, or the caller's own
+    return phase.load(mo::relaxed);
+  }
+
+  /// Room for arguments and in-fences. False: no memory.
+  [[nodiscard]] bool reserve(std::size_t args_bytes, std::size_t in_fences) noexcept;
+  /// Drops the references to the in-fences, whose callbacks have run or are removed.
+  void drop_in_fences() noexcept;
+  /// D-6: makes a later write by the driver visible; and looks for one.
+  void poison_args() noexcept;
+  [[nodiscard]] bool is_poison_intact() const noexcept;
+  /// Gives back what does not fit into the record.
+  void free_args() noexcept;
+  void free_in_fences() noexcept;
+};
+
+/// Records in the order of their seqnos. Device lock held.
+struct job_queue {
+  job_record* first = nullptr;
+  job_record* last = nullptr;
+
+  void push(job_record& r) noexcept {
+    r.queue_next = nullptr;
+    (last != nullptr ? last->queue_next : first) = &r;
+    last = &r;
+  }
+  /// Not when it is empty.
+  job_record& pop() noexcept {
+    job_record& r = *first;
+    first = r.queue_next;
+    if (first == nullptr) last = nullptr;
+    return r;
+  }
+};
+
+/// The records of a device. Guarded by the device's lock where it says so.
+class job_pool {
+ public:
+  /// Records that are vacant at least before one of them is used again.
+  static constexpr std::size_t quarantine = 128;
+
+  job_pool() noexcept = default;
+  ~job_pool();
+  job_pool(const job_pool&) = delete;
+  job_pool& operator=(const job_pool&) = delete;
+
+  /// A vacant record, now preparing, at the end of the live list; nullptr: no memory. Device lock held.
+  [[nodiscard]] job_record* take() noexcept;
+  /// Unlinks a record from the live list. Device lock held.
+  void unlink(job_record& record) noexcept;
+  /// An unlinked record is vacant. Device lock held.
+  void put(job_record& record) noexcept;
+
+  [[nodiscard]] job_record* first() const noexcept { return first_; }
+  /// The newest vacant records, as many as the quarantine keeps. Device lock held, or no one else.
+  template <class Each>
+  void for_newest_vacant(Each each) noexcept {
+    std::size_t n = quarantine;
+    for (job_record* r = free_last_; r != nullptr && n != 0; r = r->previous, --n) each(*r);
+  }
+
+ private:
+  struct chunk;
+  [[nodiscard]] bool grow() noexcept;
+
+  job_record* first_ = nullptr;  // live
+  job_record* last_ = nullptr;
+  job_record* free_first_ = nullptr;  // the oldest
+  job_record* free_last_ = nullptr;
+  std::size_t free_count_ = 0;
+  chunk* chunks_ = nullptr;
+};
+
+}  // namespace ufence::detail

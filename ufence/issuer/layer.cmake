@@ -1,0 +1,20 @@
+if(UFENCE_BUILD_TESTS)
+  # Driver modules for tests: `puppet` does what it is told, in several kinds.
+  set(UFENCE_TEST_MODULES "")
+  set(puppet issuer/testmodules/puppet.cc LIBRARIES ufence_flags)
+  set(all_ops "UFENCE_F_ENABLE|UFENCE_F_POLL|UFENCE_F_DEADLINE|UFENCE_F_CANCEL|UFENCE_F_OBSERVE")
+  add_test_module(puppet ${puppet} DEFINE PUPPET_BUILD="build 1")
+  add_test_module(puppet_build_2 ${puppet} DEFINE PUPPET_BUILD="build 2")
+  add_test_module(puppet_plain ${puppet} DEFINE PUPPET_BUILD="plain" PUPPET_FEATURES=0)
+  add_test_module(puppet_line ${puppet} DEFINE PUPPET_BUILD="line"
+    PUPPET_FEATURES=UFENCE_F_TIMELINE|UFENCE_F_CANCEL|UFENCE_F_DEADLINE)
+  add_test_module(puppet_legacy ${puppet} DEFINE PUPPET_BUILD="legacy"
+    "PUPPET_FEATURES=(UFENCE_F_LEGACY|${all_ops})")
+  add_test_module(puppet_init_fails ${puppet} DEFINE PUPPET_BUILD="fails" PUPPET_INIT_ERROR=-ENODEV)
+  add_test_module(puppet_init_throws ${puppet} DEFINE PUPPET_BUILD="throws" PUPPET_INIT_THROWS)
+
+  target_compile_definitions(ufence_issuer_test_support
+    PRIVATE UFENCE_TEST_MODULES="${UFENCE_TEST_MODULE_DIRECTORY}")
+  target_link_libraries(ufence_issuer_test_support PUBLIC ufence_module_test_support)
+  add_dependencies(ufence_issuer_test_support ${UFENCE_TEST_MODULES})
+endif()

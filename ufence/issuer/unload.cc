@@ -1,0 +1,313 @@
+// The eight steps of an unload. Each either is done, or says what holds it up; then it is the first one
+// of the next attempt.
+#include <array>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "ufence/base/fork.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/issuer/instance.h"
+#include "ufence/issuer/module_scope.h"
+#include "ufence/rcu/rcu.h"
+
+namespace ufence {
+
+using detail::job_op;
+using detail::job_phase;
+using detail::job_record;
+using detail::violation;
+
+namespace {
+
+constexpr std::size_t pins_max = 8;  // told by name; the rest is counted
+
+const char* name_of(job_op op) noexcept {
+  switch (op) {
+    case job_op::none: break;
+    case job_op::submit: return "submit()";
+    case job_op::enable_signaling: return "enable_signaling()";
+    case job_op::poll: return "poll()";
+    case job_op::set_deadline: return "set_deadline()";
+    case job_op::cancel: return "cancel()";
+    case job_op::wait: return "wait()";
+  }
+  return "an op";
+}
+
+std::string counted(std::uint64_t n, const char* one, const char* many) {
+  return std::to_string(n) + " " + (n == 1 ? one : many);
+}
+
+class unload_attempt {
+ public:
+  unload_attempt(device::impl& d, const unload_options& options) noexcept
+      : d_(d), report_(d.report), options_(options) {}
+
+  /// Goes on where the last attempt stopped.
+  void run() noexcept {
+    using step = bool (unload_attempt::*)() noexcept;
+    static constexpr std::array<step, 8> steps = {
+        &unload_attempt::check_pins,  &unload_attempt::refuse_new, &unload_attempt::end_jobs,
+        &unload_attempt::end_callbacks, &unload_attempt::stop,     &unload_attempt::wait_until_out,
+        &unload_attempt::exit,        &unload_attempt::unmap};
+    report_.pins.clear();
+    // relaxed, as all of next_step: this thread's turn
+    int step_no = d_.next_step.load(mo::relaxed);
+    for (bool is_done = true; is_done && step_no <= 8;) {
+      report_.last_step = step_no;
+      step_deadline_ns_ = deadline_after(options_.give_up_ns);
+      is_done = (this->*steps[static_cast<std::size_t>(step_no) - 1])();
+      d_.violations.flush(d_);
+      if (is_done) d_.next_step.store(++step_no, mo::relaxed);
+    }
+    // relaxed: the jobs have ended, or go on counting
+    report_.jobs_drained = d_.unload_drained.load(mo::relaxed);
+    report_.jobs_cancelled = d_.unload_cancelled.load(mo::relaxed);
+  }
+
+ private:
+  // Adds what a function says; without memory the report is shorter, nothing else.
+  template <class Text>
+  void pin(Text text) noexcept {
+    try {
+      report_.pins.push_back(text());
+    } catch (const std::exception&) {
+    }
+  }
+  bool pinned() noexcept {
+    report_.state = unload_state::pinned;
+    return false;
+  }
+
+  template <class Text>
+  void pin_records(Text text) noexcept {
+    const scoped_lock hold(d_.lock);
+    std::size_t n = 0;
+    for (job_record* r = d_.jobs.first(); r != nullptr; r = r->next) {
+      if (r->phase_now() == job_phase::preparing || n++ >= pins_max) continue;
+      pin([&] { return name_of_fence(*r) + text(*r); });
+    }
+    if (n > pins_max) pin([&] { return "and " + counted(n - pins_max, "fence", "fences") + " more"; });
+  }
+  std::string name_of_fence(const job_record& r) const {
+    return "fence " + std::to_string(d_.context) + ":" + std::to_string(r.seqno) + " " +
+           d_.timeline_name + " " + d_.driver_name + ": ";
+  }
+
+  bool check_pins() noexcept;
+  bool refuse_new() noexcept;
+  bool end_jobs() noexcept;
+  bool end_callbacks() noexcept;
+  bool stop() noexcept;
+  bool wait_until_out() noexcept;
+  bool exit() noexcept;
+  bool unmap() noexcept;
+  bool drain() noexcept;
+  void tell_who_is_inside() noexcept;
+
+  device::impl& d_;
+  unload_report& report_;
+  const unload_options& options_;
+  std::int64_t step_deadline_ns_ = 0;
+};
+
+// 1. What pins, or a policy that refuses. With the same lock held nothing new is accepted from here on.
+bool unload_attempt::check_pins() noexcept {
+  bool is_refused = false;
+  {
+    const scoped_lock hold(d_.lock);
+    is_refused = (d_.is_legacy() && d_.unretired.count() != 0) ||
+                 (options_.policy == unload_policy::refuse && d_.pending.count() != 0);
+    if (!is_refused) d_.is_accepting = false;
+  }
+  if (!is_refused) return true;
+  report_.state = unload_state::refused;
+  pin_records([this](const job_record& r) -> std::string {
+    const bool is_decided = r.phase_now() >= job_phase::decided;
+    if (!is_decided) return "pending";
+    return d_.is_legacy() ? "still referenced, and not independent of its driver" : "not retired";
+  });
+  return false;
+}
+
+// 2. Nothing new; who is on the way in comes out.
+bool unload_attempt::refuse_new() noexcept {
+  // relaxed: a callback registered meanwhile is removed in step 4, which closes their group
+  d_.refuses_callbacks.store(1, mo::relaxed);
+  if (d_.submitters.wait_zero(step_deadline_ns_) == 0) return true;
+  pin([this] {
+    return counted(d_.submitters.count(), "thread has", "threads have") + " not returned from submit()";
+  });
+  tell_who_is_inside();
+  return pinned();
+}
+
+// 3. The jobs end by themselves, or are asked to.
+bool unload_attempt::end_jobs() noexcept {
+  if (options_.policy == unload_policy::drain && drain()) return true;
+  d_.give_up_waiting();
+  // Jobs whose in-fences are done are on their way to the driver.
+  if (d_.submitters.wait_zero(step_deadline_ns_) != 0) {
+    tell_who_is_inside();
+    return pinned();
+  }
+  d_.ask_to_cancel();
+  // What it does not end, the host ends after stop(): nothing is in flight then.
+  if (d_.has(UFENCE_F_CANCEL)) static_cast<void>(d_.wait_for_jobs(step_deadline_ns_));
+  return true;
+}
+
+bool unload_attempt::drain() noexcept {
+  // A device may report a completion only if it was asked to.
+  try {
+    const std::vector<fence_ref> fences = d_.pending_fences();
+    if (!d_.is_timeline()) {
+      for (const fence_ref& f : fences) f->enable_signaling();
+    } else {
+      // The last one first: the others are complete then.
+      for (auto f = fences.rbegin(); f != fences.rend(); ++f) {
+        if ((*f)->wait(options_.drain_deadline_ns)) break;
+      }
+    }
+  } catch (const std::exception&) {  // no memory: those that are not asked for end by a cancel
+  }
+  return d_.wait_for_jobs(options_.drain_deadline_ns);
+}
+
+// 4. The module's callbacks on fences of others.
+bool unload_attempt::end_callbacks() noexcept {
+  std::size_t removed = 0;
+  const std::error_code failed = d_.callbacks.close(&removed, step_deadline_ns_);
+  report_.callbacks_removed += removed;
+  if (!failed) return true;
+  pin([] { return std::string("a callback of the module on a fence of somebody else has not returned"); });
+  return pinned();
+}
+
+// 5. No op enters any more; the device is quiet, the threads have ended; the host ends what is pending.
+bool unload_attempt::stop() noexcept {
+  d_.gate.close();
+  d_.threads.close();
+  // relaxed: this thread's own
+  if (d_.is_stopped.load(mo::relaxed) == 0) {
+    detail::call_module(d_, "stop()", [this] { d_.driver->stop(d_.state); });
+    d_.is_stopped.store(1, mo::relaxed);
+  }
+  if (!d_.threads.join_all(step_deadline_ns_)) {
+    try {
+      for (const std::string& name : d_.threads.names()) {
+        pin([&] { return "D-8: thread " + name + " has not ended after stop()"; });
+      }
+    } catch (const std::exception&) {
+    }
+    return pinned();
+  }
+  d_.fail_pending();
+  return true;
+}
+
+void unload_attempt::tell_who_is_inside() noexcept {
+  if (const std::uint32_t inside = d_.gate.inside(); inside != 0) {
+    pin([&] { return counted(inside, "thread is", "threads are") + " inside the module"; });
+  }
+  pin_records([](const job_record& r) -> std::string {
+    // relaxed: for people
+    if (r.inside.load(mo::relaxed) != 0) {
+      return std::string(name_of(r.last_op.load(mo::relaxed))) + " has not returned";
+    }
+    return r.phase_now() < job_phase::decided ? "pending" : "decided, but its settlement has not run";
+  });
+}
+
+// 6. Nobody is inside, and all data is retired.
+bool unload_attempt::wait_until_out() noexcept {
+  if (d_.gate.wait_empty(step_deadline_ns_) != 0 ||
+      d_.unretired.wait_zero(step_deadline_ns_) != 0 ||
+      d_.submitters.wait_zero(step_deadline_ns_) != 0) {
+    tell_who_is_inside();
+    return pinned();
+  }
+  const scoped_lock hold(d_.lock);
+  d_.jobs.for_newest_vacant([this](job_record& r) {
+    if (!r.is_poison_intact()) d_.violations.note(violation::wrote_after_decision, r.seqno);
+    r.is_poisoned = false;
+  });
+  return true;
+}
+
+// 7. Readers of RCU have left; the module frees its globals.
+bool unload_attempt::exit() noexcept {
+  rcu::synchronize();
+  detail::call_module(d_, "exit()", [this] { d_.driver->exit(d_.state); });
+  d_.driver = nullptr;
+  d_.ops = nullptr;
+  d_.state = nullptr;
+  d_.device_word = nullptr;
+  return true;
+}
+
+// 8. The mapping.
+bool unload_attempt::unmap() noexcept {
+  mapping m = mapping::pinned;
+  try {
+    m = d_.module->unload();
+    if (m != mapping::unmapped) pin([this] { return d_.module->why_mapped(); });
+  } catch (const std::exception&) {  // no memory to read the list of mappings
+  }
+  report_.state = m == mapping::unmapped   ? unload_state::unmapped
+                  : m == mapping::deferred ? unload_state::deferred
+                                           : unload_state::pinned;
+  return m == mapping::unmapped;
+}
+
+// Who has it unloads; others are told that it is busy.
+class unload_turn {
+ public:
+  explicit unload_turn(atomic<std::uint32_t>& flag) noexcept
+      // [ISSUER.15] acquire: the last attempt's state; pairs with [ISSUER.16]
+      : flag_(flag), is_mine_(flag.exchange(1, mo::acquire) == 0) {}
+  ~unload_turn() {
+    // [ISSUER.16] release: this attempt's state; pairs with [ISSUER.15]
+    if (is_mine_) flag_.store(0, mo::release);
+  }
+  unload_turn(const unload_turn&) = delete;
+  unload_turn& operator=(const unload_turn&) = delete;
+  explicit operator bool() const noexcept { return is_mine_; }
+
+ private:
+  atomic<std::uint32_t>& flag_;
+  const bool is_mine_;
+};
+
+}  // namespace
+
+result<unload_report> device::impl::unload(const unload_options& options) noexcept {
+  if (generation != fork_generation()) return failure(EOWNERDEAD);
+  const thread_state& thread = thread_state::mine();
+  if (detail::module_scope::is_inside(*this) || thread.involves(context) ||
+      thread.runs_one_of(callbacks)) {
+    return failure(EDEADLK);
+  }
+  const unload_turn turn(is_unloading);
+  if (!turn) return failure(EBUSY);
+  if (is_gone()) return failure(ENODEV);
+  const std::int64_t begin = now_ns();
+  unload_attempt(*this, options).run();
+  report.duration_ns += now_ns() - begin;
+  try {
+    return report;
+  } catch (const std::exception&) {
+    return failure(ENOMEM);  // the unload has gone as far as it has
+  }
+}
+
+bool device::impl::retry_unmapping() noexcept {
+  const unload_turn turn(is_unloading);
+  // relaxed: this thread's turn
+  if (!turn || next_step.load(mo::relaxed) != 8) return false;
+  unload_attempt(*this, {}).run();
+  return is_gone();
+}
+
+}  // namespace ufence
