@@ -1,4 +1,4 @@
-/* D-4: init() returns an errno value with the wrong sign. */
+/* D-16: init() returns an errno value with the wrong sign. */
 #include <errno.h>
 
 #include "drivers/broken/broken.h"

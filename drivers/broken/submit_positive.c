@@ -1,4 +1,4 @@
-/* D-4: submit() refuses with an errno value of the wrong sign. */
+/* D-16: submit() refuses with an errno value of the wrong sign. */
 #include <errno.h>
 
 #include "drivers/broken/broken.h"

@@ -73,7 +73,10 @@ int ring::submit(job& j) {
 void ring::cancel(job& j) {
   driver::settlement later = host_.later();
   const std::scoped_lock lock(mutex_);
-  if (j.driver_private[2] == nullptr) return;  // complete, or not work
+  if (j.driver_private[2] == nullptr) {  // complete, or not work
+    host_.decide_notify(later);
+    return;
+  }
   if (!behaviour_of(j).can_cancel) {
     ++counters_.cancels_ignored;
     return;
