@@ -20,8 +20,8 @@ class sim_stress : public driver_test, public testing::WithParamInterface<const 
   static fence_ref random_work(const device_ref& d) {
     ufence_sim_work w{};
     w.flags = UFENCE_SIM_RANDOM;
-    const std::span<const std::byte> args = bytes_of(w);
-    const result<fence_ref> f = d->submit({.opcode = UFENCE_SIM_WORK, .args = args, .in_fences = {}});
+    const job_request request{.opcode = UFENCE_SIM_WORK, .args = bytes_of(w), .in_fences = {}};
+    const result<fence_ref> f = d->submit(request);
     return f ? *f : fence_ref();
   }
   static void let_run(const device_ref& d, std::uint64_t seed, std::uint32_t hangs) {

@@ -85,7 +85,7 @@ class uring : public driver_test, public testing::WithParamInterface<ufence_urin
   };
   // A file to read.
   struct file_reading {
-    explicit file_reading(std::string p, std::size_t size) : path(std::move(p)), buffer(size, '?') {}
+    file_reading(std::string p, std::size_t size) : path(std::move(p)), buffer(size, '?') {}
     std::string path;
     std::string buffer;
     ufence_uring_file file{};

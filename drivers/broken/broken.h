@@ -14,8 +14,7 @@
 extern "C" {
 #endif
 
-/* The arguments of every job; what a driver does not use is null. Memory of the test, which outlives
-   the module, or not: that is the point of some. */
+/* The arguments of every job; what a driver does not use is null. It points to memory of the test. */
 struct broken_args {
 	uint64_t *memory;            /* what the driver touches when it must not */
 	uint32_t *gate;              /* the driver waits until it is 1 */

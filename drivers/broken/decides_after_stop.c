@@ -1,4 +1,4 @@
-/* D-9: stop() returns while a job is in flight; its thread decides it later, when the gate opens. */
+/* D-9: stop() returns while a job is in flight; a thread decides it when the gate opens. */
 #include "drivers/broken/broken.h"
 
 static struct ufence_job *in_flight;

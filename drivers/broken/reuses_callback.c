@@ -1,4 +1,4 @@
-/* D-17: registers a callback that is registered already. What the host says goes to the job's memory. */
+/* D-17: registers a callback that is registered already. A job's memory gets what the host says. */
 #include "drivers/broken/broken.h"
 
 static struct ufence_callback node;

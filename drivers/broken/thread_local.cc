@@ -1,4 +1,5 @@
-// D-14: a thread_local with a destructor keeps the module mapped until the threads that used it end.
+// D-14: a thread_local with a destructor keeps the module mapped until the threads that used it
+// end.
 #include <vector>
 
 #include "drivers/broken/broken.h"
