@@ -12,7 +12,7 @@
 
 #include "ufence/fence/testing/support.h"
 #include "ufence/issuer/host.h"
-#include "ufence/issuer/testmodules/puppet.h"
+#include "ufence/issuer/testing/puppet.h"
 #include "ufence/module/module_test_support.h"
 
 namespace ufence {

@@ -1,7 +1,7 @@
 if(UFENCE_BUILD_TESTS)
   # Driver modules for tests: `puppet` does what it is told, in several kinds.
   set(UFENCE_TEST_MODULES "")
-  set(puppet issuer/testmodules/puppet.cc LIBRARIES ufence_flags)
+  set(puppet issuer/testing/puppet.cc LIBRARIES ufence_flags)
   set(all_ops "UFENCE_F_ENABLE|UFENCE_F_POLL|UFENCE_F_DEADLINE|UFENCE_F_CANCEL|UFENCE_F_OBSERVE")
   add_test_module(puppet ${puppet} DEFINE PUPPET_BUILD="build 1")
   add_test_module(puppet_build_2 ${puppet} DEFINE PUPPET_BUILD="build 2")

@@ -2,7 +2,7 @@
 //
 // An op of a job's fence runs in that fence's gate, so the record stays until it has returned. Before
 // the driver has the job, what is asked is kept in the record and asked by the submitting thread:
-//   ISSUER.13  the asking op's request against the submitting thread's "accepted": one word
+//   ISSUER.13/17  the asking op's request against the submitting thread's "accepted": one word
 #include <algorithm>
 #include <utility>
 
@@ -78,12 +78,12 @@ void call_deadline(job_record& r, std::int64_t deadline_ns) noexcept {
 // Keeps the request; true: the driver has the job, ask it now.
 bool ask(job_record& r, std::uint32_t what) noexcept {
   // [ISSUER.13] acq_rel: the request before the look, and the job as the driver left it in submit();
-  // pairs with [ISSUER.13]
+  // pairs with [ISSUER.17]
   return (r.asked.fetch_or(what, mo::acq_rel) & asked_bit::accepted) != 0;
 }
 
 bool is_accepted(job_record& r) noexcept {
-  // [ISSUER.14] acquire: the job as the driver left it in submit(); pairs with [ISSUER.13]
+  // [ISSUER.14] acquire: the job as the driver left it in submit(); pairs with [ISSUER.17]
   return (r.asked.load(mo::acquire) & asked_bit::accepted) != 0;
 }
 
@@ -199,9 +199,9 @@ void release_old(void* data) noexcept {
 
 void detail::accept(job_record& r) noexcept {
   device::impl& d = *r.owner;
-  // [ISSUER.13] acq_rel: the job as the driver left it, and what was asked before; pairs with
+  // [ISSUER.17] acq_rel: the job as the driver left it, and what was asked before; pairs with
   // [ISSUER.13], [ISSUER.14]
-  const std::uint32_t asked = r.asked.fetch_or(asked_bit::accepted, mo::acq_rel);
+  const auto asked = r.asked.fetch_or(asked_bit::accepted, mo::acq_rel);
   if ((asked & asked_bit::enable) != 0 && r.phase_now() == job_phase::with_driver) {
     if (d.is_legacy()) lock_old(&r);
     const int op_result = call_enable(r);

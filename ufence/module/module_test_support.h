@@ -7,7 +7,7 @@
 
 namespace ufence {
 
-/// The path of a module of testmodules/.
+/// The path of a module of testing/.
 [[nodiscard]] std::string test_module(std::string_view name);
 
 [[nodiscard]] std::string read_file(const std::string& path);

@@ -1,6 +1,6 @@
 // A driver that does what a test tells it (puppet.h). PUPPET_FEATURES chooses its feature bits;
 // PUPPET_INIT_ERROR makes init() fail, PUPPET_INIT_THROWS throw.
-#include "ufence/issuer/testmodules/puppet.h"
+#include "ufence/issuer/testing/puppet.h"
 
 #include <condition_variable>
 #include <list>
