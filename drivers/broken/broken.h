@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* The arguments of every job, null where a driver has no use for it. Points to the test's memory. */
+/* The arguments of every job; null where a driver has no use for it. Memory of the test. */
 struct broken_args {
 	uint64_t *memory;            /* what the driver touches when it must not */
 	uint32_t *gate;              /* the driver waits until it is 1 */
