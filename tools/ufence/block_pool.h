@@ -26,7 +26,8 @@ struct block {
   bool is_closing = false;  // no data: only ends the hash
   bool ends_hash = false;   // the hash job that was submitted writes the digest
   issued_fence read_fence, hash_fence;
-  fence_ref hash_after;  // in-fence of the hash job: the hash of the block before
+  fence_ref hash_of;     // in-fence of the hash job: the read (perhaps not read_fence any more)
+  fence_ref hash_after;  // the other one: the hash of the block before
   watch read_watch, hash_watch;
 };
 
@@ -61,6 +62,7 @@ class block_pool {
     unused->is_at_end = false;
     unused->is_closing = false;
     unused->ends_hash = false;
+    unused->hash_of.reset();
     unused->hash_after.reset();
     free_.push_back(std::move(unused));
   }

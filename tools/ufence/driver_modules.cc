@@ -131,8 +131,7 @@ void driver_modules::account(instance& i, const unload_report& how) {
   if (how.state == unload_state::unmapped) {
     i.is_gone = true;
     ++totals_.unmapped;
-    // relaxed: see instance
-    totals_.fences_outliving += static_cast<std::uint64_t>(i.fences_referred.load(mo::relaxed));
+    totals_.fences_outliving += i.note_unmapped();
     return;
   }
   if (how.state == unload_state::deferred) {

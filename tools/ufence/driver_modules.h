@@ -22,7 +22,7 @@ namespace ufence::tool {
 struct module_totals {
   std::uint64_t loads = 0, unloads = 0;
   std::uint64_t unmapped = 0, deferred = 0, pinned = 0;
-  std::uint64_t fences_outliving = 0;  // referred to when their module had been unmapped
+  std::uint64_t fences_outliving = 0;  // referred to when their module was unmapped
   std::uint64_t retired_by_settlement = 0, retired_by_last_op = 0;
   std::vector<std::int64_t> unload_ns;
   std::vector<std::string> pins;  // what kept modules mapped, with their names

@@ -90,7 +90,7 @@ void file_hash::collect_hash(block& b) {
   // It was cut off by an unload, itself or what it depended on; or what it depended on has failed
   // for good: that is told there.
   const bool was_cut = job_issuer::was_cancelled_by_unload(b.hash_fence, error) ||
-                       (b.read_fence && b.read_fence.fence->error() != 0) || b.read == step::none ||
+                       (b.hash_of && b.hash_of->error() != 0) ||
                        (b.hash_after && b.hash_after->error() != 0);
   if (!was_cut) {
     error_ = error;
@@ -98,6 +98,7 @@ void file_hash::collect_hash(block& b) {
     ++services_.resubmitted;
   }
   b.hash = step::none;
+  b.hash_of.reset();
   b.hash_after.reset();
   services_.jobs.drop(b.hash_fence);
 }
@@ -113,6 +114,7 @@ void file_hash::retire_done() {
 
 // The first block was hashed. False: it has to be once more.
 bool file_hash::is_done_with(block& b) {
+  b.hash_of.reset();
   b.hash_after.reset();
   if (b.ends_hash && !b.is_at_end) {  // it was not the last one after all
     b.hash = step::none;
@@ -252,6 +254,7 @@ bool file_hash::submit_hash(std::size_t index) {
   if (!accept(services_.jobs.submit(driver::cpu, asked), b.hash_fence)) return false;
   b.hash = step::pending;
   b.ends_hash = ends;
+  b.hash_of = b.read_fence.fence;
   b.hash_after = before.fence;
   return true;
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "ufence/base/atomic.h"
 #include "ufence/issuer/host.h"
@@ -20,17 +21,30 @@ inline constexpr std::array<driver, 2> all_drivers{driver::uring, driver::cpu};
 }
 
 /// Owned by the run; outlives the module as long as a fence of it is referred to.
-struct instance {
+class instance {
+ public:
   instance(device_ref loaded, driver d) : device(std::move(loaded)), which(d) {}
 
   const device_ref device;
   const driver which;
-  // relaxed: a count that whoever unloads reads once the module is gone.
-  atomic<std::int64_t> fences_referred{0};
   // relaxed: set before the unload begins; who reads it has seen a fence signaled by that unload.
   atomic<bool> is_unloading{false};
   // Unmapped, and accounted for. Whoever unloads; others once that is over.
   bool is_gone = false;
+
+  /// The run has got a fence of it; true: which has outlived the module already.
+  bool refer() {
+    // relaxed, as all of these: it only counts
+    return fences_.fetch_add(1, mo::relaxed) >= unmapped;
+  }
+  void forget() { fences_.fetch_sub(1, mo::relaxed); }
+  [[nodiscard]] bool has_fences() const { return fences_.load(mo::relaxed) % unmapped != 0; }
+  /// The module is unmapped: how many fences have outlived it, without those that refer() tells of.
+  std::uint64_t note_unmapped() { return fences_.fetch_add(unmapped, mo::relaxed); }
+
+ private:
+  static constexpr std::uint64_t unmapped = std::uint64_t{1} << 63U;
+  atomic<std::uint64_t> fences_{0};  // that the run refers to; and `unmapped`
 };
 
 }  // namespace ufence::tool

@@ -17,10 +17,7 @@ void job_issuer::use(std::unique_ptr<instance> fresh) {
 
 // Forgets the replaced instances that nobody refers to any more.
 void job_issuer::sweep() {
-  std::erase_if(replaced_, [](const std::unique_ptr<instance>& i) {
-    // relaxed: this thread alone takes references and drops them
-    return i->fences_referred.load(mo::relaxed) == 0;
-  });
+  std::erase_if(replaced_, [](const std::unique_ptr<instance>& i) { return !i->has_fences(); });
 }
 
 result<issued_fence> job_issuer::submit(driver d, const job_request& request) {
@@ -32,8 +29,7 @@ result<issued_fence> job_issuer::submit(driver d, const job_request& request) {
     return std::unexpected(f.error());
   }
   ++fences_issued_;
-  // relaxed: see instance
-  i.fences_referred.fetch_add(1, mo::relaxed);
+  if (i.refer()) ++fences_born_late_;
   return issued_fence{.fence = *std::move(f), .from = &i};
 }
 
@@ -50,8 +46,7 @@ void job_issuer::drop(issued_fence& f) {
     held_.push_back({.fence = std::move(f.fence), .from = f.from, .error = error});
   } else {
     f.fence.reset();
-    // relaxed: see instance
-    f.from->fences_referred.fetch_sub(1, mo::relaxed);
+    f.from->forget();
   }
   f = {};
 }

@@ -59,6 +59,8 @@ class job_issuer {
   [[nodiscard]] const std::vector<held_fence>& held() const { return held_; }
   [[nodiscard]] std::uint64_t fences_issued() const { return fences_issued_; }
   [[nodiscard]] std::uint64_t fences_armed() const { return fences_armed_; }
+  /// Of those, how many were handed out when their module was unmapped already.
+  [[nodiscard]] std::uint64_t fences_born_late() const { return fences_born_late_; }
 
  private:
   void sweep();
@@ -68,7 +70,7 @@ class job_issuer {
   std::array<bool, all_drivers.size()> available_{};
   std::vector<std::unique_ptr<instance>> replaced_;  // with fences that are still referred to
   std::vector<held_fence> held_;
-  std::uint64_t fences_issued_ = 0, fences_armed_ = 0;
+  std::uint64_t fences_issued_ = 0, fences_armed_ = 0, fences_born_late_ = 0;
 };
 
 }  // namespace ufence::tool

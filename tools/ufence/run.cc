@@ -189,7 +189,7 @@ run_report session::report() const {
           .fences_issued = jobs_.fences_issued(),
           .fences_armed = jobs_.fences_armed(),
           .fences_held_at_exit = jobs_.held().size(),
-          .fences_outliving_issuer = modules.fences_outliving,
+          .fences_outliving_issuer = modules.fences_outliving + jobs_.fences_born_late(),
           .retired_by_settlement = modules.retired_by_settlement,
           .retired_by_last_op = modules.retired_by_last_op,
           .module_loads = modules.loads,

@@ -70,7 +70,7 @@ class Case(unittest.TestCase):
 def _end(process):
     if process.poll() is None:
         process.kill()
-    process.communicate()
+        process.communicate()
 
 
 def expected_sums(folder, inputs):
