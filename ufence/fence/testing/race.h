@@ -15,7 +15,7 @@ namespace ufence::testing {
 
 /// Runs the bodies at once, each on a thread of its own, until the clock ends; `before` and `after` run
 /// alone around each round and see all that the bodies did. The bodies' starts are a few nanoseconds
-/// apart, differently in each round. Returns the number of rounds.
+/// apart, differently in each round. At least one round; returns how many.
 class race {
  public:
   using body = std::function<void()>;
@@ -27,7 +27,7 @@ class race {
       threads.emplace_back([this, i, run_body = std::move(bodies[i])] { follow(i, run_body); });
     }
     long rounds = 0;
-    while (clock.runs() && !::testing::Test::HasFatalFailure()) {
+    do {
       before();
       arrived_.store(0, std::memory_order_relaxed);
       const long round = round_.load(std::memory_order_relaxed) + 1;
@@ -37,7 +37,7 @@ class race {
       spin_until([&] { return arrived_.load(std::memory_order_acquire) + 1 == bodies.size(); });
       after();
       ++rounds;
-    }
+    } while (clock.runs() && !::testing::Test::HasFatalFailure());
     round_.store(stopped, std::memory_order_release);
     return rounds;
   }
