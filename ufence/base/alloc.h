@@ -22,6 +22,10 @@ namespace ufence {
 
 /// Memory for max_align_t, or nullptr. Free with deallocate().
 [[nodiscard]] inline void* allocate(std::size_t bytes) noexcept { return std::malloc(bytes); }
+/// The same with a larger alignment, a power of two.
+[[nodiscard]] inline void* allocate_aligned(std::size_t alignment, std::size_t bytes) noexcept {
+  return std::aligned_alloc(alignment, (bytes + alignment - 1) & ~(alignment - 1));
+}
 inline void deallocate(void* memory) noexcept { std::free(memory); }
 
 /// Zeroed pages that are never given back, or nullptr.

@@ -5,6 +5,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/report.h"
@@ -59,6 +60,17 @@ result<new_fence> fence::create(std::uint64_t context, std::uint64_t seqno,
   return new_fence{fence_ref::adopt(f), signaler(f)};
 }
 
+result<fence_ref> fence::create_signaled(std::int64_t timestamp_ns) noexcept {
+  fence* f = allocate_slot();
+  if (f == nullptr) return failure(ENOMEM);
+  f->owner_.context = 0;
+  f->init(0, 0, nullptr, 1);
+  f->timestamp_.set(timestamp_ns);
+  // relaxed: nobody else knows it yet
+  f->state_.store(signaled | enabled | settled | retired, mo::relaxed);
+  return fence_ref::adopt(f);
+}
+
 std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
   // relaxed: only the numbers have to differ
   return next_context.fetch_add(n, mo::relaxed);
@@ -67,6 +79,7 @@ std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
 void fence::destroy() noexcept {
   UFENCE_DEBUG_CHECK(callbacks_.get() == nullptr && "a queued callback has a pending fence");
   UFENCE_TRACE(dma_fence_destroy, *this);
+  if (is_embedded()) return embedded_fence::of(*this).end();
   const bool is_legacy = !is_independent();
   timeline* line = owner();
   if (is_legacy) legacy_fence::of(*this).release();
@@ -273,6 +286,10 @@ void fence::enable_signaling() noexcept {
   UFENCE_TRACE(dma_fence_enable_signal, *this);
   if (!is_independent()) {
     legacy_fence::of(*this).enable_legacy();
+    return;
+  }
+  if (is_embedded()) {
+    embedded_fence::of(*this).enable_embedded();
     return;
   }
   int op_result = 0;

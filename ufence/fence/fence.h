@@ -103,13 +103,18 @@ class UFENCE_API alignas(64) fence {
   /// cost nothing.  Source: Linux dma_fence_get_stub()
   [[nodiscard]] static fence_ref stub() noexcept { return fence_ref::adopt(&stub_); }
 
+  /// A fence of its own that was signaled at that time, ns of CLOCK_MONOTONIC; -ENOMEM.
+  /// Source: Linux dma_fence_allocate_private_stub()
+  [[nodiscard]] static result<fence_ref> create_signaled(std::int64_t timestamp_ns) noexcept;
+
   /// Reserves n consecutive context ids, returns the first. Never 0.
   /// Source: Linux dma_fence_context_alloc()
   [[nodiscard]] static std::uint64_t allocate_contexts(std::uint64_t n) noexcept;
 
   /// Takes a reference to the fence in a slot that others may change; null if the slot is or becomes
-  /// empty. The slot's memory must stay (an RCU read section or a lock of the caller); the fence need
-  /// not: its memory is type-stable. Lock-free.
+  /// empty. The slot's memory must stay (an RCU read section or a lock of the caller). The fence need
+  /// not, its memory is type-stable; but where the slot may hold a container, whose memory is not, call
+  /// it inside an RCU read section. Lock-free.
   /// Source: Linux dma_fence_get_rcu_safe()
   [[nodiscard]] static fence_ref get_rcu(const atomic<fence*>& slot) noexcept;
 
@@ -146,6 +151,8 @@ class UFENCE_API alignas(64) fence {
   [[nodiscard]] std::string describe();
   /// False: its ops, lock and names are its issuer's, which it pins (F16).
   [[nodiscard]] bool is_independent() const noexcept { return (kind_ & kind::legacy) == 0; }
+  /// In memory that is not the library's slabs: a container, or a fence of a kernel-style issuer.
+  [[nodiscard]] bool is_embedded() const noexcept { return (kind_ & kind::embedded) != 0; }
   /// The timeline it belongs to, or null.
   [[nodiscard]] timeline* owner() const noexcept {
     return (kind_ & kind::has_timeline) != 0 ? owner_.owner : nullptr;
@@ -232,6 +239,7 @@ class UFENCE_API alignas(64) fence {
   friend result<std::size_t> wait_any(std::span<const fence_ref> fences,
                                       std::int64_t deadline_ns) noexcept;
   friend struct legacy_fence;
+  friend class embedded_fence;
 
   // kind_: what it is (low byte) and the fork generation it was made in (the rest).
   struct kind {
@@ -239,6 +247,7 @@ class UFENCE_API alignas(64) fence {
     static constexpr std::uint32_t ordered = 2;       // completed by the timeline's value
     static constexpr std::uint32_t legacy = 4;        // a legacy_fence (128 bytes)
     static constexpr std::uint32_t has_backend = 8;   // the issuer's data comes with ops
+    static constexpr std::uint32_t embedded = 16;     // an embedded_fence, in memory of its own
     static constexpr std::uint32_t generation_shift = 8;
   };
   // What decide() left to do.
@@ -361,6 +370,7 @@ class UFENCE_API signaler {
   friend class fence;
   friend class timeline_issuer;
   friend struct legacy_fence;
+  friend class embedded_fence;
   friend bool signal_locked(signaler right, int error) noexcept;
   constexpr explicit signaler(fence* f) noexcept : fence_(f) {}
   void drop() noexcept;

@@ -1,6 +1,7 @@
 // Looking at a fence: no op, no callback, no foreign code (F17).
 #include <string>
 
+#include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/timeline.h"
 
@@ -37,11 +38,13 @@ std::uint64_t fence::context() const noexcept {
 
 std::string_view fence::driver_name() const noexcept {
   if (const timeline* line = owner()) return line->driver_name();
+  if (is_embedded()) return embedded_fence::of(*this).type().driver_name;
   return this == &stub_ ? "stub" : "detached-driver";
 }
 
 std::string_view fence::timeline_name() const noexcept {
   if (const timeline* line = owner()) return line->timeline_name();
+  if (is_embedded()) return embedded_fence::of(*this).type().timeline_name;
   return this == &stub_ ? "stub" : "signaled-timeline";
 }
 

@@ -10,6 +10,8 @@
 
 namespace ufence {
 
+class embedded_fence;
+
 /// Foreign code that runs on this thread: an op, a retire, or a callback of a fence.
 struct frame {
   const fence* of;
@@ -24,6 +26,12 @@ struct thread_state {
   frame* top = nullptr;
   fence* queue = nullptr;  // settle queue (F15): the last of a circular chain through link_
   bool draining = false;   // an outer settling on this thread runs the queue
+
+  // Embedded fences, one inside the other, are enabled and ended one after the other: no recursion.
+  embedded_fence* to_enable = nullptr;
+  embedded_fence* to_end = nullptr;
+  bool is_enabling = false;
+  bool is_ending = false;
 
 #if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
   // Fences that this thread put into settlements of its own, the latest ones; addresses only.

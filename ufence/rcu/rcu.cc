@@ -121,12 +121,13 @@ void synchronize() noexcept {
 
 void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept {
   node.free = free;
-  {
-    scoped_lock guard(pending_lock);
-    node.next = pending;
-    pending = &node;
-    ++pending_count;
-  }
+  scoped_lock guard(pending_lock);
+  node.next = pending;
+  pending = &node;
+  ++pending_count;
+}
+
+void reclaim() noexcept {
   if (deferred* batch = take_pending(batch_size)) free_batch(batch);
 }
 

@@ -48,10 +48,14 @@ struct deferred {
   deferred* next = nullptr;
   void (*free)(deferred*) noexcept = nullptr;
 };
-/// Calls free(node) after a grace period: later, in a batch, on a thread that calls defer(),
-/// flush_deferred(), with no lock of ours held. Blocks: for a grace period once per batch.
-/// Context: not inside a read section. Allocates: never.
+/// Calls free(node) after a grace period: later, in a batch, on a thread that calls reclaim() or
+/// flush_deferred(), with no lock of ours held.
+/// Blocks: never. Context: anywhere. Allocates: never.  Source: Linux kfree_rcu()
 UFENCE_API void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept;
+/// Frees what was deferred if it is a batch worth a grace period. Who allocates such objects calls it,
+/// so that makers pay for the end of others, and no path that drops a reference ever waits.
+/// Blocks: for a grace period, once in many calls. Context: not inside a read section.
+UFENCE_API void reclaim() noexcept;
 /// Frees all that was deferred before the call, also what other threads are freeing now.
 /// Blocks: for a grace period. Context: as synchronize(), and not inside a deferred free.
 /// Source: Linux rcu_barrier()

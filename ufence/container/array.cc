@@ -1,0 +1,133 @@
+#include "ufence/container/array.h"
+
+#include <memory>
+#include <new>
+
+#include "ufence/base/alloc.h"
+#include "ufence/container/unwrap.h"
+
+namespace ufence {
+
+const embedded_type fence_array::type_of_arrays{
+    .driver_name = "dma_fence_array", .timeline_name = "unbound", .release = &fence_array::release};
+
+const backend_ops fence_array::ops_of_arrays{.enable_signaling = &fence_array::enable,
+                                             .poll = &fence_array::poll,
+                                             .set_deadline = &fence_array::forward_deadline};
+
+fence_array::fence_array(array_mode mode, std::uint32_t size) noexcept
+    : embedded_fence(type_of_arrays), backend{&ops_of_arrays}, mode_(mode), size_(size) {
+  std::uninitialized_default_construct_n(nodes(), size);
+}
+
+fence_array::node* fence_array::nodes() const noexcept {
+  static_assert(alignof(node) <= alignof(fence_array));
+  return reinterpret_cast<node*>(const_cast<fence_array*>(this) + 1);
+}
+
+result<fence_ref> fence_array::create(std::span<const fence_ref> fences,
+                                      array_mode mode) noexcept {
+  return create(fences, mode, fence::allocate_contexts(1), 1);
+}
+
+result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_mode mode,
+                                      std::uint64_t context, std::uint64_t seqno) noexcept {
+  if (fences.empty() || fences.size() > UINT32_MAX - 2) return failure(EINVAL);
+  for (const fence_ref& f : fences) {
+    if (!f) return failure(EINVAL);
+  }
+  rcu::reclaim();
+  void* memory =
+      allocate_aligned(alignof(fence_array), sizeof(fence_array) + fences.size() * sizeof(node));
+  if (memory == nullptr) return failure(ENOMEM);
+  auto* array = ::new (memory) fence_array(mode, static_cast<std::uint32_t>(fences.size()));
+  node* n = array->nodes();
+  for (const fence_ref& f : fences) {
+    n->set_function(&fence_array::on_child);
+    n->child = f;
+    n->array = array;
+    ++n;
+  }
+  array->init(context, seqno, array);
+  return fence_ref::adopt(array);
+}
+
+fence_array* fence_array::from(fence& f) noexcept {
+  return is_of(f, type_of_arrays) ? static_cast<fence_array*>(&f) : nullptr;
+}
+
+void fence_array::release(embedded_fence& f) noexcept {
+  auto& array = static_cast<fence_array&>(f);
+  for (std::uint32_t i = 0; i < array.size_; ++i) array.nodes()[i].child.reset();
+  // Nobody has a reference, but an RCU reader may still look at the count.
+  rcu::defer(array, [](rcu::deferred* d) noexcept { deallocate(static_cast<fence_array*>(d)); });
+}
+
+void fence_array::note(const node& n) noexcept {
+  if (mode_ == array_mode::all && n.child->error() == 0) return;
+  std::uint32_t none = 0;
+  const auto index = static_cast<std::uint32_t>(&n - nodes());
+  // relaxed: the child's result is constant by now, and the array's is decided after remaining_
+  deciding_.compare_exchange(none, index + 1, mo::relaxed, mo::relaxed);
+}
+
+fence* fence_array::deciding_child() const noexcept {
+  // relaxed: the index names a child that is signaled, whose own word orders its result
+  const std::uint32_t deciding = deciding_.load(mo::relaxed);
+  return deciding == 0 ? nullptr : &child(deciding - 1);
+}
+
+int fence_array::result_now() const noexcept {
+  fence* decided = deciding_child();
+  const int error = decided != nullptr ? decided->error() : 0;
+  return error < 0 ? error : 1;
+}
+
+int fence_array::enable(backend* data) noexcept {
+  auto& array = *static_cast<fence_array*>(data);
+  array.get();
+  // relaxed: published by the registrations
+  array.remaining_.store(array.size_ + 1, mo::relaxed);
+  std::uint32_t gone = 1;
+  for (std::uint32_t i = 0; i < array.size_; ++i) {
+    node& n = array.nodes()[i];
+    if (!n.child->add_callback(n)) continue;
+    // Signaled already, or inherited through fork(), of which nothing more will come.
+    array.note(n);
+    ++gone;
+  }
+  const bool is_any = array.mode_ == array_mode::any && array.deciding_child() != nullptr;
+  // [CONT.1] acq_rel: the last one sees the errors that all noted; pairs with [CONT.1], [CONT.2]
+  const bool is_last = array.remaining_.fetch_sub(gone, mo::acq_rel) == gone;
+  const int how = is_last || is_any ? array.result_now() : 0;
+  // The caller of the op has a reference.
+  if (is_last) array.put();
+  return how;
+}
+
+void fence_array::on_child(callback& which, fence&) noexcept {
+  auto& n = static_cast<node&>(which);
+  fence_array& array = *n.array;
+  array.note(n);
+  if (array.mode_ == array_mode::any) array.complete_embedded(array.result_now());
+  // [CONT.2] acq_rel: as [CONT.1]; pairs with [CONT.1], [CONT.2]
+  if (array.remaining_.fetch_sub(1, mo::acq_rel) != 1) return;
+  if (array.mode_ == array_mode::all) array.complete_embedded(array.result_now());
+  array.put();
+}
+
+int fence_array::poll(backend* data) noexcept {
+  auto& array = *static_cast<fence_array*>(data);
+  array.enable_signaling();
+  leaves below(fence_ref::take(array));
+  while (fence* leaf = below.next()) leaf->poll();
+  return 0;  // what is complete signals through the callbacks
+}
+
+void fence_array::forward_deadline(backend* data, std::int64_t deadline_ns) noexcept {
+  auto& array = *static_cast<fence_array*>(data);
+  leaves below(fence_ref::take(array));
+  while (fence* leaf = below.next()) leaf->set_deadline(deadline_ns);
+}
+
+}  // namespace ufence

@@ -1,0 +1,82 @@
+// fence_array: a fence made of fences: signaled with the last of them, or with the first.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+#include "ufence/base/result.h"
+#include "ufence/fence/embedded_fence.h"
+#include "ufence/rcu/rcu.h"
+
+namespace ufence {
+
+/// When an array is signaled.
+enum class array_mode : std::uint8_t {
+  all,  // with the last of its fences; its error is the first one that occurred
+  any,  // with the first of its fences; its error is that fence's
+};
+
+/// Children may be containers themselves, to any depth: nothing here recurses.
+/// It takes notice of its children once it is enabled: by a wait, a callback, or poll(), which enables
+/// it and polls what is below.
+/// Source: Linux struct dma_fence_array; differs: nests; a polled array keeps its children's errors
+class UFENCE_API fence_array final : public embedded_fence,
+                                     private backend,
+                                     private rcu::deferred {
+ public:
+  /// @param fences   references are taken; the span stays the caller's
+  /// @return  -EINVAL none, or a null one; -ENOMEM: nothing was taken
+  /// Allocates: one block. Blocks: for a grace period, once in many calls (rcu::reclaim()).
+  /// Context: not inside an RCU read section, not on the signalling path.
+  /// Source: Linux dma_fence_array_create(); differs: does not consume, context and seqno 1 of its own
+  [[nodiscard]] static result<fence_ref> create(std::span<const fence_ref> fences,
+                                                array_mode mode = array_mode::all) noexcept;
+  /// The same with a context and seqno of the caller's.
+  [[nodiscard]] static result<fence_ref> create(std::span<const fence_ref> fences, array_mode mode,
+                                                std::uint64_t context,
+                                                std::uint64_t seqno) noexcept;
+
+  /// The array that `f` is, before and after signaling, or nullptr.
+  /// Source: Linux to_dma_fence_array()
+  [[nodiscard]] static fence_array* from(fence& f) noexcept;
+
+  [[nodiscard]] array_mode mode() const noexcept { return mode_; }
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  /// A child; stays valid as long as the array does.
+  [[nodiscard]] fence& child(std::uint32_t i) const noexcept { return *nodes()[i].child; }
+  /// The child whose result the array has: with an error the first one that failed, of an `any` array
+  /// the first one signaled; nullptr while there is none.
+  [[nodiscard]] fence* deciding_child() const noexcept;
+
+ private:
+  struct node : callback {
+    fence_ref child;
+    fence_array* array = nullptr;
+  };
+
+  fence_array(array_mode mode, std::uint32_t size) noexcept;
+  static void release(embedded_fence& f) noexcept;
+  static int enable(backend* data) noexcept;
+  static int poll(backend* data) noexcept;
+  static void forward_deadline(backend* data, std::int64_t deadline_ns) noexcept;
+  static void on_child(callback& node, fence& child) noexcept;
+
+  void note(const node& n) noexcept;
+  [[nodiscard]] int result_now() const noexcept;
+  [[nodiscard]] node* nodes() const noexcept;
+
+  static const embedded_type type_of_arrays;
+  static const backend_ops ops_of_arrays;
+
+  const array_mode mode_;
+  const std::uint32_t size_;
+  // Children whose callback did not run, and the thread that enables. Who makes it 0 drops the one
+  // reference that all callbacks share.
+  atomic<std::uint32_t> remaining_{0};
+  // Index + 1 of the child that decides the result; 0 none. By CAS from 0.
+  atomic<std::uint32_t> deciding_{0};
+};
+
+}  // namespace ufence

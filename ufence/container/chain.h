@@ -1,0 +1,103 @@
+// fence_chain: the points of a timeline, each a fence and a link to the point before.
+//
+// A node is signaled when its fence and those of all nodes before it are. Who walks a chain unlinks the
+// signaled nodes that it meets, so that a chain stays as long as what is pending.
+//
+//   previous_   owns a reference; changed by CAS, only ever to a node further back, or null
+// Orders: CHAIN.1 unlink against CHAIN.2 following the link.
+#pragma once
+
+#include <cstdint>
+
+#include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
+#include "ufence/base/lock.h"
+#include "ufence/base/result.h"
+#include "ufence/fence/embedded_fence.h"
+#include "ufence/rcu/rcu.h"
+
+namespace ufence {
+
+/// Threads: any, concurrently. No operation recurses, however long the chain.
+/// Source: Linux struct dma_fence_chain; differs: contains anything; remembers the first error
+class UFENCE_API fence_chain final : public embedded_fence,
+                                     private backend,
+                                     private rcu::deferred {
+ public:
+  /// Makes a point.
+  /// @param previous  the point before, another fence, or null
+  /// @param contained what this point waits for
+  /// @param point     later than that of `previous`: the node joins its context; else it starts a context
+  ///                  of its own, with the larger of the two points
+  /// @return  -EINVAL no fence; -ENOMEM: nothing was taken
+  /// Ownership: takes references of its own. Allocates: the node. Blocks, Context: as fence_array.
+  /// Source: Linux dma_fence_chain_init(); differs: allocates, does not consume
+  [[nodiscard]] static result<fence_ref> create(const fence_ref& previous, const fence_ref& contained,
+                                                std::uint64_t point) noexcept;
+
+  /// The chain node that `f` is, before and after signaling, or nullptr.
+  [[nodiscard]] static fence_chain* from(fence& f) noexcept;
+  /// What a chain node contains, or `f` itself. Source: Linux dma_fence_chain_contained()
+  [[nodiscard]] static fence& contained_in(fence& f) noexcept;
+
+  /// The caller has a reference to the node.
+  [[nodiscard]] fence& contained() const noexcept {
+    // relaxed: constant until the last reference is dropped
+    return *contained_.load(mo::relaxed);
+  }
+  /// The point before this one when it was made; 0: it starts its context.
+  [[nodiscard]] std::uint64_t previous_point() const noexcept { return previous_point_; }
+
+  /// The node before `f` that is not signaled (or the fence that the chain starts with), or null at the
+  /// end; unlinks what is signaled in between. `f` may be any fence.
+  /// Source: Linux dma_fence_chain_walk()
+  [[nodiscard]] static fence_ref walk(fence& f) noexcept;
+  /// The node linked before, without a reference: inside an RCU read section. Its context and point may
+  /// be read there; for what it contains take a reference first (fence::get_rcu()).
+  [[nodiscard]] fence* previous_rcu() const noexcept {
+    // [CHAIN.2] acquire: the node's fields; pairs with [CHAIN.1]
+    return previous_.load(mo::acquire);
+  }
+
+  /// Goes from the last node to the one whose signaling completes `point`: `f` becomes that node, or null
+  /// if it is complete and unlinked already.
+  /// @return  0; -EINVAL not a chain, or the point is not submitted yet: `f` stays
+  /// Source: Linux dma_fence_chain_find_seqno()
+  [[nodiscard]] static std::error_code find_seqno(fence_ref& f, std::uint64_t point) noexcept;
+
+  /// The fence that failed first among those of this node and of the nodes before it, in the order of
+  /// points, also if it was unlinked; null if none failed so far.
+  [[nodiscard]] fence_ref first_failed() noexcept;
+
+ private:
+  fence_chain(const fence_ref& previous, const fence_ref& contained,
+              std::uint64_t previous_point) noexcept;
+  static void release(embedded_fence& f) noexcept;
+  static int enable(backend* data) noexcept;
+  static int poll(backend* data) noexcept;
+  static void forward_deadline(backend* data, std::int64_t deadline_ns) noexcept;
+  static void on_contained(callback& node, fence& f) noexcept;
+
+  bool watch_next() noexcept;
+  void note_unlinked(fence& before) noexcept;
+  void note_failed(fence& failed, std::uint64_t point) noexcept;
+
+  static const embedded_type type_of_chains;
+  static const backend_ops ops_of_chains;
+
+  // The callback on the contained fence that is waited for now. One at a time.
+  struct watcher : callback {
+    fence_chain* chain = nullptr;
+  };
+
+  atomic<fence*> previous_;
+  const std::uint64_t previous_point_;
+  atomic<fence*> contained_;  // owns a reference; null once the last one to the node is dropped
+  watcher watcher_;
+  // Among unlinked nodes the failed fence of the lowest point; 0: none.
+  mutex failed_lock_{lock_rank::leaf};
+  fence_ref failed_ UFENCE_GUARDED_BY(failed_lock_);
+  std::uint64_t failed_point_ UFENCE_GUARDED_BY(failed_lock_) = 0;
+};
+
+}  // namespace ufence

@@ -1,0 +1,197 @@
+#include "ufence/container/unwrap.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "ufence/base/alloc.h"
+#include "ufence/container/array.h"
+#include "ufence/container/chain.h"
+#include "ufence/fence/timeline.h"
+
+namespace ufence {
+
+namespace {
+
+// Containers nest; other embedded fences are leaves.
+bool is_container(fence& f) noexcept {
+  return fence_array::from(f) != nullptr || fence_chain::from(f) != nullptr;
+}
+
+}  // namespace
+
+// --- Leaves ---
+
+leaves::leaves(fence_ref head) noexcept {
+  if (!head) return;
+  if (is_container(*head)) {
+    head_was_told_ = true;
+    static_cast<void>(push(std::move(head)));  // the first level needs no memory
+  } else {
+    leaf_ = std::move(head);
+  }
+}
+
+leaves::~leaves() {
+  while (depth_ != 0) pop();
+  if (levels_ != inline_.data()) deallocate(levels_);
+}
+
+bool leaves::push(fence_ref container) noexcept {
+  if (depth_ == room_) {
+    auto* larger = static_cast<level*>(allocate(2 * room_ * sizeof(level)));
+    if (larger == nullptr) {
+      is_incomplete_ = true;
+      return false;
+    }
+    std::uninitialized_default_construct_n(larger, 2 * room_);
+    std::move(levels_, levels_ + depth_, larger);
+    if (levels_ != inline_.data()) deallocate(levels_);
+    levels_ = larger;
+    room_ *= 2;
+  }
+  levels_[depth_++] = {.container = std::move(container), .next_child = 0};
+  return true;
+}
+
+void leaves::pop() noexcept { levels_[--depth_].container.reset(); }
+
+fence* leaves::next() noexcept {
+  // A head that is a leaf itself comes once.
+  if (depth_ == 0) {
+    return std::exchange(head_was_told_, true) ? nullptr : leaf_.get();
+  }
+  while (depth_ != 0 && !is_incomplete_) {
+    level& top = levels_[depth_ - 1];
+    fence_ref child;
+    if (fence_array* array = fence_array::from(*top.container)) {
+      if (top.next_child == array->size()) {
+        pop();
+        continue;
+      }
+      child = fence_ref::take(array->child(top.next_child++));
+    } else if (top.next_child == 0) {
+      top.next_child = 1;
+      child = fence_ref::take(fence_chain::contained_in(*top.container));
+    } else {
+      // The node before takes this one's level.
+      fence_ref before = fence_chain::walk(*top.container);
+      if (!before) {
+        pop();
+      } else if (fence_chain::from(*before) != nullptr) {
+        top = {.container = std::move(before), .next_child = 0};
+      } else {
+        pop();
+        child = std::move(before);
+      }
+      if (!child) continue;
+    }
+    if (!is_container(*child)) {
+      leaf_ = std::move(child);
+      return leaf_.get();
+    }
+    static_cast<void>(push(std::move(child)));
+  }
+  return nullptr;
+}
+
+// --- Merging ---
+
+std::size_t dedup(std::span<fence_ref> fences) noexcept {
+  std::ranges::sort(fences, [](const fence_ref& a, const fence_ref& b) {
+    if (a->context() != b->context()) return a->context() < b->context();
+    return is_later(a->seqno(), b->seqno());
+  });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < fences.size(); ++i) {
+    if (kept != 0 && fences[kept - 1]->context() == fences[i]->context()) continue;
+    if (kept != i) fences[kept] = std::move(fences[i]);
+    ++kept;
+  }
+  for (fence_ref& dropped : fences.subspan(kept)) dropped.reset();
+  return kept;
+}
+
+namespace {
+
+// References to fences in memory of the library's; no exception.
+class fence_list {
+ public:
+  fence_list() noexcept = default;
+  ~fence_list() {
+    std::destroy_n(items_, size_);
+    if (items_ != inline_items()) deallocate(items_);
+  }
+  fence_list(const fence_list&) = delete;
+  fence_list& operator=(const fence_list&) = delete;
+
+  [[nodiscard]] bool push(fence_ref f) noexcept {
+    if (size_ == room_ && !grow()) return false;
+    ::new (items_ + size_) fence_ref(std::move(f));
+    ++size_;
+    return true;
+  }
+  [[nodiscard]] std::span<fence_ref> items() noexcept { return {items_, size_}; }
+
+ private:
+  static constexpr std::size_t inline_room = 32;
+  [[nodiscard]] fence_ref* inline_items() noexcept {
+    return reinterpret_cast<fence_ref*>(inline_.data());
+  }
+  [[nodiscard]] bool grow() noexcept {
+    auto* larger = static_cast<fence_ref*>(allocate(2 * room_ * sizeof(fence_ref)));
+    if (larger == nullptr) return false;
+    std::uninitialized_move_n(items_, size_, larger);
+    std::destroy_n(items_, size_);
+    if (items_ != inline_items()) deallocate(items_);
+    items_ = larger;
+    room_ *= 2;
+    return true;
+  }
+
+  alignas(fence_ref) std::array<std::byte, inline_room * sizeof(fence_ref)> inline_;
+  fence_ref* items_ = inline_items();
+  std::size_t size_ = 0;
+  std::size_t room_ = inline_room;
+};
+
+}  // namespace
+
+result<fence_ref> merge(std::span<const fence_ref> fences) noexcept {
+  fence_list pending;
+  std::int64_t newest = 0;
+  for (const fence_ref& f : fences) {
+    leaves below(f);
+    while (fence* leaf = below.next()) {
+      if (leaf->is_signaled()) {
+        newest = std::max(newest, leaf->timestamp_ns());
+      } else if (!pending.push(fence_ref::take(*leaf))) {
+        return failure(ENOMEM);
+      }
+    }
+    if (below.is_incomplete()) return failure(ENOMEM);
+  }
+  const std::size_t kept = dedup(pending.items());
+  if (kept == 0) return fence::create_signaled(newest);
+  if (kept == 1) return std::move(pending.items().front());
+  return fence_array::create(pending.items().first(kept));
+}
+
+fence_ref error_origin(const fence_ref& f) noexcept {
+  fence_ref at = f;
+  while (at) {
+    if (fence_array* array = fence_array::from(*at)) {
+      if (array->error() == 0) return nullptr;
+      fence* decided = array->deciding_child();
+      at = decided != nullptr ? fence_ref::take(*decided) : nullptr;
+    } else if (fence_chain* chain = fence_chain::from(*at)) {
+      at = chain->first_failed();
+    } else {
+      return at->error() < 0 ? at : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace ufence
