@@ -355,6 +355,23 @@ TEST_F(sim_ooo, retires_each_job_once) {
   EXPECT_THAT(reports_.texts(), IsEmpty());
 }
 
+// exit() looks itself whether a job was not retired before it, and reports it (D-11).
+TEST_F(sim_ooo, exits_after_its_last_retire) {
+  std::vector<fence_ref> held;
+  for (int i = 0; i < 10; ++i) {
+    ufence_sim_work w = takes(1);
+    w.flags = i % 2 == 0 ? UFENCE_SIM_HANG : 0;
+    held.push_back(work(d, w));
+    held.back()->enable_signaling();
+  }
+  advance(d, 1);
+  unload(d, unload_policy::cancel);
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    EXPECT_EQ(held[i]->status(), i % 2 == 0 ? -ECANCELED : 1);
+  }
+  EXPECT_THAT(reports_.texts(), IsEmpty());
+}
+
 // What nobody asked for is complete on the device: draining must ask, or it would never end.
 TEST_F(sim_ooo, is_drained_though_nobody_asked) {
   ufence_sim_configure c{};

@@ -264,7 +264,8 @@ TEST_F(driver_wrapper, a_callback_calls_its_owner) {
   callback<watcher, &watcher::on_signal> node(w);
   EXPECT_EQ(node.device, nullptr);
   for (void* reserved : node.reserved) EXPECT_EQ(reserved, nullptr);
-  node.fn(&node, nullptr);
+  std::uint64_t anything = 0;  // a driver does not look into a fence
+  node.fn(&node, reinterpret_cast<ufence_fence*>(&anything));
   EXPECT_EQ(w.last, &node);
 }
 
