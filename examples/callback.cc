@@ -1,4 +1,5 @@
-// A callback runs when the fence is signaled; one that is not wanted any more is removed by its scope.
+// A callback runs when the fence is signaled; one that is not wanted any more is removed by its
+// scope.
 #include <cstdio>
 #include <utility>
 

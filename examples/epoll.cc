@@ -1,7 +1,7 @@
 // An event loop that waits for fences beside its other descriptors.
+#include <sys/epoll.h>
 #include <array>
 #include <cstdio>
-#include <sys/epoll.h>
 #include <thread>
 #include <vector>
 

@@ -1,4 +1,5 @@
-// The small headers of base: clock, descriptors, errors, per-thread data, memory, checks, lock ranks.
+// The small headers of base: clock, descriptors, errors, per-thread data, memory, checks, lock
+// ranks.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>

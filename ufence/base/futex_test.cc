@@ -63,7 +63,8 @@ TEST(futex, wakes_only_the_classes_that_are_meant) {
   });
   std::jthread lock_sleeper([&] {
     ++asleep;
-    while (w.load(mo::acquire) == 0) futex_wait(w, 0, deadline_after(millisecond_ns), futex_class::lock);
+    while (w.load(mo::acquire) == 0)
+      futex_wait(w, 0, deadline_after(millisecond_ns), futex_class::lock);
     lock_sleeper_woke = true;
   });
   while (asleep != 2) std::this_thread::yield();

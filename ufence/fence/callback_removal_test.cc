@@ -21,7 +21,8 @@ const result<bool> removed = true;
 const result<bool> not_removed = false;
 const result<bool> deadlock = failure(EDEADLK);
 
-// n fences, each settled by a thread of its own; its callback, once all run, removes the next one's.
+// n fences, each settled by a thread of its own; its callback, once all run, removes the next
+// one's.
 std::vector<result<bool>> remove_in_a_circle(std::size_t n) {
   std::vector<new_fence> fences;
   std::vector<std::unique_ptr<scripted_callback>> nodes;

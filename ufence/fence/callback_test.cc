@@ -38,7 +38,8 @@ TEST(F10_add_callback, runs_them_once_in_the_order_they_were_added) {
   std::vector<int> order;
   std::vector<std::unique_ptr<scripted_callback>> nodes;
   for (int i = 0; i < 100; ++i) {
-    nodes.push_back(std::make_unique<scripted_callback>([&order, i](fence&) { order.push_back(i); }));
+    nodes.push_back(
+        std::make_unique<scripted_callback>([&order, i](fence&) { order.push_back(i); }));
     ASSERT_EQ(made.fence->add_callback(*nodes.back()), no_error);
   }
   for (const std::size_t gone : {0U, 50U, 99U}) {

@@ -1,4 +1,5 @@
-// F15: a signal inside foreign code decides at once; its settling is queued, so that no chain recurses.
+// F15: a signal inside foreign code decides at once; its settling is queued, so that no chain
+// recurses.
 #include <gtest/gtest.h>
 #include <pthread.h>
 
@@ -136,7 +137,8 @@ TEST(F15_cascade, a_star_settles_in_the_order_of_the_signals) {
   std::vector<int> order;
   for (int i = 0; i < n; ++i) {
     leaves.push_back(make_fence());
-    nodes.push_back(std::make_unique<scripted_callback>([&order, i](fence&) { order.push_back(i); }));
+    nodes.push_back(
+        std::make_unique<scripted_callback>([&order, i](fence&) { order.push_back(i); }));
     ASSERT_EQ(leaves.back().fence->add_callback(*nodes.back()), no_error);
   }
   new_fence root = make_fence();

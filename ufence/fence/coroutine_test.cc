@@ -25,7 +25,9 @@ namespace {
 class task {
  public:
   struct promise_type {
-    task get_return_object() { return task(std::coroutine_handle<promise_type>::from_promise(*this)); }
+    task get_return_object() {
+      return task(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_always final_suspend() noexcept { return {}; }
     void return_void() noexcept {}
@@ -191,7 +193,8 @@ TEST(coroutine, may_signal_others_when_it_goes_on) {
 }
 
 TEST(coroutine, the_awaiter_may_hold_the_last_reference) {
-  // The coroutine goes on elsewhere, ends and drops the fence while add_callback() has not returned.
+  // The coroutine goes on elsewhere, ends and drops the fence while add_callback() has not
+  // returned.
   const stress_clock clock(0.25);
   scripted_backend data;
   ufence::atomic<std::uint32_t> word{0};

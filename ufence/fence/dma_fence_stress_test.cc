@@ -1,5 +1,5 @@
-// DF12: two threads exchange fences through slots; while one signals, the other adds a callback. Each
-// callback that was added runs once.
+// DF12: two threads exchange fences through slots; while one signals, the other adds a callback.
+// Each callback that was added runs once.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -81,9 +81,8 @@ constexpr legacy_ops all_but_wait = {.lock = &old_driver::lock,
                                      .poll = &old_driver::poll,
                                      .set_deadline = &old_driver::set_deadline,
                                      .release = &old_driver::release};
-constexpr legacy_ops with_wait = {.lock = &old_driver::lock,
-                                  .unlock = &old_driver::unlock,
-                                  .wait = &old_driver::wait};
+constexpr legacy_ops with_wait = {
+    .lock = &old_driver::lock, .unlock = &old_driver::unlock, .wait = &old_driver::wait};
 
 new_fence make_legacy(timeline_issuer& issuer, old_driver& driver,
                       const legacy_ops& ops = all_but_wait) {
@@ -325,9 +324,8 @@ TEST(F16_legacy, a_signal_inside_a_callback_settles_when_the_outer_one_has) {
   new_fence outer = make_legacy(issuer, driver);
   new_fence inner = make_legacy(issuer, other_driver);
   std::string order;
-  scripted_callback in_inner([&](fence&) {
-    order += other_driver.holds() && !driver.holds() ? 'i' : '?';
-  });
+  scripted_callback in_inner(
+      [&](fence&) { order += other_driver.holds() && !driver.holds() ? 'i' : '?'; });
   scripted_callback in_outer([&](fence&) {
     inner.signal.signal();
     EXPECT_TRUE(inner.fence->is_signaled());

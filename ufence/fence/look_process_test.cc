@@ -21,7 +21,9 @@ bool make_read_only(const fence& f) {
 }
 
 // Sanitizers catch the signal and say so themselves.
-bool died_of_a_write(int child) { return child == -SIGSEGV || (UFENCE_SANITIZED != 0 && child != 0); }
+bool died_of_a_write(int child) {
+  return child == -SIGSEGV || (UFENCE_SANITIZED != 0 && child != 0);
+}
 
 }  // namespace
 

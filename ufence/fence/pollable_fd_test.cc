@@ -47,7 +47,8 @@ class epoll {
   // The ids that are ready now, or after waiting for the first of them.
   std::set<std::uint32_t> ready(int timeout_ms = 0) {
     std::array<epoll_event, 64> events;
-    const int n = ::epoll_wait(fd_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+    const int n =
+        ::epoll_wait(fd_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
     std::set<std::uint32_t> ids;
     for (int i = 0; i < n; ++i) ids.insert(events[static_cast<std::size_t>(i)].data.u32);
     return ids;

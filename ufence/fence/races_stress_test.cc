@@ -1,5 +1,5 @@
-// The races R1 to R12 that the kernel's fences have or had, in tight loops of two threads: what ours
-// must do instead. Run them under AddressSanitizer and ThreadSanitizer as well.
+// The races R1 to R11 that the kernel's fences have or had, in tight loops of two threads: what
+// ours must do instead. R7 and R12 are in legacy_races_stress_test.cc.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "ufence/fence/fence.h"
-#include "ufence/fence/legacy.h"
 #include "ufence/fence/slab.h"
 #include "ufence/fence/testing/race.h"
 #include "ufence/fence/testing/support.h"
@@ -50,20 +49,6 @@ struct mortal : backend {
   volatile int value = 42;
 };
 
-// A legacy issuer whose lock lies in the data that it frees.
-struct mortal_driver {
-  std::mutex mutex;
-  static void lock(void* data) noexcept { static_cast<mortal_driver*>(data)->mutex.lock(); }
-  static void unlock(void* data) noexcept { static_cast<mortal_driver*>(data)->mutex.unlock(); }
-  static int enable(void*) noexcept { return 0; }
-  static int poll(void*) noexcept { return 0; }
-  static void release(void* data) noexcept {
-    ++released;
-    delete static_cast<mortal_driver*>(data);
-  }
-  static inline std::atomic<int> released = 0;
-};
-
 }  // namespace
 
 TEST(R01_names, are_true_while_the_fence_is_signaled_and_its_issuer_goes) {
@@ -89,8 +74,8 @@ TEST(R01_names, are_true_while_the_fence_is_signaled_and_its_issuer_goes) {
   std::uint64_t signals = 0;
   for (; clock.runs() || queries == 0; ++signals) {
     const std::string name = "ring " + std::to_string(signals + 1);
-    timeline_issuer issuer = make_timeline(
-        {.driver_name = "driver", .timeline_name = name, .initial_seqno = signals});
+    timeline_issuer issuer =
+        make_timeline({.driver_name = "driver", .timeline_name = name, .initial_seqno = signals});
     auto* data = new mortal;
     fence_ref f;
     if (signals % 2 == 0) {
@@ -120,7 +105,11 @@ TEST(R02_identity, stays_after_the_ops_are_detached) {
   long wrong = 0;
   race r;
   r.run(
-      stress_clock(0.2), [&] { made = make_fence(&data, 7); context = made->fence->context(); },
+      stress_clock(0.2),
+      [&] {
+        made = make_fence(&data, 7);
+        context = made->fence->context();
+      },
       {[&] { made->signal.signal(); },
        [&] {
          const fence_ref f = made->fence;
@@ -249,38 +238,6 @@ TEST(R06_set_deadline, is_harmless_on_a_fence_that_is_being_signaled) {
   EXPECT_EQ(mortal::wrong, 0);
 }
 
-TEST(R07_external_lock, may_be_freed_once_the_fence_is_settled) {
-  static constexpr legacy_ops ops = {.lock = &mortal_driver::lock,
-                                     .unlock = &mortal_driver::unlock,
-                                     .enable_signaling = &mortal_driver::enable,
-                                     .poll = &mortal_driver::poll};
-  timeline_issuer issuer = make_timeline();
-  std::optional<new_fence> made;
-  mortal_driver* driver = nullptr;
-  race r;
-  r.run(
-      stress_clock(0.4),
-      [&] {
-        driver = new mortal_driver;
-        made = create_legacy_fence(issuer, ops, driver).value();
-      },
-      {[&] {
-         made->signal.signal();
-         if (made->fence->wait_settled(patience()) == no_error) delete driver;
-       },
-       [&] {
-         const fence_ref f = made->fence;
-         scripted_callback node;
-         for (int i = 0; i < 3; ++i) {
-           static_cast<void>(f->add_callback(node));
-           static_cast<void>(f->status());
-           static_cast<void>(f->poll());
-           static_cast<void>(f->remove_callback(node));
-         }
-       }},
-      [&] { made.reset(); });
-}
-
 TEST(R08_enable, survives_the_signallers_put) {
   const std::size_t before = live_fences();
   fence_ref mine;
@@ -398,38 +355,4 @@ TEST(R11_lock_inversion, between_issuer_lock_and_fence_does_not_exist) {
          if (!added) static_cast<void>(f.remove_callback(node));
        }},
       [&] { made.reset(); });
-}
-
-TEST(R12_external_lock, lives_as_long_as_a_reader_that_got_the_fence_through_a_slot) {
-  static constexpr legacy_ops ops = {.lock = &mortal_driver::lock,
-                                     .unlock = &mortal_driver::unlock,
-                                     .enable_signaling = &mortal_driver::enable,
-                                     .release = &mortal_driver::release};
-  timeline_issuer issuer = make_timeline();
-  ufence::atomic<fence*> slot;
-  mortal_driver::released = 0;
-  std::optional<new_fence> made;
-  int rounds = 0;
-  race r;
-  r.run(
-      stress_clock(0.4),
-      [&] {
-        made = create_legacy_fence(issuer, ops, new mortal_driver).value();
-        slot.store(made->fence.get(), mo::release);
-        ++rounds;
-      },
-      {[&] {
-         slot.store(nullptr, mo::release);
-         made->signal.signal();
-         made.reset();
-       },
-       [&] {
-         const fence_ref f = fence::get_rcu(slot);
-         if (!f) return;
-         f->enable_signaling();
-         scripted_callback node;
-         if (!f->add_callback(node)) static_cast<void>(f->remove_callback(node));
-       }},
-      [] {});
-  EXPECT_EQ(mortal_driver::released, rounds);
 }

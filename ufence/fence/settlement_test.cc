@@ -60,7 +60,8 @@ TEST(F04_questions, wait_settled_waits_for_a_callback_that_runs) {
   ASSERT_EQ(made.fence->add_callback(node), no_error);
   std::jthread settles([&] { made.signal.signal(); });
   ASSERT_TRUE(eventually([&] { return node.runs() == 1; }));
-  EXPECT_EQ(made.fence->wait(patience()), no_error) << "signaled: waiters do not wait for callbacks";
+  EXPECT_EQ(made.fence->wait(patience()), no_error)
+      << "signaled: waiters do not wait for callbacks";
   EXPECT_EQ(made.fence->wait_settled(deadline_after(millisecond_ns)), errno_code(ETIME));
   std::jthread opens([&] { leave.open(); });
   EXPECT_EQ(made.fence->wait_settled(patience()), no_error);
@@ -268,7 +269,8 @@ TEST(F05_decide, a_settlement_settles_in_its_destructor_in_order_of_decisions) {
   std::vector<std::unique_ptr<scripted_callback>> nodes;
   for (int i = 0; i < 10; ++i) {
     fences.push_back(make_fence());
-    nodes.push_back(std::make_unique<scripted_callback>([&order, i](fence&) { order.push_back(i); }));
+    nodes.push_back(
+        std::make_unique<scripted_callback>([&order, i](fence&) { order.push_back(i); }));
     ASSERT_EQ(fences.back().fence->add_callback(*nodes.back()), no_error);
   }
   {

@@ -1,4 +1,5 @@
-// Timelines of devices: the word they write, the interrupt that arm() enables, deadlines, one retire.
+// Timelines of devices: the word they write, the interrupt that arm() enables, deadlines, one
+// retire.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 

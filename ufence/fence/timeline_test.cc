@@ -36,9 +36,8 @@ struct noting : callback {
 }  // namespace
 
 TEST(timeline, emits_rising_seqnos_of_one_context) {
-  timeline_issuer issuer = make_timeline({.driver_name = "d",
-                                          .timeline_name = "l",
-                                          .initial_seqno = 100});
+  timeline_issuer issuer =
+      make_timeline({.driver_name = "d", .timeline_name = "l", .initial_seqno = 100});
   timeline_issuer other = make_timeline();
   EXPECT_EQ(issuer.line()->emitted(), 100U);
   EXPECT_EQ(issuer.line()->completed(), 100U);
@@ -349,8 +348,8 @@ TEST(timeline, a_fence_emitted_after_its_seqno_completed_is_born_signaled) {
 
 TEST(timeline, refuses_an_initial_seqno_that_does_not_fit) {
   const auto create = [](std::uint64_t initial) {
-    return timeline_issuer::create({.driver_name = {}, .timeline_name = {},
-                                    .initial_seqno = initial});
+    return timeline_issuer::create(
+        {.driver_name = {}, .timeline_name = {}, .initial_seqno = initial});
   };
   constexpr std::uint64_t limit = std::uint64_t{1} << 62;
   EXPECT_EQ(create(limit).error(), errno_code(EINVAL));

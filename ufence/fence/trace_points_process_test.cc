@@ -1,4 +1,5 @@
-// The static trace points of libufence.so: the kernel's names, context and seqno with all their bits.
+// The static trace points of libufence.so: the kernel's names, context and seqno with all their
+// bits.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -37,8 +38,8 @@ std::vector<probe> probes_of_the_library() {
   };
   for (std::size_t at = notes.find("Provider: "); at != notes.npos;
        at = notes.find("Provider: ", at + 1)) {
-    probes.push_back({value_after("Provider: ", at), value_after("Name: ", at),
-                      value_after("Arguments: ", at)});
+    probes.push_back(
+        {value_after("Provider: ", at), value_after("Name: ", at), value_after("Arguments: ", at)});
   }
   return probes;
 }
@@ -72,10 +73,9 @@ TEST(trace_points, have_the_kernels_names_and_64_bit_context_and_seqno) {
     EXPECT_EQ(sizes[0], 8) << p.name << ": context";
     EXPECT_EQ(sizes[1], 8) << p.name << ": seqno";
   }
-  for (const char* name :
-       {"dma_fence_init", "dma_fence_emit", "dma_fence_enable_signal", "dma_fence_signaled",
-        "dma_fence_settled", "dma_fence_retired", "dma_fence_wait_start", "dma_fence_wait_end",
-        "dma_fence_destroy"}) {
+  for (const char* name : {"dma_fence_init", "dma_fence_emit", "dma_fence_enable_signal",
+                           "dma_fence_signaled", "dma_fence_settled", "dma_fence_retired",
+                           "dma_fence_wait_start", "dma_fence_wait_end", "dma_fence_destroy"}) {
     EXPECT_GT(found[name], 0) << name;
   }
 }

@@ -28,8 +28,8 @@ std::atomic<long> news = 0;  // calls of operator new
 
 const std::error_code no_memory = errno_code(ENOMEM);
 
-// Calls `attempt` with its first allocation failing, then its second, ... until none is left to fail.
-// It returns its error. Returns how many were failed.
+// Calls `attempt` with its first allocation failing, then its second, ... until none is left to
+// fail. It returns its error. Returns how many were failed.
 int fail_each(const std::function<std::error_code()>& attempt) {
   for (int nth = 1;; ++nth) {
     const std::size_t fences = live_fences();
@@ -121,10 +121,8 @@ TEST(allocation_failure, of_a_timeline_with_ops) {
   const drained_slabs drained(create_bare);
   scripted_backend data;
   const int failed = fail_each([&] {
-    return error_of(timeline_issuer::create({.driver_name = "d",
-                                             .timeline_name = "l",
-                                             .initial_seqno = 0,
-                                             .data = &data}));
+    return error_of(timeline_issuer::create(
+        {.driver_name = "d", .timeline_name = "l", .initial_seqno = 0, .data = &data}));
   });
   EXPECT_EQ(failed, 2) << "itself and its gate";
   EXPECT_EQ(data.retires, 1) << "of the one that was created";

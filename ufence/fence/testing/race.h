@@ -13,9 +13,9 @@
 
 namespace ufence::testing {
 
-/// Runs the bodies at once, each on a thread of its own, until the clock ends; `before` and `after` run
-/// alone around each round and see all that the bodies did. The bodies' starts are a few nanoseconds
-/// apart, differently in each round. At least one round; returns how many.
+/// Runs the bodies at once, each on a thread of its own, until the clock ends; `before` and `after`
+/// run alone around each round and see all that the bodies did. The bodies' starts are a few
+/// nanoseconds apart, differently in each round. At least one round; returns how many.
 class race {
  public:
   using body = std::function<void()>;
@@ -72,6 +72,17 @@ class race {
 
   std::atomic<long> round_ = 0;
   std::atomic<std::size_t> arrived_ = 0;
+};
+
+/// A callback in a race: added or refused, and run exactly if added.
+struct contender {
+  std::error_code added;
+  scripted_callback node;
+
+  void add_to(fence& f) { added = f.add_callback(node); }
+  [[nodiscard]] bool is_right() const {
+    return added ? added == errno_code(ENOENT) && node.runs() == 0 : node.runs() == 1;
+  }
 };
 
 }  // namespace ufence::testing

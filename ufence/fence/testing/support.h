@@ -1,5 +1,5 @@
-// What the tests of the fence layer share: fences, backends and callbacks with scripts, reports kept,
-// children with a time limit. Not part of the library.
+// What the tests of the fence layer share: fences, backends and callbacks with scripts, reports
+// kept, children with a time limit. Not part of the library.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -200,7 +200,10 @@ class kept_reports {
 /// A door that threads wait at until it is opened.
 class door {
  public:
-  void open() { open_.test_and_set(); open_.notify_all(); }
+  void open() {
+    open_.test_and_set();
+    open_.notify_all();
+  }
   void pass() const { open_.wait(false); }
   [[nodiscard]] bool is_open() const { return open_.test(); }
 

@@ -12,10 +12,10 @@ namespace testing {
 
 /// What the library has allocated so far, and when it is refused. Set by one thread between calls.
 struct allocations {
-  static inline std::atomic<long> asked = 0;    // since reset()
-  static inline std::atomic<long> refuse = 0;   // the n-th after reset() fails; 0: none
+  static inline std::atomic<long> asked = 0;   // since reset()
+  static inline std::atomic<long> refuse = 0;  // the n-th after reset() fails; 0: none
   static inline std::atomic<long> refuse_all = 0;
-  static inline std::atomic<long> living = 0;   // blocks that were not given back; without pages
+  static inline std::atomic<long> living = 0;  // blocks that were not given back; without pages
 
   static void reset(long refuse_nth = 0) noexcept {
     asked = 0;
@@ -39,8 +39,7 @@ inline void deallocate(void* memory) noexcept {
 
 [[nodiscard]] inline void* allocate_pages(std::size_t bytes) noexcept {
   if (testing::allocations::is_refused()) return nullptr;
-  void* memory =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? nullptr : memory;
 }
 
