@@ -159,7 +159,7 @@ TEST(check, says_what_did_not_hold_and_where) {
   EXPECT_NE(text.find("base_test.cc"), text.npos) << text;
 }
 
-TEST(mutex, excludes) {
+TEST(base_mutex, excludes) {
   mutex lock{lock_rank::leaf};
   int count = 0;
   {
