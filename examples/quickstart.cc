@@ -1,15 +1,16 @@
-// The example of the README: a promise of work that is to be done, and its end.
+// The example of the README: a fence that is waited for, and outlives its issuer.
 #include <cstdio>
+#include <thread>
+#include <utility>
 
 #include "ufence/fence/timeline.h"
 
 int main() {
-  auto issuer = ufence::timeline_issuer::create({.driver_name = "demo", .timeline_name = "queue"});
-  if (!issuer) return 1;
-  const auto fence = issuer->emit();  // the work that ends with seqno 1
-  if (!fence) return 1;
-  std::printf("%s\n", (*fence)->describe().c_str());
-  issuer->signal_up_to(1);  // done; any thread, costs the same for a million fences
-  std::printf("%s\n", (*fence)->describe().c_str());
-  return (*fence)->wait() ? 1 : 0;
+  auto queue = ufence::timeline_issuer::create({.driver_name = "demo", .timeline_name = "q"}).value();
+  const ufence::fence_ref done = queue.emit().value();
+  std::thread device([queue = std::move(queue)]() mutable { queue.signal_up_to(1); });
+  const std::error_code failed = done->wait();
+  device.join();  // the issuer is gone, its fence is not
+  std::printf("%s, status %d\n", done->describe().c_str(), done->status());
+  return failed ? 1 : 0;
 }

@@ -1,20 +1,37 @@
 #!/usr/bin/env python3
-"""readme_block.py DOCUMENT LANGUAGE N FILE: writes the N-th fenced block of a language to a file."""
+"""The N-th fenced block of a language in a document.
+
+    readme_block.py DOCUMENT LANGUAGE N FILE             writes it to FILE
+    readme_block.py DOCUMENT LANGUAGE N --same-as FILE   exits with 1 if FILE, but for the comment that
+                                                         it begins with, is not the same
+"""
 
 import pathlib
 import re
 import sys
 
 
-def main() -> int:
-    document, language, number, to = sys.argv[1:]
+def block_of(document: str, language: str, number: int) -> str:
     text = pathlib.Path(document).read_text(encoding="utf-8")
     blocks = re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    if len(blocks) < int(number):
-        print(f"{document}: {len(blocks)} blocks of {language}, number {number} is wanted",
-              file=sys.stderr)
+    if len(blocks) < number:
+        sys.exit(f"{document}: {len(blocks)} blocks of {language}, number {number} is wanted")
+    return blocks[number - 1]
+
+
+def main() -> int:
+    if len(sys.argv) not in (5, 6) or (len(sys.argv) == 6 and sys.argv[4] != "--same-as"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    block = block_of(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    file = pathlib.Path(sys.argv[-1])
+    if len(sys.argv) == 5:
+        file.write_text(block, encoding="utf-8")
+        return 0
+    there = re.sub(r"\A(?://[^\n]*\n)+", "", file.read_text(encoding="utf-8"))
+    if there != block:
+        print(f"{file} and {sys.argv[1]} differ; make them the same", file=sys.stderr)
         return 1
-    pathlib.Path(to).write_text(blocks[int(number) - 1], encoding="utf-8")
     return 0
 
 
