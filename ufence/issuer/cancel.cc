@@ -102,11 +102,10 @@ void device::impl::ask_to_cancel() noexcept {
         const issuer_op op(*b.fences[i]);
         // A timeline's fence has no op; its record is in use.
         if ((op || is_timeline()) && gate.enter()) {
-          // relaxed, as below: for people
-          r.last_op.store(detail::job_op::cancel, mo::relaxed);
-          r.inside.fetch_add(1, mo::relaxed);
-          detail::call_module(*this, "cancel()", [&] { ops->cancel(state, &r.job); });
-          r.inside.fetch_sub(1, mo::relaxed);
+          {
+            const detail::marked_op mark(r.inside, detail::job_op::cancel);
+            detail::call_module(*this, "cancel()", [&] { ops->cancel(state, &r.job); });
+          }
           gate.leave();
         }
       }
@@ -135,8 +134,7 @@ void device::impl::fail_pending() noexcept {
       });
     }
     for (job_record* const r : std::span(b.records).first(b.count)) {
-      // relaxed: an op that has not returned may read them
-      if (r->inside.load(mo::relaxed) != 0) r->args_size = 0;
+      if (r->inside.any()) r->args_size = 0;  // an op that has not returned may read them
       settlement later;
       finish(*r, -ECANCELED, later);
     }

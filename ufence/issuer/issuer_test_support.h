@@ -49,6 +49,12 @@ class puppet_device {
   device_ref device;
 };
 
+/// The error of a result; none if it has a value.
+template <class T>
+[[nodiscard]] std::error_code error_of(const result<T>& r) {
+  return r ? std::error_code() : r.error();
+}
+
 /// Asks for nothing but what is expected of an unload that succeeds.
 void expect_unmapped(const result<unload_report>& done);
 

@@ -54,8 +54,42 @@ inline constexpr std::uint32_t enable = 2;
 inline constexpr std::uint32_t deadline = 4;
 }  // namespace asked_bit
 
-/// Which op is inside, for people.
-enum class job_op : std::uint32_t { none, submit, enable_signaling, poll, set_deadline, cancel, wait };
+/// Ops of a driver for one job.
+enum class job_op : std::uint32_t { submit, enable_signaling, poll, set_deadline, cancel, wait };
+inline constexpr std::uint32_t job_op_count = 6;
+
+/// How many of which op are inside now: for people.
+class ops_inside {
+ public:
+  void enter(job_op op) noexcept { counts_.fetch_add(one(op), mo::relaxed); }  // relaxed: for people
+  void leave(job_op op) noexcept { counts_.fetch_sub(one(op), mo::relaxed); }  // relaxed: for people
+  [[nodiscard]] bool any() const noexcept { return counts_.load(mo::relaxed) != 0; }  // relaxed: likewise
+  [[nodiscard]] bool has(job_op op) const noexcept {
+    // relaxed: for people
+    return (counts_.load(mo::relaxed) & (one(op) * field_max)) != 0;
+  }
+
+ private:
+  static constexpr std::uint32_t field_bits = 10;
+  static constexpr std::uint64_t field_max = (1U << field_bits) - 1;
+  static constexpr std::uint64_t one(job_op op) noexcept {
+    return std::uint64_t{1} << (field_bits * static_cast<std::uint32_t>(op));
+  }
+  atomic<std::uint64_t> counts_{0};
+};
+
+/// Marks an op for a scope.
+class marked_op {
+ public:
+  marked_op(ops_inside& inside, job_op op) noexcept : inside_(inside), op_(op) { inside.enter(op); }
+  ~marked_op() { inside_.leave(op_); }
+  marked_op(const marked_op&) = delete;
+  marked_op& operator=(const marked_op&) = delete;
+
+ private:
+  ops_inside& inside_;
+  const job_op op_;
+};
 
 struct job_record : backend {
   static constexpr std::size_t inline_args_max = 128;
@@ -80,8 +114,7 @@ struct job_record : backend {
   atomic<std::uint32_t> in_pending{0};  // callbacks that did not run, and the submitting thread
   atomic<std::int32_t> in_error{0};     // the first one
 
-  atomic<std::uint32_t> inside{0};      // ops of the driver that run now, for people
-  atomic<job_op> last_op{job_op::none};
+  ops_inside inside;
 
   job_record* next = nullptr;      // live list, or free list
   job_record* previous = nullptr;

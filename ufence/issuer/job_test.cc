@@ -133,7 +133,7 @@ TEST(job, arguments_are_copied) {
 
 TEST(job, bad_requests_are_refused) {
   puppet_device p;
-  EXPECT_EQ(p.submit(ops::now, {.after = {nullptr}}).error(), errno_code(EINVAL));
+  EXPECT_EQ(error_of(p.submit(ops::now, {.after = {nullptr}})), errno_code(EINVAL));
   EXPECT_EQ(p.device->stats().jobs_pending, 0U);
   EXPECT_EQ(p.device->observe(nullptr), errno_code(EINVAL));
   p.unload();

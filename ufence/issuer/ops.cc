@@ -16,24 +16,9 @@ using detail::call_module;
 using detail::job_op;
 using detail::job_phase;
 using detail::job_record;
+using detail::marked_op;
 using detail::violation;
 namespace asked_bit = detail::asked_bit;
-
-// Names the op that is inside, for people.
-class marked_op {
- public:
-  marked_op(job_record& r, job_op op) noexcept : record_(r) {
-    // relaxed, as below: for people
-    r.last_op.store(op, mo::relaxed);
-    r.inside.fetch_add(1, mo::relaxed);
-  }
-  ~marked_op() { record_.inside.fetch_sub(1, mo::relaxed); }  // relaxed: for people
-  marked_op(const marked_op&) = delete;
-  marked_op& operator=(const marked_op&) = delete;
-
- private:
-  job_record& record_;
-};
 
 // Calls an op of the driver unless the module is closing; then the answer is 0.
 template <class Call>
@@ -42,7 +27,7 @@ int call_op(job_record& r, job_op op, std::string_view name, Call call) noexcept
   if (!d.gate.enter()) return 0;
   int op_result = 0;
   {
-    const marked_op mark(r, op);
+    const marked_op mark(r.inside, op);
     op_result = call_module(d, name, 0, [&] { return call(d); });
   }
   d.gate.leave();
@@ -182,7 +167,7 @@ int wait_old(void* data, std::int64_t deadline_ns) noexcept {
   job_record& r = old_record(data);
   if (!is_accepted(r)) return 0;
   device::impl& d = *r.owner;
-  const marked_op mark(r, job_op::wait);
+  const marked_op mark(r.inside, job_op::wait);
   const int waited =
       call_module(d, "wait()", -EIO, [&] { return d.ops->wait(d.state, &r.job, deadline_ns); });
   return std::clamp(waited, -4095, 0);

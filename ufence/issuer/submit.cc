@@ -11,7 +11,6 @@
 
 namespace ufence {
 
-using detail::job_op;
 using detail::job_phase;
 using detail::job_record;
 using detail::violation;
@@ -70,18 +69,17 @@ void describe_job(job_record& r, const job_request& request, const fence& f) noe
   r.in_error.store(0, mo::relaxed);
   r.asked.store(0, mo::relaxed);
   r.deadline.store(no_deadline, mo::relaxed);
-  r.last_op.store(job_op::none, mo::relaxed);
   r.is_known = false;
   r.was_cancelled = false;
 }
 
 // Calls the driver's submit(). The job is with the driver if that is 0.
 int call_submit(device::impl& d, job_record& r) noexcept {
-  // relaxed: for people
-  r.last_op.store(job_op::submit, mo::relaxed);
-  r.inside.fetch_add(1, mo::relaxed);
-  const int error = call_module(d, "submit()", -EIO, [&] { return d.ops->submit(d.state, &r.job); });
-  r.inside.fetch_sub(1, mo::relaxed);  // relaxed: for people
+  int error = 0;
+  {
+    const marked_op mark(r.inside, job_op::submit);
+    error = call_module(d, "submit()", -EIO, [&] { return d.ops->submit(d.state, &r.job); });
+  }
   if (error > 0 || error < -4095) {
     d.violations.note(violation::bad_error, r.seqno);
     return -EINVAL;

@@ -24,7 +24,6 @@ constexpr std::size_t pins_max = 8;  // told by name; the rest is counted
 
 const char* name_of(job_op op) noexcept {
   switch (op) {
-    case job_op::none: break;
     case job_op::submit: return "submit()";
     case job_op::enable_signaling: return "enable_signaling()";
     case job_op::poll: return "poll()";
@@ -136,9 +135,7 @@ bool unload_attempt::refuse_new() noexcept {
   // relaxed: a callback registered meanwhile is removed in step 4, which closes their group
   d_.refuses_callbacks.store(1, mo::relaxed);
   if (d_.submitters.wait_zero(step_deadline_ns_) == 0) return true;
-  pin([this] {
-    return counted(d_.submitters.count(), "thread has", "threads have") + " not returned from submit()";
-  });
+  pin([] { return std::string("submit() of the device has not returned"); });
   tell_who_is_inside();
   return pinned();
 }
@@ -212,10 +209,14 @@ void unload_attempt::tell_who_is_inside() noexcept {
     pin([&] { return counted(inside, "thread is", "threads are") + " inside the module"; });
   }
   pin_records([](const job_record& r) -> std::string {
-    // relaxed: for people
-    if (r.inside.load(mo::relaxed) != 0) {
-      return std::string(name_of(r.last_op.load(mo::relaxed))) + " has not returned";
+    std::string names;
+    for (std::uint32_t i = 0; i < detail::job_op_count; ++i) {
+      const auto op = static_cast<job_op>(i);
+      if (!r.inside.has(op)) continue;
+      if (!names.empty()) names += ", ";
+      names += name_of(op);
     }
+    if (!names.empty()) return names + " has not returned";
     return r.phase_now() < job_phase::decided ? "pending" : "decided, but its settlement has not run";
   });
 }

@@ -140,6 +140,7 @@ int submit(void* state, ufence_job* job) {
   const puppet::arguments a = arguments_of(*job);
   if (job->opcode == puppet::attach) {
     if (a.to != nullptr) s.to = a.to;
+    s.to->host = s.host;
   }
   ++s.to->submits;
   return submit_told(s, job, a);
@@ -204,6 +205,8 @@ int submit_told(driver_state& s, ufence_job* job, const puppet::arguments& a) {
       break;
     case puppet::decide_only: finish_held(s, a.value, a.error, &s.kept); break;
     case puppet::settle: s.host->settle(&s.kept); break;
+    case puppet::hand_over: finish_held(s, a.value, a.error, &s.to->handed); break;
+    case puppet::tell: s.host->report(s.device, "told"); break;
     case puppet::linger:
       if (const int error = s.host->thread_start(s.device, "lingerer", linger, &s)) return error;
       break;

@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <thread>
+
+#include "ufence/driver.h"
 
 namespace ufence::puppet {
 
@@ -23,6 +26,8 @@ enum opcode : std::uint32_t {
   finish_all,    // all held jobs
   decide_only,   // the held job `value`: decided, its settlement is kept
   settle,        // the settlements that were kept
+  hand_over,     // the held job `value`: decided, its settlement goes to the board
+  tell,          // calls the host's report()
   linger,        // a thread starts that ends when board.release says so
   unlinked,      // a held job that no op and no retire() knows
 };
@@ -37,21 +42,21 @@ struct board {
   std::atomic<std::uint32_t> ignores_cancel{0};
   // While not 0, these wait for `release`.
   std::atomic<std::uint32_t> blocks_polls{0}, blocks_callbacks{0};
-  std::atomic<std::uint32_t> blocked{0};     // how many threads wait now
-  std::atomic<std::uint32_t> release{0};     // set by the test, and notified
+  mutable std::atomic<std::uint32_t> blocked{0};  // how many threads wait now
+  std::atomic<std::uint32_t> release{0};          // set by the test
   std::atomic<std::uint32_t> throws{0};      // enable, poll, retire, callback and stop throw
   std::atomic<int> double_decide{0};         // what the second decision of `twice` said
   std::atomic<int> copy_decide{0};
+  ufence_settlement handed = UFENCE_SETTLEMENT_INIT;  // for host->settle()
+  const ufence_host* host = nullptr;
 
-  void wait_here() noexcept {
+  // Not std::atomic's wait(): its list of waiters is another one in each shared object.
+  void wait_here() const noexcept {
     blocked.fetch_add(1);
-    release.wait(0);
+    while (release == 0) std::this_thread::yield();
     blocked.fetch_sub(1);
   }
-  void let_go() noexcept {
-    release.store(1);
-    release.notify_all();
-  }
+  void let_go() noexcept { release = 1; }
 };
 
 struct arguments {
