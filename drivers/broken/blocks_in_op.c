@@ -14,9 +14,11 @@ static int poll(void *state, struct ufence_job *job)
 {
 	(void)state;
 	const struct broken_args *args = broken_args_of(job);
-	if (args != NULL && args->gate != NULL) {
+	const uint32_t *gate = args != NULL ? args->gate : NULL;
+	if (gate != NULL) {
+		/* From here on the job may be cancelled: its arguments are not looked at again. */
 		broken_tell(args->begun);
-		broken_wait(args->gate);
+		broken_wait(gate);
 	}
 	return 1;
 }
