@@ -1,0 +1,33 @@
+// Double of ufence/base/alloc.h for the lab: the memory of the scenario.
+#pragma once
+
+#include <cstddef>
+#include <source_location>
+
+#include "ufence/lab/hooks.h"
+
+namespace ufence {
+
+[[nodiscard]] inline void* allocate(
+    std::size_t bytes, std::source_location where = std::source_location::current()) noexcept {
+  return lab::hooks::allocate(bytes, where);
+}
+inline void deallocate(void* memory,
+                       std::source_location where = std::source_location::current()) noexcept {
+  lab::hooks::deallocate(memory, where);
+}
+[[nodiscard]] inline void* allocate_pages(
+    std::size_t bytes, std::source_location where = std::source_location::current()) noexcept {
+  return lab::hooks::allocate_pages(bytes, where);
+}
+
+inline void poison(const volatile void* memory, std::size_t bytes,
+                   std::source_location where = std::source_location::current()) noexcept {
+  lab::hooks::poison(const_cast<const void*>(memory), bytes, true, where);
+}
+inline void unpoison(const volatile void* memory, std::size_t bytes,
+                     std::source_location where = std::source_location::current()) noexcept {
+  lab::hooks::poison(const_cast<const void*>(memory), bytes, false, where);
+}
+
+}  // namespace ufence

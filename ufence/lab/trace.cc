@@ -1,0 +1,54 @@
+#include "ufence/lab/trace.h"
+
+#include <cstdio>
+
+#include "ufence/lab/text.h"
+
+namespace ufence::lab {
+namespace {
+
+std::string describe_source(const graph& g, const event& load) {
+  if (load.source == initial) return " (the first value)";
+  const event& from = g[load.source];
+  std::string text = " (from " + thread_name(from.thread) + " " + place_name(from.where);
+  if (load.source != g.last_store(load.location)) text += ", not the last";
+  return text + ")";
+}
+
+std::string describe(machine& m, event_id id) {
+  const graph& g = m.events();
+  const event& e = g[id];
+  switch (e.kind) {
+    case event_kind::begin: return "begins";
+    case event_kind::end: return "ends";
+    case event_kind::spawn: return "starts " + m.name_of(static_cast<unsigned>(e.value));
+    case event_kind::join: return "joins " + m.name_of(static_cast<unsigned>(e.value));
+    case event_kind::fence: return "fence " + order_name(e.order);
+    case event_kind::choice: return "chooses " + value_name(e.value);
+    case event_kind::load:
+      return "reads  " + m.location_name(e.location) + " = " + value_name(e.value) + "  " +
+             order_name(e.order) + describe_source(g, e);
+    case event_kind::store:
+      return "writes " + m.location_name(e.location) + " = " + value_name(e.value) + "  " +
+             order_name(e.order) + (e.is_rmw ? " (in one step with the read)" : "");
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::string interleaving_of(machine& m) {
+  std::string text;
+  std::size_t number = 0;
+  for (const log_entry& entry : m.log()) {
+    char head[64];
+    std::snprintf(head, sizeof head, "%5zu  %-12s ", ++number, m.name_of(entry.thread).c_str());
+    std::string place = place_name(entry.where) + " " + function_name(entry.where);
+    place.resize(place.size() < 44 ? 44 : place.size() + 1, ' ');
+    const std::string what = entry.id == initial ? entry.note : describe(m, entry.id);
+    text += head + place + what + "\n";
+  }
+  return text;
+}
+
+}  // namespace ufence::lab
