@@ -41,7 +41,13 @@ int elect(ufence_job* job, int error, job_record*& r) noexcept {
   if (r == nullptr) return note_caller(violation::no_job_of_ours), -EINVAL;
   device::impl& d = *r->owner;
   if (!is_error(error)) return d.violations.note(violation::bad_error, r->seqno), -EINVAL;
-  if (r->elect(job_phase::with_driver, job_phase::decided)) return 0;
+  if (r->elect(job_phase::with_driver, job_phase::decided)) {
+    // relaxed: set once nobody may decide any more; the decision stands all the same
+    if (d.is_stopped.load(mo::relaxed) != 0) {
+      d.violations.note(violation::decided_after_stop, r->seqno);
+    }
+    return 0;
+  }
   switch (r->phase_now()) {
     case job_phase::completed: return -EALREADY;  // an op said so at the same time
     case job_phase::given_up:
@@ -188,7 +194,8 @@ int callback_add(ufence_device* device, ufence_fence* f, ufence_callback* node) 
 int callback_remove(ufence_fence* f, ufence_callback* node) noexcept {
   if (f == nullptr || node == nullptr) return -EINVAL;
   if (node->device == nullptr) return 0;  // was never added
-  const result<bool> removed = fence_of(f).remove_callback(node_of(*node));
+  // The fence may be gone if the callback ran: the group knows.
+  const result<bool> removed = impl_of(node->device).callbacks.remove(node_of(*node));
   return removed ? (*removed ? 1 : 0) : c_error(removed.error());
 }
 

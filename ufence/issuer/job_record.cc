@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <span>
 
 #include "ufence/base/alloc.h"
 
@@ -68,6 +69,15 @@ bool job_record::is_poison_intact() const noexcept {
   return !is_poisoned || std::all_of(args, args + args_size, [](std::byte b) { return b == poison; });
 }
 
+void job_record::poison_private() noexcept {
+  std::memset(job.driver_private, std::to_integer<int>(poison), sizeof job.driver_private);
+}
+
+bool job_record::is_private_intact() const noexcept {
+  return std::ranges::all_of(std::as_bytes(std::span(job.driver_private)),
+                             [](std::byte b) { return b == poison; });
+}
+
 struct job_pool::chunk {
   chunk* next = nullptr;
   std::array<job_record, chunk_records> records;
@@ -116,6 +126,7 @@ void job_pool::unlink(job_record& r) noexcept {
 }
 
 void job_pool::put(job_record& r) noexcept {
+  r.poison_private();
   // relaxed: the device's lock is held
   r.phase.store(job_phase::vacant, mo::relaxed);
   r.next = nullptr;

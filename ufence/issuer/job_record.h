@@ -153,6 +153,9 @@ struct job_record : backend {
   /// D-6: makes a later write by the driver visible; and looks for one.
   void poison_args() noexcept;
   [[nodiscard]] bool is_poison_intact() const noexcept;
+  /// D-10: the same for what is the driver's in the job, of a record that is vacant.
+  void poison_private() noexcept;
+  [[nodiscard]] bool is_private_intact() const noexcept;
   /// Gives back what does not fit into the record.
   void free_args() noexcept;
   void free_in_fences() noexcept;

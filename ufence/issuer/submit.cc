@@ -110,6 +110,7 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
   }
   const detail::counted here(submitters);
   if (!r->is_poison_intact()) violations.note(violation::wrote_after_decision, r->seqno);
+  if (!r->is_private_intact()) violations.note(violation::wrote_after_retire, r->seqno);
   violations.flush(*this);
   int failed = r->reserve(request.args.size(), request.in_fences.size()) ? 0 : ENOMEM;
   if (failed == 0) failed = make_fence(*r, f);

@@ -233,6 +233,8 @@ bool unload_attempt::wait_until_out() noexcept {
   d_.jobs.for_newest_vacant([this](job_record& r) {
     if (!r.is_poison_intact()) d_.violations.note(violation::wrote_after_decision, r.seqno);
     r.is_poisoned = false;
+    if (!r.is_private_intact()) d_.violations.note(violation::wrote_after_retire, r.seqno);
+    r.poison_private();
   });
   return true;
 }

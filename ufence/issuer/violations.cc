@@ -17,6 +17,8 @@ std::string_view text_of(violation what) noexcept {
     case violation::no_job_of_ours: return "D-5: decided something that is not a job of the host";
     case violation::wrote_after_decision:
       return "D-6: wrote to the job's arguments after the job was decided";
+    case violation::wrote_after_retire:
+      return "D-10: wrote to the job after its last use (retire, or the decision without it)";
     case violation::decided_after_stop: return "D-9: decided a job after stop() had returned";
     case violation::bad_error: return "D-16: an error is not 0 or a negative errno";
     case violation::bad_op_result: return "D-16: the result of an op is not 0, 1 or a negative errno";

@@ -19,6 +19,7 @@ enum class violation : std::uint8_t {
   refused_decided,        // D-5: decided a job, then refused it
   no_job_of_ours,         // D-5: a copy, or nothing at all
   wrote_after_decision,   // D-6
+  wrote_after_retire,     // D-10
   decided_after_stop,     // D-9
   bad_error,              // D-16
   bad_op_result,          // D-16
