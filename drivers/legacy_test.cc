@@ -82,8 +82,8 @@ TEST_F(legacy, pins_its_module_while_a_fence_is_held) {
   fence_ref f = work();
   complete(1);
   EXPECT_EQ(result_of(f), 0);
-  const result<unload_report> refused = host_.unload(d, {.policy = unload_policy::drain,
-                                                         .drain_deadline_ns = patience()});
+  const result<unload_report> refused =
+      host_.unload(d, {.policy = unload_policy::drain, .drain_deadline_ns = patience()});
   ASSERT_TRUE(refused.has_value());
   EXPECT_EQ(refused->state, unload_state::refused);
   // The one that pins is named by its number.

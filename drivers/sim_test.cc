@@ -243,7 +243,7 @@ TEST_F(sim, gives_the_same_history_for_the_same_seed) {
     }
     fences.back()->enable_signaling();
     std::vector<int> told;
-    for (int tick = 0; counters(d).pending != 0; ++tick) {
+    while (counters(d).pending != 0) {
       advance(d, 1);
       told.push_back(static_cast<int>(counters(d).completed % 50));
     }

@@ -43,8 +43,11 @@ class uring_refused : public driver_test {
     device_ref d = load("uring");
     std::string buffer(100'000, '?');
     ufence_uring_file file{};
-    const ufence_uring_read_file args{.path = "/proc/self/status", .dirfd = AT_FDCWD, .flags = 0,
-                                      .buffer = buffer.data(), .size = buffer.size(),
+    const ufence_uring_read_file args{.path = "/proc/self/status",
+                                      .dirfd = AT_FDCWD,
+                                      .flags = 0,
+                                      .buffer = buffer.data(),
+                                      .size = buffer.size(),
                                       .file = &file};
     if (run(d, UFENCE_URING_READ_FILE, args) != 0) std::exit(3);
     if (!buffer.starts_with("Name:")) std::exit(4);

@@ -78,8 +78,12 @@ class uring : public driver_test, public testing::WithParamInterface<ufence_urin
     std::uint64_t bytes = 0;
 
     ufence_uring_read args(int fd, std::uint64_t offset) {
-      return {.fd = fd, .flags = 0, .offset = offset, .buffer = buffer.data(),
-              .size = buffer.size(), .bytes_read = &bytes};
+      return {.fd = fd,
+              .flags = 0,
+              .offset = offset,
+              .buffer = buffer.data(),
+              .size = buffer.size(),
+              .bytes_read = &bytes};
     }
     std::string_view got() const { return std::string_view(buffer).substr(0, bytes); }
   };
@@ -91,8 +95,12 @@ class uring : public driver_test, public testing::WithParamInterface<ufence_urin
     ufence_uring_file file{};
 
     ufence_uring_read_file args(std::uint32_t flags = 0) {
-      return {.path = path.c_str(), .dirfd = AT_FDCWD, .flags = flags, .buffer = buffer.data(),
-              .size = buffer.size(), .file = &file};
+      return {.path = path.c_str(),
+              .dirfd = AT_FDCWD,
+              .flags = flags,
+              .buffer = buffer.data(),
+              .size = buffer.size(),
+              .file = &file};
     }
     std::string_view got() const { return std::string_view(buffer).substr(0, file.bytes_read); }
   };

@@ -30,10 +30,12 @@ struct broken_device {
 };
 static struct broken_device broken;
 
+#ifndef __cplusplus
 static inline struct broken_args *broken_args_of(struct ufence_job *job)
 {
-	return job->args_size >= sizeof(struct broken_args) ? (struct broken_args *)job->args : NULL;
+	return job->args_size >= sizeof(struct broken_args) ? job->args : NULL;
 }
+#endif
 
 static inline void broken_wait(const uint32_t *gate)
 {

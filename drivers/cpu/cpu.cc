@@ -70,23 +70,22 @@ class cpu_driver {
   static int hash(const ufence_cpu_sha256_update& update, batch& b);
 
   services host_;
-  std::mutex configuring_;           // one configuration at a time
-  std::mutex mutex_;                 // guards what follows
+  std::mutex configuring_;  // one configuration at a time
+  std::mutex mutex_;        // guards what follows
   std::condition_variable has_jobs_, has_place_, left_;
   job_list queue_;
-  std::uint64_t queued_ = 0;         // in queue_
-  std::uint32_t workers_ = 0;        // that take jobs; those with a higher number are parked
-  std::uint32_t started_ = 0;        // threads
-  std::uint32_t numbered_ = 0;       // threads that have their number
-  std::uint32_t inside_ = 0;         // threads that may touch this object
+  std::uint64_t queued_ = 0;    // in queue_
+  std::uint32_t workers_ = 0;   // that take jobs; those with a higher number are parked
+  std::uint32_t started_ = 0;   // threads
+  std::uint32_t numbered_ = 0;  // threads that have their number
+  std::uint32_t inside_ = 0;    // threads that may touch this object
   bool stopping_ = false;
   ufence_cpu_counters counters_{};
 };
 
 int cpu_driver::submit(job& j) {
   switch (j.opcode) {
-    case UFENCE_CPU_SHA256:
-      return submit_update(j);
+    case UFENCE_CPU_SHA256: return submit_update(j);
     case UFENCE_CPU_CONFIGURE: {
       const auto* const args = driver::args_of<ufence_cpu_configure>(j);
       if (args == nullptr || args->reserved != 0) return -EINVAL;
@@ -103,8 +102,7 @@ int cpu_driver::submit(job& j) {
       host_.signal(j, 0);
       return 0;
     }
-    default:
-      return -EINVAL;
+    default: return -EINVAL;
   }
 }
 

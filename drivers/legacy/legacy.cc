@@ -21,9 +21,9 @@ struct work {
   // What enable_signaling and poll return. Written with the lock held; poll() looks without it.
   std::atomic<int> result{0};
   // The rest is guarded by the lock.
-  bool is_asked = false;      // enable_signaling() was called
+  bool is_asked = false;  // enable_signaling() was called
   bool is_signaled = false;
-  bool is_running = true;     // in running_
+  bool is_running = true;  // in running_
 };
 
 work& work_of(const job& j) noexcept { return *static_cast<work*>(j.driver_private[2]); }
@@ -49,7 +49,7 @@ class old_device {
   void signal_locked(job& j);
 
   const driver::services host_;
-  std::mutex lock_;                 // the external lock of all its fences; guards what follows
+  std::mutex lock_;  // the external lock of all its fences; guards what follows
   std::condition_variable completed_;
   driver::job_list running_;
   ufence_legacy_counters counters_{};
@@ -72,8 +72,7 @@ int old_device::submit(job& j) {
     case UFENCE_LEGACY_QUERY:
       if (const int error = query(j); error != 0) return error;
       break;
-    default:
-      return -EINVAL;
+    default: return -EINVAL;
   }
   host_.signal(j, 0);
   return 0;

@@ -45,10 +45,10 @@ class ring final : public simulator {
   void look_locked(driver::settlement& later);
   void forget_locked(job& j) noexcept;
 
-  driver::job_list running_;              // the first runs, the others wait for it
-  std::uint64_t last_seqno_ = 0;          // submitted
-  std::uint64_t interrupts_from_ = never; // completions at or beyond it are told
-  std::uint64_t interrupt_at_ = never;    // the tick of the next interrupt
+  driver::job_list running_;               // the first runs, the others wait for it
+  std::uint64_t last_seqno_ = 0;           // submitted
+  std::uint64_t interrupts_from_ = never;  // completions at or beyond it are told
+  std::uint64_t interrupt_at_ = never;     // the tick of the next interrupt
   // What the device writes; the host reads it at any time until retire_timeline().
   alignas(64) volatile std::uint32_t word_ = 0;
 };

@@ -18,8 +18,8 @@ struct work {
   behaviour b;
   job* owner = nullptr;
   work *next = nullptr, *previous = nullptr;  // in the device's list
-  bool is_complete = false;   // by the device
-  bool is_asked = false;      // enable_signaling() was called: tell its completion
+  bool is_complete = false;                   // by the device
+  bool is_asked = false;                      // enable_signaling() was called: tell its completion
   bool is_decided = false;
 };
 

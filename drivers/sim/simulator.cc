@@ -25,8 +25,7 @@ int simulator::control(job& j) {
       release_locked();
       break;
     }
-    default:
-      return -EINVAL;
+    default: return -EINVAL;
   }
   kick();
   host_.signal(j, 0);
@@ -81,9 +80,8 @@ void simulator::run_clock() noexcept {
 bool simulator::tick_when_busy() {
   driver::settlement later = host_.later();
   std::unique_lock lock(mutex_);
-  has_work_.wait(lock, [this] {
-    return is_stopping_ || (config_.free_running != 0 && is_busy_locked());
-  });
+  has_work_.wait(
+      lock, [this] { return is_stopping_ || (config_.free_running != 0 && is_busy_locked()); });
   if (is_stopping_) {
     is_clock_running_ = false;
     clock_stopped_.notify_all();

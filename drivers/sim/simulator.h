@@ -59,7 +59,7 @@ class simulator {
   virtual void count_locked(ufence_sim_counters& counters) const noexcept = 0;
 
   const driver::services host_;
-  std::mutex mutex_;                // guards what follows, and what the devices have
+  std::mutex mutex_;  // guards what follows, and what the devices have
   ufence_sim_counters counters_{};
   ufence_sim_configure config_{};
 
@@ -74,7 +74,7 @@ class simulator {
   std::int64_t soonest_ns_ = INT64_MAX;
   bool is_boosted_ = false;
   bool has_clock_thread_ = false;
-  bool is_clock_running_ = false;   // the thread may touch this object
+  bool is_clock_running_ = false;  // the thread may touch this object
   bool is_stopping_ = false;
 };
 

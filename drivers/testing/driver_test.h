@@ -71,9 +71,7 @@ class driver_test : public testing::Test {
   static int run(const device_ref& d, std::uint32_t opcode, const Args& args) {
     return result_of(give(d, opcode, args));
   }
-  static int run(const device_ref& d, std::uint32_t opcode) {
-    return result_of(give(d, opcode));
-  }
+  static int run(const device_ref& d, std::uint32_t opcode) { return result_of(give(d, opcode)); }
   /// Waits for the fence. 0, or its error; -ETIME when patience is at its end.
   static int result_of(const fence_ref& f);
 

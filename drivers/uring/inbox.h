@@ -19,9 +19,9 @@ class inbox {
  public:
   /// What a reader is told besides the jobs.
   struct orders {
-    bool is_stopping = false;   // stop() was called: end what you have
-    bool leave_ring = false;    // end what you have, then read with threads
-    bool cancels = false;       // a taken job is to be ended early: was_cancel_asked()
+    bool is_stopping = false;  // stop() was called: end what you have
+    bool leave_ring = false;   // end what you have, then read with threads
+    bool cancels = false;      // a taken job is to be ended early: was_cancel_asked()
   };
 
   inbox() noexcept = default;
@@ -64,7 +64,7 @@ class inbox {
   }
   void wake(std::unique_lock<std::mutex> lock, bool everybody);
 
-  std::mutex mutex_;                  // guards what follows, and `at` of the jobs
+  std::mutex mutex_;  // guards what follows, and `at` of the jobs
   std::condition_variable news_;
   driver::job_list queue_;
   bool is_closed_ = false;
@@ -73,7 +73,7 @@ class inbox {
   bool cancels_ = false;
   bool is_in_kernel_ = false;
   ufence_uring_counters counters_{};
-  int wake_fd_ = -1;                  // set before the threads start
+  int wake_fd_ = -1;  // set before the threads start
 };
 
 }  // namespace ufence::uring

@@ -28,8 +28,8 @@ class pool {
 
   const driver::services& host_;
   inbox& inbox_;
-  std::mutex mutex_;                  // guards what follows
-  stream_wait* waiting_ = nullptr;    // a list
+  std::mutex mutex_;                // guards what follows
+  stream_wait* waiting_ = nullptr;  // a list
 };
 
 }  // namespace ufence::uring

@@ -29,7 +29,7 @@ class ring {
   void run();
 
  private:
-  static constexpr std::uint32_t requests_max = 128;       // in the submission queue
+  static constexpr std::uint32_t requests_max = 128;  // in the submission queue
   static constexpr std::uint32_t in_flight_max = 256;
   static constexpr std::uint32_t batch_requests_max = 32;  // taken to the kernel at once
   static constexpr std::uint64_t batch_bytes_max = 512 * 1024;
@@ -49,13 +49,13 @@ class ring {
   inbox& inbox_;
   io_uring ring_{};
   bool is_open_ = false;
-  bool is_wake_armed_ = false;     // a read of wake_fd() is in flight
-  bool has_complained_ = false;    // about a failing system call
-  std::uint64_t wake_value_ = 0;   // what it reads
+  bool is_wake_armed_ = false;    // a read of wake_fd() is in flight
+  bool has_complained_ = false;   // about a failing system call
+  std::uint64_t wake_value_ = 0;  // what it reads
   std::uint32_t in_flight_count_ = 0;
-  driver::job_list ready_;         // taken, their next request is to be made
+  driver::job_list ready_;  // taken, their next request is to be made
   driver::job_list in_flight_;
-  driver::job_list ended_;         // to be decided
+  driver::job_list ended_;  // to be decided
   ufence_uring_counters counted_{};
 };
 

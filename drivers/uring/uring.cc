@@ -27,8 +27,7 @@ constexpr std::uint32_t threads_default = 4;  // of the pool, if nobody said how
 
 class uring_driver {
  public:
-  explicit uring_driver(driver::services host) noexcept
-      : host_(host), pool_(host_, inbox_) {}
+  explicit uring_driver(driver::services host) noexcept : host_(host), pool_(host_, inbox_) {}
 
   int start();
   int submit(job& j);
@@ -47,13 +46,13 @@ class uring_driver {
   const driver::services host_;
   inbox inbox_;
   pool pool_;
-  std::mutex growing_;                // one at a time starts threads
-  std::mutex mutex_;                  // guards what follows; taken after growing_
+  std::mutex growing_;  // one at a time starts threads
+  std::mutex mutex_;    // guards what follows; taken after growing_
   std::condition_variable left_;
   ufence_uring_backend backend_ = UFENCE_URING_STARTING;
-  job* configuring_ = nullptr;        // a job that waits for another backend
-  std::uint32_t threads_ = 0;         // that serve
-  std::uint32_t inside_ = 0;          // threads that may touch this object
+  job* configuring_ = nullptr;  // a job that waits for another backend
+  std::uint32_t threads_ = 0;   // that serve
+  std::uint32_t inside_ = 0;    // threads that may touch this object
   bool is_stopping_ = false;
 };
 
@@ -69,14 +68,10 @@ int uring_driver::start() {
 int uring_driver::submit(job& j) {
   switch (j.opcode) {
     case UFENCE_URING_READ:
-    case UFENCE_URING_READ_FILE:
-      return begin(j) == nullptr ? -EINVAL : inbox_.push(j);
-    case UFENCE_URING_CONFIGURE:
-      return configure(j);
-    case UFENCE_URING_QUERY:
-      return query(j);
-    default:
-      return -EINVAL;
+    case UFENCE_URING_READ_FILE: return begin(j) == nullptr ? -EINVAL : inbox_.push(j);
+    case UFENCE_URING_CONFIGURE: return configure(j);
+    case UFENCE_URING_QUERY: return query(j);
+    default: return -EINVAL;
   }
 }
 

@@ -16,9 +16,7 @@ namespace {
 
 constexpr std::uint64_t read_size_max = 1u << 30;  // of one request; the kernel's is near 2^31
 
-ufence_uring_read& read_args(job& j) noexcept {
-  return *driver::args_of<ufence_uring_read>(j);
-}
+ufence_uring_read& read_args(job& j) noexcept { return *driver::args_of<ufence_uring_read>(j); }
 ufence_uring_read_file& file_args(job& j) noexcept {
   return *driver::args_of<ufence_uring_read_file>(j);
 }
@@ -73,8 +71,10 @@ int accept_file(job& j, int fd) noexcept {
   const ufence_uring_read_file& args = file_args(j);
   struct stat status {};
   if (::fstat(fd, &status) != 0) return -errno;
-  *args.file = {.bytes_read = 0, .file_size = static_cast<std::uint64_t>(status.st_size),
-                .fd = -1, .at_end = 0};
+  *args.file = {.bytes_read = 0,
+                .file_size = static_cast<std::uint64_t>(status.st_size),
+                .fd = -1,
+                .at_end = 0};
   if (S_ISREG(status.st_mode)) return 0;
   return S_ISDIR(status.st_mode) ? -EISDIR : -EOPNOTSUPP;
 }

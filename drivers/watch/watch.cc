@@ -31,7 +31,7 @@ struct watch {
   ufence_fence& fence;
   driver::callback<watch, &watch::on_first> first{*this};
   driver::callback<watch, &watch::on_second> second{*this};
-  bool is_pending = true;        // guarded by the watcher's lock
+  bool is_pending = true;  // guarded by the watcher's lock
   // Callbacks that may still run, and threads that remove them. At 0 the watch may be freed.
   std::atomic<int> users{1};
 
@@ -59,13 +59,13 @@ class watcher {
   void remove_all();
   void renew_all();
   int query(job& j);
-  void sweep_locked() noexcept { 
+  void sweep_locked() noexcept {
     watches_.remove_if([](const watch& w) { return w.is_unused(); });
   }
 
   const driver::services host_;
-  std::mutex mutex_;                // guards what follows
-  std::list<watch> watches_;        // an element never moves: the nodes are in it
+  std::mutex mutex_;          // guards what follows
+  std::list<watch> watches_;  // an element never moves: the nodes are in it
   ufence_watch_counters counters_{};
   std::atomic<std::uint64_t> fired_second_{0};
 };
@@ -91,14 +91,9 @@ int watcher::submit(job& j) {
     case UFENCE_WATCH_QUERY:
       if (const int error = query(j); error != 0) return error;
       break;
-    case UFENCE_WATCH_REMOVE:
-      remove_all();
-      break;
-    case UFENCE_WATCH_RENEW:
-      renew_all();
-      break;
-    default:
-      return -EINVAL;
+    case UFENCE_WATCH_REMOVE: remove_all(); break;
+    case UFENCE_WATCH_RENEW: renew_all(); break;
+    default: return -EINVAL;
   }
   host_.signal(j, 0);
   return 0;
