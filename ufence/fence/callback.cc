@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <utility>
+
 #include "ufence/base/check.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/report.h"
@@ -212,12 +214,13 @@ bool callback_group::link(callback& node) noexcept {
 }
 
 void callback_group::unlink_locked(callback& node) noexcept {
-  if (node.group_next_ == &node) {
+  callback* next = std::exchange(node.group_next_, nullptr);
+  if (next == &node) {
     head_ = nullptr;
   } else {
-    node.group_next_->group_previous_ = node.group_previous_;
-    node.group_previous_->group_next_ = node.group_next_;
-    if (head_ == &node) head_ = node.group_next_;
+    next->group_previous_ = node.group_previous_;
+    node.group_previous_->group_next_ = next;
+    if (head_ == &node) head_ = next;
   }
   --size_;
 }
@@ -227,17 +230,39 @@ void callback_group::unlink(callback& node) noexcept {
   unlink_locked(node);
 }
 
-void callback_group::begin(callback& node) noexcept {
+void callback_group::begin(callback& node, running_callback& record) noexcept {
   scoped_lock guard(lock_);
   unlink_locked(node);
+  record = {.node = &node, .of = node.fence_, .next = running_list_};
+  running_list_ = &record;
   // relaxed: close() takes the lock after this before it looks
   running_.fetch_add(1, mo::relaxed);
 }
 
-void callback_group::end() noexcept {
+void callback_group::end(running_callback& record) noexcept {
+  {
+    scoped_lock guard(lock_);
+    running_callback** at = &running_list_;
+    while (*at != &record) at = &(*at)->next;
+    *at = record.next;
+  }
   // [FENCE.21] release: the callback has returned; pairs with [FENCE.22]
   const std::uint32_t old = running_.fetch_sub(1, mo::release);
   if (old == (close_sleeps | 1)) futex_wake_all(running_);
+}
+
+result<bool> callback_group::remove(callback& node) noexcept {
+  fence_ref f;
+  {
+    scoped_lock guard(lock_);
+    // The fence of a listed node is pending or settling, that of a running one is being settled.
+    if (node.group_ == this && node.group_next_ != nullptr) f = fence_ref::take(*node.fence_);
+    for (const running_callback* r = running_list_; r != nullptr && !f; r = r->next) {
+      if (r->node == &node) f = fence_ref::take(*r->of);
+    }
+  }
+  if (!f) return false;
+  return f->remove_callback(node);
 }
 
 std::error_code callback_group::close(std::size_t* removed,
@@ -248,7 +273,7 @@ std::error_code callback_group::close(std::size_t* removed,
   closed_ = true;
   while (callback* node = head_) {
     // The fence of a listed node is pending or settling: somebody has a reference.
-    const fence_ref f = fence_ref::take(*node->fence_);
+    fence_ref f = fence_ref::take(*node->fence_);
     lock_.unlock();
     f->lock();
     lock_.lock();
@@ -261,6 +286,7 @@ std::error_code callback_group::close(std::size_t* removed,
     }
     lock_.unlock();
     f->unlock();
+    f.reset();  // may be the last one, under no lock
     lock_.lock();
   }
   lock_.unlock();

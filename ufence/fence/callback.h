@@ -9,6 +9,7 @@
 #include "ufence/base/atomic.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/lock.h"
+#include "ufence/base/result.h"
 
 namespace ufence {
 
@@ -42,7 +43,7 @@ class callback {
   callback_function function_ = nullptr;  // set before it is queued
   fence* fence_ = nullptr;                // set by add_callback; for the group
   callback_group* group_ = nullptr;       // set by add_callback
-  callback* group_next_ = nullptr;        // guarded by the group's lock
+  callback* group_next_ = nullptr;        // guarded by the group's lock; null: not listed
   callback* group_previous_ = nullptr;    // the same; circular
 };
 static_assert(sizeof(callback) <= 64);
@@ -66,21 +67,32 @@ class UFENCE_API callback_group {
   [[nodiscard]] std::error_code close(std::size_t* removed = nullptr,
                                       std::int64_t deadline_ns = no_deadline) noexcept;
 
+  /// fence::remove_callback() for who can't know whether the fence is still there: once the callback ran
+  /// it may be gone.
+  [[nodiscard]] result<bool> remove(callback& node) noexcept;
+
   [[nodiscard]] std::size_t size() const noexcept;
 
  private:
   friend class fence;
+  // A callback of the group that was popped and has not returned; on the stack of the settling thread.
+  struct running_callback {
+    const callback* node = nullptr;
+    fence* of = nullptr;
+    running_callback* next = nullptr;
+  };
   // All but end(): the LOCK of the node's fence is held.
   bool link(callback& node) noexcept;  // false once closed
   void unlink(callback& node) noexcept;
   void unlink_locked(callback& node) noexcept UFENCE_REQUIRES(lock_);
-  void begin(callback& node) noexcept;  // popped, about to run: unlinks it
-  void end() noexcept;                  // it returned, and may be gone
+  void begin(callback& node, running_callback& record) noexcept;  // popped: unlinks it
+  void end(running_callback& record) noexcept;                    // it returned, and may be gone
 
   mutable mutex lock_{lock_rank::callback_group};
   callback* head_ UFENCE_GUARDED_BY(lock_) = nullptr;
   std::size_t size_ UFENCE_GUARDED_BY(lock_) = 0;
   bool closed_ UFENCE_GUARDED_BY(lock_) = false;
+  running_callback* running_list_ UFENCE_GUARDED_BY(lock_) = nullptr;
   // Callbacks of the group that were popped and have not returned; the top bit: close() sleeps on it.
   atomic<std::uint32_t> running_{0};
 };

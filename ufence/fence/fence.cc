@@ -216,7 +216,8 @@ void fence::run_callbacks(std::uint32_t guess) noexcept {
   while (callback* node = callbacks_.get()) {
     unlink(*node);
     callback_group* group = node->group_;
-    if (group != nullptr) group->begin(*node);
+    callback_group::running_callback record;
+    if (group != nullptr) group->begin(*node, record);
     // [FENCE.7] release: the node was unlinked; pairs with [FENCE.8]
     word_.store(reinterpret_cast<std::uintptr_t>(node), mo::release);
     const std::uint32_t s = unlock();
@@ -224,7 +225,7 @@ void fence::run_callbacks(std::uint32_t guess) noexcept {
     scope.runs(node, group);
     node->function_(*node, *this);  // may free the node
     scope.runs(nullptr, nullptr);
-    if (group != nullptr) group->end();
+    if (group != nullptr) group->end(record);
     lock(s);
     // [FENCE.17] release: the callback has returned; pairs with [FENCE.8], [FENCE.20]
     word_.store(0, mo::release);

@@ -41,15 +41,16 @@ bool signal_locked(signaler right, int error) noexcept {
 
 bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
   thread_state& thread = thread_state::mine();
-  // Inside foreign code signal() only decides (F15), and the thread's queue takes the lock by itself
-  // later. signal_locked() settles at once: its caller holds the lock now.
+  // Inside foreign code, which may hold that very lock, signal() only decides (F15), and the thread's
+  // queue takes the lock by itself later. signal_locked() settles at once: its caller holds the lock now.
   const bool settles_now = lock_is_held || (thread.top == nullptr && !thread.draining);
   bool won = false;
   if (!is_inherited()) {
-    if (!lock_is_held) ops->lock(data);
+    const bool takes_lock = settles_now && !lock_is_held;
+    if (takes_lock) ops->lock(data);
     won = decide(error, 0) != outcome::lost;
     if (won && settles_now) call_back();
-    if (!lock_is_held) ops->unlock(data);
+    if (takes_lock) ops->unlock(data);
   }
   if (won && !settles_now) {
     settlement later;

@@ -12,9 +12,13 @@ bool fence::is_settled() noexcept {
   // [FENCE.25], [FENCE.28]
   if ((state_.load(mo::acquire) & fence_state::settled) != 0) return true;
   // The first look at a completed fence that nobody armed settles it as well.
+  if (!is_signaled()) return false;
   // [FENCE.23] acquire: as [FENCE.16]; pairs with [FENCE.3], [FENCE.9], [FENCE.24], [FENCE.25],
   // [FENCE.28]
-  return is_signaled() && (state_.load(mo::acquire) & fence_state::settled) != 0;
+  const std::uint32_t s = state_.load(mo::acquire);
+  // What was completed before a fork() and never armed has no callbacks, though nobody marked it.
+  const bool is_unmarked = is_ordered() && is_inherited() && (s & fence_state::armed) == 0;
+  return (s & fence_state::settled) != 0 || is_unmarked;
 }
 
 int fence::status() noexcept {

@@ -7,6 +7,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/fence/report.h"
+#include "ufence/fence/signalling.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/trace.h"
 
@@ -318,6 +319,7 @@ void fence::enable_ordered() noexcept {
 
 result<timeline_issuer> timeline_issuer::create(const timeline_options& options) noexcept {
   if (options.initial_seqno > timeline::seqno_max) return failure(EINVAL);
+  detail::check_not_signalling("a thread makes a timeline on the signalling path");
   const std::size_t names = options.driver_name.size() + options.timeline_name.size();
   void* memory = allocate(sizeof(timeline) + names);
   if (memory == nullptr) return failure(ENOMEM);

@@ -9,6 +9,7 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
 #include "ufence/base/lock.h"
+#include "ufence/base/tls.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define UFENCE_TSAN 1
@@ -53,6 +54,10 @@ std::size_t pending_count UFENCE_GUARDED_BY(pending_lock) = 0;
 // Batches that were taken and are not freed yet, so that flush_deferred() can wait for them.
 constinit atomic<std::uint32_t> batches_in_flight{0};
 
+// Batches that this thread is freeing: a child of fork() has no others.
+struct own_batches_tag;
+using own_batches = per_thread<own_batches_tag, std::uint32_t>;
+
 deferred* take_pending(std::size_t at_least) noexcept {
   scoped_lock guard(pending_lock);
   if (pending_count < at_least) return nullptr;
@@ -65,12 +70,14 @@ deferred* take_pending(std::size_t at_least) noexcept {
 }
 
 void free_batch(deferred* batch) noexcept {
+  ++own_batches::get();
   synchronize();
   while (batch != nullptr) {
     deferred* next = batch->next;
     batch->free(batch);
     batch = next;
   }
+  --own_batches::get();
   // [RCU.3] release: the frees are done; pairs with [RCU.4]
   batches_in_flight.fetch_sub(1, mo::release);
   futex_wake_all(batches_in_flight);
@@ -90,6 +97,8 @@ struct fork_handlers {
         },
         [] {
           urcu_bp_after_fork_child();
+          // relaxed: one thread
+          batches_in_flight.store(own_batches::get(), mo::relaxed);
           pending_lock.unlock_after_fork();
         });
   }

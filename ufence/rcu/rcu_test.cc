@@ -76,11 +76,24 @@ TEST(rcu, flush_frees_all_that_was_deferred) {
   EXPECT_EQ(node::freed, 10);
 }
 
-TEST(rcu, deferred_ones_are_freed_in_batches_without_a_flush) {
+TEST(rcu, defer_never_frees_and_never_waits) {
   node::freed = 0;
-  for (int i = 0; i < 1000; ++i) rcu::defer(*new node, &node::free);
-  EXPECT_GT(node::freed, 0);
+  {
+    const rcu::read_section section;
+    for (int i = 0; i < 1000; ++i) rcu::defer(*new node, &node::free);
+  }
+  EXPECT_EQ(node::freed, 0);
   rcu::flush_deferred();
+  EXPECT_EQ(node::freed, 1000);
+}
+
+TEST(rcu, reclaim_frees_a_batch_and_leaves_a_few) {
+  node::freed = 0;
+  for (int i = 0; i < 3; ++i) rcu::defer(*new node, &node::free);
+  rcu::reclaim();
+  EXPECT_EQ(node::freed, 0) << "not worth a grace period";
+  for (int i = 0; i < 997; ++i) rcu::defer(*new node, &node::free);
+  rcu::reclaim();
   EXPECT_EQ(node::freed, 1000);
 }
 
@@ -125,7 +138,10 @@ TEST(rcu, works_in_a_child_of_fork_while_others_read_and_defer) {
     while (!stop) const rcu::read_section section;
   });
   std::jthread defers([&] {
-    while (!stop) rcu::defer(*new node, &node::free);
+    while (!stop) {
+      rcu::defer(*new node, &node::free);
+      rcu::reclaim();
+    }
   });
   for (int i = 0; i < 20; ++i) {
     const pid_t child = ::fork();
