@@ -1,0 +1,22 @@
+// What is measured: each function adds its results to the session.
+#pragma once
+
+#include "bench/harness.h"
+
+namespace ufence::bench {
+
+void locked_after_store(session& s);
+void is_signaled(session& s);
+void create_signal_release(session& s);
+void signal_up_to_1(session& s);
+void signal_up_to_1000(session& s);
+void signal_up_to_1000000(session& s);
+void add_remove_callback(session& s);
+void add_64_callbacks(session& s);
+void poll_op(session& s);
+void wake_waiter(session& s);
+void unload_load_0(session& s);
+void unload_load_1000(session& s);
+void unload_load_100000(session& s);
+
+}  // namespace ufence::bench

@@ -1,0 +1,132 @@
+// Unloading and loading a driver module while its fences are held.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "bench/benchmarks.h"
+#include "drivers/cpu/cpu.h"
+#include "ufence/fence/fence.h"
+#include "ufence/issuer/host.h"
+
+namespace ufence::bench {
+namespace {
+
+std::size_t count_threads() {
+  std::size_t threads = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    keep(&task);
+    ++threads;
+  }
+  return threads;
+}
+
+void read_maps() {
+  const int fd = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  require(fd >= 0, "/proc/self/maps can't be read");
+  std::array<char, 16384> buffer;
+  while (::read(fd, buffer.data(), buffer.size()) > 0) clobber();
+  ::close(fd);
+}
+
+device_ref load(host& h, const std::string& path) {
+  std::string why;
+  result<device_ref> loaded = h.load(path, &why);
+  require(loaded.has_value(), why);
+  return *std::move(loaded);
+}
+
+void unload(host& h, const device_ref& d) {
+  const result<unload_report> how = h.unload(d);
+  require(how && how->state == unload_state::unmapped, "the module unmaps");
+}
+
+// Fences of jobs that are done: hashes of nothing, a few at a time as in a real run.
+std::vector<fence_ref> make_fences(device& d, std::size_t count) {
+  constexpr std::size_t in_flight = 64;
+  std::array<ufence_cpu_sha256, in_flight> states{};
+  std::vector<fence_ref> fences;
+  fences.reserve(count);
+  while (fences.size() < count) {
+    const std::size_t first = fences.size();
+    for (ufence_cpu_sha256& state : states) {
+      if (fences.size() == count) break;
+      const ufence_cpu_sha256_update update{.state = &state,
+                                            .data = nullptr,
+                                            .size = 0,
+                                            .size_from = nullptr,
+                                            .digest = nullptr,
+                                            .flags = UFENCE_CPU_FIRST,
+                                            .reserved = 0};
+      result<fence_ref> f = d.submit({.opcode = UFENCE_CPU_SHA256,
+                                      .args = std::as_bytes(std::span(&update, 1)),
+                                      .in_fences = {}});
+      require(f.has_value(), "the device takes a job");
+      fences.push_back(*std::move(f));
+    }
+    for (std::size_t i = first; i < fences.size(); ++i) {
+      require(!fences[i]->wait() && fences[i]->error() == 0, "a hash of nothing succeeds");
+    }
+  }
+  return fences;
+}
+
+void unload_load(session& s, std::string_view name, std::size_t held) {
+  const subject about{.name = name,
+                      .what = "unload() and load() of cpu.so, so many of its fences held",
+                      .baseline = "dlopen, dlclose, its threads made and joined, a read of maps",
+                      .target = 2};
+  const std::string path = s.driver_path() + "/cpu.so";
+  if (::access(path.c_str(), R_OK) != 0) {
+    s.skip(about, path + " can't be read; see --driver-path");
+    return;
+  }
+  host h;
+  const std::size_t threads_before = count_threads();
+  device_ref first = load(h, path);
+  const std::size_t threads = count_threads() - threads_before;
+  unload(h, first);
+
+  const batch ours = [&](std::uint64_t n) {
+    batch_time sum;
+    for (std::uint64_t i = 0; i < n; ++i) {
+      device_ref d = load(h, path);
+      const std::vector<fence_ref> fences = make_fences(*d, held);
+      const batch_time time = time_calls(1, [&] {
+        unload(h, d);
+        d = load(h, path);
+      });
+      unload(h, d);
+      for (const fence_ref& f : fences) require(f->status() == 1, "a held fence stays what it is");
+      sum.ns += time.ns;
+      sum.was_disturbed |= time.was_disturbed;
+    }
+    return sum;
+  };
+  const batch baseline = [&](std::uint64_t n) {
+    return time_calls(n, [&] {
+      void* const handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+      require(handle != nullptr, "the dynamic linker opens the module");
+      ::dlclose(handle);
+      for (std::size_t i = 0; i < threads; ++i) std::thread([] {}).join();
+      read_maps();
+    });
+  };
+  s.compare(about, held > 1000 || s.how_much().quick ? 1 : 5, ours, baseline, 31);
+}
+
+}  // namespace
+
+void unload_load_0(session& s) { unload_load(s, "unload_load_0", 0); }
+void unload_load_1000(session& s) { unload_load(s, "unload_load_1000", 1000); }
+void unload_load_100000(session& s) { unload_load(s, "unload_load_100000", 100'000); }
+
+}  // namespace ufence::bench
