@@ -18,7 +18,7 @@ namespace ufence::tool {
 namespace {
 
 constexpr std::uint64_t buffer_memory_max = 64UL << 20U;
-constexpr std::size_t blocks_min = 4;     // however large they are
+constexpr std::size_t blocks_min = 2;     // however large they are
 constexpr std::size_t blocks_max = 1024;  // however small they are
 constexpr std::size_t blocks_per_file_max = 8;
 constexpr std::size_t files_in_flight_max = 128;
@@ -89,10 +89,11 @@ engine::outcome engine::run() {
     admit();
     write_ready_lines();
     show_progress();
-    if (active_.empty() && (!has_more_ || is_stopping_)) return outcome::finished;
+    if (active_.empty() && is_stopping_) return outcome::finished;
     if (!is_stopping_) {
-      if (interrupt_watch::signal_number() != 0) return outcome::interrupted;
+      if (!goes_on()) return outcome::interrupted;
       if (has_failed_ || output_.has_failed()) return outcome::failed;
+      if (active_.empty() && !has_more_) return outcome::finished;
     }
     if (!had_events) wait();
   }
@@ -106,6 +107,8 @@ void engine::stop() {
 }
 
 void engine::take_news() { take_events(); }
+
+bool engine::goes_on() const { return interrupt_watch::signal_number() == 0; }
 
 file_totals engine::totals() const {
   file_totals sum = totals_;

@@ -64,6 +64,7 @@ class engine final : private walk_observer {
   void failed(std::string_view path, std::string_view text) override {
     console_.problem(path, text);
   }
+  [[nodiscard]] bool goes_on() const override;
 
   void admit();
   void begin_file(const tree_walk& at);

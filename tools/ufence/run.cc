@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,9 @@ class session {
   void finish_output();
   void tell();
   [[noreturn]] void abandon();
+  [[nodiscard]] bool is_interrupted() const {
+    return !is_complete_ && interrupt_watch::signal_number() != 0;
+  }
   [[nodiscard]] int exit_status() const;
   [[nodiscard]] run_report report() const;
 
@@ -65,8 +69,7 @@ class session {
   file_totals files_;
   std::int64_t begin_ns_ = now_ns();
   std::int64_t end_ns_ = begin_ns_;
-  bool is_interrupted_ = false;
-  bool is_complete_ = false;  // every file was hashed or told as a problem
+  bool is_complete_ = false;  // every file was hashed or told as a problem, and the sums are out
 };
 
 int session::run() {
@@ -85,7 +88,7 @@ bool session::open_output() {
     return true;
   }
   const std::error_code failed = output_.open_file(options_.output);
-  if (failed) console_.problem(options_.output, failed.message());
+  if (failed && !is_interrupted()) console_.problem(options_.output, failed.message());
   return !failed;
 }
 
@@ -110,9 +113,12 @@ void session::hash_files() {
                     options_.policy,
                     std::array{jobs_.current(driver::uring), jobs_.current(driver::cpu)});
   }
-  const engine::outcome how = files.run();
-  is_complete_ = how == engine::outcome::finished;
-  is_interrupted_ = how == engine::outcome::interrupted;
+  try {
+    is_complete_ = files.run() == engine::outcome::finished;
+  } catch (const std::exception& error) {  // no memory: what is in flight must not lose its own
+    console_.problem(error.what());
+    abandon();
+  }
   if (!is_complete_) files.stop();
   end_ns_ = now_ns();
   reloads.reset();
@@ -153,14 +159,16 @@ void session::check_held() {
 }
 
 void session::finish_output() {
-  if (!is_complete_ && !output_.has_failed()) return;
-  const std::error_code failed = output_.commit();
-  if (failed) console_.problem(output_.name(), failed.message());
+  if (is_complete_ || output_.has_failed()) {
+    const std::error_code failed = output_.commit();
+    is_complete_ = !failed;
+    if (failed && !is_interrupted()) console_.problem(output_.name(), failed.message());
+  }
 }
 
 void session::tell() {
   console_.clear_progress();
-  if (is_interrupted_) console_.note("ufence: interrupted");
+  if (is_interrupted()) console_.note("ufence: interrupted");
   if (!options_.json) {
     if (!modules_.totals().unload_ns.empty()) console_.note(to_text(report()));
     return;
@@ -172,7 +180,7 @@ void session::tell() {
 }
 
 int session::exit_status() const {
-  if (is_interrupted_) return 128 + interrupt_watch::signal_number();
+  if (is_interrupted()) return 128 + interrupt_watch::signal_number();
   return console_.problems() == 0 ? 0 : 1;
 }
 

@@ -13,7 +13,7 @@ namespace ufence::tool {
 namespace {
 
 constexpr std::uint64_t block_bytes_default = 128UL * 1024;
-constexpr std::uint64_t block_bytes_max = 1UL << 30U;
+constexpr std::uint64_t block_bytes_max = 1UL << 28U;
 constexpr std::uint64_t reload_every_ms_max = 24UL * 3600 * 1000;
 
 unsigned default_workers() {

@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 
+#include "tools/ufence/interrupt.h"
 #include "ufence/base/result.h"
 
 namespace ufence::tool {
@@ -90,12 +93,13 @@ void sum_output::flush() {
   std::string_view rest = lines_;
   while (fd_ >= 0 && !error_ && !rest.empty()) {
     const ssize_t n = ::write(fd_, rest.data(), rest.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) {
+    if (n < 0 && errno != EINTR) {
       error_ = last_error();
-    } else {
-      rest.remove_prefix(static_cast<std::size_t>(n));
+      break;
     }
+    rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    // Not all: a signal came.
+    if (!rest.empty() && interrupt_watch::signal_number() != 0) error_ = errno_code(EINTR);
   }
   lines_.clear();
 }

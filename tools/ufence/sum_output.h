@@ -31,7 +31,7 @@ class sum_output {
   void flush_if_full();
 
   /// Writes what is left and puts the file in its place.
-  /// @return  the first error since open
+  /// @return  the first error since open; -EINTR: a signal has ended the run meanwhile
   [[nodiscard]] std::error_code commit();
 
   /// Leaves everything as it was before open_file().

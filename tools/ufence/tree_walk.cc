@@ -51,6 +51,7 @@ bool tree_walk::next() {
     path_.resize(top.path_length);
     path_.append(top.names, e.name, e.length);
     if (!e.is_directory) return true;
+    if (!observer_.goes_on()) return false;
     const char* const name = path_.c_str() + top.path_length;
     auto directory = open_directory(top.fd->get(), name, O_NOFOLLOW);
     if (directory) {

@@ -30,6 +30,8 @@ class walk_observer {
   virtual void skipped() = 0;
   /// A directory, or an argument, that can't be visited.
   virtual void failed(std::string_view path, std::string_view text) = 0;
+  /// Asked for each directory: false ends the walk.
+  [[nodiscard]] virtual bool goes_on() const = 0;
 };
 
 /// An open directory, for as long as a file in it may have to be opened.
@@ -41,7 +43,8 @@ class tree_walk {
  public:
   tree_walk(std::string root, walk_observer& observer);
 
-  /// Moves to the next file; false at the end. Its path is later than the one before.
+  /// Moves to the next file; false at the end, or when the observer said so. Its path is later than
+  /// the one before.
   bool next();
   [[nodiscard]] bool has_begun() const { return has_begun_; }
   /// The current file as `find ROOT -type f` prints it; before the first, the root: no path is

@@ -25,7 +25,9 @@ struct listener : walk_observer {
   void failed(std::string_view path, std::string_view text) override {
     failures.push_back(std::string(path) + ": " + std::string(text));
   }
+  [[nodiscard]] bool goes_on() const override { return !is_over; }
   int skips = 0;
+  bool is_over = false;
   std::vector<std::string> failures;
 };
 
@@ -144,6 +146,12 @@ TEST_F(walk, tells_what_cannot_be_visited_and_goes_on) {
               ElementsAre(": No such file or directory", "dangling: No such file or directory",
                           "fifo: Not a regular file or directory",
                           "missing: No such file or directory", "t/x/y: Not a directory"));
+}
+
+TEST_F(walk, ends_at_a_directory_when_told) {
+  for (const char* path : {"t/a", "t/b/c", "t/d"}) file(path);
+  seen_.is_over = true;
+  EXPECT_THAT(paths({"t"}), ElementsAre("t/a"));
 }
 
 TEST_F(walk, goes_deeper_than_a_path_may_be_long) {

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import unittest
 
-from support import PATIENCE_S, PROGRAM, Case, cpu_seconds, wait_until
+from support import PATIENCE_S, PROGRAM, Case, cpu_seconds, is_full, wait_until
 
 
 class Interrupt(Case):
@@ -46,6 +46,15 @@ class Interrupt(Case):
                 self.assertEqual(report["unloads_unmapped"], report["module_unloads"])
                 self.assertEqual(report["fences_held_at_exit"], report["fences_issued"])
                 self.assertEqual(report["files"], 0)
+
+    def test_while_the_output_is_blocked(self):
+        for number in range(3000):
+            self.write(f"many/{number:04}" + "x" * 200, b"")
+        running = self.start_ufence("run", "--input", "many")
+        wait_until(lambda: is_full(running.stdout), "a full pipe")
+        running.send_signal(signal.SIGINT)
+        self.assertEqual(running.wait(PATIENCE_S), 130)
+        self.assertRegex(running.stderr.read().decode(), r"^ufence: interrupted\n\d+ files, ")
 
     def test_by_other_signals(self):
         self.assertEqual(self.interrupt(number=signal.SIGTERM).returncode, 128 + signal.SIGTERM)

@@ -2,12 +2,10 @@
 
 import fcntl
 import os
-import struct
 import subprocess
-import termios
 import unittest
 
-from support import PATIENCE_S, PROGRAM, Case, expected_sums, make_odd_tree, pattern, wait_until
+from support import PATIENCE_S, PROGRAM, Case, expected_sums, is_full, make_odd_tree, pattern, wait_until
 
 
 class Problems(Case):
@@ -78,12 +76,6 @@ class Problems(Case):
         self.assertGreater(len(problems), 100)
         for problem in problems:
             self.assertRegex(problem, r"^ufence: tree/\d{4}x+: No such file or directory$")
-
-
-def is_full(pipe):
-    """Its capacity is less than what the command writes at a time: then it is blocked in that."""
-    unread = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0)))[0]
-    return unread == fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
 
 
 class Output(Case):

@@ -1,9 +1,16 @@
 """Modules come and go under a run, and its result does not change."""
 
 import os
+import pathlib
+import shutil
+import signal
+import subprocess
 import unittest
 
-from support import Case, expected_sums, make_odd_tree, pattern
+from support import PATIENCE_S, Case, cpu_seconds, expected_sums, make_odd_tree, pattern, wait_until
+
+DRIVERS = pathlib.Path(os.environ["UFENCE_DRIVERS"])
+MODULES = {"cpu.so", "uring.so"}
 
 
 class Reload(Case):
@@ -64,6 +71,57 @@ class Reload(Case):
         configurations = report["module_loads"] // 2  # `cpu` gets its workers at each load
         self.assertEqual(report["retired_by_settlement"] + report["retired_by_last_op"],
                          report["fences_issued"] + configurations)
+
+
+class Replace(Case):
+    """The files of the modules change while they are in use."""
+
+    def start(self, *options):
+        self.drivers = self.folder / "drivers"
+        shutil.copytree(DRIVERS, self.drivers, ignore=lambda _, names: set(names) - MODULES)
+        self.write("tree/hole", b"")
+        os.truncate(self.folder / "tree" / "hole", 1 << 40)
+        running = self.start_ufence("run", "--input", "tree", "--output", "sums", "--driver-path",
+                                    "drivers", "--quiet", "--reload-every", "5", *options)
+        wait_until(lambda: cpu_seconds(running.pid) > 0.2, "work")
+        return running
+
+    def test_by_newer_builds(self):
+        running = self.start("--json", "--hold")
+        for number in range(20):
+            used = cpu_seconds(running.pid)
+            for name in MODULES:
+                newer = self.drivers / f"{name}.{number}"
+                shutil.copy(DRIVERS / name, newer)
+                os.rename(newer, self.drivers / name)
+            wait_until(lambda: cpu_seconds(running.pid) > used, "more work")
+        self.assertIsNone(running.poll())
+        running.send_signal(signal.SIGINT)
+        out, problems = running.communicate(timeout=PATIENCE_S)
+        self.assertEqual((running.returncode, problems), (130, b""))
+        report = self.report(subprocess.CompletedProcess([], 130, out, problems))
+        self.assertEqual(report["unloads_unmapped"], report["module_loads"])
+        self.assertEqual(report["fences_held_at_exit"], report["fences_outliving_issuer"])
+
+    def test_by_nothing_ends_the_run(self):
+        for name in sorted(MODULES):
+            with self.subTest(name=name):
+                running = self.start()
+                os.unlink(self.drivers / name)
+                problems = running.communicate(timeout=PATIENCE_S)[1].decode()
+                self.assertEqual(running.returncode, 1)
+                self.assertRegex(problems, rf"^ufence: {name[:-3]}: drivers/{name}: .*No such file")
+                self.assertEqual(problems.count("\n"), 1)
+                self.assertFalse((self.folder / "sums").exists())
+                shutil.rmtree(self.drivers)
+
+    def test_by_something_else_ends_the_run(self):
+        running = self.start()
+        self.write("text", b"no module")
+        os.rename(self.folder / "text", self.drivers / "cpu.so")
+        problems = running.communicate(timeout=PATIENCE_S)[1].decode()
+        self.assertEqual(running.returncode, 1)
+        self.assertRegex(problems, r"^ufence: cpu: drivers/cpu.so: .+\n$")
 
 
 class Hold(Case):

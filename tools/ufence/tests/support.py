@@ -1,13 +1,16 @@
 """What the tests of the command share: running it, odd trees, and sha256sum's answer."""
 
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import unittest
 
@@ -137,3 +140,9 @@ def cpu_seconds(pid):
     except OSError:
         return 0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def is_full(pipe):
+    """Then whoever writes to it is blocked, since the command writes more than that at a time."""
+    unread = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0)))[0]
+    return unread == fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
