@@ -77,7 +77,10 @@ std::expected<void, std::string> driver_modules::configure(instance& i) {
                                              .in_fences = {}});
   std::error_code failed = done ? (*done)->wait() : done.error();
   if (!failed && (*done)->error() != 0) failed = errno_code(-(*done)->error());
-  if (!failed) return {};
+  if (!failed) {
+    i.jobs_of_load = 1;
+    return {};
+  }
   return std::unexpected(fmt::format("{} workers: {}", workers_, failed.message()));
 }
 

@@ -32,6 +32,9 @@ class instance {
   // Unmapped, and accounted for. Whoever unloads; others once that is over.
   bool is_gone = false;
 
+  // Completed jobs that set it up. Constant once it is in use.
+  std::uint64_t jobs_of_load = 0;
+
   /// The run has got a fence of it; true: which has outlived the module already.
   bool refer() {
     // relaxed, as all of these: it only counts

@@ -32,6 +32,7 @@ class reloader {
   void run();
   bool replace(driver d);
   bool wait_for_turn();
+  [[nodiscard]] bool has_progressed() const;
 
   driver_modules& modules_;
   mailbox& box_;

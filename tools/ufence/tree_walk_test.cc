@@ -91,7 +91,7 @@ TEST_F(walk, order_holds_for_any_names) {
     return n == "." || n == ".." ? n + "x" : n;
   };
   std::vector<std::string> expected;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 120; ++i) {
     std::string path = "t";
     for (std::size_t depth = 1 + random() % 4; depth-- > 0;) path += "/" + name();
     if (fs::exists(path)) continue;
