@@ -1,27 +1,85 @@
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "tools/ufence/commands.h"
 #include "tools/ufence/sum_line.h"
 #include "tools/ufence/units.h"
+#include "ufence/driver.h"
+#include "ufence/issuer/host.h"
 #include "ufence/module/inspect.h"
 
 namespace ufence::tool {
 namespace {
 
+using nlohmann::ordered_json;
+
+// What became known by loading and unloading it.
+struct trial {
+  std::string problem;  // why it could not be loaded; then the rest says nothing
+  std::string driver, timeline;
+  std::vector<std::string_view> features;
+  unload_state state = unload_state::pinned;
+  std::vector<std::string> pins;
+
+  [[nodiscard]] bool is_good() const { return problem.empty() && state == unload_state::unmapped; }
+};
+
+std::vector<std::string_view> feature_names(std::uint64_t features) {
+  constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> names{{
+      {UFENCE_F_ENABLE, "enable_signaling"},
+      {UFENCE_F_POLL, "poll"},
+      {UFENCE_F_DEADLINE, "set_deadline"},
+      {UFENCE_F_RETIRE, "retire"},
+      {UFENCE_F_CANCEL, "cancel"},
+      {UFENCE_F_TIMELINE, "timeline"},
+      {UFENCE_F_LEGACY, "legacy"},
+      {UFENCE_F_OBSERVE, "observe"},
+  }};
+  std::vector<std::string_view> found;
+  for (const auto& [bit, name] : names) {
+    if ((features & bit) != 0) found.push_back(name);
+  }
+  return found;
+}
+
+trial try_out(const std::string& path) {
+  trial t;
+  host modules;
+  const result<device_ref> loaded = modules.load(path, &t.problem);
+  if (!loaded) {
+    if (t.problem.empty()) t.problem = loaded.error().message();
+    return t;
+  }
+  const device& d = **loaded;
+  t.driver = d.driver_name();
+  t.timeline = d.timeline_name();
+  t.features = feature_names(d.features());
+  const result<unload_report> unloaded = modules.unload(*loaded);
+  if (unloaded) {
+    t.state = unloaded->state;
+    t.pins = unloaded->pins;
+  } else {
+    t.pins = {unloaded.error().message()};
+  }
+  return t;
+}
+
 std::string_view to_string(unmapping u) {
   switch (u) {
     case unmapping::immediate: return "immediate";
     case unmapping::deferred: return "deferred";
-    case unmapping::never: return "never";
+    case unmapping::never: break;
   }
   return "never";
 }
@@ -31,19 +89,32 @@ std::string_view explain(unmapping u) {
     case unmapping::immediate: return "yes, with the unload";
     case unmapping::deferred:
       return "later, once the threads that used its thread_local objects have ended";
-    case unmapping::never: return "no";
+    case unmapping::never: break;
   }
-  return "no";
+  return "no: see its problems";
 }
 
-void print_for_people(const module_info& info) {
-  fmt::print("{}\n", printable(info.path));
-  if (info.is_loadable()) {
-    fmt::print("  driver module, ABI version {}: valid\n", info.abi_version);
-  } else {
-    fmt::print("  not loadable: {}\n", std::generic_category().message(info.error));
+std::string_view to_string(unload_state state) {
+  switch (state) {
+    case unload_state::refused: return "refused";
+    case unload_state::pinned: return "pinned";
+    case unload_state::deferred: return "deferred";
+    case unload_state::unmapped: break;
   }
-  for (const std::string& problem : info.problems) fmt::print("  problem: {}\n", problem);
+  return "unmapped";
+}
+
+void print(const module_info& info) {
+  fmt::print("{}\n", printable(info.path));
+  const std::string why = std::generic_category().message(info.error);
+  if (info.is_loadable()) {
+    fmt::print("  driver module, ABI version {}: its file is valid\n", info.abi_version);
+  } else {
+    fmt::print("  not loadable: {}\n", why);
+  }
+  for (const std::string& problem : info.problems) {
+    if (problem != why) fmt::print("  problem: {}\n", problem);
+  }
   for (const std::string& warning : info.warnings) fmt::print("  warning: {}\n", warning);
   if (info.memory_size == 0) return;  // not an object that could be mapped
   fmt::print("  will unmap: {}\n", explain(info.unmaps));
@@ -54,52 +125,91 @@ void print_for_people(const module_info& info) {
   if (!info.needed.empty()) fmt::print("  needs {}\n", fmt::join(info.needed, ", "));
 }
 
-nlohmann::ordered_json to_json(const module_info& info) {
-  return {{"path", info.path},
-          {"valid", info.is_loadable()},
-          {"error", info.error},
-          {"problems", info.problems},
-          {"warnings", info.warnings},
-          {"abi_version", info.abi_version},
-          {"unmaps", to_string(info.unmaps)},
-          {"soname", info.soname},
-          {"build_id", info.build_id},
-          {"needed", info.needed},
-          {"file_size", info.file_size},
-          {"memory_size", info.memory_size}};
+void print(const trial& t) {
+  if (!t.problem.empty()) return fmt::print("  loading failed: {}\n", t.problem);
+  fmt::print("  loaded: driver {}, timeline {}", t.driver, t.timeline);
+  if (!t.features.empty()) fmt::print(", with {}", fmt::join(t.features, ", "));
+  fmt::print("\n  unloaded: {}\n", to_string(t.state));
+  for (const std::string& pin : t.pins) fmt::print("  pinned by {}\n", pin);
 }
 
-int tell_modules(const std::vector<std::string>& paths, bool json) {
-  bool all_loadable = true;
-  nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  for (const std::string& path : paths) {
+ordered_json to_json(const module_info& info, const std::optional<trial>& tried) {
+  ordered_json object{{"path", info.path},
+                      {"valid", info.is_loadable()},
+                      {"error", info.error},
+                      {"problems", info.problems},
+                      {"warnings", info.warnings},
+                      {"abi_version", info.abi_version},
+                      {"unmaps", to_string(info.unmaps)},
+                      {"soname", info.soname},
+                      {"build_id", info.build_id},
+                      {"needed", info.needed},
+                      {"file_size", info.file_size},
+                      {"memory_size", info.memory_size}};
+  if (!tried) return object;
+  ordered_json& trial_json = object["trial"];
+  if (!tried->problem.empty()) {
+    trial_json = {{"loaded", false}, {"problem", tried->problem}};
+  } else {
+    trial_json = {{"loaded", true},
+                  {"driver", tried->driver},
+                  {"timeline", tried->timeline},
+                  {"features", tried->features},
+                  {"unload_state", to_string(tried->state)},
+                  {"pins", tried->pins}};
+  }
+  return object;
+}
+
+struct modules_options {
+  std::vector<std::string> paths;
+  bool loads = false;
+  bool json = false;
+};
+
+int tell_modules(const modules_options& options) {
+  bool all_good = true;
+  ordered_json all = ordered_json::array();
+  for (const std::string& path : options.paths) {
     const module_info info = inspect(path);
-    all_loadable = all_loadable && info.is_loadable();
-    if (json) {
-      all.push_back(to_json(info));
+    std::optional<trial> tried;
+    if (options.loads && info.is_loadable()) tried = try_out(path);
+    all_good = all_good && info.is_loadable() && (!tried || tried->is_good());
+    if (options.json) {
+      all.push_back(to_json(info, tried));
     } else {
-      print_for_people(info);
+      print(info);
+      if (tried) print(*tried);
     }
   }
   // Names and strings of files need not be UTF-8.
-  if (json) fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-  return std::fflush(stdout) == 0 && all_loadable ? 0 : 1;
+  if (options.json)
+    fmt::print("{}\n", all.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+  return std::fflush(stdout) == 0 && all_good ? 0 : 1;
 }
 
 }  // namespace
 
 void add_modules_command(CLI::App& app, command& chosen) {
-  CLI::App* const modules_app = app.add_subcommand(
-      "modules",
-      "Tells what module files are without loading them: whether they are valid, whether "
-      "they will unmap, and if not why.");
-  modules_app->footer("Exit status: 0 if all can be loaded, else 1; 2 for a wrong command line.");
-  auto paths = std::make_shared<std::vector<std::string>>();
-  auto json = std::make_shared<bool>(false);
-  modules_app->add_option("files", *paths, "Module files")->type_name("FILE...")->required();
-  modules_app->add_flag("--json", *json, "Print a JSON array, one object for each file");
+  CLI::App* const modules_app =
+      app.add_subcommand("modules",
+                         "Tells what module files are, from the files alone: whether they are "
+                         "valid, whether they will\n"
+                         "unmap, and if not why.");
+  modules_app->footer(
+      "Exit status: 0 if all are valid (and, with --load, were unmapped), else 1; 2 for a wrong\n"
+      "command line.");
+  auto options = std::make_shared<modules_options>();
+  modules_app->add_option("files", options->paths, "Module files")
+      ->type_name("FILE...")
+      ->required();
+  modules_app->add_flag(
+      "--load", options->loads,
+      "Load each valid one as well, which runs its code, and unload it: tells its "
+      "driver's name and features, what its tables lack, and what pins it");
+  modules_app->add_flag("--json", options->json, "Print a JSON array, one object for each file");
   modules_app->callback(
-      [paths, json, &chosen] { chosen = [paths, json] { return tell_modules(*paths, *json); }; });
+      [options, &chosen] { chosen = [options] { return tell_modules(*options); }; });
 }
 
 }  // namespace ufence::tool

@@ -8,6 +8,7 @@ import unittest
 from support import Case
 
 DRIVERS = pathlib.Path(os.environ["UFENCE_DRIVERS"])
+BROKEN = pathlib.Path(os.environ["UFENCE_BROKEN_DRIVERS"])
 
 
 class Modules(Case):
@@ -15,7 +16,7 @@ class Modules(Case):
         finished = self.run_ufence("modules", DRIVERS / "cpu.so", DRIVERS / "uring.so")
         self.assert_succeeded(finished)
         text = finished.stdout.decode()
-        self.assertIn(f"{DRIVERS}/cpu.so\n  driver module, ABI version 1: valid\n", text)
+        self.assertIn(f"{DRIVERS}/cpu.so\n  driver module, ABI version 1: its file is valid\n", text)
         self.assertEqual(text.count("will unmap: yes"), 2)
 
     def test_that_are_none_are_told_why(self):
@@ -26,6 +27,35 @@ class Modules(Case):
         self.assertRegex(text, r"text\n  not loadable: Exec format error\n  problem: .+\n")
         self.assertRegex(text, r"missing\n  not loadable: No such file or directory\n")
         self.assertIn("cpu.so\n  driver module", text)
+
+    def test_that_would_stay_mapped_are_told_why(self):
+        finished = self.run_ufence("modules", BROKEN / "broken_nodelete.so",
+                                   BROKEN / "broken_thread_local.so")
+        self.assert_succeeded(finished, 1)
+        self.assertRegex(finished.stdout.decode(),
+                         r"problem: D-14: linked with -z nodelete.*\n  will unmap: no(.|\n)*"
+                         r"warning: D-14: has thread_local objects.*\n  will unmap: later")
+
+    def test_are_tried_out_if_asked(self):
+        finished = self.run_ufence("modules", "--load", DRIVERS / "cpu.so", DRIVERS / "uring.so")
+        self.assert_succeeded(finished)
+        text = finished.stdout.decode()
+        self.assertIn("loaded: driver cpu, timeline sha256, with cancel\n  unloaded: unmapped\n", text)
+        self.assertIn("loaded: driver uring, timeline ", text)
+        finished = self.run_ufence("modules", "--load", BROKEN / "broken_missing_op.so",
+                                   BROKEN / "broken_init_fails.so", "missing")
+        self.assert_succeeded(finished, 1)
+        self.assertRegex(finished.stdout.decode(),
+                         r"loading failed: .*D-3: (.|\n)*loading failed: .*No such device")
+        finished = self.run_ufence("modules", "--load", "--json", BROKEN / "broken_missing_op.so",
+                                   DRIVERS / "cpu.so")
+        self.assert_succeeded(finished, 1)
+        refused, good = json.loads(finished.stdout)
+        self.assertFalse(refused["trial"]["loaded"])
+        self.assertIn("D-3", refused["trial"]["problem"])
+        self.assertEqual(good["trial"], {"loaded": True, "driver": "cpu", "timeline": "sha256",
+                                         "features": ["cancel"], "unload_state": "unmapped",
+                                         "pins": []})
 
     def test_as_json(self):
         self.write(b"\xff\n", b"no module\n")
