@@ -165,10 +165,10 @@ struct ufence_device_ops {
 	void (*set_deadline)(void *state, struct ufence_job *, int64_t deadline_ns);
 	void (*retire)(void *state, struct ufence_job *);
 	void (*cancel)(void *state, struct ufence_job *);
-	/* UFENCE_F_TIMELINE: somebody waits for this seqno: interrupt on, and it stays on: from here on
-	   each completion at or beyond it is told, by decide_up_to() or decide_notify(). Called at most
-	   once per new minimum, so not for later seqnos that are waited for meanwhile; the host looks at
-	   the device word once more after it returned. */
+	/* UFENCE_F_TIMELINE: somebody waits for this seqno, the lowest that is waited for: interrupt on.
+	   Its completion is told by decide_up_to() or decide_notify(). Called at most once per new
+	   minimum: for a lower seqno, and for the next one when the minimum has completed. The host
+	   looks at the device word once more after it returned. */
 	void (*arm)(void *state, uint64_t seqno);
 	/* UFENCE_F_TIMELINE: no op of the timeline runs or will run, the device word is not read again. */
 	void (*retire_timeline)(void *state);
