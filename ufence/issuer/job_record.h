@@ -109,6 +109,7 @@ struct job_record : backend {
   fence* of = nullptr;             // its fence: alive while the record is not vacant
   fence_ref held;                  // timelines: keeps it so
 
+  std::array<in_fence, inline_in_fences_max> inline_in;
   in_fence* in = inline_in.data();
   std::uint32_t in_count = 0;
   atomic<std::uint32_t> in_pending{0};  // callbacks that did not run, and the submitting thread
@@ -124,12 +125,11 @@ struct job_record : backend {
   bool has_turn = false;           // timelines: ready, and nobody has it
   bool is_done = false;            // timelines: decided
 
+  alignas(16) std::array<std::byte, inline_args_max> inline_args{};
   std::byte* args = inline_args.data();
   std::size_t args_size = 0;       // job.args_size likewise
   std::size_t args_room = inline_args_max;
   bool is_poisoned = false;        // since it was decided, until it is used again
-  alignas(16) std::array<std::byte, inline_args_max> inline_args{};
-  std::array<in_fence, inline_in_fences_max> inline_in;
 
   /// The record of a job as the driver knows it; nullptr for a copy of a job.
   [[nodiscard]] static job_record* of_job(ufence_job* job) noexcept {
