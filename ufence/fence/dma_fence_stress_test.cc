@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "ufence/fence/fence.h"
+#include "ufence/fence/testing/race.h"
 #include "ufence/fence/testing/support.h"
 
 using namespace ufence;
@@ -41,6 +42,7 @@ fence_ref take_new(const ufence::atomic<fence*>& slot, std::uint64_t& seen,
 }
 
 tally exchange_fences(exchange& shared, std::size_t self, bool signal_before) {
+  const pinned here(self);
   ufence::atomic<fence*>& mine = shared.slots[self];
   const ufence::atomic<fence*>& theirs = shared.slots[1 - self];
   tally t;
@@ -71,7 +73,7 @@ tally exchange_fences(exchange& shared, std::size_t self, bool signal_before) {
   return t;
 }
 
-void race(bool signal_before) {
+void race_exchanges(bool signal_before) {
   exchange shared;
   std::array<tally, 2> tallies;
   {
@@ -87,5 +89,5 @@ void race(bool signal_before) {
 
 }  // namespace
 
-TEST(dma_fence, DF12_race_signal_callback_before) { race(true); }
-TEST(dma_fence, DF12_race_signal_callback_after) { race(false); }
+TEST(dma_fence, DF12_race_signal_callback_before) { race_exchanges(true); }
+TEST(dma_fence, DF12_race_signal_callback_after) { race_exchanges(false); }

@@ -191,6 +191,7 @@ TEST(stress, references_through_slots_that_recycle) {
   std::atomic<bool> stop = false;
   std::atomic<long> wrong = 0;
   const auto read = [&](unsigned seed) {
+    const pinned there(1);
     dice random(seed);
     while (!stop) {
       const std::size_t i = random() % slots.size();
@@ -202,6 +203,7 @@ TEST(stress, references_through_slots_that_recycle) {
       const fence_ref copy = f;
     }
   };
+  const pinned here(0);
   {
     std::jthread first(read, 1U);
     std::jthread second(read, 2U);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "ufence/fence/fence.h"
-#include "ufence/fence/slab.h"
+#include "ufence/fence/legacy.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/fence/wait.h"
@@ -89,6 +89,7 @@ TEST(F18_fork, waits_on_what_was_inherited_pending_are_EOWNERDEAD) {
       UFENCE_CHILD_EXPECT(f->add_callback(node) == dead);
       UFENCE_CHILD_EXPECT(f->remove_callback(node) == result<bool>(false));
       UFENCE_CHILD_EXPECT(f->pollable_fd().error() == dead);
+      UFENCE_CHILD_EXPECT(issuer.emit().error() == dead);
       f->enable_signaling();
       f->set_deadline(1);
       UFENCE_CHILD_EXPECT(!f->poll());
@@ -228,6 +229,13 @@ TEST(F18_fork, while_other_threads_create_signal_wait_and_report) {
       }
       issuer.signal_up_to(40);
     }
+  });
+  threads.emplace_back([&] {
+    // Legacy fences have no cache of their thread: each takes the slabs' lock.
+    static constexpr legacy_ops ops = {.lock = [](void*) noexcept {},
+                                       .unlock = [](void*) noexcept {}};
+    timeline_issuer issuer = make_timeline();
+    while (!stop) create_legacy_fence(issuer, ops, nullptr).value().signal.signal();
   });
   threads.emplace_back([&] {
     while (!stop) {

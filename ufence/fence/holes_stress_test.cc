@@ -29,9 +29,11 @@ TEST(hole_get_rcu, without_the_second_look_at_the_slot_finds_a_recycled_fence) {
   std::atomic<bool> stop = false;
   std::atomic<long> wrong = 0;
   std::atomic<long> taken = 0;
+  const pinned here(0);
   std::vector<std::thread> readers;
   for (int i = 0; i < 2; ++i) {
     readers.emplace_back([&] {
+      const pinned there(1);
       while (!stop) {
         if (const fence_ref f = fence::get_rcu(first)) {
           if (f->seqno() != first_kind) ++wrong;
@@ -113,8 +115,8 @@ TEST(hole_fence, a_settlement_in_other_hands_against_ops_and_removal) {
        },
        [&] {
          made->fence->poll();
-         const result<bool> removed = made->fence->remove_callback(adder->node);
-         if (!removed || *removed != (adder->node.runs() == 0)) ++wrong;
+         const result<bool> removed = made->fence->remove_callback(*adder);
+         if (!removed || *removed != (adder->runs == 0)) ++wrong;
        }},
       [&] {
         if (data.retires != 1 || !made->fence->is_settled()) ++wrong;

@@ -57,7 +57,9 @@ TEST(R01_names, are_true_while_the_fence_is_signaled_and_its_issuer_goes) {
   std::atomic<bool> stop = false;
   std::atomic<long> wrong = 0;
   std::atomic<long> queries = 0;
+  const pinned here(0);
   std::thread asks([&] {
+    const pinned there(1);
     while (!stop) {
       const fence_ref f = fence::get_rcu(slot);
       if (!f) continue;

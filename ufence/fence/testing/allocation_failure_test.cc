@@ -93,14 +93,15 @@ class allocation_count {
 
 }  // namespace
 
-// NOLINTBEGIN(cppcoreguidelines-owning-memory): the replaceable ones
-void* operator new(std::size_t bytes) {
+// NOLINTBEGIN(cppcoreguidelines-owning-memory): the replaceable ones. Inlined, they look
+// mismatched.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   ++news;
   if (void* memory = std::malloc(bytes)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 // NOLINTEND(cppcoreguidelines-owning-memory)
 
 TEST(allocation_failure, of_a_fence) {
