@@ -73,10 +73,12 @@ void device::impl::give_up_waiting() noexcept {
     {
       const scoped_lock hold(lock);
       collect(jobs, b, [](job_record& r) {
-        // [ISSUER.12] acquire: the record is complete; pairs with [ISSUER.11]
-        const job_phase phase = r.phase.load(mo::acquire);
-        return (phase == job_phase::waiting || (phase == job_phase::ready && r.has_turn)) &&
-               r.elect(phase, job_phase::given_up);
+        // [ISSUER.12] acquire: the record is complete; or its job is on its way to the driver, then so
+        // is a thread in submitters; pairs with [ISSUER.11], [ISSUER.18]
+        job_phase phase = r.phase.load(mo::acquire);
+        if (phase != job_phase::waiting && !(phase == job_phase::ready && r.has_turn)) return false;
+        // [ISSUER.19] acquire: as [ISSUER.12], where it fails; pairs with [ISSUER.18]
+        return r.phase.compare_exchange(phase, job_phase::given_up, mo::acquire, mo::acquire);
       });
     }
     for (job_record* const r : std::span(b.records).first(b.count)) end_job(*this, *r);

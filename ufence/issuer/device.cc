@@ -57,6 +57,8 @@ int device::impl::start(std::string& why) {
   line.emplace(std::move(*made));
   if (has_line_data) unretired.add();
   context = line->line()->context();
+  // [ISSUER.20] release: the timeline is there; pairs with [ISSUER.21]
+  has_line.store(1, mo::release);
   const scoped_lock hold(lock);
   is_accepting = true;
   return 0;

@@ -103,8 +103,10 @@ std::size_t host::impl::retry_deferred() {
 host::host() : impl_(std::make_unique<impl>()) {}
 
 host::~host() {
-  for (const device_ref& d : impl_->devices) {
-    const result<unload_report> done = unload(d, {.policy = unload_policy::cancel});
+  constexpr std::int64_t patience_ns = 2'000'000'000;
+  for (const device_ref& d : impl_->all()) {
+    const result<unload_report> done =
+        unload(d, {.policy = unload_policy::cancel, .give_up_ns = patience_ns});
     if (done && done->state == unload_state::unmapped) continue;
     std::string text = "stays mapped when its host goes";
     if (done) {

@@ -109,7 +109,7 @@ using device_ref = std::shared_ptr<device>;
 class UFENCE_API host {
  public:
   host();
-  /// Unloads what is loaded (cancel); what stays pinned is reported and left mapped.
+  /// Unloads what is loaded (cancel, 2 s for each step); what stays pinned is reported and left mapped.
   ~host();
   host(const host&) = delete;
   host& operator=(const host&) = delete;

@@ -106,10 +106,15 @@ int signal_job_locked(ufence_job* job, int error) noexcept {
 
 // --- Timelines ---
 
+// Threads that init() started may call before there is one.
+bool has_line(const device::impl& d) noexcept {
+  // [ISSUER.21] acquire: see the timeline; pairs with [ISSUER.20]
+  return d.is_timeline() && d.has_line.load(mo::acquire) != 0;
+}
+
 int decide_up_to(ufence_device* device, std::uint64_t seqno, ufence_settlement* later) noexcept {
-  if (device == nullptr || later == nullptr || !impl_of(device).is_timeline()) return -EINVAL;
+  if (device == nullptr || later == nullptr || !has_line(impl_of(device))) return -EINVAL;
   device::impl& d = impl_of(device);
-  if (!d.line) return -EINVAL;
   bool is_beyond = false;
   {
     const scoped_lock hold(d.lock);
@@ -124,18 +129,20 @@ int decide_up_to(ufence_device* device, std::uint64_t seqno, ufence_settlement* 
 }
 
 int decide_notify(ufence_device* device, ufence_settlement* later) noexcept {
-  if (device == nullptr || later == nullptr) return -EINVAL;
+  if (device == nullptr || later == nullptr || !has_line(impl_of(device))) return -EINVAL;
   device::impl& d = impl_of(device);
+  if (d.device_word == nullptr) return -EINVAL;
   bool is_beyond = false;
-  if (d.device_word == nullptr || !d.line) return -EINVAL;
+  std::uint64_t last = 0;
   {
     // relaxed: who completes by it loads it again
     const std::uint32_t word = d.device_word->load(mo::relaxed);
     const std::uint64_t completed = d.line->line()->completed();
     const scoped_lock hold(d.lock);
-    is_beyond = is_later(extend_seqno(word, completed), d.last_submitted);
+    last = d.last_submitted;
+    is_beyond = is_later(extend_seqno(word, completed), last);
   }
-  if (is_beyond) return d.violations.note(violation::beyond_last_job, d.last_submitted), -EINVAL;
+  if (is_beyond) return d.violations.note(violation::beyond_last_job, last), -EINVAL;
   settlement decided = settlement::adopt(std::exchange(later->head, nullptr));
   const std::error_code refused = d.line->decide_notify(decided);
   d.reap();
@@ -147,7 +154,7 @@ int device_word(ufence_device* device, const volatile std::uint32_t* word) noexc
   if (device == nullptr || word == nullptr) return -EINVAL;
   device::impl& d = impl_of(device);
   const bool is_aligned = reinterpret_cast<std::uintptr_t>(word) % alignof(std::uint32_t) == 0;
-  if (!d.is_timeline() || d.line || !is_aligned) return -EINVAL;
+  if (!d.is_timeline() || has_line(d) || !is_aligned) return -EINVAL;
   static_assert(sizeof(atomic<std::uint32_t>) == sizeof *word, "the device writes a plain word");
   d.device_word =
       reinterpret_cast<const atomic<std::uint32_t>*>(const_cast<const std::uint32_t*>(word));

@@ -62,7 +62,7 @@ struct device::impl final : ::ufence_device {
   backend_ops job_ops, line_ops;
   legacy_ops old_ops;
   detail::timeline_backend line_data{{&line_ops}, this};
-  std::optional<timeline_issuer> line;
+  std::optional<timeline_issuer> line;        // made after init(); see has_line
 
   // --- Shared. ---
   detail::module_gate gate;         // threads in ops of the module
@@ -75,6 +75,7 @@ struct device::impl final : ::ufence_device {
   atomic<std::uint64_t> submitted{0}, retired_by_settlement{0}, retired_by_last_op{0};
   atomic<std::uint64_t> unload_drained{0}, unload_cancelled{0};
   atomic<std::uint32_t> refuses_callbacks{0};  // unloading has begun
+  atomic<std::uint32_t> has_line{0};           // threads that init() started may look for it
   atomic<std::uint32_t> is_stopped{0};         // stop() has returned
 
   mutex lock{lock_rank::device};

@@ -169,7 +169,11 @@ void device::impl::job_ready(job_record& r) noexcept {
   const detail::counted here(submitters);
   // relaxed: ordered by leaving in_pending
   const int error = r.runs_after_failure ? 0 : r.in_error.load(mo::relaxed);
-  if (!r.elect(job_phase::waiting, error != 0 ? job_phase::decided : job_phase::ready)) return;
+  const job_phase next = error != 0 ? job_phase::decided : job_phase::ready;
+  job_phase expected = job_phase::waiting;
+  // [ISSUER.18] release: who finds the job on its way to the driver finds this thread in submitters;
+  // pairs with [ISSUER.12], [ISSUER.19]. Given up on failure.
+  if (!r.phase.compare_exchange(expected, next, mo::release, mo::relaxed)) return;
   r.drop_in_fences();
   if (error != 0) {
     settlement later;

@@ -67,13 +67,18 @@ ufence_job* take(driver_state& s, std::uint64_t seqno) {
   return nullptr;
 }
 
+// Timelines: held jobs up to this one are about to be completed.
+void pass_held(driver_state& s, std::uint64_t seqno) {
+  while (!s.held.empty() && s.held.front()->seqno <= seqno) {
+    s.held.pop_front();
+    --s.to->held;
+  }
+}
+
 void finish_held(driver_state& s, std::uint64_t seqno, int error, ufence_settlement* later) {
   const std::scoped_lock hold(s.lock);
   if (is_timeline && error == 0) {
-    while (!s.held.empty() && s.held.front()->seqno <= seqno) {
-      s.held.pop_front();
-      --s.to->held;
-    }
+    pass_held(s, seqno);
     s.host->decide_up_to(s.device, seqno, later);
   } else if (ufence_job* const job = take(s, seqno)) {
     s.host->decide(job, error, later);
@@ -100,6 +105,7 @@ void run_worker(void* state) {
     if (is_timeline) {
       const std::uint64_t last = s.queued.back()->seqno;
       s.queued.clear();
+      pass_held(s, last);
       s.host->decide_up_to(s.device, last, &later);
     } else {
       ufence_job* const job = s.queued.front();
@@ -141,6 +147,7 @@ int submit(void* state, ufence_job* job) {
   if (job->opcode == puppet::attach) {
     if (a.to != nullptr) s.to = a.to;
     s.to->host = s.host;
+    s.to->code = [] {};
   }
   ++s.to->submits;
   return submit_told(s, job, a);
@@ -340,6 +347,7 @@ void stop(void* state) {
     s.has_work.notify_all();
     s.to->held -= s.held.size();
     s.held.clear();
+    s.queued.clear();
   }
   throw_if_told(s);
 }

@@ -49,6 +49,7 @@ struct board {
   std::atomic<int> copy_decide{0};
   ufence_settlement handed = UFENCE_SETTLEMENT_INIT;  // for host->settle()
   const ufence_host* host = nullptr;
+  void (*code)() = nullptr;  // of the module
 
   // Not std::atomic's wait(): its list of waiters is another one in each shared object.
   void wait_here() const noexcept {
