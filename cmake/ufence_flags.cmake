@@ -63,4 +63,6 @@ target_compile_options(ufence_flags INTERFACE
 
 add_library(ufence_core_flags INTERFACE)
 target_link_libraries(ufence_core_flags INTERFACE ufence_flags)
-target_compile_options(ufence_core_flags INTERFACE -ftls-model=initial-exec)
+# Nobody replaces single functions of libufence, so that its own calls may be direct, or inlined.
+target_compile_options(ufence_core_flags INTERFACE
+  -ftls-model=initial-exec -fno-semantic-interposition)

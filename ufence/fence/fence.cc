@@ -246,8 +246,7 @@ void fence::run_retire(backend* data, retired_by who) noexcept {
 // --- Ops ---
 
 bool fence::enter_op(std::uint32_t once, backend*& data) noexcept {
-  // relaxed: the CAS orders
-  std::uint32_t s = state_.load(mo::relaxed);
+  std::uint32_t s = 0;  // a guess, see fence_lock.h: ops mostly come before anybody waits
   do {
     if ((s & (signaled | once)) != 0) return false;
     // relaxed: constant while pending, and the CAS fails once it is not

@@ -262,6 +262,7 @@ class UFENCE_API alignas(64) fence {
 
   [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
   [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }
+  [[nodiscard]] std::uint64_t traced_context() const noexcept;  // context(), inline (trace.h)
   [[nodiscard]] bool is_inherited() const noexcept;  // made before a fork() of which this is the child
 
   // fence_lock.h. lock() and unlock() return the state, without LOCK.

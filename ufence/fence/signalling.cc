@@ -34,10 +34,6 @@ void check_not_signalling(const char* what) noexcept {
 signalling_section::signalling_section() noexcept = default;
 signalling_section::~signalling_section() = default;
 
-namespace detail {
-void check_not_signalling(const char*) noexcept {}
-}  // namespace detail
-
 #endif
 
 }  // namespace ufence

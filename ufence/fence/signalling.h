@@ -20,7 +20,11 @@ class UFENCE_API signalling_section {
 
 namespace detail {
 /// Reports, in debug builds, that this thread waits or allocates inside a signalling section.
+#if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
 void check_not_signalling(const char* what) noexcept;
+#else
+inline void check_not_signalling(const char*) noexcept {}
+#endif
 }  // namespace detail
 
 }  // namespace ufence

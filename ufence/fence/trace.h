@@ -5,6 +5,19 @@
 
 #include <sys/sdt.h>
 
-#define UFENCE_TRACE(event, fence_) STAP_PROBE2(ufence, event, (fence_).context(), (fence_).seqno())
+#include "ufence/fence/timeline.h"
+
+// Arguments are computed whether somebody looks or not: no call for them.
+#define UFENCE_TRACE(event, fence_) \
+  STAP_PROBE2(ufence, event, (fence_).traced_context(), (fence_).seqno())
 #define UFENCE_TRACE_ERROR(event, fence_, error_) \
-  STAP_PROBE3(ufence, event, (fence_).context(), (fence_).seqno(), error_)
+  STAP_PROBE3(ufence, event, (fence_).traced_context(), (fence_).seqno(), error_)
+
+namespace ufence {
+
+inline std::uint64_t fence::traced_context() const noexcept {
+  const timeline* line = owner();
+  return line != nullptr ? line->context() : owner_.context;
+}
+
+}  // namespace ufence
