@@ -115,7 +115,6 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
   int failed = r->reserve(request.args.size(), request.in_fences.size()) ? 0 : ENOMEM;
   if (failed == 0) failed = make_fence(*r, f);
   if (failed != 0) {
-    pending.sub();
     forget(*r);
     return failure(failed);
   }
