@@ -50,7 +50,7 @@ TEST(mailbox, an_event_may_be_freed_or_queued_again_while_it_is_taken) {
   two.made.signal.signal();
   box.take(
       [&](watch& event) {
-        if (&event == &one->event) return one.reset();
+        if (one && &event == &one->event) return one.reset();
         event.is_queued = true;
         EXPECT_FALSE(next.fence->add_callback(event));
         next.signal.signal();
