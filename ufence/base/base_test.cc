@@ -102,6 +102,7 @@ TEST(result, carries_errno_values) {
   EXPECT_EQ(bad.error(), errno_code(ETIME));
   EXPECT_EQ(bad.error(), std::errc::stream_timeout);
   EXPECT_FALSE(errno_code(0));
+  EXPECT_EQ(errno_code(0), std::error_code());
 }
 
 TEST(per_thread, is_one_value_for_each_thread_and_tag) {

@@ -318,24 +318,27 @@ TEST(F16_legacy, is_settled_only_when_the_last_op_has_left) {
 }
 
 TEST(F16_legacy, a_signal_inside_a_callback_settles_when_the_outer_one_has) {
-  old_driver driver;
-  old_driver other_driver;
-  timeline_issuer issuer = make_timeline();
-  new_fence outer = make_legacy(issuer, driver);
-  new_fence inner = make_legacy(issuer, other_driver);
-  std::string order;
-  scripted_callback in_inner(
-      [&](fence&) { order += other_driver.holds() && !driver.holds() ? 'i' : '?'; });
-  scripted_callback in_outer([&](fence&) {
-    inner.signal.signal();
-    EXPECT_TRUE(inner.fence->is_signaled());
-    order += 'o';
-  });
-  ASSERT_EQ(inner.fence->add_callback(in_inner), no_error);
-  ASSERT_EQ(outer.fence->add_callback(in_outer), no_error);
-  outer.signal.signal();
-  EXPECT_EQ(order, "oi");
-  EXPECT_TRUE(inner.fence->is_settled());
+  // Also where both share one external lock, as the fences of a ring do.
+  for (const bool same_lock : {true, false}) {
+    old_driver driver;
+    old_driver other_driver;
+    old_driver& inner_driver = same_lock ? driver : other_driver;
+    timeline_issuer issuer = make_timeline();
+    new_fence outer = make_legacy(issuer, driver);
+    new_fence inner = make_legacy(issuer, inner_driver);
+    std::string order;
+    scripted_callback in_inner([&](fence&) { order += inner_driver.holds() ? 'i' : '?'; });
+    scripted_callback in_outer([&](fence&) {
+      inner.signal.signal();
+      EXPECT_TRUE(inner.fence->is_signaled());
+      order += driver.holds() ? 'o' : '?';
+    });
+    ASSERT_EQ(inner.fence->add_callback(in_inner), no_error);
+    ASSERT_EQ(outer.fence->add_callback(in_outer), no_error);
+    outer.signal.signal();
+    EXPECT_EQ(order, "oi");
+    EXPECT_TRUE(inner.fence->is_settled());
+  }
 }
 
 TEST(F16_legacy, signal_locked_inside_a_callback_settles_at_once) {

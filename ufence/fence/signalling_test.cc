@@ -51,6 +51,7 @@ TEST(signalling_section, an_allocation_inside_is_reported_and_goes_on) {
   timeline_issuer issuer = make_timeline();
   expect_reported_inside("create", [&] { make_fence().signal.signal(); });
   expect_reported_inside("emit", [&] { EXPECT_TRUE(issuer.emit().has_value()); });
+  expect_reported_inside("timeline", [] { EXPECT_TRUE(timeline_issuer::create({}).has_value()); });
   new_fence made = make_fence();
   expect_reported_inside("fd", [&] { EXPECT_TRUE(made.fence->pollable_fd().has_value()); });
   made.signal.signal();
