@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::array noted_signals{SIGINT, SIGTERM, SIGHUP};
 
-// A signal handler has nothing but globals. relaxed in all uses: each is one word that stands for
-// itself; the wake-up goes through the kernel.
+// A signal handler has nothing but globals. The number is relaxed in all uses: it is one word that stands
+// for itself, and the wake-up goes through the kernel.
 atomic<int> noted_signal{0};
 atomic<int> wake_descriptor{-1};
 
@@ -24,7 +24,8 @@ extern "C" void note_signal(int number) {
   const int saved_errno = errno;
   noted_signal.store(number, mo::relaxed);
   const std::uint64_t one = 1;
-  const int fd = wake_descriptor.load(mo::relaxed);
+  // [RUN.1] acquire: the descriptor is open; pairs with [RUN.2]
+  const int fd = wake_descriptor.load(mo::acquire);
   if (fd >= 0 && ::write(fd, &one, sizeof one) < 0) {
     // Full: the run is awake anyway.
   }
@@ -43,7 +44,8 @@ void set_action(int number, void (*handler)(int), int flags) {
 
 interrupt_watch::interrupt_watch(int wake_fd) {
   noted_signal.store(0, mo::relaxed);
-  wake_descriptor.store(wake_fd, mo::relaxed);
+  // [RUN.2] release: the descriptor was opened before; pairs with [RUN.1]
+  wake_descriptor.store(wake_fd, mo::release);
   for (const int number : noted_signals) {
     // nohup and background jobs of simple shells ignore some of them: that stays so.
     struct sigaction old {};

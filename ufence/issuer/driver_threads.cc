@@ -176,6 +176,11 @@ bool driver_threads::join_all(std::int64_t deadline_ns) noexcept {
   }
 }
 
+void driver_threads::abandon() noexcept {
+  const scoped_lock hold(lock_);
+  for (const thread* t = first_; t != nullptr; t = t->next) pthread_detach(t->id);
+}
+
 std::vector<std::string> driver_threads::names() const {
   const scoped_lock hold(lock_);
   std::vector<std::string> all;

@@ -30,6 +30,8 @@ class driver_threads {
   /// After close(): waits until all have ended, thread_local destructors too, and forgets them.
   /// @return  true; false some have not by then: see names()
   [[nodiscard]] bool join_all(std::int64_t deadline_ns) noexcept;
+  /// Nobody will ask for those that have not been joined any more.
+  void abandon() noexcept;
   /// Of those that have not been joined.
   [[nodiscard]] std::vector<std::string> names() const;
 

@@ -20,6 +20,7 @@ constinit device::impl* left_mapped UFENCE_GUARDED_BY(left_lock) = nullptr;
 
 void leave_mapped(device_ref d) noexcept {
   device::impl& i = d->internals();
+  i.threads.abandon();
   const scoped_lock hold(left_lock);
   i.next_left = left_mapped;
   left_mapped = &i;
