@@ -64,7 +64,7 @@ void file_hash::collect_read(block& b) {
     b.read = step::none;
     if (job_issuer::was_cancelled_by_unload(b.read_fence, error)) {
       if (is_going_on()) ++services_.resubmitted;
-    } else if (!end_is_read_) {
+    } else if (!is_beyond_end(b)) {
       error_ = error;
     }
     services_.jobs.drop(b.read_fence);
@@ -135,13 +135,20 @@ bool file_hash::is_done_with(block& b) {
   return false;
 }
 
-// Blocks that were read ahead beyond the end.
+// The file is known to end before this block.
+bool file_hash::is_beyond_end(const block& b) const {
+  if (!end_is_read_) return false;
+  for (const auto& before : blocks_) {
+    if (before.get() == &b) return false;
+    if (before->read == step::done && before->is_at_end) return true;
+  }
+  return false;
+}
+
+// Gives back blocks that were read ahead for nothing.
 void file_hash::drop_beyond_end() {
-  if (!end_is_read_) return;
-  std::size_t end = 0;
-  while (end < blocks_.size() && !(blocks_[end]->read == step::done && blocks_[end]->is_at_end))
-    ++end;
-  while (blocks_.size() > end + 1 && blocks_.back()->read != step::pending) {
+  while (!blocks_.empty() && blocks_.back()->read != step::pending &&
+         is_beyond_end(*blocks_.back())) {
     services_.jobs.drop(blocks_.back()->read_fence);
     give_back(std::move(blocks_.back()));
     blocks_.pop_back();

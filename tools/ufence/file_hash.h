@@ -86,6 +86,7 @@ class file_hash {
   void collect_hash(block& b);
   void retire_done();
   bool is_done_with(block& b);
+  [[nodiscard]] bool is_beyond_end(const block& b) const;
   void drop_beyond_end();
   void give_back(std::unique_ptr<block> b);
 

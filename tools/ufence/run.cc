@@ -117,6 +117,7 @@ void session::hash_files() {
     is_complete_ = files.run() == engine::outcome::finished;
   } catch (const std::exception& error) {  // no memory: what is in flight must not lose its own
     console_.problem(error.what());
+    reloads.reset();
     abandon();
   }
   if (!is_complete_) files.stop();

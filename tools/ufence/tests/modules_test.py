@@ -8,7 +8,7 @@ import unittest
 from support import Case
 
 DRIVERS = pathlib.Path(os.environ["UFENCE_DRIVERS"])
-BROKEN = pathlib.Path(os.environ["UFENCE_BROKEN_DRIVERS"])
+BROKEN = pathlib.Path(os.environ["UFENCE_TEST_DRIVERS"])
 
 
 class Modules(Case):
