@@ -1,4 +1,4 @@
-// F11 across threads: callbacks that run at once and remove each other, and groups of callbacks.
+// F11 across threads: callbacks that run at once and remove each other.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -17,7 +17,6 @@ using namespace ufence::testing;
 
 namespace {
 
-const result<bool> removed = true;
 const result<bool> not_removed = false;
 const result<bool> deadlock = failure(EDEADLK);
 
@@ -185,95 +184,4 @@ TEST(hole_callbacks, a_new_node_in_the_memory_of_one_that_freed_itself) {
     EXPECT_EQ(answer, not_removed);
     EXPECT_TRUE(returned_in_time) << "a barrier also there";
   }
-}
-
-TEST(callback_group, closes_by_removing_what_did_not_run) {
-  std::vector<new_fence> fences;
-  std::vector<std::unique_ptr<scripted_callback>> nodes;
-  callback_group group;
-  for (int i = 0; i < 10; ++i) {
-    fences.push_back(make_fence());
-    nodes.push_back(std::make_unique<scripted_callback>());
-    ASSERT_EQ(fences.back().fence->add_callback(*nodes.back(), &group), no_error);
-  }
-  scripted_callback stranger;
-  ASSERT_EQ(fences[5].fence->add_callback(stranger), no_error);
-  EXPECT_EQ(group.size(), 10U);
-  fences[0].signal.signal();
-  EXPECT_EQ(fences[1].fence->remove_callback(*nodes[1]), removed);
-  EXPECT_EQ(group.size(), 8U);
-  std::size_t count = 0;
-  EXPECT_EQ(group.close(&count), no_error);
-  EXPECT_EQ(count, 8U);
-  EXPECT_EQ(group.size(), 0U);
-  EXPECT_EQ(fences[2].fence->remove_callback(*nodes[2]), not_removed);
-  for (new_fence& made : fences) {
-    if (made.signal) made.signal.signal();
-  }
-  EXPECT_EQ(nodes[0]->runs(), 1);
-  for (std::size_t i = 1; i < nodes.size(); ++i) EXPECT_EQ(nodes[i]->runs(), 0);
-  EXPECT_EQ(stranger.runs(), 1) << "others' callbacks stay";
-}
-
-TEST(callback_group, refuses_registrations_once_it_is_closed) {
-  callback_group group;
-  EXPECT_EQ(group.close(), no_error);
-  new_fence made = make_fence();
-  scripted_callback node;
-  EXPECT_EQ(made.fence->add_callback(node, &group), errno_code(ESHUTDOWN));
-  EXPECT_EQ(made.fence->remove_callback(node), not_removed);
-  EXPECT_EQ(made.fence->add_callback(node), no_error) << "the node is free for other use";
-  made.signal.signal();
-  EXPECT_EQ(node.runs(), 1);
-  EXPECT_EQ(group.close(), no_error) << "closing twice is harmless";
-}
-
-TEST(callback_group, waits_for_those_that_run) {
-  new_fence made = make_fence();
-  callback_group group;
-  door leave;
-  bool returned = false;
-  scripted_callback node([&](fence&) {
-    leave.pass();
-    returned = true;
-  });
-  ASSERT_EQ(made.fence->add_callback(node, &group), no_error);
-  std::thread settles([&] { made.signal.signal(); });
-  ASSERT_TRUE(eventually([&] { return node.runs() == 1; }));
-  EXPECT_EQ(group.size(), 0U) << "it runs: it is not registered any more";
-  std::thread opens([&] { leave.open(); });
-  std::size_t count = 1;
-  EXPECT_EQ(group.close(&count), no_error);
-  EXPECT_TRUE(returned);
-  EXPECT_EQ(count, 0U);
-  opens.join();
-  settles.join();
-}
-
-TEST(callback_group, can_not_be_closed_inside_one_of_its_callbacks) {
-  new_fence made = make_fence();
-  callback_group group;
-  std::error_code answer;
-  scripted_callback node([&](fence&) { answer = group.close(); });
-  ASSERT_EQ(made.fence->add_callback(node, &group), no_error);
-  made.signal.signal();
-  EXPECT_EQ(answer, errno_code(EDEADLK));
-  EXPECT_EQ(group.close(), no_error);
-}
-
-TEST(callback_group, may_be_closed_inside_a_callback_of_another_group) {
-  new_fence made = make_fence();
-  new_fence other = make_fence();
-  callback_group mine;
-  callback_group theirs;
-  scripted_callback in_theirs;
-  ASSERT_EQ(other.fence->add_callback(in_theirs, &theirs), no_error);
-  std::error_code answer = errno_code(1);
-  scripted_callback node([&](fence&) { answer = theirs.close(); });
-  ASSERT_EQ(made.fence->add_callback(node, &mine), no_error);
-  made.signal.signal();
-  EXPECT_EQ(answer, no_error);
-  other.signal.signal();
-  EXPECT_EQ(in_theirs.runs(), 0);
-  EXPECT_EQ(mine.close(), no_error);
 }
