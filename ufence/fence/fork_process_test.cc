@@ -111,21 +111,25 @@ TEST(F18_fork, what_was_inherited_signaled_is_signaled) {
   timeline_issuer issuer = make_timeline({.driver_name = "drv", .timeline_name = "ring"});
   const fence_ref looked_at = issuer.emit().value();
   const fence_ref not_looked_at = issuer.emit().value();
+  const fence_ref alone = issuer.emit().value();
   issuer.signal_up_to(2);
+  EXPECT_TRUE(issuer.signal(*alone, -ENODEV));
   EXPECT_TRUE(looked_at->is_signaled());
   const int child = in_child([&] {
-    for (const fence_ref& f : {made.fence, looked_at, not_looked_at, fence::stub()}) {
+    for (const fence_ref& f : {made.fence, looked_at, not_looked_at, alone, fence::stub()}) {
       UFENCE_CHILD_EXPECT(f->is_signaled());
-      UFENCE_CHILD_EXPECT(f->is_settled() || f == not_looked_at);
+      UFENCE_CHILD_EXPECT(f->is_settled());
       UFENCE_CHILD_EXPECT(f->wait() == no_error);
       UFENCE_CHILD_EXPECT(f->add_callback(node) == errno_code(ENOENT));
     }
     UFENCE_CHILD_EXPECT(made.fence->status() == -EIO);
     UFENCE_CHILD_EXPECT(not_looked_at->status() == 1);
+    UFENCE_CHILD_EXPECT(alone->status() == -ENODEV && alone->error() == -ENODEV);
     UFENCE_CHILD_EXPECT(looked_at->timeline_name() == "ring");
     return 0;
   });
   EXPECT_EQ(child, 0);
+  issuer.signal_up_to(3);
 }
 
 TEST(F18_fork, nothing_that_the_child_does_with_inherited_fences_reaches_the_parent) {

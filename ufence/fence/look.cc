@@ -23,7 +23,10 @@ bool fence::is_settled() noexcept {
 
 int fence::status() noexcept {
   if (!is_signaled()) return 0;
-  if (is_ordered() && is_inherited()) return owner_.owner->decided_inherited(*this);
+  // relaxed: is_signaled() acquired. Without the bit it is a parent's, completed and not marked.
+  if ((state_.load(mo::relaxed) & fence_state::signaled) == 0) {
+    return owner_.owner->decided_inherited(*this);
+  }
   const int error = error_.get();
   return error < 0 ? error : 1;
 }
