@@ -22,7 +22,8 @@
  *        It may take the driver's locks. Without retire(), the decision is the last use.
  *  D-11  exit() frees the module's globals. Nothing of the module runs afterwards.
  *  D-12  cancel() is a request: the driver decides the job (-ECANCELED, or its result) as soon as D-6
- *        allows; the host decides nothing for it while the device may touch memory.
+ *        allows; the host decides nothing for it while the device may touch memory. It may come while
+ *        the driver is deciding the job.
  *  D-13  The object imports no function that creates threads (pthread_create, thrd_create, std::thread,
  *        clone, timers that call back on a thread).
  *  D-14  The object can be unmapped: no GNU-unique symbol (-fno-gnu-unique), no NODELETE flag; a
@@ -36,7 +37,8 @@
  *  D-18  A device word handed to the host stays mapped until the device's retire_timeline() returned or,
  *        without it, until exit(). The seqno in it moves forward and never beyond the last job's.
  *  D-19  A legacy driver (UFENCE_F_LEGACY) provides lock, unlock, wait and release; its pending and
- *        referenced fences pin the module.
+ *        referenced fences pin the module. lock() and unlock() also come for jobs that wait for their
+ *        in-fences: before submit().
  *  D-20  Module code never asks for its own unload (-EDEADLK).
  */
 #ifndef UFENCE_DRIVER_H

@@ -239,6 +239,41 @@ TEST(unload, an_outside_holder_of_the_mapping_pins_it) {
   EXPECT_EQ(p.board->exits, 1U);
 }
 
+TEST(unload, a_thread_local_object_of_another_thread_defers_the_unmapping) {
+  const std::string path = test_module("unmappable_thread_local");
+  host h;
+  const device_ref d = load_module(h, path);
+  testing::door touched, leave;
+  std::thread other([&] {
+    EXPECT_TRUE(d->submit({.opcode = 0}));
+    touched.open();
+    leave.pass();
+  });
+  touched.pass();
+  const result<unload_report> deferred = h.unload(d, {.policy = unload_policy::cancel});
+  ASSERT_TRUE(deferred);
+  EXPECT_EQ(deferred->state, unload_state::deferred);
+  EXPECT_EQ(deferred->last_step, 8);
+  EXPECT_THAT(deferred->pins, ElementsAre(HasSubstr("thread_local")));
+  EXPECT_EQ(h.retry_deferred(), 0U);
+  EXPECT_EQ(error_of(h.load(path)), errno_code(EEXIST));
+  leave.open();
+  other.join();
+  // Loading it again looks after the old one first.
+  const device_ref again = load_module(h, path);
+  EXPECT_THAT(h.devices(), ElementsAre(again));
+  expect_unmapped(h.unload(again));
+}
+
+TEST(unload, a_thread_local_object_of_the_drivers_own_thread_does_not_defer_it) {
+  host h;
+  const device_ref d = load_module(h, test_module("unmappable_thread_local"));
+  const result<fence_ref> job = d->submit({.opcode = 1});
+  ASSERT_TRUE(job);
+  EXPECT_FALSE((*job)->wait(testing::patience()));
+  expect_unmapped(h.unload(d));
+}
+
 // --- Where an unload may not be called ---
 
 // Runs the body inside of a report handler, that is, where the report is sent.

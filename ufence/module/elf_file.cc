@@ -327,8 +327,20 @@ outcome reader::read_notes_of(const Elf64_Phdr& part) {
 
 }  // namespace
 
+fd_source::fd_source(int fd, std::uint64_t size) noexcept : fd_(fd), size_(size) {
+  const std::size_t wanted = static_cast<std::size_t>(
+      std::min<std::uint64_t>(size_, beginning_.size()));
+  if (read_file(0, std::span(beginning_).first(wanted))) kept_ = wanted;
+}
+
 bool fd_source::read(std::uint64_t offset, std::span<std::byte> into) noexcept {
   if (offset > size_ || into.size() > size_ - offset) return false;
+  if (offset > kept_ || into.size() > kept_ - offset) return read_file(offset, into);
+  if (!into.empty()) std::memcpy(into.data(), beginning_.data() + offset, into.size());
+  return true;
+}
+
+bool fd_source::read_file(std::uint64_t offset, std::span<std::byte> into) const noexcept {
   while (!into.empty()) {
     const ssize_t got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;

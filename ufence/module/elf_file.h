@@ -5,6 +5,7 @@
 // notes), never section headers, which a stripped file may lack.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -24,16 +25,21 @@ class byte_source {
   [[nodiscard]] virtual bool read(std::uint64_t offset, std::span<std::byte> into) noexcept = 0;
 };
 
-/// A file that is open; borrows the descriptor.
+/// A file that is open; borrows the descriptor. Keeps the beginning of the file, where almost all lies
+/// that is looked at.
 class fd_source final : public byte_source {
  public:
-  fd_source(int fd, std::uint64_t size) noexcept : fd_(fd), size_(size) {}
+  fd_source(int fd, std::uint64_t size) noexcept;
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
   [[nodiscard]] bool read(std::uint64_t offset, std::span<std::byte> into) noexcept override;
 
  private:
+  [[nodiscard]] bool read_file(std::uint64_t offset, std::span<std::byte> into) const noexcept;
+
   int fd_;
   std::uint64_t size_;
+  std::array<std::byte, 4096> beginning_;
+  std::size_t kept_ = 0;  // bytes of it
 };
 
 /// Bytes in memory.

@@ -1,12 +1,14 @@
 #include "ufence/module/maps.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -111,10 +113,64 @@ class line_reader {
   bool skip_rest_ = false;
 };
 
+// --- Asking about one address ---
+
+// struct procmap_query of <linux/fs.h>, which older headers lack.
+struct map_query {
+  std::uint64_t size = sizeof(map_query);
+  std::uint64_t flags = 0;
+  std::uint64_t address = 0;
+  std::uint64_t begin = 0;  // from here on: the answer
+  std::uint64_t end = 0;
+  std::uint64_t vma_flags = 0;
+  std::uint64_t page_size = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t inode = 0;
+  std::uint32_t device_major = 0;
+  std::uint32_t device_minor = 0;
+  std::uint32_t name_size = 0;
+  std::uint32_t build_id_size = 0;
+  std::uint64_t name_at = 0;
+  std::uint64_t build_id_at = 0;
+};
+static_assert(sizeof(map_query) == 104);
+constexpr std::uint64_t covering_or_next = 0x10;
+constexpr std::uint64_t file_backed = 0x20;
+constexpr auto query_request = _IOWR('f', 17, map_query);
+
+// As the list prints it.
+std::string file_name(const map_query& q) {
+  std::array<char, 64> text;
+  const int size = std::snprintf(text.data(), text.size(), "%02x:%02x %llu", q.device_major,
+                                 q.device_minor, static_cast<unsigned long long>(q.inode));
+  return {text.data(), static_cast<std::size_t>(size)};
+}
+
+unique_fd open_maps() noexcept {
+  return unique_fd(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+}
+
 }  // namespace
 
-result<std::string> mapped_file(address_range range, const std::string& only) {
-  const unique_fd fd(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+result<std::string> mapped_file_by_asking(address_range range, const std::string& only) {
+  const unique_fd fd = open_maps();
+  if (!fd) return failure(errno);
+  for (std::uintptr_t at = range.begin; at < range.end;) {
+    map_query q{.flags = covering_or_next | file_backed, .address = at};
+    if (::ioctl(fd.get(), query_request, &q) != 0) {
+      if (errno == ENOENT) break;  // no file is mapped from there on
+      return failure(ENOTTY);
+    }
+    if (q.begin >= range.end) break;
+    std::string file = file_name(q);
+    if (only.empty() || file == only) return file;
+    at = q.end;
+  }
+  return std::string();
+}
+
+result<std::string> mapped_file_by_reading(address_range range, const std::string& only) {
+  const unique_fd fd = open_maps();
   if (!fd) return failure(errno);
   line_reader lines(fd.get());
   std::string_view head;
@@ -128,6 +184,11 @@ result<std::string> mapped_file(address_range range, const std::string& only) {
     if (l->end <= range.begin || l->file.empty()) continue;
     if (only.empty() || l->file == only) return std::string(l->file);
   }
+}
+
+result<std::string> mapped_file(address_range range, const std::string& only) {
+  result<std::string> file = mapped_file_by_asking(range, only);
+  return file ? file : mapped_file_by_reading(range, only);
 }
 
 }  // namespace ufence::detail

@@ -23,7 +23,12 @@ struct address_range {
 /// for comparing with each other only (overlay file systems show other numbers there than stat()).
 /// @param only  if not empty, other files are not looked at
 /// @return  empty: no such file is mapped there; errno of reading /proc/self/maps
-/// Allocates: may throw std::bad_alloc.
+/// Blocks: a few system calls where the kernel answers for one address (since 6.11), else while the
+/// whole list is read. Allocates: may throw std::bad_alloc.
 [[nodiscard]] result<std::string> mapped_file(address_range range, const std::string& only = {});
+
+/// The two ways, for tests. By asking: -ENOTTY the kernel can't.
+[[nodiscard]] result<std::string> mapped_file_by_asking(address_range range, const std::string& only);
+[[nodiscard]] result<std::string> mapped_file_by_reading(address_range range, const std::string& only);
 
 }  // namespace ufence::detail

@@ -59,6 +59,30 @@ TEST(maps, two_files_differ_and_a_renamed_one_stays_the_same) {
             mapped_file(two.range()).value());
 }
 
+TEST(maps, asking_and_reading_say_the_same) {
+  const scratch_folder folder;
+  const mapped_pages pages(folder.path("pages"));
+  const address_range whole = pages.range();
+  const result<std::string> asked = mapped_file_by_asking(whole, "");
+  if (!asked) {
+    EXPECT_EQ(asked.error(), errno_code(ENOTTY));
+    GTEST_SKIP() << "this kernel does not answer for one address";
+  }
+  const std::string file = mapped_file_by_reading(whole, "").value();
+  EXPECT_EQ(*asked, file);
+  const address_range around{.begin = whole.begin - 64 * 4096, .end = whole.end + 64 * 4096};
+  for (const address_range& range : {whole, around}) {
+    for (const char* only : {file.c_str(), "00:00 1"}) {
+      EXPECT_EQ(mapped_file_by_asking(range, only).value(),
+                mapped_file_by_reading(range, only).value());
+    }
+  }
+  const int on_stack = 0;
+  const auto at = reinterpret_cast<std::uintptr_t>(&on_stack);
+  EXPECT_EQ(mapped_file_by_asking({.begin = at, .end = at + 1}, "").value(), "");
+  EXPECT_EQ(mapped_file_by_asking({.begin = UINTPTR_MAX - 4096, .end = UINTPTR_MAX}, "").value(), "");
+}
+
 TEST(maps, what_is_not_mapped_or_anonymous_is_no_file) {
   const scratch_folder folder;
   address_range gone;
@@ -67,6 +91,7 @@ TEST(maps, what_is_not_mapped_or_anonymous_is_no_file) {
     gone = pages.range();
   }
   EXPECT_EQ(mapped_file(gone).value(), "");
+  EXPECT_EQ(mapped_file_by_reading(gone, "").value(), "");
   const int on_stack = 0;
   const auto at = reinterpret_cast<std::uintptr_t>(&on_stack);
   EXPECT_EQ(mapped_file({.begin = at, .end = at + 1}).value(), "");
