@@ -73,6 +73,10 @@ TEST_F(run_in_process, leaves_nothing_behind_when_it_fails) {
 
 // As soon as the run listens to signals: it may load, hash or unload by then.
 void interrupt_soon() {
+  // The run's own thread takes the signal, as in the program.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
   struct sigaction action {};
   do {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
