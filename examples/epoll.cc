@@ -37,7 +37,10 @@ int main() {
     for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
       const std::size_t which = events[i].data.u32;
       std::printf("readable: %s\n", fences[which]->describe().c_str());
-      descriptors[which].reset();  // it stays readable: closing ends the events
+      // It stays readable, and until the signal is through the library holds the same open file:
+      // only removal ends the events.
+      if (::epoll_ctl(loop.get(), EPOLL_CTL_DEL, descriptors[which].get(), nullptr) != 0) return 1;
+      descriptors[which].reset();
       ++seen;
     }
   }

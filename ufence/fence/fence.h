@@ -179,7 +179,8 @@ class UFENCE_API alignas(64) fence {
   /// consumers. Same errnos as wait_settled().
   [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
   /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
-  /// caller's to close, at any time. Do not read or write it.
+  /// caller's to close, at any time. Do not read or write it. Take it out of an epoll set with
+  /// EPOLL_CTL_DEL before it is closed: the library holds the same open file until the signal is through.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -EOWNERDEAD
   /// Allocates: an eventfd and, while pending, a node.
   [[nodiscard]] result<unique_fd> pollable_fd() noexcept;
