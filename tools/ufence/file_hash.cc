@@ -24,6 +24,12 @@ bool has_ended(block::step step, const watch& w, const issued_fence& f) {
   return step == block::step::pending && !w.is_queued && f.fence->is_signaled();
 }
 
+// It failed, and its news are on their way. What is submitted behind it would fail at once, and be
+// submitted again, for as long as nobody takes the news.
+bool has_failed(block::step step, const issued_fence& f) {
+  return step == block::step::pending && f.fence->error() != 0;
+}
+
 }  // namespace
 
 file_hash::file_hash(file_services& services, file_location where, sha256_digest& digest)
@@ -228,10 +234,11 @@ void file_hash::submit_hashes() {
 
 bool file_hash::may_hash(std::size_t index) const {
   const block& b = *blocks_[index];
-  if (b.read == step::none) return false;
+  if (b.read == step::none || has_failed(b.read, b.read_fence)) return false;
   if (index > 0) {
     const block& before = *blocks_[index - 1];
     if (before.hash == step::none || before.ends_hash) return false;
+    if (has_failed(before.hash, before.hash_fence)) return false;
     if (before.read != step::done || before.is_at_end) return false;
   }
   if (b.read == step::done || b.is_first) return true;

@@ -10,9 +10,8 @@
 //   - A block is hashed only after the one before was read in full: what follows a short read is
 //     beyond the end of the file, whatever it holds.
 //   - The job that ends the hash must know that it is the last one. So a block that may be the last
-//   is
-//     hashed when its read is done. Only the first block of a small file does not wait: it is taken
-//     for the last; if the file has grown meanwhile, the block is hashed once more, as a first one.
+//     is hashed when its read is done. Only the first block of a small file does not wait: it is
+//     taken for the last; if the file has grown meanwhile, it is hashed once more, as a first one.
 #pragma once
 
 #include <cstdint>
@@ -39,10 +38,10 @@ struct file_services {
   std::uint64_t block_bytes;
   std::size_t blocks_per_file_max;
   std::uint64_t resubmitted = 0;  // jobs that were submitted again after an unload
-  std::size_t watches_queued =
-      0;  // events to come; whoever takes one from the mailbox counts it out
-  bool has_news_for_blocked =
-      false;  // what a blocked file may wait for has come; the caller resets
+  // Events to come; whoever takes one from the mailbox counts it out.
+  std::size_t watches_queued = 0;
+  // What a blocked file may wait for has come; the caller resets it.
+  bool has_news_for_blocked = false;
 };
 
 /// Which file.
