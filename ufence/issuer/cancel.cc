@@ -92,9 +92,9 @@ void device::impl::ask_to_cancel() noexcept {
   do {
     {
       const scoped_lock hold(lock);
-      collect(jobs, b, [](job_record& r) {
+      collect(jobs, b, [this](job_record& r) {
         if (r.was_cancelled || r.phase_now() != job_phase::with_driver) return false;
-        ++r.users;
+        if (is_timeline()) ++r.users;
         return r.was_cancelled = true;
       });
     }

@@ -27,6 +27,14 @@ void leave_mapped(device_ref d) noexcept {
   i.self = std::move(d);
 }
 
+void report_left(device& d, const result<unload_report>& done) {
+  std::string text = "stays mapped when its host goes";
+  if (done) {
+    for (const std::string& pin : done->pins) text += "; " + pin;
+  }
+  detail::report_driver(d.internals(), 0, text);
+}
+
 void tell(std::string* why, const std::string& path, const std::string& text) {
   if (why != nullptr) *why = path + ": " + text;
 }
@@ -51,7 +59,31 @@ struct host::impl {
 
   mutable mutex lock{lock_rank::host};
   std::vector<device_ref> devices UFENCE_GUARDED_BY(lock);  // that are not unmapped
+  std::size_t loading UFENCE_GUARDED_BY(lock) = 0;          // room is kept for these
 };
+
+namespace {
+
+// While it lives, one more device finds room in the list: what is loaded is not lost for lack of memory.
+class room_for_one {
+ public:
+  explicit room_for_one(host::impl& h) : host_(h) {
+    const scoped_lock hold(host_.lock);
+    host_.devices.reserve(host_.devices.size() + host_.loading + 1);
+    ++host_.loading;
+  }
+  ~room_for_one() {
+    const scoped_lock hold(host_.lock);
+    --host_.loading;
+  }
+  room_for_one(const room_for_one&) = delete;
+  room_for_one& operator=(const room_for_one&) = delete;
+
+ private:
+  host::impl& host_;
+};
+
+}  // namespace
 
 result<device_ref> host::impl::load(const std::string& path, std::string* why) {
   if (detail::module_scope::innermost() != nullptr) {
@@ -67,14 +99,11 @@ result<device_ref> host::impl::load(const std::string& path, std::string* why) {
     if (why != nullptr) *why = loaded.error().why;
     return failure(loaded.error().error);
   }
+  const room_for_one room(*this);
   // relaxed: only the numbers have to differ
   auto made = std::make_unique<device::impl>(std::move(*loaded),
                                              next_instance.fetch_add(1, mo::relaxed));
   const auto d = std::make_shared<device>(std::move(made));
-  {
-    const scoped_lock hold(lock);
-    devices.reserve(devices.size() + 1);
-  }
   std::string problem;
   const int error = d->internals().start(problem);
   if (error == 0) {
@@ -109,11 +138,8 @@ host::~host() {
     const result<unload_report> done =
         unload(d, {.policy = unload_policy::cancel, .give_up_ns = patience_ns});
     if (done && done->state == unload_state::unmapped) continue;
-    std::string text = "stays mapped when its host goes";
-    if (done) {
-      for (const std::string& pin : done->pins) text += "; " + pin;
-    }
-    detail::report_driver(d->internals(), 0, text);
+    // In a child of fork() the module is the parent's: nothing is wrong, and nothing can be done.
+    if (done || done.error() != errno_code(EOWNERDEAD)) report_left(*d, done);
     leave_mapped(d);
   }
 }

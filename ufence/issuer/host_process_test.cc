@@ -23,6 +23,11 @@ TEST(host_process, a_child_of_fork_is_told_that_devices_are_not_its_own) {
               UFENCE_CHILD_EXPECT(p.device->observe(pending) == errno_code(EOWNERDEAD));
               UFENCE_CHILD_EXPECT(error_of(p.at->unload(p.device)) == errno_code(EOWNERDEAD));
               UFENCE_CHILD_EXPECT(pending->wait(deadline_after(1)) == errno_code(EOWNERDEAD));
+              // A host that goes in the child leaves the module alone, and tells nobody.
+              const kept_reports reports;
+              p.at.reset();
+              UFENCE_CHILD_EXPECT(reports.all().empty());
+              UFENCE_CHILD_EXPECT(p.board->stops == 0);
               return 0;
             }),
             0);

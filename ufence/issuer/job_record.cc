@@ -94,7 +94,11 @@ bool job_pool::grow() noexcept {
   return true;
 }
 
-job_pool::~job_pool() {
+job_pool::~job_pool() { clear(); }
+
+void job_pool::clear() noexcept {
+  free_first_ = free_last_ = nullptr;
+  free_count_ = 0;
   while (chunk* const c = chunks_) {
     chunks_ = c->next;
     for (job_record& r : c->records) {

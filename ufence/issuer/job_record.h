@@ -197,6 +197,8 @@ class job_pool {
   void unlink(job_record& record) noexcept;
   /// An unlinked record is vacant. Device lock held.
   void put(job_record& record) noexcept;
+  /// Gives all memory back; all records are vacant, and no driver knows them.
+  void clear() noexcept;
 
   [[nodiscard]] job_record* first() const noexcept { return first_; }
   /// The newest vacant records, as many as the quarantine keeps. Device lock held, or no one else.

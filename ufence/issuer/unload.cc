@@ -247,6 +247,8 @@ bool unload_attempt::exit() noexcept {
   d_.ops = nullptr;
   d_.state = nullptr;
   d_.device_word = nullptr;
+  const scoped_lock hold(d_.lock);
+  d_.jobs.clear();
   return true;
 }
 
