@@ -31,12 +31,28 @@ fence_chain::fence_chain(const fence_ref& previous, const fence_ref& contained,
 result<fence_ref> fence_chain::create(const fence_ref& previous, const fence_ref& contained,
                                       std::uint64_t point) noexcept {
   if (!contained) return failure(EINVAL);
+  result<room> memory = reserve();
+  if (!memory) return std::unexpected(memory.error());
+  return create(std::move(*memory), previous, contained, point);
+}
+
+result<fence_chain::room> fence_chain::reserve() noexcept {
   rcu::reclaim();
   void* memory = allocate_aligned(alignof(fence_chain), sizeof(fence_chain));
   if (memory == nullptr) return failure(ENOMEM);
+  return room(memory);
+}
+
+fence_chain::room::~room() {
+  if (memory_ != nullptr) deallocate(memory_);
+}
+
+fence_ref fence_chain::create(room memory, const fence_ref& previous, const fence_ref& contained,
+                              std::uint64_t point) noexcept {
   fence_chain* before = previous ? from(*previous) : nullptr;
   const bool joins = before != nullptr && is_later(point, before->seqno());
-  auto* chain = ::new (memory) fence_chain(previous, contained, joins ? before->seqno() : 0);
+  auto* chain = ::new (std::exchange(memory.memory_, nullptr))
+      fence_chain(previous, contained, joins ? before->seqno() : 0);
   if (joins) {
     chain->init(before->context(), point, chain);
   } else {
@@ -90,8 +106,8 @@ fence_ref fence_chain::walk(fence& f) noexcept {
     }
     chain->note_unlinked(*before);
     fence* expected = before.get();
-    // [CHAIN.1] acq_rel: the node further back, and the failure that was noted, before the link; pairs
-    // with [CHAIN.2]
+    // [CHAIN.1] acq_rel: the node further back, and the failure that was noted, before the link;
+    // pairs with [CHAIN.2]
     if (chain->previous_.compare_exchange(expected, further.get(), mo::acq_rel, mo::relaxed)) {
       static_cast<void>(further.release());  // the link's now
       before->put();                         // the link's until now
@@ -106,7 +122,8 @@ std::error_code fence_chain::find_seqno(fence_ref& f, std::uint64_t point) noexc
   const std::uint64_t context = last->context();
   while (f) {
     fence_chain* node = from(*f);
-    if (node == nullptr || node->context() != context || is_later(point, node->previous_point_)) break;
+    if (node == nullptr || node->context() != context || is_later(point, node->previous_point_))
+      break;
     f = walk(*node);
   }
   return {};

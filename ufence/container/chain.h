@@ -1,13 +1,14 @@
 // fence_chain: the points of a timeline, each a fence and a link to the point before.
 //
-// A node is signaled when its fence and those of all nodes before it are. Who walks a chain unlinks the
-// signaled nodes that it meets, so that a chain stays as long as what is pending.
+// A node is signaled when its fence and those of all nodes before it are. Who walks a chain unlinks
+// the signaled nodes that it meets, so that a chain stays as long as what is pending.
 //
 //   previous_   owns a reference; changed by CAS, only ever to a node further back, or null
 // Orders: CHAIN.1 unlink against CHAIN.2 following the link.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
@@ -20,20 +21,31 @@ namespace ufence {
 
 /// Threads: any, concurrently. No operation recurses, however long the chain.
 /// Source: Linux struct dma_fence_chain; differs: contains anything; remembers the first error
-class UFENCE_API fence_chain final : public embedded_fence,
-                                     private backend,
-                                     private rcu::deferred {
+class UFENCE_API fence_chain final : public embedded_fence, private backend, private rcu::deferred {
  public:
   /// Makes a point.
   /// @param previous  the point before, another fence, or null
   /// @param contained what this point waits for
-  /// @param point     later than that of `previous`: the node joins its context; else it starts a context
+  /// @param point     later than that of `previous`: the node joins its context; else it starts a
+  /// context
   ///                  of its own, with the larger of the two points
   /// @return  -EINVAL no fence; -ENOMEM: nothing was taken
   /// Ownership: takes references of its own. Allocates: the node. Blocks, Context: as fence_array.
   /// Source: Linux dma_fence_chain_init(); differs: allocates, does not consume
-  [[nodiscard]] static result<fence_ref> create(const fence_ref& previous, const fence_ref& contained,
+  [[nodiscard]] static result<fence_ref> create(const fence_ref& previous,
+                                                const fence_ref& contained,
                                                 std::uint64_t point) noexcept;
+
+  /// Memory for a node.
+  class room;
+  /// What can fail when a point is made: for who makes it under a lock, where nothing is allocated.
+  /// @return  -ENOMEM
+  /// Allocates, Blocks, Context: as create().  Source: Linux dma_fence_chain_alloc()
+  [[nodiscard]] static result<room> reserve() noexcept;
+  /// As the other one, but cannot fail; `contained` is not null. Context: under any lock.
+  /// Source: Linux dma_fence_chain_init()
+  [[nodiscard]] static fence_ref create(room memory, const fence_ref& previous,
+                                        const fence_ref& contained, std::uint64_t point) noexcept;
 
   /// The chain node that `f` is, before and after signaling, or nullptr.
   [[nodiscard]] static fence_chain* from(fence& f) noexcept;
@@ -48,25 +60,25 @@ class UFENCE_API fence_chain final : public embedded_fence,
   /// The point before this one when it was made; 0: it starts its context.
   [[nodiscard]] std::uint64_t previous_point() const noexcept { return previous_point_; }
 
-  /// The node before `f` that is not signaled (or the fence that the chain starts with), or null at the
-  /// end; unlinks what is signaled in between. `f` may be any fence.
-  /// Source: Linux dma_fence_chain_walk()
+  /// The node before `f` that is not signaled (or the fence that the chain starts with), or null at
+  /// the end; unlinks what is signaled in between. `f` may be any fence. Source: Linux
+  /// dma_fence_chain_walk()
   [[nodiscard]] static fence_ref walk(fence& f) noexcept;
-  /// The node linked before, without a reference: inside an RCU read section. Its context and point may
-  /// be read there; for what it contains take a reference first (fence::get_rcu()).
+  /// The node linked before, without a reference: inside an RCU read section. Its context and point
+  /// may be read there; for what it contains take a reference first (fence::get_rcu()).
   [[nodiscard]] fence* previous_rcu() const noexcept {
     // [CHAIN.2] acquire: the node's fields; pairs with [CHAIN.1]
     return previous_.load(mo::acquire);
   }
 
-  /// Goes from the last node to the one whose signaling completes `point`: `f` becomes that node, or null
-  /// if it is complete and unlinked already.
+  /// Goes from the last node to the one whose signaling completes `point`: `f` becomes that node,
+  /// or null if it is complete and unlinked already.
   /// @return  0; -EINVAL not a chain, or the point is not submitted yet: `f` stays
   /// Source: Linux dma_fence_chain_find_seqno()
   [[nodiscard]] static std::error_code find_seqno(fence_ref& f, std::uint64_t point) noexcept;
 
-  /// The fence that failed first among those of this node and of the nodes before it, in the order of
-  /// points, also if it was unlinked; null if none failed so far.
+  /// The fence that failed first among those of this node and of the nodes before it, in the order
+  /// of points, also if it was unlinked; null if none failed so far.
   [[nodiscard]] fence_ref first_failed() noexcept;
 
  private:
@@ -98,6 +110,21 @@ class UFENCE_API fence_chain final : public embedded_fence,
   mutex failed_lock_{lock_rank::leaf};
   fence_ref failed_ UFENCE_GUARDED_BY(failed_lock_);
   std::uint64_t failed_point_ UFENCE_GUARDED_BY(failed_lock_) = 0;
+};
+
+class UFENCE_API fence_chain::room {
+ public:
+  room(room&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
+  room& operator=(room&& other) noexcept {
+    std::swap(memory_, other.memory_);
+    return *this;
+  }
+  ~room();
+
+ private:
+  friend class fence_chain;
+  explicit room(void* memory) noexcept : memory_(memory) {}
+  void* memory_;
 };
 
 }  // namespace ufence
