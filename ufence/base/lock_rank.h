@@ -10,14 +10,15 @@
 namespace ufence {
 
 enum class lock_rank : unsigned {
-  host = 0,           // issuer: the table of loaded modules
-  device = 1,         // issuer: jobs and threads of one module instance
-  blocked = 2,        // fence: who waits for whose callback
-  fence = 3,          // fence: the LOCK bit of one fence's state word
-  timeline = 4,       // fence: armed list of one timeline
-  callback_group = 5, // fence: callbacks registered by one module
-  slab = 6,           // fence: memory of fences
-  leaf = 7,           // nothing is taken under it
+  host = 0,            // issuer: the table of loaded modules
+  device = 1,          // issuer: jobs and threads of one module instance
+  syncobj = 2,         // sync: the fence of one syncobj, and who waits for it to be there
+  blocked = 3,         // fence: who waits for whose callback
+  fence = 4,           // fence: the LOCK bit of one fence's state word
+  timeline = 5,        // fence: armed list of one timeline
+  callback_group = 6,  // fence: callbacks registered by one module
+  slab = 7,            // fence: memory of fences
+  leaf = 8,            // nothing is taken under it
 };
 
 namespace detail {
@@ -39,8 +40,8 @@ inline void rank_release([[maybe_unused]] lock_rank rank) noexcept {
   detail::held_ranks::get() &= ~(1U << static_cast<unsigned>(rank));
 #endif
 }
-/// Stops the process, in debug builds, if this thread holds a lock of ours: before foreign code runs
-/// and before blocking.
+/// Stops the process, in debug builds, if this thread holds a lock of ours: before foreign code
+/// runs and before blocking.
 inline void rank_check_none() noexcept {
   UFENCE_DEBUG_CHECK(detail::held_ranks::get() == 0 && "no lock of ours is held over foreign code");
 }

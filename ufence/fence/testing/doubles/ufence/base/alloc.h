@@ -32,6 +32,12 @@ struct allocations {
   if (memory != nullptr) ++testing::allocations::living;
   return memory;
 }
+[[nodiscard]] inline void* allocate_aligned(std::size_t alignment, std::size_t bytes) noexcept {
+  if (testing::allocations::is_refused()) return nullptr;
+  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) & ~(alignment - 1));
+  if (memory != nullptr) ++testing::allocations::living;
+  return memory;
+}
 inline void deallocate(void* memory) noexcept {
   if (memory != nullptr) --testing::allocations::living;
   std::free(memory);

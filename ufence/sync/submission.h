@@ -1,0 +1,30 @@
+// A submission: where a point is waited for that is not there yet. Inside the layer only.
+#pragma once
+
+#include <cstdint>
+
+#include "ufence/fence/fence.h"
+
+namespace ufence {
+
+/// Queued on a syncobj until its point is submitted; then `found` is what was there at that moment,
+/// and `told` is signaled. The memory is the waiter's; all but `told` is guarded by the syncobj's
+/// lock while it is queued.
+struct submission {
+  submission* next = nullptr;  // circular; null: not queued
+  submission* previous = nullptr;
+  std::uint64_t point = 0;
+  fence_ref found;
+  fence_ref told;  // -ECANCELED: the syncobj ended first
+  signaler right;
+
+  /// Makes the fence. @return  -ENOMEM
+  [[nodiscard]] std::error_code prepare() noexcept;
+};
+
+/// Has `f`, which is in a syncobj, the point?
+[[nodiscard]] bool has_point(const fence_ref& f, std::uint64_t point) noexcept;
+/// What is signaled when the point is, of an `f` that has it. Not under a lock: walks.
+[[nodiscard]] fence_ref fence_of_point(fence_ref f, std::uint64_t point) noexcept;
+
+}  // namespace ufence

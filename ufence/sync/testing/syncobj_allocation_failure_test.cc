@@ -1,0 +1,132 @@
+// Each allocation fails once: -ENOMEM, and all is as it was. Built with the sources of the layers
+// and the double of ufence/base/alloc.h.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "ufence/base/alloc.h"
+#include "ufence/fence/slab.h"
+#include "ufence/rcu/rcu.h"
+#include "ufence/sync/syncobj_table.h"
+#include "ufence/sync/testing/syncobj_support.h"
+
+using namespace ufence;
+using namespace ufence::testing;
+
+namespace {
+
+// Calls `attempt` with its first allocation failing, then its second, ... until none is left to
+// fail; `unchanged` looks after each failure. Returns how many were failed.
+int fail_each(const std::function<std::error_code()>& attempt,
+              const std::function<bool()>& unchanged) {
+  for (int nth = 1;; ++nth) {
+    rcu::flush_deferred();
+    const std::size_t fences = live_fences();
+    const long blocks = allocations::living;
+    allocations::reset(nth);
+    const std::error_code failed = attempt();
+    const bool was_hit = allocations::asked >= nth;
+    allocations::reset();
+    if (!was_hit) {
+      EXPECT_EQ(failed, no_error);
+      return nth - 1;
+    }
+    rcu::flush_deferred();
+    EXPECT_EQ(failed, errno_code(ENOMEM)) << "allocation " << nth;
+    EXPECT_EQ(live_fences(), fences) << "allocation " << nth;
+    EXPECT_EQ(allocations::living, blocks) << "allocation " << nth;
+    EXPECT_TRUE(unchanged()) << "allocation " << nth;
+    if (nth > 20) return nth;
+  }
+}
+
+// Holds all free slots of the slabs, so that the next fence needs memory.
+class drained_slabs {
+ public:
+  drained_slabs() {
+    allocations::refuse_all = 1;
+    while (result<new_fence> made = fence::create(1, 1)) held_.push_back(std::move(*made));
+    allocations::refuse_all = 0;
+  }
+  ~drained_slabs() {
+    for (new_fence& made : held_) made.signal.signal();
+  }
+  drained_slabs(const drained_slabs&) = delete;
+  drained_slabs& operator=(const drained_slabs&) = delete;
+
+ private:
+  std::vector<new_fence> held_;
+};
+
+template <class T>
+std::error_code error_of(const result<T>& r) {
+  return r ? no_error : r.error();
+}
+
+}  // namespace
+
+TEST(syncobj_allocation_failure, of_a_syncobj) {
+  const drained_slabs drained;
+  EXPECT_EQ(fail_each([] { return error_of(syncobj::create(true)); }, [] { return true; }), 2);
+}
+
+TEST(syncobj_allocation_failure, R24_adding_a_point_takes_nothing) {
+  const syncobj_ref object = syncobj::create().value();
+  new_fence made = make_fence();
+  EXPECT_EQ(object->signal_point(1), no_error);
+  EXPECT_EQ(fail_each([&] { return object->add_point(made.fence, 5); },
+                      [&] { return object->last_submitted() == result<std::uint64_t>(1); }),
+            1);
+  EXPECT_EQ(object->last_submitted(), result<std::uint64_t>(5));
+  made.signal.signal();
+}
+
+TEST(syncobj_allocation_failure, of_a_transfer_takes_nothing) {
+  const syncobj_ref from = syncobj::create().value();
+  const syncobj_ref to = syncobj::create().value();
+  std::array<new_fence, 2> made = {make_fence(), make_fence()};
+  EXPECT_EQ(from->add_point(made[0].fence, 1), no_error);
+  EXPECT_EQ(from->add_point(made[1].fence, 2), no_error);
+  EXPECT_GE(fail_each(
+                [&] {
+                  return transfer({from, 2}, {to, 7});
+                },
+                [&] { return to->last_submitted() == result<std::uint64_t>(0); }),
+            2);
+  EXPECT_EQ(to->last_submitted(), result<std::uint64_t>(7));
+  for (new_fence& f : made) f.signal.signal();
+}
+
+TEST(syncobj_allocation_failure, of_waits_leaves_nothing_queued) {
+  const drained_slabs drained;
+  std::vector<syncobj_point> points;
+  for (int i = 0; i < 9; ++i) points.push_back({syncobj::create().value(), 0});
+  allocations::refuse_all = 1;
+  EXPECT_EQ(wait(points, 0, {.for_submit = true}).error(), errno_code(ENOMEM)) << "the arrays";
+  EXPECT_EQ(wait(std::span(points).first(1), 0, {.for_submit = true}).error(), errno_code(ENOMEM))
+      << "the fence";
+  EXPECT_EQ(points[0].object->find_fence_by(0, 0).error(), errno_code(ENOMEM));
+  allocations::refuse_all = 0;
+  EXPECT_EQ(wait(points, 0, {.for_submit = true}).error(), errno_code(ETIME));
+}
+
+TEST(syncobj_allocation_failure, of_an_event_leaves_nothing) {
+  const drained_slabs drained;
+  const event_counter event;
+  const syncobj_ref object = syncobj::create().value();
+  EXPECT_EQ(fail_each([&] { return object->notify(event.fd.get(), 1); }, [] { return true; }), 2);
+  EXPECT_EQ(object->signal_point(1), no_error);
+  EXPECT_EQ(event.take(), 1U) << "of the one that was queued";
+}
+
+TEST(syncobj_allocation_failure, of_signaling_points_signals_none) {
+  syncobj_table table;
+  const std::array hs = {table.create().value(), table.create().value()};
+  const std::array<std::uint64_t, 2> ps = {3, 4};
+  EXPECT_EQ(fail_each([&] { return table.signal_points(hs, ps); },
+                      [&] { return table.find(hs[0])->query() == result<std::uint64_t>(0); }),
+            2);
+  EXPECT_EQ(table.find(hs[1])->query(), result<std::uint64_t>(4));
+}
