@@ -8,6 +8,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
+#include "ufence/container/fence_list.h"
 #include "ufence/fence/timeline.h"
 
 namespace ufence {
@@ -112,51 +113,6 @@ std::size_t dedup(std::span<fence_ref> fences) noexcept {
   for (fence_ref& dropped : fences.subspan(kept)) dropped.reset();
   return kept;
 }
-
-namespace {
-
-// References to fences in memory of the library's; no exception.
-class fence_list {
- public:
-  fence_list() noexcept = default;
-  ~fence_list() {
-    std::destroy_n(items_, size_);
-    if (items_ != inline_items()) deallocate(items_);
-  }
-  fence_list(const fence_list&) = delete;
-  fence_list& operator=(const fence_list&) = delete;
-
-  [[nodiscard]] bool push(fence_ref f) noexcept {
-    if (size_ == room_ && !grow()) return false;
-    ::new (items_ + size_) fence_ref(std::move(f));
-    ++size_;
-    return true;
-  }
-  [[nodiscard]] std::span<fence_ref> items() noexcept { return {items_, size_}; }
-
- private:
-  static constexpr std::size_t inline_room = 32;
-  [[nodiscard]] fence_ref* inline_items() noexcept {
-    return reinterpret_cast<fence_ref*>(inline_.data());
-  }
-  [[nodiscard]] bool grow() noexcept {
-    auto* larger = static_cast<fence_ref*>(allocate(2 * room_ * sizeof(fence_ref)));
-    if (larger == nullptr) return false;
-    std::uninitialized_move_n(items_, size_, larger);
-    std::destroy_n(items_, size_);
-    if (items_ != inline_items()) deallocate(items_);
-    items_ = larger;
-    room_ *= 2;
-    return true;
-  }
-
-  alignas(fence_ref) std::array<std::byte, inline_room * sizeof(fence_ref)> inline_;
-  fence_ref* items_ = inline_items();
-  std::size_t size_ = 0;
-  std::size_t room_ = inline_room;
-};
-
-}  // namespace
 
 result<fence_ref> merge(std::span<const fence_ref> fences) noexcept {
   fence_list pending;
