@@ -6,6 +6,7 @@
 
 #include "ufence/base/check.h"
 #include "ufence/base/futex.h"
+#include "ufence/fence/callback_batch.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/timeline.h"
@@ -27,8 +28,8 @@ struct blocked_remover {
 constinit mutex blocked_lock{lock_rank::blocked};
 constinit blocked_remover* blocked UFENCE_GUARDED_BY(blocked_lock) = nullptr;
 
-// Would waiting for `target` close a circle of callbacks that wait for each other? The last thread of
-// a circle to get here sees all the others.
+// Would waiting for `target` close a circle of callbacks that wait for each other? The last thread
+// of a circle to get here sees all the others.
 bool closes_circle(const thread_state& waiting, const callback* target, const fence* of) noexcept
     UFENCE_REQUIRES(blocked_lock) {
   const blocked_remover* b = blocked;
@@ -108,7 +109,8 @@ void fence::unlink(callback& node) noexcept {
 
 std::error_code fence::add_callback(callback& node, callback_group* group) noexcept {
   constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::legacy;
-  if ((kind_ & asks_issuer) != 0 || group != nullptr || node.function_ == nullptr || is_inherited()) {
+  if ((kind_ & asks_issuer) != 0 || group != nullptr || node.function_ == nullptr ||
+      is_inherited()) {
     return add_callback_slow(node, group);
   }
   if ((lock(fence_state::retired) & fence_state::signaled) != 0 || node.next_.get() != nullptr) {
@@ -153,34 +155,57 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
   return refused == 0 ? queued : errno_code(refused);
 }
 
-result<bool> fence::remove_callback(callback& node) noexcept {
-  if (is_inherited()) return false;
-  lock();
-  if (node.next_.get() != nullptr && node.fence_ == this) {
-    unlink(node);
-    if (node.group_ != nullptr) node.group_->unlink(node);
-    unlock();
-    return true;
-  }
-  unlock();
-  return wait_until_not_running(node);
+inline bool fence::dequeue(callback& node) noexcept {
+  if (node.next_.get() == nullptr || node.fence_ != this) return false;
+  unlink(node);
+  if (node.group_ != nullptr) node.group_->unlink(node);
+  return true;
 }
 
-result<bool> fence::wait_until_not_running(callback& node) noexcept {
-  const auto running = reinterpret_cast<std::uintptr_t>(&node);
-  // [FENCE.8] acquire: the callback has returned; pairs with [FENCE.7], [FENCE.17]
-  if (word_.load(mo::acquire) != running) return false;
+result<bool> fence::remove_callback(callback& node) noexcept {
+  if (is_inherited()) return false;
+  if ((lock() & fence_state::signaled) != 0) [[unlikely]] return remove_settling(node);
+  const bool is_queued = dequeue(node);
+  unlock();
+  return is_queued;
+}
+
+result<bool> fence::remove_settling(callback& node) noexcept {
+  switch (find_in_batch(node)) {
+    case batch_place::runs: unlock(); return wait_until_returned(node);
+    case batch_place::waits:
+      batch()->remove(node);
+      node.next_.set(nullptr);
+      unlock();
+      return true;
+    case batch_place::elsewhere: break;
+  }
+  const bool is_queued = dequeue(node);
+  unlock();
+  return is_queued;
+}
+
+callback_batch* fence::batch() const noexcept {
+  // relaxed: read and written under LOCK
+  return callback_batch::of_word(word_.load(mo::relaxed));
+}
+
+batch_place fence::find_in_batch(const callback& node) const noexcept {
+  callback_batch* b = batch();
+  return b != nullptr ? b->find(node) : batch_place::elsewhere;
+}
+
+result<bool> fence::wait_until_returned(callback& node) noexcept {
   thread_state& thread = thread_state::mine();
   if (thread.runs(node, *this)) return false;
   blocked_remover me{.thread = &thread, .target = &node, .of = this, .next = nullptr};
   if (!enlist(me)) return failure(EDEADLK);
-  for (;;) {
-    // [FENCE.19] acquire: an unlock before this one is seen with its word; pairs with [FENCE.2]
-    const std::uint32_t s = state_.fetch_or(fence_state::waiters, mo::acquire) | fence_state::waiters;
-    // [FENCE.20] acquire: as [FENCE.8]; pairs with [FENCE.17]
-    if (word_.load(mo::acquire) != running) break;
-    futex_wait(state_, s, no_deadline, futex_class::state);
+  for (lock(); find_in_batch(node) == batch_place::runs; lock()) {
+    // relaxed: who runs it takes LOCK when it has returned, since the batch is contested
+    state_.fetch_or(fence_state::waiters, mo::relaxed);
+    futex_wait(state_, unlock(), no_deadline, futex_class::state);
   }
+  unlock();
   delist(me);
   return false;
 }

@@ -5,6 +5,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/fence/callback_batch.h"
 #include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/legacy_fence.h"
@@ -121,7 +122,8 @@ std::uint32_t fence::lock_slow(std::uint32_t s) noexcept {
     if ((s & fence_state::lock) == 0) {
       // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.24],
       // [FENCE.25]
-      if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed)) return s;
+      if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed))
+        return s;
       continue;
     }
     if (spins < spin_limit()) {
@@ -213,23 +215,47 @@ void fence::settle() noexcept {
 void fence::run_callbacks(std::uint32_t guess) noexcept {
   foreign_scope scope(thread_state::mine(), *this);
   lock(guess);
-  while (callback* node = callbacks_.get()) {
-    unlink(*node);
-    callback_group* group = node->group_;
-    callback_group::running_callback record;
-    if (group != nullptr) group->begin(*node, record);
-    // [FENCE.7] release: the node was unlinked; pairs with [FENCE.8]
-    word_.store(reinterpret_cast<std::uintptr_t>(node), mo::release);
-    const std::uint32_t s = unlock();
-    wake(s);
-    scope.runs(node, group);
-    node->function_(*node, *this);  // may free the node
-    scope.runs(nullptr, nullptr);
-    if (group != nullptr) group->end(record);
-    lock(s);
-    // [FENCE.17] release: the callback has returned; pairs with [FENCE.8], [FENCE.20]
-    word_.store(0, mo::release);
+  while (callbacks_.get() != nullptr) {
+    callback_batch run;
+    callback_group* const group = pop_batch(run);
+    // relaxed, as below: read under LOCK
+    word_.store(run.to_word(), mo::relaxed);
+    do {
+      callback_group::running_callback record;
+      if (group != nullptr) group->begin(run.current(), record);
+      wake(unlock());
+      do {
+        callback& node = run.current();
+        node.next_.set(nullptr);
+        scope.runs(&node, group);
+        node.function_(node, *this);  // may free the node
+      } while (run.advance());
+      scope.runs(nullptr, nullptr);
+      if (group != nullptr) group->end(record);
+      lock();
+    } while (run.advance_locked());
+    word_.store(0, mo::relaxed);
   }
+}
+
+// One callback of a group, or several of none: what begins in a group is told to it under LOCK.
+callback_group* fence::pop_batch(callback_batch& into) noexcept {
+  callback* const first = callbacks_.get();
+  callback* const last = first->previous_.get();
+  callback_group* const group = first->group_;
+  callback* node = first;
+  bool more = false;
+  do {
+    into.append(*node);  // its next_ stays set until its turn: it is in use
+    more = node != last;
+    node = node->next_.get();
+  } while (more && group == nullptr && node->group_ == nullptr && !into.is_full());
+  if (more) {
+    node->previous_.set(last);
+    last->next_.set(node);
+  }
+  callbacks_.set(more ? node : nullptr);
+  return group;
 }
 
 void fence::run_retire(backend* data, retired_by who) noexcept {
@@ -376,12 +402,13 @@ void signaler::drop() noexcept {
   if (fence_ == nullptr) return;
   const fence_ref f = fence_ref::take(*fence_);
   if (signal(-ECANCELED)) {
-    send_report({.kind = report_kind::signaler_dropped,
-                 .context = f->context(),
-                 .seqno = f->seqno(),
-                 .driver_name = f->driver_name(),
-                 .timeline_name = f->timeline_name(),
-                 .text = "a signaler was dropped before it signaled; the fence ends with -ECANCELED"});
+    send_report(
+        {.kind = report_kind::signaler_dropped,
+         .context = f->context(),
+         .seqno = f->seqno(),
+         .driver_name = f->driver_name(),
+         .timeline_name = f->timeline_name(),
+         .text = "a signaler was dropped before it signaled; the fence ends with -ECANCELED"});
   }
 }
 

@@ -17,7 +17,7 @@
 //
 // Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
-//   FENCE.1/2/15 lock and unlock of LOCK       FENCE.7/17/8/19 running node against remove_callback
+//   FENCE.1/2/15 lock and unlock of LOCK       FENCE.7/8       running callbacks against remove_callback
 //   FENCE.3/4    the decision against lookers  FENCE.9/16      settled against wait_settled
 //   FENCE.5/6    enter and leave of an op      FENCE.10/18     retired against quiesce
 //   FENCE.11..14 references and get_rcu        TL.*            timelines (timeline.h)
@@ -45,6 +45,8 @@ namespace ufence {
 class fence;
 class timeline;
 class signaler;
+class callback_batch;
+enum class batch_place : std::uint8_t;
 struct legacy_ops;
 
 using fence_ref = ref<fence>;
@@ -280,11 +282,13 @@ class UFENCE_API alignas(64) fence {
   std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
   void push(callback& node) noexcept;          // LOCK held
   void unlink(callback& node) noexcept;        // LOCK held
+  [[nodiscard]] bool dequeue(callback& node) noexcept;                           // LOCK held
 
   outcome decide(int error, std::int64_t now) noexcept;
   bool decide_into(int error, settlement& later) noexcept;  // takes over a reference
   void settle() noexcept;                                   // drops a reference
   void run_callbacks(std::uint32_t guess) noexcept;         // returns with LOCK held
+  callback_group* pop_batch(callback_batch& into) noexcept;  // LOCK held
   void run_retire(backend* data, retired_by who) noexcept;
 
   // Of a timeline fence (timeline.cc).
@@ -303,7 +307,10 @@ class UFENCE_API alignas(64) fence {
   [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
   [[nodiscard]] std::error_code wait_for_settling(std::uint32_t bits,
                                                   std::int64_t deadline_ns) noexcept;
-  [[nodiscard]] result<bool> wait_until_not_running(callback& node) noexcept;
+  [[nodiscard]] callback_batch* batch() const noexcept;                          // LOCK held
+  [[nodiscard]] batch_place find_in_batch(const callback& node) const noexcept;  // LOCK held
+  [[nodiscard]] result<bool> remove_settling(callback& node) noexcept;           // drops LOCK
+  [[nodiscard]] result<bool> wait_until_returned(callback& node) noexcept;
 
   static fence stub_;
 
@@ -319,7 +326,7 @@ class UFENCE_API alignas(64) fence {
   cell<std::int32_t> error_;           // LOCK until SIGNALED, then constant
   std::uint32_t kind_ = 0;             // set before publish
   // Pending: the backend, or the previous armed fence (timeline's lock). Decided: the backend, null
-  // if an op was inside. Settling: the running callback. Backends never equal callback nodes.
+  // if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h).
   atomic<std::uintptr_t> word_{0};
   // Pending: the next armed fence (timeline's lock). Decided: the next in a settlement (its owner).
   cell<fence*> link_;

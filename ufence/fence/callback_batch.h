@@ -1,0 +1,107 @@
+// The callbacks that a settling thread took off a fence's list together: for the sources of this
+// layer.
+//
+// To pop each one under LOCK would cost two RMWs of the state word. The settling thread takes
+// several under one LOCK instead and goes from one to the next with a single CAS of a word on its
+// own stack. Who wants a callback back holds LOCK and marks that word contested: the CAS fails from
+// then on, and the settling thread takes LOCK for each further step of this batch.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "ufence/base/atomic.h"
+#include "ufence/fence/callback.h"
+
+namespace ufence {
+
+/// Where remove_callback() finds a node.
+enum class batch_place : std::uint8_t { elsewhere, runs, waits };
+
+/// On the stack of the settling thread; others find it through the fence's word_, under LOCK.
+class callback_batch {
+ public:
+  static constexpr std::uint32_t capacity = 32;
+
+  callback_batch() noexcept = default;
+  callback_batch(const callback_batch&) = delete;
+  callback_batch& operator=(const callback_batch&) = delete;
+
+  /// What a fence's word_ holds while a batch of it is being run; neither a backend nor a link of
+  /// the armed list has this bit.
+  [[nodiscard]] std::uintptr_t to_word() noexcept {
+    return reinterpret_cast<std::uintptr_t>(this) | tag;
+  }
+  [[nodiscard]] static callback_batch* of_word(std::uintptr_t word) noexcept {
+    return (word & tag) != 0 ? reinterpret_cast<callback_batch*>(word & ~tag) : nullptr;
+  }
+
+  // --- The settling thread ---
+
+  /// LOCK held, the batch not yet in word_.
+  [[nodiscard]] bool is_full() const noexcept { return size_ == capacity; }
+  void append(callback& node) noexcept { std::construct_at(&slots_[size_++].node, &node); }
+
+  /// The callback whose turn it is.
+  [[nodiscard]] callback& current() const noexcept { return *slots_[at_private_].node.get(); }
+
+  /// Goes on to the next one. False: there is none, or somebody has a word in that: take LOCK and
+  /// ask advance_locked().
+  [[nodiscard]] bool advance() noexcept {
+    if (at_private_ + 1 == size_) return false;
+    std::uint32_t at = at_private_;
+    // [FENCE.7] release: the callback has returned; pairs with [FENCE.8]
+    if (!at_.compare_exchange(at, at + 1, mo::release, mo::relaxed)) return false;
+    ++at_private_;
+    return true;
+  }
+  /// LOCK held. False: the batch is done.
+  [[nodiscard]] bool advance_locked() noexcept {
+    do {
+      if (++at_private_ == size_) return false;
+    } while (slots_[at_private_].node.get() == nullptr);
+    // relaxed: whoever looks holds LOCK. A batch once contested stays so.
+    at_.store(at_private_ | contested, mo::relaxed);
+    return true;
+  }
+
+  // --- Any thread, LOCK held ---
+
+  /// Where the node is; it stays there until LOCK is dropped.
+  [[nodiscard]] batch_place find(const callback& node) noexcept {
+    // [FENCE.8] acquire: callbacks before the current one have returned; pairs with [FENCE.7]
+    const std::uint32_t at = at_.fetch_or(contested, mo::acquire) & ~contested;
+    if (slots_[at].node.get() == &node) return batch_place::runs;
+    return slot_behind(at, node) < size_ ? batch_place::waits : batch_place::elsewhere;
+  }
+  /// Takes out a node that waits.
+  void remove(const callback& node) noexcept {
+    // relaxed: find() has looked
+    const std::uint32_t at = at_.load(mo::relaxed) & ~contested;
+    slots_[slot_behind(at, node)].node.set(nullptr);
+  }
+
+ private:
+  static constexpr std::uintptr_t tag = 2;
+  static constexpr std::uint32_t contested = 1U << 31;
+
+  // Begun by append(): to clear all of them would cost more than to call one callback.
+  union slot {
+    slot() noexcept {}
+    cell<callback*> node;  // null: taken out
+  };
+
+  [[nodiscard]] std::uint32_t slot_behind(std::uint32_t at, const callback& node) const noexcept {
+    do ++at;
+    while (at < size_ && slots_[at].node.get() != &node);
+    return at;
+  }
+
+  atomic<std::uint32_t> at_{0};     // index of the current node, and `contested`
+  std::uint32_t at_private_ = 0;    // the settling thread's copy of the index
+  std::uint32_t size_ = 0;          // constant once the batch is in word_
+  std::array<slot, capacity> slots_;  // LOCK; the settling thread's own when it is their turn
+};
+
+}  // namespace ufence
