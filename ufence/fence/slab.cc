@@ -21,11 +21,13 @@ struct fence::slab_access {
   static bool is_live(const fence& f) noexcept { return f.refs_.load(mo::relaxed) != 0; }
 
   // While a slot is free only its state word and its count may be touched.
+  static constexpr std::size_t readable = sizeof(fence::state_) + sizeof(fence::refs_);
   static void close(fence& f, std::size_t bytes) noexcept {
-    constexpr std::size_t readable = sizeof f.state_ + sizeof f.refs_;
     poison(reinterpret_cast<char*>(&f) + readable, bytes - readable);
   }
-  static void open(fence& f, std::size_t bytes) noexcept { unpoison(&f, bytes); }
+  static void open(fence& f, std::size_t bytes) noexcept {
+    unpoison(reinterpret_cast<char*>(&f) + readable, bytes - readable);
+  }
 };
 
 namespace detail {
@@ -108,8 +110,7 @@ void flush_cache(void*) noexcept {
   thread_cache& mine = cache::get();
   mine.state = thread_cache::phase::closed;
   scoped_lock guard(slab_lock);
-  mine.free.move_to(slab_of(slot_size::native).free, mine.free.count,
-                    bytes_of(slot_size::native));
+  mine.free.move_to(slab_of(slot_size::native).free, mine.free.count, bytes_of(slot_size::native));
 }
 
 // A child of fork() has one thread: the lock must not be inherited in the taken state.
