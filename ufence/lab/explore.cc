@@ -1,6 +1,6 @@
 #include "ufence/lab/explore.h"
 
-#include <chrono>
+#include <ctime>
 #include <ostream>
 
 #include "ufence/lab/base_doubles.h"
@@ -12,8 +12,11 @@
 namespace ufence::lab {
 namespace {
 
+// Of the processor: what an exploration finds in its time shall not depend on what else runs.
 double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
 class exploration {

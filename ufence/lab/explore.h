@@ -25,7 +25,8 @@ enum class search : std::uint8_t {
 
 struct settings {
   search how = search::automatic;
-  /// For each of exhaustive, bounded and random. 0: no limit (random: the number alone counts).
+  /// Processor time, for each of exhaustive, bounded and random. 0: no limit (random: the number
+  /// alone counts).
   double seconds = 20;
   std::uint64_t executions_max = UINT64_MAX;
   std::uint64_t random_executions = 20'000;

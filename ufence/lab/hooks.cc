@@ -115,17 +115,21 @@ void plain_write(const void* at, std::size_t bytes, std::source_location where) 
   m().plain_write(at, bytes, where);
 }
 
-// A mutex is a word of its own: 1 while it is held.
-void lock(const void* mutex, std::source_location where) noexcept {
-  if (!in_model()) return;
-  operation op = access(action::modify, mutex, 4, std::memory_order_acquire, where);
-  op.operand = 1;
+void await_exchange(void* at, unsigned bytes, std::uint64_t wanted, std::uint64_t desired,
+                    std::memory_order order, std::source_location where) noexcept {
+  operation op = access(action::modify, at, bytes, order, where);
+  op.operand = desired;
   op.waits = waiting::lock;
-  op.until = {.mask = ~std::uint64_t{0}, .wanted = 0, .equal = true};
+  op.until = {.mask = ~std::uint64_t{0}, .wanted = wanted, .equal = true};
   m().perform(op);
 }
 
-void unlock(const void* mutex, std::source_location where) noexcept {
+// A mutex is a word of its own: 1 while it is held.
+void lock(void* mutex, std::source_location where) noexcept {
+  if (in_model()) await_exchange(mutex, 4, 0, 1, std::memory_order_acquire, where);
+}
+
+void unlock(void* mutex, std::source_location where) noexcept {
   if (!in_model()) return;
   operation op = access(action::store, mutex, 4, std::memory_order_release, where);
   op.operand = 0;
@@ -176,11 +180,13 @@ void futex_wake(const void* word, std::uint32_t classes, std::source_location wh
   m().perform(wake);
 }
 
-void* allocate(std::size_t bytes, std::source_location where) noexcept {
-  if (mode::now == mode::outside) return std::malloc(bytes);
+void* allocate(std::size_t bytes, std::size_t alignment, std::source_location where) noexcept {
+  if (mode::now == mode::outside) {
+    return std::aligned_alloc(alignment, (bytes + alignment - 1) & ~(alignment - 1));
+  }
   const mode::place place = mode::now;
   mode::outside_scope outside;
-  return m().allocate(bytes, alignof(std::max_align_t), false, place == mode::prelude, where);
+  return m().allocate(bytes, alignment, false, place == mode::prelude, where);
 }
 
 void deallocate(void* memory, std::source_location where) noexcept {

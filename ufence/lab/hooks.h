@@ -28,6 +28,9 @@ bool compare_exchange(void* at, unsigned bytes, std::uint64_t& expected, std::ui
 /// A load that is done once the condition holds.
 std::uint64_t await(const void* at, unsigned bytes, condition until, std::memory_order order,
                     std::source_location where) noexcept;
+/// An exchange that is done once the value is `wanted`.
+void await_exchange(void* at, unsigned bytes, std::uint64_t wanted, std::uint64_t desired,
+                    std::memory_order order, std::source_location where) noexcept;
 void construct(const void* at, unsigned bytes, std::uint64_t value,
                std::source_location where) noexcept;
 void plain_read(const void* at, std::size_t bytes, std::source_location where) noexcept;
@@ -35,15 +38,16 @@ void plain_write(const void* at, std::size_t bytes, std::source_location where) 
 
 // --- Anywhere ---
 
-void lock(const void* mutex, std::source_location where) noexcept;
-void unlock(const void* mutex, std::source_location where) noexcept;
+void lock(void* mutex, std::source_location where) noexcept;
+void unlock(void* mutex, std::source_location where) noexcept;
 void pause(std::source_location where) noexcept;
 /// @param classes  what kinds of sleepers: a bit for each of two, or all
 int futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t classes, std::source_location where) noexcept;
 void futex_wake(const void* word, std::uint32_t classes, std::source_location where) noexcept;
 
-[[nodiscard]] void* allocate(std::size_t bytes, std::source_location where) noexcept;
+[[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment,
+                             std::source_location where) noexcept;
 void deallocate(void* memory, std::source_location where) noexcept;
 [[nodiscard]] void* allocate_pages(std::size_t bytes, std::source_location where) noexcept;
 void poison(const void* memory, std::size_t bytes, bool on, std::source_location where) noexcept;

@@ -4,6 +4,9 @@
 #   ufence_add_lab_test(NAME SOURCES... [LINK LIB...] [TIMEOUT SECONDS])
 #       A GoogleTest program, label model.
 
+# A search takes millions of steps, whatever the build is for.
+target_compile_options(ufence_lab PRIVATE -O2)
+
 set(UFENCE_LAB_DOUBLES "${CMAKE_CURRENT_SOURCE_DIR}/lab/doubles")
 
 function(ufence_add_lab_test name)
@@ -22,6 +25,6 @@ endfunction()
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/lab/testing")
 ufence_add_lab_test(lab_crosscheck_test
   SOURCES "${folder}/crosscheck_model_test.cc" "${folder}/axioms.cc")
-foreach(test litmus detection)
+foreach(test litmus detection fence_protocol)
   ufence_add_lab_test(lab_${test}_test SOURCES "${folder}/${test}_model_test.cc")
 endforeach()

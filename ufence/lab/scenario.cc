@@ -81,6 +81,10 @@ void thread_fence(std::memory_order order, std::source_location where) {
   perform(op);
 }
 
+unsigned this_thread() { return mode::running->current(); }
+
+unsigned threads_so_far() { return mode::running->thread_count(); }
+
 void name(const void* at, std::size_t bytes, const char* name) {
   mode::outside_scope outside;
   mode::running->name_memory(at, bytes, name);

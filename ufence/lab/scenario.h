@@ -74,6 +74,10 @@ void observe(Values... values) {
   detail::observe({static_cast<std::int64_t>(values)...});
 }
 
+/// The number of the model thread that runs, and how many there have been; main is 0.
+[[nodiscard]] unsigned this_thread();
+[[nodiscard]] unsigned threads_so_far();
+
 /// Names an object in traces.
 void name(const void* at, std::size_t bytes, const char* name);
 template <class T>

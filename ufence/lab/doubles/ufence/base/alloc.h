@@ -10,7 +10,12 @@ namespace ufence {
 
 [[nodiscard]] inline void* allocate(
     std::size_t bytes, std::source_location where = std::source_location::current()) noexcept {
-  return lab::hooks::allocate(bytes, where);
+  return lab::hooks::allocate(bytes, alignof(std::max_align_t), where);
+}
+[[nodiscard]] inline void* allocate_aligned(
+    std::size_t alignment, std::size_t bytes,
+    std::source_location where = std::source_location::current()) noexcept {
+  return lab::hooks::allocate(bytes, alignment, where);
 }
 inline void deallocate(void* memory,
                        std::source_location where = std::source_location::current()) noexcept {
