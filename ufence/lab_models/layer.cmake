@@ -1,0 +1,25 @@
+# ufence_lab_product: the sources of the product, unchanged, over the doubles of base and of liburcu. For
+# programs of the lab, in place of the layers' libraries; never both in one program.
+
+set(UFENCE_LAB_PRODUCT_DOUBLES "${CMAKE_CURRENT_SOURCE_DIR}/lab_models/doubles")
+set(product_sources "")
+foreach(part rcu fence container module issuer)
+  file(GLOB part_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${part}/*.cc")
+  list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
+  list(APPEND product_sources ${part_sources})
+endforeach()
+add_library(ufence_lab_product STATIC EXCLUDE_FROM_ALL ${product_sources})
+target_include_directories(ufence_lab_product
+  BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}" "${UFENCE_LAB_PRODUCT_DOUBLES}")
+target_link_libraries(ufence_lab_product PRIVATE ufence_core_flags PUBLIC ufence_lab ufence_flags)
+# A search runs these millions of times, whatever the build is for.
+target_compile_options(ufence_lab_product PRIVATE -O2)
+
+# One program for each file of model tests.
+set(folder "${CMAKE_CURRENT_SOURCE_DIR}/lab_models/testing")
+file(GLOB model_tests CONFIGURE_DEPENDS "${folder}/*_model_test.cc")
+foreach(test IN LISTS model_tests)
+  get_filename_component(name "${test}" NAME_WE)
+  ufence_add_lab_test(lab_models_${name}
+    SOURCES "${test}" "${folder}/harness.cc" LINK ufence_lab_product)
+endforeach()
