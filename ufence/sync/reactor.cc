@@ -1,0 +1,394 @@
+#include "ufence/sync/reactor.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "ufence/base/check.h"
+#include "ufence/base/clock.h"
+#include "ufence/sync/answer.h"
+#include "ufence/sync/wire.h"
+
+namespace ufence::detail {
+namespace {
+
+// Hang-ups are handled together, this long after the first.
+constexpr std::int64_t bunch_ns = 2'000'000;
+// What is doubtful is looked at this often.
+constexpr std::int64_t doubt_ns = 100'000'000;
+// The thread stays this long without anything to watch.
+constexpr std::int64_t linger_ns = 10'000'000;
+
+// Tags of the reactor's own descriptors among the keys. Keys are below.
+constexpr std::uint64_t own_tags = std::uint64_t{1} << 63;
+constexpr std::uint64_t tag_listener = own_tags;
+constexpr std::uint64_t tag_hung_up = own_tags + 1;
+constexpr std::uint64_t tag_wake = own_tags + 2;
+constexpr std::uint64_t tag_connections = own_tags + 0x100;
+
+constexpr std::size_t bucket_count = 1024;
+
+constinit mutex table_lock{lock_rank::leaf};
+
+// The descriptors of the reactor, open while its thread runs; -1: not.
+struct descriptors {
+  int events = -1;    // epoll: everything the thread waits for
+  int hung_up = -1;   // epoll: hang-ups; itself in `events`, one-shot
+  int listener = -1;  // bound to the process's address
+  int wake = -1;      // eventfd: the last thing was removed
+  int probe = -1;  // a socket, to bind to what may be bound; kept so that it is there when needed
+};
+constinit descriptors fds UFENCE_GUARDED_BY(table_lock);
+constinit std::array<watched*, bucket_count> buckets UFENCE_GUARDED_BY(table_lock){};
+constinit std::size_t watched_count UFENCE_GUARDED_BY(table_lock) = 0;
+constinit std::size_t doubtful_count UFENCE_GUARDED_BY(table_lock) = 0;
+constinit bool is_running UFENCE_GUARDED_BY(table_lock) = false;
+constinit std::uint64_t exporter UFENCE_GUARDED_BY(table_lock) = 0;
+constinit answerer connections;  // the thread's
+
+watched*& bucket_of(std::uint64_t key) noexcept UFENCE_REQUIRES(table_lock) {
+  return buckets[(key * 0x9E3779B97F4A7C15) >> 54];
+}
+
+const watched_kind* kind_of(std::uint64_t key) noexcept UFENCE_REQUIRES(table_lock) {
+  for (const watched* w = bucket_of(key); w != nullptr; w = w->next) {
+    if (w->key == key) return w->kind;
+  }
+  return nullptr;
+}
+
+void close_one(int& fd) noexcept {
+  if (fd >= 0) ::close(fd);
+  fd = -1;
+}
+
+void close_descriptors() noexcept UFENCE_REQUIRES(table_lock) {
+  for (int* fd : {&fds.events, &fds.hung_up, &fds.listener, &fds.wake, &fds.probe}) close_one(*fd);
+}
+
+bool epoll_change(int epoll, int operation, int fd, std::uint32_t events,
+                  std::uint64_t key) noexcept {
+  epoll_event e{.events = events, .data = {.u64 = key}};
+  return ::epoll_ctl(epoll, operation, fd, &e) == 0;
+}
+
+int make_socket() noexcept {
+  return ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+// --- The thread ---
+
+class reactor_thread {
+ public:
+  explicit reactor_thread(const descriptors& d) noexcept : fds_(d) {}
+  void run() noexcept;
+
+ private:
+  void handle(const epoll_event& e) noexcept;
+  void on_time() noexcept;
+  [[nodiscard]] int timeout_ms() noexcept;
+  bool end_if_idle() noexcept;
+  static void look_at_doubtful() noexcept;
+
+  const descriptors fds_;
+  std::int64_t bunch_at_ = no_deadline;
+  std::int64_t doubt_at_ = no_deadline;
+  std::int64_t end_at_ = no_deadline;
+  bool listener_rests_ = false;
+};
+
+void reactor_thread::run() noexcept {
+  std::array<epoll_event, 64> events;
+  do {
+    const int n = ::epoll_wait(fds_.events, events.data(), events.size(), timeout_ms());
+    for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
+    on_time();
+  } while (!end_if_idle());
+}
+
+void reactor_thread::handle(const epoll_event& e) noexcept {
+  const std::uint64_t key = e.data.u64;
+  if (key == tag_hung_up) {
+    bunch_at_ = deadline_after(bunch_ns);
+  } else if (key == tag_listener) {
+    listener_rests_ = !connections.accept_all(fds_.listener, fds_.events, tag_connections);
+    if (!listener_rests_) {
+      epoll_change(fds_.events, EPOLL_CTL_MOD, fds_.listener, EPOLLIN | EPOLLONESHOT, tag_listener);
+    }
+  } else if (key == tag_wake) {
+    std::uint64_t count = 0;
+    static_cast<void>(::read(fds_.wake, &count, sizeof count));
+  } else if (key >= tag_connections) {
+    connections.answer(key - tag_connections);
+  } else {
+    const watched_kind* kind = nullptr;
+    {
+      scoped_lock guard(table_lock);
+      kind = kind_of(key);
+    }
+    if (kind != nullptr) kind->on_event(key);
+  }
+}
+
+void reactor_thread::on_time() noexcept {
+  const std::int64_t now = now_ns();
+  if (now >= bunch_at_) {
+    bunch_at_ = no_deadline;
+    reap_hung_up();
+    epoll_change(fds_.events, EPOLL_CTL_MOD, fds_.hung_up, EPOLLIN | EPOLLONESHOT, tag_hung_up);
+  }
+  if (now >= doubt_at_) {
+    doubt_at_ = no_deadline;
+    look_at_doubtful();
+    if (listener_rests_) {
+      listener_rests_ = false;
+      epoll_change(fds_.events, EPOLL_CTL_MOD, fds_.listener, EPOLLIN | EPOLLONESHOT, tag_listener);
+    }
+  }
+}
+
+int reactor_thread::timeout_ms() noexcept {
+  {
+    scoped_lock guard(table_lock);
+    if (doubtful_count == 0 && !listener_rests_) {
+      doubt_at_ = no_deadline;
+    } else if (doubt_at_ == no_deadline) {
+      doubt_at_ = deadline_after(doubt_ns);
+    }
+    if (watched_count != 0) {
+      end_at_ = no_deadline;
+    } else if (end_at_ == no_deadline) {
+      end_at_ = deadline_after(linger_ns);
+    }
+  }
+  const std::int64_t at = std::min({bunch_at_, doubt_at_, end_at_});
+  if (at == no_deadline) return -1;
+  const std::int64_t left = at - now_ns();
+  return left <= 0 ? 0 : static_cast<int>((left + 999'999) / 1'000'000);
+}
+
+void reactor_thread::look_at_doubtful() noexcept {
+  struct found {
+    const watched_kind* kind;
+    std::uint64_t key;
+  };
+  std::size_t bucket = 0;
+  while (bucket < bucket_count) {
+    std::array<found, 64> some;
+    std::size_t n = 0;
+    {
+      scoped_lock guard(table_lock);
+      for (; bucket < bucket_count && n == 0; ++bucket) {
+        for (const watched* w = buckets[bucket]; w != nullptr && n < some.size(); w = w->next) {
+          if (w->is_doubtful) some[n++] = {.kind = w->kind, .key = w->key};
+        }
+      }
+    }
+    for (std::size_t i = 0; i < n; ++i) some[i].kind->on_event(some[i].key);
+  }
+}
+
+bool reactor_thread::end_if_idle() noexcept {
+  if (now_ns() < end_at_) return false;
+  scoped_lock guard(table_lock);
+  if (watched_count != 0) return false;
+  connections.close_all();
+  close_descriptors();
+  is_running = false;
+  return true;
+}
+
+void* run_reactor(void*) noexcept {
+  ::pthread_setname_np(::pthread_self(), "ufence-reactor");
+  descriptors d;
+  {
+    scoped_lock guard(table_lock);
+    d = fds;
+  }
+  reactor_thread(d).run();
+  return nullptr;
+}
+
+// --- Start ---
+
+std::uint64_t number_of_process() noexcept UFENCE_REQUIRES(table_lock) {
+  while (exporter == 0) {
+    if (::getrandom(&exporter, sizeof exporter, GRND_NONBLOCK) != sizeof exporter) return 0;
+  }
+  return exporter;
+}
+
+std::error_code open_descriptors() noexcept UFENCE_REQUIRES(table_lock) {
+  const std::uint64_t number = number_of_process();
+  if (number == 0) return errno_code(EAGAIN);
+  const socket_address address = write_listener_address(number);
+  if ((fds.events = ::epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+      (fds.hung_up = ::epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+      (fds.wake = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
+      (fds.listener = make_socket()) < 0 || (fds.probe = make_socket()) < 0 ||
+      ::bind(fds.listener, address.get(), address.size) != 0 ||
+      ::listen(fds.listener, SOMAXCONN) != 0 ||
+      !epoll_change(fds.events, EPOLL_CTL_ADD, fds.hung_up, EPOLLIN | EPOLLONESHOT, tag_hung_up) ||
+      !epoll_change(fds.events, EPOLL_CTL_ADD, fds.wake, EPOLLIN, tag_wake) ||
+      !epoll_change(fds.events, EPOLL_CTL_ADD, fds.listener, EPOLLIN | EPOLLONESHOT,
+                    tag_listener)) {
+    return errno_code(errno);
+  }
+  return {};
+}
+
+// A thread that takes no signals and that nobody joins.
+int start_thread() noexcept {
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before);
+  pthread_t thread;
+  const int failed = ::pthread_create(&thread, nullptr, &run_reactor, nullptr);
+  if (failed == 0) ::pthread_detach(thread);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return failed;
+}
+
+std::error_code start() noexcept UFENCE_REQUIRES(table_lock) {
+  if (is_running) return {};
+  std::error_code failed = open_descriptors();
+  if (!failed) failed = errno_code(start_thread());
+  if (failed) {
+    close_descriptors();
+    return failed;
+  }
+  is_running = true;
+  return {};
+}
+
+// A child has no reactor, and none of what its parent watches is its own.
+void forget_all() noexcept UFENCE_REQUIRES(table_lock) {
+  for (watched*& bucket : buckets) {
+    while (bucket != nullptr) {
+      watched& w = *bucket;
+      bucket = w.next;
+      w.kind->on_fork(w);
+    }
+  }
+  watched_count = 0;
+  doubtful_count = 0;
+  connections.close_all();
+  close_descriptors();
+  is_running = false;
+  exporter = 0;
+}
+
+struct fork_handlers {
+  fork_handlers() noexcept {
+    ::pthread_atfork([] { table_lock.lock_for_fork(); }, [] { table_lock.unlock_after_fork(); },
+                     []() UFENCE_NO_TSA {
+                       forget_all();
+                       table_lock.unlock_after_fork();
+                     });
+  }
+};
+const fork_handlers handlers;
+
+}  // namespace
+
+// --- The table ---
+
+watched_table::watched_table() noexcept UFENCE_NO_TSA { table_lock.lock(); }
+watched_table::~watched_table() UFENCE_NO_TSA { table_lock.unlock(); }
+
+watched* watched_table::find(std::uint64_t key, const watched_kind& kind) noexcept UFENCE_NO_TSA {
+  watched* w = bucket_of(key);
+  while (w != nullptr && (w->key != key || w->kind != &kind)) w = w->next;
+  return w;
+}
+
+std::error_code watched_table::add(watched& w, int fd) noexcept UFENCE_NO_TSA {
+  UFENCE_CHECK(w.key < own_tags);
+  if (const std::error_code failed = start()) return failed;
+  const bool added =
+      w.kind->waits_for == watched_kind::event::ready
+          ? epoll_change(fds.events, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, w.key)
+          : epoll_change(fds.hung_up, EPOLL_CTL_ADD, fd, 0, w.key);
+  if (!added) return errno_code(errno);
+  watched*& bucket = bucket_of(w.key);
+  w.next = bucket;
+  bucket = &w;
+  ++watched_count;
+  return {};
+}
+
+void watched_table::remove(watched& w, int fd) noexcept UFENCE_NO_TSA {
+  watched** at = &bucket_of(w.key);
+  while (*at != &w) at = &(*at)->next;
+  *at = w.next;
+  if (w.is_doubtful) {
+    --doubtful_count;
+  } else {
+    const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
+    epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, fd, 0, 0);
+  }
+  if (--watched_count == 0) {
+    const std::uint64_t one = 1;
+    static_cast<void>(::write(fds.wake, &one, sizeof one));
+  }
+}
+
+void watched_table::rearm(watched& w, int fd) noexcept UFENCE_NO_TSA {
+  if (!w.is_doubtful) epoll_change(fds.events, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT, w.key);
+}
+
+void watched_table::doubt(watched& w, int fd) noexcept UFENCE_NO_TSA {
+  if (w.is_doubtful) return;
+  w.is_doubtful = true;
+  const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
+  epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, fd, 0, 0);
+  // The thread did not know yet that it has to look by time.
+  if (++doubtful_count == 1) {
+    const std::uint64_t one = 1;
+    static_cast<void>(::write(fds.wake, &one, sizeof one));
+  }
+}
+
+std::uint64_t watched_table::exporter_number() noexcept UFENCE_NO_TSA {
+  return number_of_process();
+}
+
+bool watched_table::is_bound(const socket_address& address) noexcept UFENCE_NO_TSA {
+  if (fds.probe < 0 && (fds.probe = make_socket()) < 0) return true;
+  if (::bind(fds.probe, address.get(), address.size) != 0) return true;
+  // It is bound now, and of no more use.
+  close_one(fds.probe);
+  fds.probe = make_socket();
+  return false;
+}
+
+void reap_hung_up() noexcept {
+  std::array<epoll_event, 64> events;
+  std::array<const watched_kind*, events.size()> kinds;
+  int n = 0;
+  do {
+    {
+      scoped_lock guard(table_lock);  // the thread may end, and its descriptors with it
+      n = fds.hung_up < 0 ? 0 : ::epoll_wait(fds.hung_up, events.data(), events.size(), 0);
+      for (int i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        kinds[at] = kind_of(events[at].data.u64);
+      }
+    }
+    for (int i = 0; i < n; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      if (kinds[at] != nullptr) kinds[at]->on_event(events[at].data.u64);
+    }
+  } while (n == static_cast<int>(events.size()));
+}
+
+}  // namespace ufence::detail

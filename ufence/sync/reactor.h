@@ -1,0 +1,69 @@
+// The reactor: one thread of the process that waits for what other processes do with the
+// descriptors of this layer. It is started with the first thing that is watched and ends soon after
+// the last.
+//
+// What is watched has a key that no other descriptor has. Events carry the key, so that one which
+// comes late finds nothing. Two ways to be watched:
+//   ready     the descriptor is readable: told at once, once; then again after rearm()
+//   hung_up   the other end was closed: told in bunches, so that closing costs no switch of threads
+// Lock: the table's, a leaf.
+#pragma once
+
+#include <cstdint>
+#include <system_error>
+
+#include "ufence/base/api.h"
+#include "ufence/base/lock.h"
+#include "ufence/base/result.h"
+
+namespace ufence::detail {
+
+struct watched;
+struct socket_address;
+
+/// What is done with one kind of watched things.
+struct watched_kind {
+  enum class event : std::uint8_t { ready, hung_up } waits_for;
+  /// By the reactor's thread; a hang-up also by who makes room for descriptors. No lock is held.
+  void (*on_event)(std::uint64_t key) noexcept;
+  /// In a child of fork(), for each: closes its descriptors; the memory stays.
+  void (*on_fork)(watched& w) noexcept;
+};
+
+/// The part of a watched thing that is the table's, under its lock.
+struct watched {
+  const watched_kind* kind = nullptr;  // set before add()
+  std::uint64_t key = 0;               // the same
+  watched* next = nullptr;
+  bool is_doubtful = false;
+};
+
+/// The table of what is watched, locked.
+class UFENCE_SCOPED_CAPABILITY watched_table {
+ public:
+  watched_table() noexcept;
+  ~watched_table();
+  watched_table(const watched_table&) = delete;
+  watched_table& operator=(const watched_table&) = delete;
+
+  /// What has this key and is of this kind, or nullptr.
+  [[nodiscard]] watched* find(std::uint64_t key, const watched_kind& kind) noexcept;
+  /// Watches a descriptor. Starts the thread.
+  /// @return  -EMFILE, -ENFILE, -ENOMEM, -ENOSPC; -EAGAIN there is no thread to be had
+  [[nodiscard]] std::error_code add(watched& w, int fd) noexcept;
+  /// On return no event finds it any more; the descriptor is still open.
+  void remove(watched& w, int fd) noexcept;
+  /// Tells again when a `ready` descriptor is readable.
+  void rearm(watched& w, int fd) noexcept;
+  /// Its descriptor tells more than is true: calls on_event from time to time instead.
+  void doubt(watched& w, int fd) noexcept;
+  /// The number of this process as an exporter, random; 0: none to be had.
+  [[nodiscard]] std::uint64_t exporter_number() noexcept;
+  /// Is somebody bound to this address? True also if that can't be told now.
+  [[nodiscard]] bool is_bound(const socket_address& address) noexcept;
+};
+
+/// Handles the hang-ups that are there, on this thread.
+void reap_hung_up() noexcept;
+
+}  // namespace ufence::detail

@@ -1,0 +1,110 @@
+// What crosses process borders, as bytes: the address of a sync file's socket, its record, and what
+// a holder asks the exporter. What comes from another process is checked here, and nowhere else.
+//
+//   address  the name that the holders' end is bound to, in the abstract namespace: says which
+//   process
+//            exported it, and what the fence is. Stays readable when the exporter is gone.
+//   record   the state of a fence and of its leaves. The exporter sends one when the fence is
+//   signaled. request  one message to the exporter's listener, with a duplicate of the sync file:
+//   the proof that
+//            who asks may know. The answer is a record.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "ufence/base/result.h"
+#include "ufence/fence/fence.h"
+
+namespace ufence::detail {
+
+/// The longest name that the interface has room for, without its NUL.
+inline constexpr std::size_t sync_name_max = 31;
+/// Records are smaller than this: they have to fit into a socket's buffer at once.
+inline constexpr std::size_t record_size_max = 200'000;
+
+/// An address of a socket.
+struct socket_address {
+  sockaddr_un name{};
+  socklen_t size = 0;
+  [[nodiscard]] const sockaddr* get() const noexcept {
+    return reinterpret_cast<const sockaddr*>(&name);
+  }
+};
+
+/// What the address of a sync file says.
+struct sync_address {
+  std::uint64_t exporter = 0;  // a random number, also in the address of the exporter's listener
+  std::uint64_t serial = 0;    // no other sync file of the exporter has it
+  std::uint64_t context = 0;
+  std::uint64_t seqno = 0;
+  std::string_view driver_name;  // in the socket_address; cut off if there is no room
+  std::string_view timeline_name;
+};
+
+[[nodiscard]] socket_address write_address(const sync_address& what) noexcept;
+[[nodiscard]] socket_address write_listener_address(std::uint64_t exporter) noexcept;
+/// Nothing if it is not the address of a sync file. The views point into `address`.
+[[nodiscard]] std::optional<sync_address> parse_address(const socket_address& address) noexcept;
+
+/// How large the record of this fence can get; it never grows.
+/// @return  -ENOMEM; -E2BIG more than record_size_max
+[[nodiscard]] result<std::size_t> record_room(const fence_ref& f) noexcept;
+/// Writes the record of a fence as it is now.
+/// @return  its size; leaves that do not fit are left out
+[[nodiscard]] std::size_t write_record(std::span<std::byte> into, std::string_view name,
+                                       const fence_ref& f) noexcept;
+
+/// Writes the record of a fence that nobody knows any more: -EOWNERDEAD, no leaves.
+[[nodiscard]] std::size_t write_owner_dead_record(std::span<std::byte> into) noexcept;
+
+/// One leaf of a record.
+struct record_leaf {
+  std::int32_t status = 0;  // 0 pending; 1 signaled; <0 signaled with that error
+  std::int64_t timestamp_ns = 0;
+  std::string_view driver_name;
+  std::string_view timeline_name;
+};
+
+/// A record that was checked.
+class record_view {
+ public:
+  /// @return  -EPROTO it is not a record
+  [[nodiscard]] static result<record_view> parse(std::span<const std::byte> bytes) noexcept;
+
+  [[nodiscard]] std::string_view name() const noexcept { return name_; }
+  [[nodiscard]] std::int32_t status() const noexcept { return status_; }
+  [[nodiscard]] std::uint32_t leaf_count() const noexcept { return leaf_count_; }
+  /// Calls f(const record_leaf&) for each.
+  template <class F>
+  void for_each_leaf(F f) const {
+    std::span<const std::byte> rest = leaves_;
+    for (std::uint32_t i = 0; i < leaf_count_; ++i) f(*take_leaf(rest));
+  }
+
+ private:
+  static std::optional<record_leaf> take_leaf(std::span<const std::byte>& rest) noexcept;
+
+  std::string_view name_;
+  std::int32_t status_ = 0;
+  std::uint32_t leaf_count_ = 0;
+  std::span<const std::byte> leaves_;
+};
+
+/// What a holder asks: the record, as it is now; and before it may hint at a deadline.
+struct sync_request {
+  static constexpr std::uint32_t this_version = 0x75660001;
+  std::uint32_t version = this_version;
+  std::uint32_t has_deadline = 0;
+  std::int64_t deadline_ns = 0;
+};
+[[nodiscard]] std::optional<sync_request> parse_request(std::span<const std::byte> bytes) noexcept;
+
+}  // namespace ufence::detail
