@@ -43,26 +43,27 @@ class callback_batch {
   [[nodiscard]] bool is_full() const noexcept { return size_ == capacity; }
   void append(callback& node) noexcept { std::construct_at(&slots_[size_++].node, &node); }
 
-  /// The callback whose turn it is.
-  [[nodiscard]] callback& current() const noexcept { return *slots_[at_private_].node.get(); }
+  /// Whose turn it is: kept in a register, since at_ is slow to load after an RMW.
+  using position = std::uint32_t;
+  [[nodiscard]] callback& node(position at) const noexcept { return *slots_[at].node.get(); }
 
   /// Goes on to the next one. False: there is none, or somebody has a word in that: take LOCK and
   /// ask advance_locked().
-  [[nodiscard]] bool advance() noexcept {
-    if (at_private_ + 1 == size_) return false;
-    std::uint32_t at = at_private_;
+  [[nodiscard]] bool advance(position& at) noexcept {
+    if (at + 1 == size_) return false;
+    std::uint32_t expected = at;
     // [FENCE.7] release: the callback has returned; pairs with [FENCE.8]
-    if (!at_.compare_exchange(at, at + 1, mo::release, mo::relaxed)) return false;
-    ++at_private_;
+    if (!at_.compare_exchange(expected, at + 1, mo::release, mo::relaxed)) return false;
+    ++at;
     return true;
   }
   /// LOCK held. False: the batch is done.
-  [[nodiscard]] bool advance_locked() noexcept {
+  [[nodiscard]] bool advance_locked(position& at) noexcept {
     do {
-      if (++at_private_ == size_) return false;
-    } while (slots_[at_private_].node.get() == nullptr);
+      if (++at == size_) return false;
+    } while (slots_[at].node.get() == nullptr);
     // relaxed: whoever looks holds LOCK. A batch once contested stays so.
-    at_.store(at_private_ | contested, mo::relaxed);
+    at_.store(at | contested, mo::relaxed);
     return true;
   }
 
@@ -98,9 +99,8 @@ class callback_batch {
     return at;
   }
 
-  atomic<std::uint32_t> at_{0};     // index of the current node, and `contested`
-  std::uint32_t at_private_ = 0;    // the settling thread's copy of the index
-  std::uint32_t size_ = 0;          // constant once the batch is in word_
+  atomic<std::uint32_t> at_{0};       // index of the current node, and `contested`
+  std::uint32_t size_ = 0;            // constant once the batch is in word_
   std::array<slot, capacity> slots_;  // LOCK; the settling thread's own when it is their turn
 };
 

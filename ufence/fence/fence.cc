@@ -216,24 +216,26 @@ void fence::run_callbacks(std::uint32_t guess) noexcept {
   foreign_scope scope(thread_state::mine(), *this);
   lock(guess);
   while (callbacks_.get() != nullptr) {
-    callback_batch run;
-    callback_group* const group = pop_batch(run);
+    callback_batch batch;
+    callback_batch::position at = 0;
+    callback_group* const group = pop_batch(batch);
     // relaxed, as below: read under LOCK
-    word_.store(run.to_word(), mo::relaxed);
+    word_.store(batch.to_word(), mo::relaxed);
     do {
       callback_group::running_callback record;
-      if (group != nullptr) group->begin(run.current(), record);
+      if (group != nullptr) group->begin(batch.node(at), record);
       wake(unlock());
+      scope.begins(group);
       do {
-        callback& node = run.current();
+        callback& node = batch.node(at);
         node.next_.set(nullptr);
-        scope.runs(&node, group);
+        scope.runs(node);
         node.function_(node, *this);  // may free the node
-      } while (run.advance());
-      scope.runs(nullptr, nullptr);
+      } while (batch.advance(at));
+      scope.ends();
       if (group != nullptr) group->end(record);
       lock();
-    } while (run.advance_locked());
+    } while (batch.advance_locked(at));
     word_.store(0, mo::relaxed);
   }
 }

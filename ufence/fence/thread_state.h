@@ -82,10 +82,14 @@ class foreign_scope {
     rank_check_none();
     thread_.top = &frame_;
   }
-  void runs(const callback* node, const callback_group* group) noexcept {
+  void begins(const callback_group* group) noexcept { frame_.group = group; }
+  void runs(const callback& node) noexcept {
     rank_check_none();
-    frame_.node = node;
-    frame_.group = group;
+    frame_.node = &node;
+  }
+  void ends() noexcept {
+    frame_.node = nullptr;
+    frame_.group = nullptr;
   }
   ~foreign_scope() { thread_.top = frame_.outer; }
   foreign_scope(const foreign_scope&) = delete;
