@@ -164,7 +164,8 @@ inline bool fence::dequeue(callback& node) noexcept {
 
 result<bool> fence::remove_callback(callback& node) noexcept {
   if (is_inherited()) return false;
-  if ((lock() & fence_state::signaled) != 0) [[unlikely]] return remove_settling(node);
+  if ((lock() & fence_state::signaled) != 0) [[unlikely]]
+    return remove_settling(node);
   const bool is_queued = dequeue(node);
   unlock();
   return is_queued;
@@ -203,7 +204,10 @@ result<bool> fence::wait_until_returned(callback& node) noexcept {
   for (lock(); find_in_batch(node) == batch_place::runs; lock()) {
     // relaxed: who runs it takes LOCK when it has returned, since the batch is contested
     state_.fetch_or(fence_state::waiters, mo::relaxed);
-    futex_wait(state_, unlock(), no_deadline, futex_class::state);
+    // Dropping LOCK took LOCK_WAITERS away: with it in the word one would not sleep, but take LOCK
+    // from those who wait for it again and again.
+    const std::uint32_t s = unlock() & ~fence_state::lock_waiters;
+    futex_wait(state_, s, no_deadline, futex_class::state);
   }
   unlock();
   delist(me);
