@@ -18,11 +18,12 @@ const backend_ops fence_chain::ops_of_chains{.enable_signaling = &fence_chain::e
                                              .set_deadline = &fence_chain::forward_deadline};
 
 fence_chain::fence_chain(const fence_ref& previous, const fence_ref& contained,
-                         std::uint64_t previous_point) noexcept
+                         std::uint64_t previous_point, std::uint64_t place) noexcept
     : embedded_fence(type_of_chains),
       backend{&ops_of_chains},
       previous_(fence_ref(previous).release()),
       previous_point_(previous_point),
+      place_(place),
       contained_(fence_ref(contained).release()) {
   watcher_.set_function(&fence_chain::on_contained);
   watcher_.chain = this;
@@ -51,8 +52,8 @@ fence_ref fence_chain::create(room memory, const fence_ref& previous, const fenc
                               std::uint64_t point) noexcept {
   fence_chain* before = previous ? from(*previous) : nullptr;
   const bool joins = before != nullptr && is_later(point, before->seqno());
-  auto* chain = ::new (std::exchange(memory.memory_, nullptr))
-      fence_chain(previous, contained, joins ? before->seqno() : 0);
+  auto* chain = ::new (std::exchange(memory.memory_, nullptr)) fence_chain(
+      previous, contained, joins ? before->seqno() : 0, before != nullptr ? before->place_ + 1 : 1);
   if (joins) {
     chain->init(before->context(), point, chain);
   } else {
@@ -131,30 +132,30 @@ std::error_code fence_chain::find_seqno(fence_ref& f, std::uint64_t point) noexc
 
 // --- Failures ---
 
-void fence_chain::note_failed(fence& failed, std::uint64_t point) noexcept {
+void fence_chain::note_failed(fence& failed, std::uint64_t place) noexcept {
   fence_ref old;
   {
     const scoped_lock hold(failed_lock_);
-    if (failed_ && failed_point_ <= point) return;
+    if (failed_ && failed_place_ <= place) return;
     old = std::exchange(failed_, fence_ref::take(failed));
-    failed_point_ = point;
+    failed_place_ = place;
   }
 }
 
 // `before` is about to be unlinked from this node.
 void fence_chain::note_unlinked(fence& before) noexcept {
+  fence_chain* node = from(before);
   fence& own = contained_in(before);
-  if (own.error() < 0) note_failed(own, before.seqno());
-  if (fence_chain* node = from(before)) {
-    fence_ref inherited;
-    std::uint64_t point = 0;
-    {
-      const scoped_lock hold(node->failed_lock_);
-      inherited = node->failed_;
-      point = node->failed_point_;
-    }
-    if (inherited) note_failed(*inherited, point);
+  if (own.error() < 0) note_failed(own, node != nullptr ? node->place_ : 0);
+  if (node == nullptr) return;
+  fence_ref inherited;
+  std::uint64_t place = 0;
+  {
+    const scoped_lock hold(node->failed_lock_);
+    inherited = node->failed_;
+    place = node->failed_place_;
   }
+  if (inherited) note_failed(*inherited, place);
 }
 
 fence_ref fence_chain::first_failed() noexcept {

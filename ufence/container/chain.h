@@ -82,8 +82,8 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   [[nodiscard]] fence_ref first_failed() noexcept;
 
  private:
-  fence_chain(const fence_ref& previous, const fence_ref& contained,
-              std::uint64_t previous_point) noexcept;
+  fence_chain(const fence_ref& previous, const fence_ref& contained, std::uint64_t previous_point,
+              std::uint64_t place) noexcept;
   static void release(embedded_fence& f) noexcept;
   static int enable(backend* data) noexcept;
   static int poll(backend* data) noexcept;
@@ -92,7 +92,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
 
   bool watch_next() noexcept;
   void note_unlinked(fence& before) noexcept;
-  void note_failed(fence& failed, std::uint64_t point) noexcept;
+  void note_failed(fence& failed, std::uint64_t place) noexcept;
 
   static const embedded_type type_of_chains;
   static const backend_ops ops_of_chains;
@@ -104,12 +104,16 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
 
   atomic<fence*> previous_;
   const std::uint64_t previous_point_;
+  // How many nodes were before it when it was made, and one. Points do not order nodes: a context
+  // may start with the point at which the last one ended.
+  const std::uint64_t place_;
   atomic<fence*> contained_;  // owns a reference; null once the last one to the node is dropped
   watcher watcher_;
-  // Among unlinked nodes the failed fence of the lowest point; 0: none.
+  // Among unlinked nodes the failed fence of the lowest place, and that place (0: before all
+  // nodes).
   mutex failed_lock_{lock_rank::leaf};
   fence_ref failed_ UFENCE_GUARDED_BY(failed_lock_);
-  std::uint64_t failed_point_ UFENCE_GUARDED_BY(failed_lock_) = 0;
+  std::uint64_t failed_place_ UFENCE_GUARDED_BY(failed_lock_) = 0;
 };
 
 class UFENCE_API fence_chain::room {

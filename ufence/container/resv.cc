@@ -220,16 +220,20 @@ std::error_code resv::add(const fence_ref& f, resv_usage usage) noexcept {
            (&old == f.get() || f->is_later_than(old));
   };
   const std::uint32_t size = into.written();
+  bool is_there = false;
   std::uint32_t first_replaced = size;
   for (std::uint32_t i = 0; i < size; ++i) {
     const slot_word word = into.word(i);
-    if (word.bits() == added.bits()) return {};
+    is_there = is_there || word.bits() == added.bits();
     if (first_replaced == size && replaces(word)) first_replaced = i;
   }
-  into.append(added);
-  f->get();
+  if (!is_there) {
+    into.append(added);
+    f->get();
+  }
   for (std::uint32_t i = first_replaced; i < size; ++i) {
-    if (replaces(into.word(i))) into.mark_replaced(i);
+    const slot_word word = into.word(i);
+    if (word.bits() != added.bits() && replaces(word)) into.mark_replaced(i);
   }
   return {};
 }
