@@ -51,14 +51,18 @@ const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::h
 
 // --- Birth and death ---
 
+// As much of it as there is room for before the last zero.
 void write_default_name(std::span<char> to, const fence& f) noexcept {
-  std::array<char, 2 * sync_name_max + 64> text;
-  char* at = text.data();
-  const auto put = [&at](std::string_view part) {
-    at = std::copy_n(part.data(), std::min(part.size(), sync_name_max), at);
+  std::size_t used = 0;
+  const auto put = [&used, to](std::string_view part) {
+    const std::size_t n = std::min(part.size(), to.size() - 1 - used);
+    std::copy_n(part.data(), n, to.data() + used);
+    used += n;
   };
-  const auto put_number = [&at, &text](auto number) {
-    at = std::to_chars(at, text.data() + text.size(), number).ptr;
+  const auto put_number = [&put](auto number) {
+    std::array<char, 24> digits;
+    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+    put({digits.data(), static_cast<std::size_t>(end - digits.data())});
   };
   put(f.driver_name());
   put("-");
@@ -66,8 +70,6 @@ void write_default_name(std::span<char> to, const fence& f) noexcept {
   put_number(f.context());
   put("-");
   put_number(static_cast<std::int64_t>(f.seqno()));
-  std::copy_n(text.data(), std::min(static_cast<std::size_t>(at - text.data()), to.size() - 1),
-              to.data());
 }
 
 exported::exported(const fence_ref& f, std::string_view file_name, std::size_t room) noexcept
