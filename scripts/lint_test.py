@@ -258,6 +258,9 @@ class Text(LintCase):
             self.assert_flags({"scripts/a": f"cd {path}\n"}, "scripts/a:1", "path of one machine")
         self.assert_clean({"scripts/a": "cd $root/wo" + "rk/a /usr/include /tmp/a src/ho" + "me/a\n"})
 
+    def test_not_what_git_keeps_beside_a_worktree(self):
+        self.assert_clean({".git": "gitdir: /ho" + "me/ada/x\n"})
+
     def test_two_tests_of_one_name(self):
         self.assert_flags({"ufence/base/a_test.cc": "TEST(fence, waits) {}\n",
                            "ufence/base/b_test.cc": "\nTEST_F(fence, waits) {}\n"},

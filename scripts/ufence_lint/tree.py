@@ -7,7 +7,7 @@ import re
 
 from ufence_lint import source
 
-SKIPPED_FOLDERS = {".git", ".cache", "__pycache__", "build"}
+SKIPPED = {".git", ".cache", "__pycache__", "build"}  # folders; .git is a file in a worktree
 SOURCE_SUFFIXES = {".h", ".hpp", ".c", ".cc", ".cpp"}
 TEST_NAME = re.compile(r"_test(_support)?\.(cc|h)$")
 LAYERS_FILE = "scripts/layers.txt"
@@ -65,8 +65,8 @@ class Tree:
 
     def _load(self, root: pathlib.Path) -> None:
         for folder, subfolders, names in os.walk(root):
-            subfolders[:] = sorted(s for s in subfolders if s not in SKIPPED_FOLDERS)
-            for name in sorted(names):
+            subfolders[:] = sorted(s for s in subfolders if s not in SKIPPED)
+            for name in sorted(n for n in names if n not in SKIPPED):
                 full = pathlib.Path(folder, name)
                 path = full.relative_to(root).as_posix()
                 try:
