@@ -4,7 +4,7 @@ import pathlib
 import posixpath
 import re
 
-from ufence_lint.tree import SKIPPED_FOLDERS
+from ufence_lint.tree import SKIPPED
 
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.*?) *$", re.MULTILINE)
@@ -20,7 +20,7 @@ def anchors(text: str) -> set[str]:
 def check(root: pathlib.Path) -> list[str]:
     documents = {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8")
                  for p in sorted(root.rglob("*.md"))
-                 if not SKIPPED_FOLDERS & set(p.relative_to(root).parts)}
+                 if not SKIPPED & set(p.relative_to(root).parts)}
     findings = []
     for path, text in documents.items():
         prose = CODE.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
