@@ -127,7 +127,7 @@ class cell {
   using site = std::source_location;
 
  public:
-  constexpr cell(site where = site::current()) noexcept : cell(T{}, where) {}
+  constexpr cell() noexcept : cell(T{}) {}
   constexpr explicit cell(T value, site where = site::current()) noexcept : value_(value) {
     if
       !consteval {
