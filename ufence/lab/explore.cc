@@ -130,7 +130,8 @@ class exploration {
     ++result_.executions;
     result_.complete = true;
     result_.trace = trace;
-    result_.interleaving = interleaving_of(machine_);
+    result_.steps = steps_of(machine_);
+    result_.interleaving = interleaving_of(result_.steps);
     if (how == ending::failed) {
       result_.found = machine_.found();
     } else if (choose.gives_up()) {
@@ -143,6 +144,7 @@ class exploration {
     const problem found = found_now;
     report shown = std::exchange(result_, report{});
     replay(shown.trace);
+    shown.steps = std::move(result_.steps);
     shown.interleaving = std::move(result_.interleaving);
     shown.found = found;
     if (result_.found.kind != found.kind) {

@@ -11,6 +11,7 @@
 
 #include "ufence/lab/failure.h"
 #include "ufence/lab/machine.h"
+#include "ufence/lab/step.h"
 
 namespace ufence::lab {
 
@@ -53,7 +54,8 @@ struct report {
   std::uint64_t pruned = 0;        // begun, and given up as equal to another one
   double seconds = 0;
   std::string trace;         // for settings::replay
-  std::string interleaving;  // of the failure
+  std::vector<step> steps;   // of the failure
+  std::string interleaving;  // the same, a line each
   std::map<std::vector<std::int64_t>, std::uint64_t> outcomes;
   bool weakening_was_used = false;
 

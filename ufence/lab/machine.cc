@@ -315,6 +315,7 @@ bool machine::enact(event_id id) {
                thread_name(note->made_by)};
     }
     if (p) {
+      name_problem(p, reinterpret_cast<const void*>(op.at));
       fail(std::move(p));
       return false;
     }
@@ -392,18 +393,14 @@ void machine::enact_spawn(event& e, model_thread& t) {
 // --- What does not go through the graph ---
 
 void machine::plain_read(const void* at, std::size_t bytes, std::source_location where) {
-  if (recording_)
-    log_note("reads plain data " + value_name(reinterpret_cast<std::uintptr_t>(at)), where);
-  problem p = memory_.read(acting(where), at, bytes);
-  if (p) fail_here(p.kind, std::move(p.text));
+  if (recording_) log_note("reads plain data " + describe(at), where);
+  check(memory_.read(acting(where), at, bytes), at);
 }
 
 void machine::plain_write(const void* at, std::size_t bytes, std::source_location where) {
-  if (recording_)
-    log_note("writes plain data " + value_name(reinterpret_cast<std::uintptr_t>(at)), where);
+  if (recording_) log_note("writes plain data " + describe(at), where);
   effect();
-  problem p = memory_.write(acting(where), at, bytes);
-  if (p) fail_here(p.kind, std::move(p.text));
+  check(memory_.write(acting(where), at, bytes), at);
 }
 
 void* machine::allocate(std::size_t bytes, std::size_t alignment, bool pages, bool in_prelude,
@@ -424,16 +421,15 @@ void* machine::allocate(std::size_t bytes, std::size_t alignment, bool pages, bo
 }
 
 void machine::free(void* block, bool in_prelude, std::source_location where) {
-  if (recording_) log_note("frees " + value_name(reinterpret_cast<std::uintptr_t>(block)), where);
+  if (recording_) log_note("frees " + describe(block), where);
   effect();
   problem p = memory_.free(acting(where), block);
-  if (p && !in_prelude) fail_here(p.kind, std::move(p.text));
+  if (!in_prelude) check(std::move(p), block);
 }
 
 void machine::poison(const void* at, std::size_t bytes, bool on, std::source_location where) {
   if (recording_) {
-    log_note((on ? "gives back " : "takes ") + value_name(reinterpret_cast<std::uintptr_t>(at)),
-             where);
+    log_note((on ? "gives back " : "takes ") + describe(at), where);
   }
   effect();
   problem p =
@@ -478,13 +474,39 @@ void machine::name_memory(const void* at, std::size_t bytes, const char* name) {
   names_.push_back({reinterpret_cast<std::uintptr_t>(at), bytes, name});
 }
 
-std::string machine::location_name(location_id id) const {
-  const std::uintptr_t at = addresses_[id];
+std::string machine::memory_name(std::uintptr_t at) const {
   for (const named_range& n : names_) {
     if (at < n.begin || at >= n.begin + n.bytes) continue;
     return at == n.begin ? n.name : n.name + "+" + std::to_string(at - n.begin);
   }
-  return "@" + value_name(at & 0xFFFFFFF);
+  return {};
+}
+
+std::string machine::describe(const void* at) const {
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  const std::string name = memory_name(address);
+  return name.empty() ? value_name(address) : name;
+}
+
+std::string machine::location_name(location_id id) const {
+  const std::uintptr_t at = addresses_[id];
+  const std::string name = memory_name(at);
+  return name.empty() ? "@" + value_name(at & 0xFFFFFFF) : name;
+}
+
+void machine::name_problem(problem& p, const void* at) const {
+  const std::string name = memory_name(reinterpret_cast<std::uintptr_t>(at));
+  if (!name.empty()) p.text = name + ": " + p.text;
+}
+
+void machine::check(problem p, const void* at) {
+  if (!p) return;
+  name_problem(p, at);
+  fail_here(p.kind, std::move(p.text));
+}
+
+void machine::remark(const char* text, std::source_location where) {
+  if (recording_) log_note(text, where);
 }
 
 std::string machine::name_of(unsigned t) const {

@@ -142,6 +142,7 @@ class machine {
   void pass_time(std::int64_t to_ns) noexcept;
   [[noreturn]] void fail_here(failure kind, std::string text);
   void observe(std::vector<std::int64_t> values) { outcome_ = std::move(values); }
+  void remark(const char* text, std::source_location where);
   void name_memory(const void* at, std::size_t bytes, const char* name);
   void name_thread(unsigned t, const char* name) { threads_[t].name = name; }
   [[nodiscard]] unsigned current() const noexcept { return current_; }
@@ -204,6 +205,10 @@ class machine {
   void check_retry(model_thread& t);
   void effect() noexcept;
   void weaken(operation& op);
+  [[nodiscard]] std::string memory_name(std::uintptr_t at) const;  // empty: it has none
+  [[nodiscard]] std::string describe(const void* at) const;
+  void name_problem(problem& p, const void* at) const;
+  void check(problem p, const void* at);
   void log_note(std::string text, std::source_location where);
 
   std::function<void()> body_;

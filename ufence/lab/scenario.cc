@@ -85,6 +85,12 @@ unsigned this_thread() { return mode::running->current(); }
 
 unsigned threads_so_far() { return mode::running->thread_count(); }
 
+void remark(const char* text, std::source_location where) {
+  if (mode::now != mode::model) return;
+  mode::outside_scope outside;
+  mode::running->remark(text, where);
+}
+
 void name(const void* at, std::size_t bytes, const char* name) {
   mode::outside_scope outside;
   mode::running->name_memory(at, bytes, name);

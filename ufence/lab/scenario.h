@@ -78,6 +78,9 @@ void observe(Values... values) {
 [[nodiscard]] unsigned this_thread();
 [[nodiscard]] unsigned threads_so_far();
 
+/// Says in traces what begins here; `text` is a literal.
+void remark(const char* text, std::source_location where = std::source_location::current());
+
 /// Names an object in traces.
 void name(const void* at, std::size_t bytes, const char* name);
 template <class T>

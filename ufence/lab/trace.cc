@@ -37,16 +37,25 @@ std::string describe(machine& m, event_id id) {
 
 }  // namespace
 
-std::string interleaving_of(machine& m) {
+std::vector<step> steps_of(machine& m) {
+  std::vector<step> steps;
+  for (const log_entry& entry : m.log()) {
+    steps.push_back({entry.thread, m.name_of(entry.thread), place_name(entry.where),
+                     function_name(entry.where),
+                     entry.id == initial ? entry.note : describe(m, entry.id)});
+  }
+  return steps;
+}
+
+std::string interleaving_of(const std::vector<step>& steps) {
   std::string text;
   std::size_t number = 0;
-  for (const log_entry& entry : m.log()) {
+  for (const step& s : steps) {
     char head[64];
-    std::snprintf(head, sizeof head, "%5zu  %-12s ", ++number, m.name_of(entry.thread).c_str());
-    std::string place = place_name(entry.where) + " " + function_name(entry.where);
+    std::snprintf(head, sizeof head, "%5zu  %-12s ", ++number, s.thread_name.c_str());
+    std::string place = s.place + " " + s.function;
     place.resize(place.size() < 44 ? 44 : place.size() + 1, ' ');
-    const std::string what = entry.id == initial ? entry.note : describe(m, entry.id);
-    text += head + place + what + "\n";
+    text += head + place + s.what + "\n";
   }
   return text;
 }

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ufence/lab/machine.h"
+#include "ufence/lab/step.h"
 
 namespace ufence::lab {
 
-/// One line for each recorded step of the last execution: number, thread, place, what it did.
-[[nodiscard]] std::string interleaving_of(machine& m);
+/// The recorded steps of the last execution.
+[[nodiscard]] std::vector<step> steps_of(machine& m);
+/// One line for each: number, thread, place, what it did.
+[[nodiscard]] std::string interleaving_of(const std::vector<step>& steps);
 
 }  // namespace ufence::lab

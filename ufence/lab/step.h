@@ -1,0 +1,16 @@
+// What a thread did at one point of an execution, in words.
+#pragma once
+
+#include <string>
+
+namespace ufence::lab {
+
+struct step {
+  unsigned thread = 0;
+  std::string thread_name;  // "T1 writer"
+  std::string place;        // "fence.cc:120"
+  std::string function;
+  std::string what;
+};
+
+}  // namespace ufence::lab
