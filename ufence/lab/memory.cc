@@ -33,8 +33,15 @@ constexpr int fill_byte = 0xA5;
 
 std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 1) / to * to; }
 
+// " at fence.cc:120"; operator new and delete do not know where they are called.
+std::string at_place(const std::source_location& where) {
+  return where.line() == 0 ? "" : " at " + place_name(where);
+}
+std::string made(const std::source_location& where) {
+  return where.line() == 0 ? "" : " made" + at_place(where);
+}
 std::string by(unsigned thread, const std::source_location& where) {
-  return thread_name(thread) + " at " + place_name(where);
+  return thread_name(thread) + at_place(where);
 }
 
 }  // namespace
@@ -151,16 +158,14 @@ problem memory::free(const actor& who, void* at) {
     return {failure::bad_free, by(who.thread, who.where) + " frees what is no block"};
   }
   if (b->is_free) {
-    return {failure::double_free, "a block made at " + place_name(b->made) + " was freed at " +
-                                      place_name(b->freed) + " and is freed again by " +
-                                      by(who.thread, who.where)};
+    return {failure::double_free, "a block" + made(b->made) + " was freed" + at_place(b->freed) +
+                                      " and is freed again by " + by(who.thread, who.where)};
   }
   for (unsigned t = 0; t < max_threads; ++t) {
     if (b->accessed[t] != 0 && !who.follows(t, static_cast<std::uint16_t>(b->accessed[t] - 1))) {
       return {failure::use_after_free,
-              "a block made at " + place_name(b->made) + " is freed by " +
-                  by(who.thread, who.where) + " while " + thread_name(t) +
-                  " may still use it: nothing orders its last access before"};
+              "a block" + made(b->made) + " is freed by " + by(who.thread, who.where) + " while " +
+                  thread_name(t) + " may still use it: nothing orders its last access before"};
     }
   }
   b->is_free = true;
@@ -194,9 +199,8 @@ problem memory::touch(const actor& who, const void* at, std::size_t bytes) {
     return {failure::use_after_free, by(who.thread, who.where) + " uses memory of no block"};
   }
   if (b->is_free) {
-    return {failure::use_after_free, by(who.thread, who.where) + " uses a block made at " +
-                                         place_name(b->made) + " after it was freed at " +
-                                         place_name(b->freed)};
+    return {failure::use_after_free, by(who.thread, who.where) + " uses a block" + made(b->made) +
+                                         " after it was freed" + at_place(b->freed)};
   }
   if (!who.follows(b->made_by, b->made_at)) {
     return {failure::data_race, by(who.thread, who.where) + " uses a block made by " +

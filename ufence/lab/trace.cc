@@ -30,19 +30,37 @@ std::string describe(machine& m, event_id id) {
              order_name(e.order) + describe_source(g, e);
     case event_kind::store:
       return "writes " + m.location_name(e.location) + " = " + value_name(e.value) + "  " +
-             order_name(e.order) + (e.is_rmw ? " (in one step with the read)" : "");
+             order_name(e.order);
   }
   return "?";
+}
+
+// A read-modify-write that wrote: both halves in one.
+std::string describe_rmw(machine& m, const event& load, const event& store) {
+  return "turns  " + m.location_name(load.location) + " = " + value_name(load.value) + " into " +
+         value_name(store.value) + "  " + order_name(store.order) +
+         describe_source(m.events(), load);
 }
 
 }  // namespace
 
 std::vector<step> steps_of(machine& m) {
   std::vector<step> steps;
-  for (const log_entry& entry : m.log()) {
+  const graph& g = m.events();
+  const std::vector<log_entry>& log = m.log();
+  for (std::size_t i = 0; i < log.size(); ++i) {
+    const log_entry& entry = log[i];
+    std::string what;
+    if (entry.id == initial) {
+      what = entry.note;
+    } else if (i + 1 < log.size() && log[i + 1].id == entry.id + 1 && g[entry.id].is_rmw &&
+               g[entry.id].kind == event_kind::load) {
+      what = describe_rmw(m, g[entry.id], g[log[++i].id]);
+    } else {
+      what = describe(m, entry.id);
+    }
     steps.push_back({entry.thread, m.name_of(entry.thread), place_name(entry.where),
-                     function_name(entry.where),
-                     entry.id == initial ? entry.note : describe(m, entry.id)});
+                     function_name(entry.where), std::move(what)});
   }
   return steps;
 }

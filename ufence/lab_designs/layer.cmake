@@ -1,0 +1,51 @@
+# ufence_lab_compare: the designs, the hazards, and running one for the other. A design is a file
+# designs/<name>.cc that defines `extern const design design_<name>`; the list is made from the folder.
+# ufence-lab, the program, and its tests. Nothing of it is linked with libufence.
+
+set(folder "${CMAKE_CURRENT_SOURCE_DIR}/lab_designs")
+file(GLOB design_files CONFIGURE_DEPENDS "${folder}/designs/*.cc")
+set(declarations "")
+set(names "")
+foreach(file IN LISTS design_files)
+  get_filename_component(name "${file}" NAME_WE)
+  string(APPEND declarations "extern const design design_${name};\n")
+  string(APPEND names "    &design_${name},\n")
+endforeach()
+set(design_list "${CMAKE_CURRENT_BINARY_DIR}/design_list.cc")
+file(CONFIGURE OUTPUT "${design_list}" @ONLY CONTENT
+"#include <algorithm>
+
+#include \"ufence/lab_designs/model/design.h\"
+
+namespace ufence::lab {
+
+@declarations@
+const std::vector<const design*>& all_designs() {
+  static const std::vector<const design*> all = [] {
+    std::vector<const design*> found{
+@names@    };
+    std::ranges::sort(found, {}, &design::column);
+    return found;
+  }();
+  return all;
+}
+
+}  // namespace ufence::lab
+")
+
+file(GLOB compare_sources CONFIGURE_DEPENDS "${folder}/model/*.cc" "${folder}/hazards/*.cc")
+add_library(ufence_lab_compare STATIC ${compare_sources} ${design_files} "${design_list}")
+target_include_directories(ufence_lab_compare BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}")
+target_link_libraries(ufence_lab_compare PUBLIC ufence_lab_product ufence_lab ufence_flags)
+# A search runs these millions of times, whatever the build is for.
+target_compile_options(ufence_lab_compare PRIVATE -O2)
+
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+file(GLOB program_sources CONFIGURE_DEPENDS "${folder}/program/*.cc")
+add_executable(ufence_lab_program ${program_sources})
+set_target_properties(ufence_lab_program PROPERTIES OUTPUT_NAME ufence-lab)
+target_link_libraries(ufence_lab_program PRIVATE
+  ufence_lab_compare fmt::fmt CLI11::CLI11 nlohmann_json::nlohmann_json)
+install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
