@@ -11,8 +11,8 @@ import re
 
 DOOR = "ufence/base/atomic.h"
 # base is the door and the locks; the lab is the model checker that stands behind the door.
-UNTAGGED_LAYERS = ("base", "lab", "lab_models")
-RAW_LAYERS = ("lab", "lab_models")
+UNTAGGED_LAYERS = ("base", "lab", "lab_models", "lab_designs")
+RAW_LAYERS = ("lab", "lab_models", "lab_designs")
 
 ORDER = r"(?:acquire|release|acq_rel|seq_cst)"
 USE = re.compile(rf"\bmo::({ORDER})\b")

@@ -49,3 +49,6 @@ set_target_properties(ufence_lab_program PROPERTIES OUTPUT_NAME ufence-lab)
 target_link_libraries(ufence_lab_program PRIVATE
   ufence_lab_compare fmt::fmt CLI11::CLI11 nlohmann_json::nlohmann_json)
 install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+
+ufence_add_lab_test(lab_designs_verdicts_model_test
+  SOURCES "${folder}/testing/verdicts_model_test.cc" LINK ufence_lab_compare)

@@ -31,27 +31,31 @@ struct issued : backend {
 };
 
 constexpr backend_ops ops{
-    .enable_signaling = [](backend* b) noexcept {
-      const issued& i = issued::of(b);
-      if (i.issuer->has_enable()) i.issuer->enable_signaling(*i.data);
-      return 0;
-    },
-    .poll = [](backend* b) noexcept {
-      const issued& i = issued::of(b);
-      return i.issuer->has_poll() && i.issuer->signaled(*i.data) ? 1 : 0;
-    },
-    .set_deadline = [](backend* b, std::int64_t) noexcept {
-      const issued& i = issued::of(b);
-      if (i.issuer->has_deadline()) i.issuer->set_deadline(*i.data);
-    },
-    .retire = [](backend* b, retired_by who) noexcept {
-      if (who == retired_by::last_op) pay(cost::defers);
-      issued::of(b).destroy();
-    },
+    .enable_signaling =
+        [](backend* b) noexcept {
+          const issued& i = issued::of(b);
+          if (i.issuer->has_enable()) i.issuer->enable_signaling(*i.data);
+          return 0;
+        },
+    .poll =
+        [](backend* b) noexcept {
+          const issued& i = issued::of(b);
+          return i.issuer->has_poll() && i.issuer->signaled(*i.data) ? 1 : 0;
+        },
+    .set_deadline =
+        [](backend* b, std::int64_t) noexcept {
+          const issued& i = issued::of(b);
+          if (i.issuer->has_deadline()) i.issuer->set_deadline(*i.data);
+        },
+    .retire =
+        [](backend* b, retired_by who) noexcept {
+          if (who == retired_by::last_op) pay(cost::defers);
+          issued::of(b).destroy();
+        },
 };
 
-// A driver that insists on its own lock: a legacy fence, which pins its module. Its data goes with the
-// last reference.
+// A driver that insists on its own lock: a legacy fence, which pins its module. Its data goes with
+// the last reference.
 constexpr legacy_ops ops_of_legacy{
     .lock = [](void* d) noexcept { static_cast<issued*>(d)->data->ring_lock.lock(); },
     .unlock = [](void* d) noexcept { static_cast<issued*>(d)->data->ring_lock.unlock(); },
@@ -73,9 +77,8 @@ class product_fence : public model_fence {
   explicit product_fence(const fence_options& o)
       : line_(timeline_issuer::create({.driver_name = "lab", .timeline_name = "ring"}).value()) {
     auto* data = new issued{{&ops}, o.issuer, o.data};
-    new_fence made = o.uses_drivers_lock
-                         ? create_legacy_fence(line_, ops_of_legacy, data).value()
-                         : line_.create_unordered(data).value();
+    new_fence made = o.uses_drivers_lock ? create_legacy_fence(line_, ops_of_legacy, data).value()
+                                         : line_.create_unordered(data).value();
     fence_ = made.fence.get();
     fence_->get();
     name(*fence_, "fence");

@@ -84,6 +84,13 @@ class driver {
     delete &j;
   }
 
+  /// For traces.
+  void name_parts() const {
+    name(lock, "driver lock");
+    name(text_, "driver code");
+    name(pending_, "pending list");
+  }
+
   // --- Its own list of pending jobs. ---
 
   spinlock lock;

@@ -13,8 +13,7 @@ model_fence* make(const candidate& c, fence_options o, driver* d, job* j) {
 
 stage::stage(const candidate& c, fence_options o)
     : device_(new driver), data_(new job), fence_(make(c, o, device_, data_)) {
-  name(device_->lock, "driver lock");
-  name(*device_, "driver");
+  device_->name_parts();
   name(*data_, "data");
 }
 

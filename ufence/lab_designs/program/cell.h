@@ -36,8 +36,8 @@ struct answer {
   }
 };
 
-/// Answers each question in a process of its own, `jobs` at a time: an exploration puts back all static
-/// data of its process again and again, and a scenario that crashes takes nothing with it.
+/// Answers each question in a process of its own, `jobs` at a time: an exploration puts back all
+/// static data of its process again and again, and a scenario that crashes takes nothing with it.
 /// @param done  is called after each, with the number of answers so far
 /// @return  in the order of the questions
 [[nodiscard]] std::vector<answer> answer_all(const std::vector<question>& questions,

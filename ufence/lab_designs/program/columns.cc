@@ -18,6 +18,11 @@ bool is_about_threads(const step& s) {
          s.what.starts_with("joins ");
 }
 
+// As of a read that is repeated at once.
+bool is_same(const step& a, const step& b) {
+  return a.thread == b.thread && a.what == b.what && a.place == b.place;
+}
+
 std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < text.size();) {
@@ -48,7 +53,7 @@ trace_view view_of(const std::vector<step>& steps) {
   view.before = static_cast<std::size_t>(first - steps.begin());
   std::vector<unsigned> numbers;
   for (auto s = first; s != last; ++s) {
-    if (is_about_threads(*s)) continue;
+    if (is_about_threads(*s) || (s != first && is_same(*s, *(s - 1)))) continue;
     auto at = std::ranges::find(numbers, s->thread);
     if (at == numbers.end()) {
       numbers.push_back(s->thread);
@@ -63,8 +68,8 @@ trace_view view_of(const std::vector<step>& steps) {
   for (auto s = last; s != steps.end(); ++s) {
     if (is_about_threads(*s)) continue;
     if (view.threads.empty() || view.threads.back() != "main") view.threads.emplace_back("main");
-    view.rows.push_back({static_cast<std::size_t>(s - steps.begin()) + 1,
-                         view.threads.size() - 1, s->what, s->place + " " + s->function});
+    view.rows.push_back({static_cast<std::size_t>(s - steps.begin()) + 1, view.threads.size() - 1,
+                         s->what, s->place + " " + s->function});
   }
   return view;
 }

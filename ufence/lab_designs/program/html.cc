@@ -80,9 +80,10 @@ std::string cell(const answer& a) {
   std::string text = cell_text(a);
   const std::string letters = cost_letters(a.paid);
   if (!letters.empty()) text.erase(text.size() - letters.size() - 1);
-  return fmt::format("<td class=\"{}\"><a href=\"#{}\">{}{}</a></td>", class_of(a),
-                     escaped(id_of(a)), escaped(text),
-                     letters.empty() ? "" : fmt::format(" <span class=\"cost\">{}</span>", letters));
+  return fmt::format(
+      "<td class=\"{}\"><a href=\"#{}\">{}{}</a></td>", class_of(a), escaped(id_of(a)),
+      escaped(text),
+      letters.empty() ? "" : fmt::format(" <span class=\"cost\">{}</span>", letters));
 }
 
 std::string matrix(const selection& what, const answer_table& table) {
@@ -92,8 +93,8 @@ std::string matrix(const selection& what, const answer_table& table) {
   }
   text += "</tr></thead>\n<tbody>\n";
   for (const hazard* h : what.hazards) {
-    text += fmt::format("<tr><th title=\"{}\">{} {}</th>", escaped(h->story), h->id,
-                        escaped(h->title));
+    text +=
+        fmt::format("<tr><th title=\"{}\">{} {}</th>", escaped(h->story), h->id, escaped(h->title));
     for (const candidate& c : what.designs) {
       const answer* a = table.find(h->id, c.name());
       text += a == nullptr ? "<td></td>" : cell(*a);
@@ -126,9 +127,10 @@ std::string trace(const answer& a) {
   for (const trace_view::row& r : view.rows) {
     text += fmt::format("<tr><td>{}</td>", r.number);
     for (std::size_t i = 0; i < view.threads.size(); ++i) {
-      text += i != r.column ? "<td></td>"
-                            : fmt::format("<td>{}<div class=\"place\">{}</div></td>",
-                                          escaped(r.what), escaped(r.place.starts_with("? ") ? "" : r.place));
+      text += i != r.column
+                  ? "<td></td>"
+                  : fmt::format("<td>{}<div class=\"place\">{}</div></td>", escaped(r.what),
+                                escaped(r.place.starts_with("? ") ? "" : r.place));
     }
     text += "</tr>\n";
   }
@@ -137,10 +139,10 @@ std::string trace(const answer& a) {
 
 std::string section(const answer& a) {
   const hazard* h = find_hazard(a.hazard);
-  std::string text = fmt::format(
-      "<section class=\"cell\" id=\"{}\">\n<h2>{} {}, {}: {}</h2>\n<p>{}.</p>\n",
-      escaped(id_of(a)), a.hazard, escaped(h == nullptr ? "" : h->title), escaped(a.design),
-      to_string(a.result), escaped(h == nullptr ? "" : h->story));
+  std::string text =
+      fmt::format("<section class=\"cell\" id=\"{}\">\n<h2>{} {}, {}: {}</h2>\n<p>{}.</p>\n",
+                  escaped(id_of(a)), a.hazard, escaped(h == nullptr ? "" : h->title),
+                  escaped(a.design), to_string(a.result), escaped(h == nullptr ? "" : h->story));
   for (const std::string& name : cost_names(a.paid)) text += "<p>It pays: " + name + ".</p>\n";
   if (a.result == verdict::safe) {
     return text + fmt::format("<p>{} search: {} executions, nothing goes wrong.</p>\n</section>\n",
@@ -161,8 +163,9 @@ std::string html_page(const selection& what, const std::vector<answer>& answers)
   const answer_table table(answers);
   std::string page{head};
   page += "<h1>Fence designs under a weak memory model</h1>\n";
-  page += "<p>A row for each hazard, a column for each design. A click on a cell shows the "
-          "interleaving that goes wrong.</p>\n";
+  page +=
+      "<p>A row for each hazard, a column for each design. A click on a cell shows the "
+      "interleaving that goes wrong.</p>\n";
   page += matrix(what, table);
   page += "<ul>\n";
   for (const std::string& line : legend(answers)) page += "<li>" + escaped(line) + "</li>\n";

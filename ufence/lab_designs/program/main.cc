@@ -160,12 +160,14 @@ int main_of(int argc, char** argv) {
   app.footer(
       "Without arguments: all hazards of all designs, as a table.\n"
       "With one hazard and one design: what happens, step by step, a thread in each column.\n\n"
-      "Exit status: 0 each cell has its verdict, and the designs named by --design are safe; 1 something\n"
+      "Exit status: 0 each cell has its verdict, and the designs named by --design are safe; 1 "
+      "something\n"
       "goes wrong in a design that was named; 2 a wrong command line; 3 the lab failed.");
   options o;
   app.add_option("hazards", o.hazards, "Hazards, as R3 or Q6; or `list`")->type_name("HAZARD...");
   app.add_option("--design", o.designs, "These designs only; may be given again")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   app.add_flag("--json", o.json,
                "Print a JSON array of {hazard, design, verdict, executions, exhaustive, cost}");
   app.add_flag("--markdown", o.markdown, "Print the table in Markdown")->excludes("--json");
@@ -173,9 +175,10 @@ int main_of(int argc, char** argv) {
       ->type_name("FILE");
   app.add_option("--replay", o.replay, "Repeat this execution of one hazard of one design")
       ->type_name("TRACE");
-  app.add_option("--seconds", o.seconds,
-                 "Processor time for each search of a cell: the exhaustive one and, if that does not "
-                 "end, a bounded and a random one")
+  app.add_option(
+         "--seconds", o.seconds,
+         "Processor time for each search of a cell: the exhaustive one and, if that does not "
+         "end, a bounded and a random one")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--jobs", o.jobs, "Cells that are explored at once; default: the processors")
