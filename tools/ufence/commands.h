@@ -11,10 +11,14 @@ using command = std::function<int()>;
 
 /// The exit status for a command line that makes no sense.
 inline constexpr int usage_error = 2;
+/// Of `ufence lab`: there is no lab that could answer.
+inline constexpr int lab_failed = 3;
 
 /// `ufence run`: hashes trees through the driver modules.
 void add_run_command(CLI::App& app, command& chosen);
 /// `ufence modules`: tells what module files are.
 void add_modules_command(CLI::App& app, command& chosen);
+/// `ufence lab`: explores fence designs, in the program ufence-lab.
+void add_lab_command(CLI::App& app, command& chosen);
 
 }  // namespace ufence::tool

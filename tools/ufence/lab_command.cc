@@ -34,14 +34,14 @@ int run_lab(std::vector<std::string> arguments) {
 
 void add_lab_command(CLI::App& app, command& chosen) {
   CLI::App* const lab = app.add_subcommand(
-      "lab", "Explores the hazards of fence designs under a weak memory model: the kernel's, those "
-             "that were\nproposed, and this library's own. `ufence lab --help` has the rest.");
+      "lab",
+      "Explores the hazards of fence designs under a weak memory model: the kernel's, those "
+      "that were\nproposed, and this library's own. `ufence lab --help` has the rest.");
   // All of the command line is the program's.
   lab->prefix_command();
   lab->set_help_flag();
-  lab->callback([lab, &chosen] {
-    chosen = [arguments = lab->remaining()] { return run_lab(arguments); };
-  });
+  lab->callback(
+      [lab, &chosen] { chosen = [arguments = lab->remaining()] { return run_lab(arguments); }; });
 }
 
 }  // namespace ufence::tool

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   command chosen;
   add_run_command(app, chosen);
   add_modules_command(app, chosen);
+  add_lab_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
