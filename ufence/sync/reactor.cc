@@ -332,10 +332,9 @@ void watched_table::remove(watched& w, int fd) noexcept UFENCE_NO_TSA {
   *at = w.next;
   if (w.is_doubtful) {
     --doubtful_count;
-  } else {
-    const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
-    epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, fd, 0, 0);
-  }
+  } else if (w.kind->waits_for == watched_kind::event::ready) {
+    epoll_change(fds.events, EPOLL_CTL_DEL, fd, 0, 0);
+  }  // what hung up has no duplicates: closing it does the same
   if (--watched_count == 0) {
     const std::uint64_t one = 1;
     static_cast<void>(::write(fds.wake, &one, sizeof one));

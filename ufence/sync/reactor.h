@@ -51,7 +51,7 @@ class UFENCE_SCOPED_CAPABILITY watched_table {
   /// Watches a descriptor. Starts the thread.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -ENOSPC; -EAGAIN there is no thread to be had
   [[nodiscard]] std::error_code add(watched& w, int fd) noexcept;
-  /// On return no event finds it any more; the descriptor is still open.
+  /// On return no event finds it any more; the descriptor is still open, and has to be closed next.
   void remove(watched& w, int fd) noexcept;
   /// Tells again when a `ready` descriptor is readable.
   void rearm(watched& w, int fd) noexcept;
