@@ -114,6 +114,7 @@ class product_fence : public model_fence {
   void clean_up() override { later_.settle(); }
   void quiesce() override {
     pay(cost::waits_for_ops);
+    later_.settle();  // first: nobody waits for what he holds himself
     if (fence_->quiesce()) goes_wrong("wrong-result: quiesce() fails");
   }
   void wait_before_unload() override {
