@@ -20,19 +20,33 @@ timespec to_timespec(std::int64_t ns) noexcept {
   return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
 }
 
+int wait(int operation, const atomic<std::uint32_t>& word, std::uint32_t expected,
+         std::int64_t deadline_ns, std::uint32_t sleepers) noexcept {
+  const timespec deadline = to_timespec(deadline_ns);
+  const long rc = ::syscall(SYS_futex, word.address(), operation, expected,
+                            deadline_ns == no_deadline ? nullptr : &deadline, nullptr, sleepers);
+  return rc < 0 && errno == ETIMEDOUT ? -ETIME : 0;
+}
+
 }  // namespace
 
 int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t sleepers) noexcept {
-  const timespec deadline = to_timespec(deadline_ns);
-  const long rc = ::syscall(SYS_futex, word.address(), FUTEX_WAIT_BITSET_PRIVATE, expected,
-                            deadline_ns == no_deadline ? nullptr : &deadline, nullptr, sleepers);
-  return rc < 0 && errno == ETIMEDOUT ? -ETIME : 0;
+  return wait(FUTEX_WAIT_BITSET_PRIVATE, word, expected, deadline_ns, sleepers);
 }
 
 void futex_wake_all(const atomic<std::uint32_t>& word, std::uint32_t sleepers) noexcept {
   ::syscall(SYS_futex, word.address(), FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, nullptr, nullptr,
             sleepers);
+}
+
+int futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                      std::int64_t deadline_ns) noexcept {
+  return wait(FUTEX_WAIT_BITSET, word, expected, deadline_ns, futex_class::any);
+}
+
+void futex_wake_all_shared(const atomic<std::uint32_t>& word) noexcept {
+  ::syscall(SYS_futex, word.address(), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
 int futex_wait_any(std::span<const futex_waiter> words, std::int64_t deadline_ns) noexcept {
@@ -42,13 +56,12 @@ int futex_wait_any(std::span<const futex_waiter> words, std::int64_t deadline_ns
   for (std::size_t i = 0; i < words.size(); ++i) {
     waiters[i] = {.val = words[i].expected,
                   .uaddr = reinterpret_cast<std::uintptr_t>(words[i].word->address()),
-                  .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG,
+                  .flags = FUTEX_32 | (words[i].is_shared ? 0U : FUTEX_PRIVATE_FLAG),
                   .__reserved = 0};
   }
   const timespec deadline = to_timespec(deadline_ns);
-  const long rc =
-      ::syscall(SYS_futex_waitv, waiters.data(), words.size(), 0,
-                deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC);
+  const long rc = ::syscall(SYS_futex_waitv, waiters.data(), words.size(), 0,
+                            deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC);
   if (rc < 0 && errno == ETIMEDOUT) return -ETIME;
   // A sandbox may answer EPERM for a call it does not know.
   if (rc < 0 && (errno == ENOSYS || errno == EPERM)) return -ENOSYS;

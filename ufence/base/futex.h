@@ -18,7 +18,8 @@ inline constexpr std::uint32_t state = 2;  // waits for everything else
 
 /// Sleeps while the word has the expected value.
 /// @param deadline_ns  absolute, CLOCK_MONOTONIC; no_deadline never ends
-/// @return  0 woken, or the value differed, or a signal handler ran: look again; -ETIME at the deadline
+/// @return  0 woken, or the value differed, or a signal handler ran: look again; -ETIME at the
+/// deadline
 int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t sleepers = futex_class::any) noexcept;
 
@@ -27,16 +28,23 @@ int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::i
 void futex_wake_all(const atomic<std::uint32_t>& word,
                     std::uint32_t sleepers = futex_class::any) noexcept;
 
+/// The same for a word in a mapping that processes share; reading it is enough, for both.
+int futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                      std::int64_t deadline_ns) noexcept;
+void futex_wake_all_shared(const atomic<std::uint32_t>& word) noexcept;
+
 /// One word of futex_wait_any().
 struct futex_waiter {
   const atomic<std::uint32_t>* word;
   std::uint32_t expected;
+  bool is_shared = false;  // by processes
 };
 /// How many words futex_wait_any() takes.
 inline constexpr std::size_t futex_wait_any_max = 128;
 
 /// Sleeps while each of the words has its expected value.
-/// @return  0 look again; -ETIME at the deadline; -ENOSYS where the kernel lacks futex_waitv (before 5.16)
+/// @return  0 look again; -ETIME at the deadline; -ENOSYS where the kernel lacks futex_waitv
+/// (before 5.16)
 int futex_wait_any(std::span<const futex_waiter> words, std::int64_t deadline_ns) noexcept;
 
 }  // namespace ufence
