@@ -21,6 +21,7 @@ void chain_walk(session& s);
 void chain_build_signal_collect(session& s);
 void merge_two_arrays(session& s);
 void resv_iterate(session& s);
+void shared_timeline_wake(session& s);
 void unload_load_0(session& s);
 void unload_load_1000(session& s);
 void unload_load_100000(session& s);

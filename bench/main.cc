@@ -41,6 +41,7 @@ constexpr entry benchmarks[] = {
     {"chain_build_signal_collect", chain_build_signal_collect},
     {"merge_two_arrays", merge_two_arrays},
     {"resv_iterate", resv_iterate},
+    {"shared_timeline_wake", shared_timeline_wake},
     {"unload_load_0", unload_load_0},
     {"unload_load_1000", unload_load_1000},
     {"unload_load_100000", unload_load_100000},
