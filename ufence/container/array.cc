@@ -38,7 +38,7 @@ result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_m
   }
   rcu::reclaim();
   void* memory =
-      allocate_aligned(alignof(fence_array), sizeof(fence_array) + fences.size() * sizeof(node));
+      allocate_aligned(preferred_alignment, sizeof(fence_array) + fences.size() * sizeof(node));
   if (memory == nullptr) return failure(ENOMEM);
   auto* array = ::new (memory) fence_array(mode, static_cast<std::uint32_t>(fences.size()));
   node* n = array->nodes();

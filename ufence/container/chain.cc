@@ -39,7 +39,7 @@ result<fence_ref> fence_chain::create(const fence_ref& previous, const fence_ref
 
 result<fence_chain::room> fence_chain::reserve() noexcept {
   rcu::reclaim();
-  void* memory = allocate_aligned(alignof(fence_chain), sizeof(fence_chain));
+  void* memory = allocate_aligned(preferred_alignment, sizeof(fence_chain));
   if (memory == nullptr) return failure(ENOMEM);
   return room(memory);
 }

@@ -26,7 +26,7 @@ constinit atomic<std::uint64_t> next_context{1};
 
 }  // namespace
 
-constinit fence fence::stub_{signaled | enabled | settled | retired};
+alignas(fence::preferred_alignment) constinit fence fence::stub_{signaled | enabled | settled | retired};
 
 // --- Birth and death ---
 
@@ -78,8 +78,9 @@ std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
 }
 
 void fence::destroy() noexcept {
-  UFENCE_DEBUG_CHECK(callbacks_.get() == nullptr && "a queued callback has a pending fence");
   UFENCE_TRACE(dma_fence_destroy, *this);
+  if ((kind_ & kind::in_place) != 0) return legacy_fence::of(*this).end_in_place();
+  UFENCE_DEBUG_CHECK(callbacks_.get() == nullptr && "a queued callback has a pending fence");
   if (is_embedded()) return embedded_fence::of(*this).end();
   const bool is_legacy = !is_independent();
   timeline* line = owner();

@@ -85,10 +85,13 @@ struct backend {
 /// A fence and the right to signal it.
 struct new_fence;
 
-/// See the top of this file. 64 bytes, one cache line (F14); lives in the library's own type-stable
-/// memory and is handled through fence_ref.
-class UFENCE_API alignas(64) fence {
+/// See the top of this file. 64 bytes (F14); lives in the library's own type-stable memory, there one
+/// cache line, and is handled through fence_ref.
+class UFENCE_API fence {
  public:
+  /// Where the library has the choice, a fence begins a cache line.
+  static constexpr std::size_t preferred_alignment = 64;
+
   fence(const fence&) = delete;
   fence& operator=(const fence&) = delete;
 
@@ -153,7 +156,7 @@ class UFENCE_API alignas(64) fence {
   [[nodiscard]] std::string describe();
   /// False: its ops, lock and names are its issuer's, which it pins (F16).
   [[nodiscard]] bool is_independent() const noexcept { return (kind_ & kind::legacy) == 0; }
-  /// In memory that is not the library's slabs: a container, or a fence of a kernel-style issuer.
+  /// In memory of its own, which is the library's: a container.
   [[nodiscard]] bool is_embedded() const noexcept { return (kind_ & kind::embedded) != 0; }
   /// The timeline it belongs to, or null.
   [[nodiscard]] timeline* owner() const noexcept {
@@ -251,6 +254,7 @@ class UFENCE_API alignas(64) fence {
     static constexpr std::uint32_t legacy = 4;        // a legacy_fence (128 bytes)
     static constexpr std::uint32_t has_backend = 8;   // the issuer's data comes with ops
     static constexpr std::uint32_t embedded = 16;     // an embedded_fence, in memory of its own
+    static constexpr std::uint32_t in_place = 32;     // a legacy_fence in memory of its issuer
     static constexpr std::uint32_t generation_shift = 8;
   };
   // What decide() left to do.
@@ -312,7 +316,7 @@ class UFENCE_API alignas(64) fence {
   [[nodiscard]] result<bool> remove_settling(callback& node) noexcept;           // drops LOCK
   [[nodiscard]] result<bool> wait_until_returned(callback& node) noexcept;
 
-  static fence stub_;
+  alignas(preferred_alignment) static fence stub_;
 
   atomic<std::uint32_t> state_{0};     // state.h
   atomic<std::uint32_t> refs_{0};      // 0: a free slot

@@ -64,6 +64,12 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
 }
 
 void legacy_fence::settle_legacy() noexcept {
+  // relaxed: this thread decided it, or queued it for work
+  if ((state_.load(mo::relaxed) & signaled) == 0) {
+    foreign_scope scope(thread_state::mine(), *this);
+    ops->work(data);
+    return;
+  }
   ops->lock(data);
   call_back();
   ops->unlock(data);
@@ -146,6 +152,52 @@ void legacy_fence::release() noexcept {
   if (ops->release == nullptr) return;
   foreign_scope scope(thread_state::mine(), *this);
   ops->release(data);
+}
+
+// --- In place ---
+
+void legacy_fence::init_in_place(const legacy_ops& its_ops, std::uint64_t context,
+                                 std::uint64_t seqno) noexcept {
+  ops = &its_ops;
+  data = this;
+  owner_.context = context;
+  init(kind::legacy | kind::in_place, seqno, nullptr, 1);
+}
+
+void legacy_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {
+  timestamp_.set(timestamp_ns);
+  // relaxed: nobody else knows it yet
+  state_.store(signaled | enabled | settled | retired, mo::relaxed);
+}
+
+void legacy_fence::end_in_place() noexcept {
+  release();
+  // It may have signaled others.
+  thread_state::mine().run_queue();
+}
+
+void legacy_fence::queue_on_thread() noexcept {
+  get();
+  settlement later;
+  later.append(*this);
+}
+
+void legacy_fence::wait_until_settled_elsewhere() noexcept {
+  if (is_settled() || is_inherited() || thread_state::mine().involves(*this)) return;
+  static_cast<void>(wait_for_settling(settled, no_deadline));
+}
+
+bool legacy_fence::wait_until_signaled(std::int64_t deadline_ns) noexcept {
+  if (is_signaled()) return true;
+  rank_check_none();
+  UFENCE_TRACE(dma_fence_wait_start, *this);
+  const bool is_pending = static_cast<bool>(wait_for(signaled, deadline_ns));
+  UFENCE_TRACE(dma_fence_wait_end, *this);
+  return !is_pending;
+}
+
+bool legacy_fence::is_done_with(callback& node) noexcept {
+  return wait_until_not_running(node).has_value();
 }
 
 }  // namespace ufence

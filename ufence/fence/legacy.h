@@ -29,6 +29,8 @@ struct legacy_ops {
   int (*wait)(void* data, std::int64_t deadline_ns) noexcept = nullptr;
   /// The last reference is gone; no lock held, any thread.
   void (*release)(void* data) noexcept = nullptr;
+  /// For fences in place (legacy_fence.h): what was queued on a thread while it was pending. No lock held.
+  void (*work)(void* data) noexcept = nullptr;
 };
 
 /// Makes a legacy fence of this timeline, with its next seqno.

@@ -12,10 +12,10 @@ struct depth_tag;
 using depth = per_thread<depth_tag, unsigned>;
 }  // namespace
 
-signalling_section::signalling_section() noexcept { ++depth::get(); }
-signalling_section::~signalling_section() { --depth::get(); }
-
 namespace detail {
+
+void begin_signalling() noexcept { ++depth::get(); }
+void end_signalling() noexcept { --depth::get(); }
 
 void check_not_signalling(const char* what) noexcept {
   if (depth::get() == 0) return;
@@ -31,9 +31,14 @@ void check_not_signalling(const char* what) noexcept {
 
 #else
 
-signalling_section::signalling_section() noexcept = default;
-signalling_section::~signalling_section() = default;
+namespace detail {
+void begin_signalling() noexcept {}
+void end_signalling() noexcept {}
+}  // namespace detail
 
 #endif
+
+signalling_section::signalling_section() noexcept { detail::begin_signalling(); }
+signalling_section::~signalling_section() { detail::end_signalling(); }
 
 }  // namespace ufence

@@ -19,6 +19,9 @@ class UFENCE_API signalling_section {
 };
 
 namespace detail {
+/// A section whose ends are no scope: begin and end on one thread.
+void begin_signalling() noexcept;
+void end_signalling() noexcept;
 /// Reports, in debug builds, that this thread waits or allocates inside a signalling section.
 #if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
 void check_not_signalling(const char* what) noexcept;

@@ -12,9 +12,14 @@
 
 namespace ufence {
 
+namespace {
+struct alignas(fence::preferred_alignment) legacy_slot : legacy_fence {};
+static_assert(sizeof(legacy_slot) == 128);
+}  // namespace
+
 struct fence::slab_access {
   static fence* make_native(void* at) noexcept { return ::new (at) fence; }
-  static fence* make_legacy(void* at) noexcept { return ::new (at) legacy_fence; }
+  static fence* make_legacy(void* at) noexcept { return ::new (at) legacy_slot; }
   static fence* next(const fence& f) noexcept { return f.link_.get(); }
   static void set_next(fence& f, fence* next) noexcept { f.link_.set(next); }
   // relaxed: a statistic
@@ -40,7 +45,7 @@ constexpr std::uint32_t cached_max = 128;  // free slots of one thread's cache
 constexpr std::uint32_t batch = 64;        // moved at once between a cache and the slab
 
 constexpr std::size_t bytes_of(slot_size size) noexcept {
-  return size == slot_size::native ? sizeof(fence) : sizeof(legacy_fence);
+  return size == slot_size::native ? sizeof(fence) : sizeof(legacy_slot);
 }
 
 // A chunk: this header in its first slot, then slots.

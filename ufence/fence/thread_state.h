@@ -26,6 +26,8 @@ struct thread_state {
   frame* top = nullptr;
   fence* queue = nullptr;  // settle queue (F15): the last of a circular chain through link_
   bool draining = false;   // an outer settling on this thread runs the queue
+  // Spinlocks of kernel-style issuers that it holds: settling waits until they are dropped.
+  std::uint32_t spinlocks_held = 0;
 
   // Embedded fences, one inside the other, are enabled and ended one after the other: no recursion.
   embedded_fence* to_enable = nullptr;
@@ -60,10 +62,11 @@ struct thread_state {
 
   /// Queues a chain of decided fences (its last one).
   void queue_chain(fence* last) noexcept;
-  /// Settles what is queued, unless foreign code runs on this thread or an outer call does it.
+  /// Settles what is queued, unless foreign code runs on this thread, or an outer call does it, or the
+  /// thread holds a spinlock.
   /// True: it settled something.
   bool run_queue() noexcept {
-    if (queue == nullptr || top != nullptr || draining) return false;
+    if (queue == nullptr || top != nullptr || draining || spinlocks_held != 0) return false;
     drain_queue();
     return true;
   }

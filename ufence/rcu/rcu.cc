@@ -120,6 +120,8 @@ void read_unlock() noexcept {
 
 }  // namespace detail
 
+bool is_reading() noexcept { return urcu_bp_read_ongoing() != 0; }
+
 void synchronize() noexcept {
   rank_check_none();
   UFENCE_DEBUG_CHECK(!urcu_bp_read_ongoing() && "synchronize() inside a read section");

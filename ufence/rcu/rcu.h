@@ -26,6 +26,9 @@ class read_section {
   read_section& operator=(const read_section&) = delete;
 };
 
+/// Is this thread inside a read section?
+[[nodiscard]] UFENCE_API bool is_reading() noexcept;
+
 /// Makes what `value` points to visible to readers that load the slot with dereference().
 template <class T>
 void publish(atomic<T*>& slot, T* value) noexcept {
