@@ -91,20 +91,24 @@ void fence::destroy() noexcept {
   if (is_legacy) thread_state::mine().run_queue();
 }
 
+bool fence::try_get() noexcept {
+  if (this == &stub_) return true;
+  // relaxed: the CAS orders
+  std::uint32_t count = refs_.load(mo::relaxed);
+  while (count != 0) {
+    // [FENCE.13] acquire: the fields of the fence that the memory holds now, and the change of the slot
+    // that led here before the memory was used again; pairs with [FENCE.11], [FENCE.12]
+    if (refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed)) return true;
+  }
+  return false;
+}
+
 fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
   for (;;) {
     // [FENCE.14] acquire: the fence's slot memory is set up; pairs with the caller's publication
     fence* f = slot.load(mo::acquire);
     if (f == nullptr) return nullptr;
-    if (f == &stub_) return stub();
-    // relaxed: the CAS orders
-    std::uint32_t count = f->refs_.load(mo::relaxed);
-    bool taken = false;
-    while (count != 0 && !taken) {
-      // [FENCE.13] acquire: the fields of the fence that the slot holds now, and the slot's own
-      // change before the memory was used again; pairs with [FENCE.11], [FENCE.12]
-      taken = f->refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed);
-    }
+    const bool taken = f->try_get();
     // relaxed: ordered after the CAS by its acquire
     if (slot.load(mo::relaxed) == f) {
       if (taken) return fence_ref::adopt(f);

@@ -87,9 +87,10 @@ struct new_fence;
 
 /// See the top of this file. 64 bytes (F14); lives in the library's own type-stable memory, there one
 /// cache line, and is handled through fence_ref.
-class UFENCE_API fence {
+class UFENCE_API alignas(16) fence {
  public:
-  /// Where the library has the choice, a fence begins a cache line.
+  /// Where the library has the choice, a fence begins a cache line; in memory of others it may lie where
+  /// malloc() puts things.
   static constexpr std::size_t preferred_alignment = 64;
 
   fence(const fence&) = delete;
@@ -224,6 +225,9 @@ class UFENCE_API fence {
     // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
     if (this != &stub_) refs_.fetch_add(1, mo::relaxed);
   }
+  /// Takes a reference unless the last one is gone. The memory must stay: it is type-stable, or the
+  /// caller is in an RCU read section. Source: Linux dma_fence_get_rcu()
+  [[nodiscard]] bool try_get() noexcept;
   void put() noexcept {
     if (this == &stub_) return;
     // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13]

@@ -1,6 +1,7 @@
 #include "ufence/fence/legacy.h"
 
 #include "ufence/base/futex.h"
+#include "ufence/fence/callback_batch.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/trace.h"
@@ -197,7 +198,10 @@ bool legacy_fence::wait_until_signaled(std::int64_t deadline_ns) noexcept {
 }
 
 bool legacy_fence::is_done_with(callback& node) noexcept {
-  return wait_until_not_running(node).has_value();
+  lock();
+  const bool runs = find_in_batch(node) == batch_place::runs;
+  unlock();
+  return !runs || wait_until_returned(node).has_value();
 }
 
 }  // namespace ufence

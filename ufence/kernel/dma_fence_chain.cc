@@ -1,0 +1,166 @@
+#include "ufence/kernel/linux/dma-fence-chain.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ufence/base/alloc.h"
+#include "ufence/kernel/containers.h"
+#include "ufence/kernel/kernel_fence.h"
+#include "ufence/rcu/rcu.h"
+
+using ufence::as_atomic;
+using ufence::kernel_fence;
+namespace mo = ufence::mo;
+
+namespace {
+
+const char* get_driver_name(dma_fence*) { return "dma_fence_chain"; }
+const char* get_timeline_name(dma_fence*) { return "unbound"; }
+
+// With a reference, or null.
+dma_fence* previous_of(dma_fence_chain& chain) noexcept {
+  const ufence::rcu::read_section section;
+  return dma_fence_get_rcu_safe(&chain.prev);
+}
+
+void on_contained(dma_fence* contained, dma_fence_cb* cb) {
+  auto* chain = reinterpret_cast<dma_fence_chain*>(reinterpret_cast<char*>(cb) -
+                                                   offsetof(dma_fence_chain, cb));
+  kernel_fence::of(chain->base).queue_on_thread();
+  dma_fence_put(contained);
+}
+
+// Puts the callback, which owns a reference to the chain, on a contained fence that is pending. False:
+// there is none.
+bool watch_next(dma_fence* f) {
+  dma_fence_chain* chain = to_dma_fence_chain(dma_fence_get(f));
+  dma_fence* at = nullptr;
+  dma_fence_chain_for_each(at, f) {
+    dma_fence* contained = dma_fence_get(dma_fence_chain_contained(at));
+    if (dma_fence_add_callback(contained, &chain->cb, &on_contained) == 0) {
+      dma_fence_put(at);
+      return true;
+    }
+    dma_fence_put(contained);
+  }
+  dma_fence_put(f);
+  return false;
+}
+
+bool is_signaled(dma_fence* f) {
+  dma_fence* at = nullptr;
+  dma_fence_chain_for_each(at, f) {
+    if (!dma_fence_is_signaled(dma_fence_chain_contained(at))) {
+      dma_fence_put(at);
+      return false;
+    }
+  }
+  return true;
+}
+
+// Nodes before this one that have no other reference end here, one after the other, not one inside of
+// the other.
+void release(dma_fence* f) {
+  dma_fence_chain& chain = *to_dma_fence_chain(f);
+  for (;;) {
+    // relaxed, as below: nobody else has a reference to this node, or to the one before
+    dma_fence* before = as_atomic(chain.prev).load(mo::relaxed);
+    dma_fence_chain* node = to_dma_fence_chain(before);
+    if (node == nullptr || kref_read(&before->refcount) > 1) break;
+    as_atomic(chain.prev).store(as_atomic(node->prev).exchange(nullptr, mo::relaxed), mo::relaxed);
+    dma_fence_put(before);
+  }
+  dma_fence_put(as_atomic(chain.prev).load(mo::relaxed));
+  dma_fence_put(chain.fence);
+  dma_fence_free(f);
+}
+
+void set_deadline(dma_fence* f, ktime_t deadline) {
+  dma_fence* at = nullptr;
+  dma_fence_chain_for_each(at, f) {
+    dma_fence_set_deadline(dma_fence_chain_contained(at), deadline);
+  }
+}
+
+}  // namespace
+
+namespace ufence {
+
+void chain_work(dma_fence& f) noexcept {
+  if (!watch_next(&f)) kernel_fence::of(f).signal(0, false);
+  dma_fence_put(&f);  // that of the callback which ran
+}
+
+}  // namespace ufence
+
+const dma_fence_ops dma_fence_chain_ops{.get_driver_name = &get_driver_name,
+                                        .get_timeline_name = &get_timeline_name,
+                                        .enable_signaling = &watch_next,
+                                        .signaled = &is_signaled,
+                                        .wait = nullptr,
+                                        .release = &release,
+                                        .set_deadline = &set_deadline};
+
+dma_fence_chain* dma_fence_chain_alloc() {
+  ufence::reclaim_if_possible();
+  void* memory = ufence::allocate(sizeof(dma_fence_chain));
+  if (memory != nullptr) std::memset(memory, 0, sizeof(dma_fence_chain));
+  return static_cast<dma_fence_chain*>(memory);
+}
+
+void dma_fence_chain_free(dma_fence_chain* chain) { ufence::deallocate(chain); }
+
+void dma_fence_chain_init(dma_fence_chain* chain, dma_fence* prev, dma_fence* fence, u64 seqno) {
+  dma_fence_chain* before = to_dma_fence_chain(prev);
+  u64 context = 0;
+  chain->prev_seqno = 0;
+  if (before != nullptr && __dma_fence_is_later(prev, seqno, prev->seqno)) {
+    context = prev->context;
+    chain->prev_seqno = prev->seqno;
+  } else {
+    context = dma_fence_context_alloc(1);
+    if (before != nullptr) seqno = std::max(prev->seqno, seqno);
+  }
+  chain->prev = prev;
+  chain->fence = fence;
+  spin_lock_init(&chain->base.inline_lock);
+  kernel_fence::init(
+      chain->base, dma_fence_chain_ops, context, seqno,
+      ufence::flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | ufence::flag(DMA_FENCE_FLAG_SEQNO64_BIT),
+      nullptr);
+  if (dma_fence_is_chain(fence)) ufence::warn("a chain contains a chain", &chain->base);
+}
+
+dma_fence* dma_fence_chain_walk(dma_fence* fence) {
+  dma_fence_chain* chain = to_dma_fence_chain(fence);
+  dma_fence* before = nullptr;
+  while (chain != nullptr && (before = previous_of(*chain)) != nullptr) {
+    if (!dma_fence_is_signaled(dma_fence_chain_contained(before))) break;
+    dma_fence_chain* node = to_dma_fence_chain(before);
+    dma_fence* further = node != nullptr ? previous_of(*node) : nullptr;
+    dma_fence* expected = before;
+    // [KERNEL.11] acq_rel: the node further back, before the link; pairs with dma_fence_get_rcu_safe()
+    if (as_atomic(chain->prev).compare_exchange(expected, further, mo::acq_rel, mo::relaxed)) {
+      dma_fence_put(before);  // the link's until now
+    } else {
+      dma_fence_put(further);
+    }
+    dma_fence_put(before);
+  }
+  dma_fence_put(fence);
+  return before;
+}
+
+int dma_fence_chain_find_seqno(dma_fence** fencep, u64 seqno) {
+  if (seqno == 0) return 0;
+  const dma_fence_chain* last = to_dma_fence_chain(*fencep);
+  if (last == nullptr || last->base.seqno < seqno) return -EINVAL;
+  const u64 context = last->base.context;
+  dma_fence* at = nullptr;
+  dma_fence_chain_for_each(at, *fencep) {
+    if (at->context != context || to_dma_fence_chain(at)->prev_seqno < seqno) break;
+  }
+  dma_fence_put(*fencep);
+  *fencep = at;
+  return 0;
+}

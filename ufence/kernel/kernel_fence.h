@@ -1,0 +1,89 @@
+// The fence inside a struct dma_fence; for the sources of this layer.
+//
+// It is a legacy fence in place: its lock, ops and callbacks are handled as ufence/fence/legacy.h says.
+//
+// Orders: KERNEL.1..3 what a signal publishes through the flags; KERNEL.4/5 a callback that is about
+// to run against dma_fence_remove_callback(); KERNEL.6..8 spinlocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ufence/base/atomic.h"
+#include "ufence/fence/legacy_fence.h"
+#include "ufence/kernel/linux/dma-fence.h"
+
+namespace ufence {
+
+/// A word of a C struct as an atomic.
+template <class T>
+[[nodiscard]] inline atomic<T>& as_atomic(T& word) noexcept {
+  static_assert(sizeof(atomic<T>) == sizeof(T) && alignof(atomic<T>) == alignof(T));
+  return reinterpret_cast<atomic<T>&>(word);
+}
+
+/// Tells the report handler what the kernel would warn about.
+void warn(const char* text, const dma_fence* about = nullptr) noexcept;
+
+/// Frees deferred memory if this is a place to wait: no read section, spinlock, op or callback.
+void reclaim_if_possible() noexcept;
+
+class kernel_fence : public legacy_fence {
+ public:
+  [[nodiscard]] static kernel_fence& of(dma_fence& f) noexcept {
+    return reinterpret_cast<kernel_fence&>(f);
+  }
+  [[nodiscard]] dma_fence& c() noexcept { return reinterpret_cast<dma_fence&>(*this); }
+
+  static void init(dma_fence& f, const dma_fence_ops& its_ops, std::uint64_t context,
+                   std::uint64_t seqno, unsigned long flags,
+                   const ufence_fence_services* services) noexcept;
+  /// A fence that was signaled at that time.
+  static void init_signaled(dma_fence& f, const dma_fence_ops& its_ops,
+                            std::int64_t timestamp_ns) noexcept;
+
+  // A queued node is not an empty list; callbacks and remove_callback() set it so.
+  [[nodiscard]] int add(dma_fence_cb& cb, dma_fence_func_t func) noexcept;
+  [[nodiscard]] bool remove(dma_fence_cb& cb) noexcept;
+
+  /// @param timestamp_ns  0: now
+  /// @return  this call signaled it
+  /// A nested one, in a callback, op, or a container's work, runs the callbacks later (F15), but not
+  /// with the lock held: then they run at once.
+  bool signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept;
+  [[nodiscard]] bool poll_now(bool lock_is_held) noexcept;
+  [[nodiscard]] signed long wait_jiffies(signed long timeout) noexcept;
+  void lock_settled() noexcept;
+  void unlock_and_settle() noexcept;
+  void lock_foreign() noexcept;
+  void unlock_foreign() noexcept;
+  /// The last reference is gone.
+  void end() noexcept;
+
+  // Of containers, whose own signaling waits until no lock is held.
+  using legacy_fence::queue_on_thread;
+
+  [[nodiscard]] const dma_fence_ops* attached_ops() noexcept {
+    // relaxed: the ops are older than the fence's publication, and only ever become null
+    return as_atomic(c().ops).load(mo::relaxed);
+  }
+  [[nodiscard]] bool has_signaled_flag() noexcept;
+  [[nodiscard]] bool is_inherited_here() const noexcept { return is_of_parent(); }
+
+ private:
+  [[nodiscard]] bool decide(std::int64_t timestamp_ns) noexcept;
+};
+
+[[nodiscard]] constexpr unsigned long flag(dma_fence_flag_bits bit) noexcept { return 1UL << bit; }
+
+/// What a timeout in jiffies means, and what is left of it.
+[[nodiscard]] std::int64_t deadline_of(signed long timeout) noexcept;
+[[nodiscard]] signed long jiffies_left(signed long timeout, std::int64_t deadline_ns) noexcept;
+
+namespace spin {
+/// Without running what waits for the thread's last spinlock to be dropped.
+void acquire(spinlock_t& lock) noexcept;
+void release(spinlock_t& lock) noexcept;
+}  // namespace spin
+
+}  // namespace ufence

@@ -1,0 +1,19 @@
+# The kernel's include lines, <linux/...>, for this layer's sources and for what is built on it; and the
+# tests that are written in C, over a shim of the kernel's other services.
+
+target_include_directories(ufence_kernel PUBLIC "${CMAKE_CURRENT_LIST_DIR}")
+
+if(UFENCE_BUILD_TESTS)
+  set(testing "${CMAKE_CURRENT_LIST_DIR}/testing")
+  add_library(ufence_kernel_testing INTERFACE)
+  target_include_directories(ufence_kernel_testing BEFORE INTERFACE "${testing}/shim")
+  target_link_libraries(ufence_kernel_testing INTERFACE ufence_kernel)
+
+  set(suites "${testing}/shim/services.c" "${testing}/st_dma_fence.c"
+    "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c")
+  # The kernel's dialect: GNU C, as the kernel's own sources are written.
+  set_source_files_properties(${suites} PROPERTIES COMPILE_OPTIONS -Wno-pedantic)
+  ufence_add_test(kernel_kunit_test FENCES
+    SOURCES "${testing}/kunit_test.cc" ${suites}
+    LINK ufence_kernel_testing)
+endif()

@@ -1,0 +1,56 @@
+/* Bits of longs. Those that return what was there are fully ordered. */
+#ifndef UFENCE_LINUX_BITOPS_H
+#define UFENCE_LINUX_BITOPS_H
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+#ifndef BITS_PER_LONG
+#define BITS_PER_LONG (8 * __SIZEOF_LONG__)
+#endif
+#define BIT(n) (1UL << (n))
+#define BIT_ULL(n) (1ULL << (n))
+#define BIT_WORD(n) ((n) / BITS_PER_LONG)
+#define BIT_MASK(n) (1UL << ((n) % BITS_PER_LONG))
+
+static inline bool test_bit(long n, const unsigned long *words)
+{
+	return (UFENCE_LOAD(&words[BIT_WORD(n)]) & BIT_MASK(n)) != 0;
+}
+
+static inline bool test_bit_acquire(long n, const unsigned long *words)
+{
+	return (UFENCE_LOAD_ACQUIRE(&words[BIT_WORD(n)]) & BIT_MASK(n)) != 0;
+}
+
+static inline bool test_and_set_bit(long n, unsigned long *words)
+{
+	return (UFENCE_OR(&words[BIT_WORD(n)], BIT_MASK(n)) & BIT_MASK(n)) != 0;
+}
+
+static inline bool test_and_clear_bit(long n, unsigned long *words)
+{
+	return (UFENCE_AND(&words[BIT_WORD(n)], ~BIT_MASK(n)) & BIT_MASK(n)) != 0;
+}
+
+static inline void set_bit(long n, unsigned long *words)
+{
+	(void)test_and_set_bit(n, words);
+}
+
+static inline void clear_bit(long n, unsigned long *words)
+{
+	(void)test_and_clear_bit(n, words);
+}
+
+static inline void __set_bit(long n, unsigned long *words)
+{
+	words[BIT_WORD(n)] |= BIT_MASK(n);
+}
+
+static inline void __clear_bit(long n, unsigned long *words)
+{
+	words[BIT_WORD(n)] &= ~BIT_MASK(n);
+}
+
+#endif

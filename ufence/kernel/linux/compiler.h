@@ -1,0 +1,52 @@
+/* Single accesses, orders, annotations. */
+#ifndef UFENCE_LINUX_COMPILER_H
+#define UFENCE_LINUX_COMPILER_H
+
+#include <linux/ufence.h>
+
+#define READ_ONCE(x) UFENCE_LOAD(&(x))
+#define WRITE_ONCE(x, value) UFENCE_STORE(&(x), value)
+#define smp_load_acquire(p) UFENCE_LOAD_ACQUIRE(p)
+#define smp_store_release(p, value) UFENCE_STORE_RELEASE(p, value)
+#define smp_store_mb(x, value) ((void)UFENCE_EXCHANGE(&(x), value))
+#define xchg(p, value) UFENCE_EXCHANGE(p, value)
+#define cmpxchg(p, old, value) UFENCE_COMPARE_EXCHANGE(p, old, value)
+#define barrier() __asm__ __volatile__("" ::: "memory")
+
+#ifndef likely
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+
+#ifndef __must_check
+#define __must_check __attribute__((warn_unused_result))
+#endif
+#ifndef __maybe_unused
+#define __maybe_unused __attribute__((unused))
+#endif
+#ifndef __always_unused
+#define __always_unused __attribute__((unused))
+#endif
+#ifndef __printf
+#define __printf(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
+#endif
+/* For the kernel's static checker. */
+#ifndef __rcu
+#define __rcu
+#endif
+#ifndef __user
+#define __user
+#endif
+#ifndef __iomem
+#define __iomem
+#endif
+#ifndef __force
+#define __force
+#endif
+#ifndef __acquires
+#define __acquires(x)
+#define __releases(x)
+#define __must_hold(x)
+#endif
+
+#endif

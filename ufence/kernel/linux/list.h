@@ -1,0 +1,133 @@
+/* Circular doubly linked lists. */
+#ifndef UFENCE_LINUX_LIST_H
+#define UFENCE_LINUX_LIST_H
+
+#include <linux/compiler.h>
+#include <linux/container_of.h>
+#include <linux/types.h>
+
+#define LIST_HEAD_INIT(name) { &(name), &(name) }
+#define LIST_HEAD(name) struct list_head name = LIST_HEAD_INIT(name)
+
+static inline void INIT_LIST_HEAD(struct list_head *list)
+{
+	WRITE_ONCE(list->next, list);
+	WRITE_ONCE(list->prev, list);
+}
+
+static inline void __list_add(struct list_head *entry, struct list_head *before,
+			      struct list_head *after)
+{
+	entry->next = after;
+	entry->prev = before;
+	after->prev = entry;
+	WRITE_ONCE(before->next, entry);
+}
+
+static inline void list_add(struct list_head *entry, struct list_head *head)
+{
+	__list_add(entry, head, head->next);
+}
+
+static inline void list_add_tail(struct list_head *entry, struct list_head *head)
+{
+	__list_add(entry, head->prev, head);
+}
+
+static inline void __list_del_entry(struct list_head *entry)
+{
+	entry->next->prev = entry->prev;
+	WRITE_ONCE(entry->prev->next, entry->next);
+}
+
+static inline void list_del(struct list_head *entry)
+{
+	__list_del_entry(entry);
+	entry->next = NULL;
+	entry->prev = NULL;
+}
+
+static inline void list_del_init(struct list_head *entry)
+{
+	__list_del_entry(entry);
+	INIT_LIST_HEAD(entry);
+}
+
+static inline void list_move(struct list_head *entry, struct list_head *head)
+{
+	__list_del_entry(entry);
+	list_add(entry, head);
+}
+
+static inline void list_move_tail(struct list_head *entry, struct list_head *head)
+{
+	__list_del_entry(entry);
+	list_add_tail(entry, head);
+}
+
+static inline bool list_empty(const struct list_head *head)
+{
+	return READ_ONCE(head->next) == head;
+}
+
+static inline bool list_is_singular(const struct list_head *head)
+{
+	return !list_empty(head) && head->next == head->prev;
+}
+
+static inline bool list_is_last(const struct list_head *entry, const struct list_head *head)
+{
+	return entry->next == head;
+}
+
+static inline void __list_splice(struct list_head *list, struct list_head *before,
+				 struct list_head *after)
+{
+	struct list_head *first = list->next, *last = list->prev;
+
+	first->prev = before;
+	before->next = first;
+	last->next = after;
+	after->prev = last;
+}
+
+static inline void list_splice_init(struct list_head *list, struct list_head *head)
+{
+	if (list_empty(list))
+		return;
+	__list_splice(list, head, head->next);
+	INIT_LIST_HEAD(list);
+}
+
+static inline void list_splice_tail_init(struct list_head *list, struct list_head *head)
+{
+	if (list_empty(list))
+		return;
+	__list_splice(list, head->prev, head);
+	INIT_LIST_HEAD(list);
+}
+
+#define list_entry(pointer, type, member) container_of(pointer, type, member)
+#define list_first_entry(head, type, member) list_entry((head)->next, type, member)
+#define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
+#define list_first_entry_or_null(head, type, member)                                               \
+	(list_empty(head) ? NULL : list_first_entry(head, type, member))
+#define list_next_entry(at, member) list_entry((at)->member.next, __typeof__(*(at)), member)
+#define list_prev_entry(at, member) list_entry((at)->member.prev, __typeof__(*(at)), member)
+
+#define list_for_each(at, head) for (at = (head)->next; at != (head); at = at->next)
+#define list_for_each_safe(at, following, head)                                                    \
+	for (at = (head)->next, following = at->next; at != (head);                                \
+	     at = following, following = at->next)
+#define list_for_each_entry(at, head, member)                                                      \
+	for (at = list_first_entry(head, __typeof__(*at), member); &at->member != (head);          \
+	     at = list_next_entry(at, member))
+#define list_for_each_entry_reverse(at, head, member)                                              \
+	for (at = list_last_entry(head, __typeof__(*at), member); &at->member != (head);           \
+	     at = list_prev_entry(at, member))
+#define list_for_each_entry_safe(at, following, head, member)                                      \
+	for (at = list_first_entry(head, __typeof__(*at), member),                                 \
+	    following = list_next_entry(at, member);                                               \
+	     &at->member != (head); at = following, following = list_next_entry(following, member))
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * RCU. Deferred frees run in batches, on a thread that makes fences, waits, or calls rcu_barrier(),
+ * where it holds no spinlock and is in no read section.
+ */
+#ifndef UFENCE_LINUX_RCUPDATE_H
+#define UFENCE_LINUX_RCUPDATE_H
+
+#include <linux/compiler.h>
+#include <linux/types.h>
+
+UFENCE_C_BEGIN
+
+void rcu_read_lock(void) UFENCE_KERNEL(rcu_read_lock);
+void rcu_read_unlock(void) UFENCE_KERNEL(rcu_read_unlock);
+void synchronize_rcu(void) UFENCE_KERNEL(synchronize_rcu);
+void rcu_barrier(void) UFENCE_KERNEL(rcu_barrier);
+void call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head)) UFENCE_KERNEL(call_rcu);
+/* free()s what begins `offset` bytes before the head, a multiple of 8 below 4096. */
+void ufence_free_rcu(struct rcu_head *head, size_t offset) UFENCE_EXPORT;
+
+UFENCE_C_END
+
+#define kfree_rcu(pointer, member)                                                                 \
+	ufence_free_rcu(&(pointer)->member, offsetof(__typeof__(*(pointer)), member))
+
+#define rcu_read_lock_held() 1
+#define rcu_dereference(p) UFENCE_LOAD_ACQUIRE(&(p))
+#define rcu_dereference_check(p, condition) UFENCE_LOAD_ACQUIRE(&(p))
+#define rcu_dereference_raw(p) UFENCE_LOAD_ACQUIRE(&(p))
+#define rcu_dereference_protected(p, condition) UFENCE_LOAD(&(p))
+#define rcu_access_pointer(p) UFENCE_LOAD(&(p))
+#define rcu_pointer_handoff(p) (p)
+#define rcu_assign_pointer(p, value) UFENCE_STORE_RELEASE(&(p), value)
+#define RCU_INIT_POINTER(p, value) UFENCE_STORE(&(p), value)
+#define RCU_INITIALIZER(value) (value)
+#define rcu_replace_pointer(p, value, condition) UFENCE_EXCHANGE(&(p), value)
+
+#endif

@@ -1,0 +1,45 @@
+/* The kernel's types, beside those of the system's header of the same name. */
+#ifndef UFENCE_LINUX_TYPES_H
+#define UFENCE_LINUX_TYPES_H
+
+#pragma GCC system_header
+#include_next <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/compiler.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t s8;
+typedef int16_t s16;
+typedef int32_t s32;
+typedef int64_t s64;
+
+typedef unsigned int gfp_t;
+typedef u64 dma_addr_t;
+typedef u64 phys_addr_t;
+
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+/* What waits for the end of a grace period. */
+struct rcu_head {
+	struct rcu_head *next;
+	void (*func)(struct rcu_head *head);
+};
+#define callback_head rcu_head
+
+#endif

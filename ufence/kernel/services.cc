@@ -1,0 +1,117 @@
+// The kernel's services that the headers need: spinlocks, RCU, the clock, text.
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "ufence/base/clock.h"
+#include "ufence/base/futex.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/kernel/kernel_fence.h"
+#include "ufence/kernel/linux/rcupdate.h"
+#include "ufence/kernel/linux/seq_file.h"
+#include "ufence/kernel/linux/spinlock.h"
+#include "ufence/rcu/rcu.h"
+
+namespace ufence::spin {
+namespace {
+
+// The word: 0 free; 1 held; 2 held, and there may be sleepers.
+bool try_acquire(spinlock_t& lock) noexcept {
+  std::uint32_t seen = 0;
+  // [KERNEL.6] acquire: what the last holder wrote; pairs with [KERNEL.8]
+  if (!as_atomic(lock.word).compare_exchange(seen, 1, mo::acquire, mo::relaxed)) return false;
+  ++thread_state::mine().spinlocks_held;
+  return true;
+}
+
+void acquire_slow(spinlock_t& lock) noexcept {
+  atomic<std::uint32_t>& word = as_atomic(lock.word);
+  for (int spins = 0; spins < spin_limit(); ++spins) {
+    // relaxed: only a hint
+    if (word.load(mo::relaxed) == 0 && try_acquire(lock)) return;
+    spin_pause();
+  }
+  // [KERNEL.7] acquire: as [KERNEL.6]; pairs with [KERNEL.8]
+  while (word.exchange(2, mo::acquire) != 0) futex_wait(word, 2, no_deadline);
+  ++thread_state::mine().spinlocks_held;
+}
+
+}  // namespace
+
+void acquire(spinlock_t& lock) noexcept {
+  if (!try_acquire(lock)) acquire_slow(lock);
+}
+
+void release(spinlock_t& lock) noexcept {
+  atomic<std::uint32_t>& word = as_atomic(lock.word);
+  // [KERNEL.8] release: what the holder wrote; pairs with [KERNEL.6], [KERNEL.7]
+  if (word.exchange(0, mo::release) == 2) futex_wake_all(word);
+  --thread_state::mine().spinlocks_held;
+}
+
+}  // namespace ufence::spin
+
+void spin_lock(spinlock_t* lock) { ufence::spin::acquire(*lock); }
+
+int spin_trylock(spinlock_t* lock) { return ufence::spin::try_acquire(*lock); }
+
+void spin_unlock(spinlock_t* lock) {
+  ufence::spin::release(*lock);
+  ufence::thread_state::mine().run_queue();
+}
+
+void rcu_read_lock() { ufence::rcu::detail::read_lock(); }
+void rcu_read_unlock() { ufence::rcu::detail::read_unlock(); }
+void synchronize_rcu() { ufence::rcu::synchronize(); }
+void rcu_barrier() { ufence::rcu::flush_deferred(); }
+
+namespace {
+
+// The library's deferred frees have the kernel's layout.
+using deferred = ufence::rcu::deferred;
+static_assert(offsetof(rcu_head, func) == offsetof(deferred, free));
+
+deferred& deferred_in(rcu_head& head) noexcept { return reinterpret_cast<deferred&>(head); }
+
+// The head has room for a function, not for an offset beside it: a function for each offset.
+constexpr size_t offsets = 4096 / 8;
+
+template <size_t Offset>
+void free_around(deferred* node) noexcept {
+  std::free(reinterpret_cast<char*>(node) - Offset);
+}
+
+template <size_t... I>
+constexpr std::array<void (*)(deferred*) noexcept, offsets> make_free_around(
+    std::index_sequence<I...>) noexcept {
+  return {&free_around<I * 8>...};
+}
+
+constexpr std::array free_around_at = make_free_around(std::make_index_sequence<offsets>());
+
+}  // namespace
+
+void call_rcu(rcu_head* head, void (*func)(rcu_head*)) {
+  ufence::rcu::defer(deferred_in(*head), reinterpret_cast<void (*)(deferred*) noexcept>(func));
+}
+
+void ufence_free_rcu(rcu_head* head, size_t offset) {
+  UFENCE_CHECK(offset / 8 < offsets && offset % 8 == 0 && "kfree_rcu() of a head within 4096 bytes");
+  ufence::rcu::defer(deferred_in(*head), free_around_at[offset / 8]);
+}
+
+ktime_t ktime_get() { return ufence::now_ns(); }
+
+void seq_printf(seq_file* m, const char* format, ...) {
+  if (m->count >= m->size) return;
+  const size_t room = m->size - m->count;
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = std::vsnprintf(m->buf + m->count, room, format, arguments);
+  va_end(arguments);
+  if (length > 0) m->count += std::min(static_cast<size_t>(length), room - 1);
+}
+
+void seq_puts(seq_file* m, const char* text) { seq_printf(m, "%s", text); }
