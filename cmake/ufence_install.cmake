@@ -2,8 +2,8 @@
 #
 #   bin/ufence, lib/libufence.so, lib/ufence/drivers/*.so, include/ufence/...
 #
-# The package has ufence::ufence (the library), ufence::abi (the driver headers alone), and
-# ufence_add_driver(), which uses ufence::check_driver. Drivers and the command are installed where
+# The package has ufence::ufence (the library), ufence::kernel (the library, with the kernel's include
+# lines), ufence::abi (the driver headers alone), and ufence_add_driver(), which uses ufence::check_driver. Drivers and the command are installed where
 # they are built.
 
 include(CMakePackageConfigHelpers)
@@ -17,7 +17,15 @@ foreach(header IN LISTS public_headers)
     DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/${folder}")
 endforeach()
 
-install(TARGETS ufence ufence_abi EXPORT ufence_targets
+add_library(ufence_kernel_interface INTERFACE)
+add_library(ufence::kernel ALIAS ufence_kernel_interface)
+set_target_properties(ufence_kernel_interface PROPERTIES EXPORT_NAME kernel)
+target_link_libraries(ufence_kernel_interface INTERFACE ufence)
+target_include_directories(ufence_kernel_interface INTERFACE
+  "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/ufence/kernel>"
+  "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/ufence/kernel>")
+
+install(TARGETS ufence ufence_abi ufence_kernel_interface EXPORT ufence_targets
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT ufence_targets NAMESPACE ufence:: FILE ufenceTargets.cmake
@@ -41,7 +49,9 @@ if(UFENCE_DEBUG_CHECKS)
 else()
   set(debug_checks_value 0)
 endif()
-configure_file("${CMAKE_CURRENT_LIST_DIR}/ufence.pc.in" "${PROJECT_BINARY_DIR}/package/ufence.pc"
-  @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/package/ufence.pc"
-  DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+foreach(module ufence ufence-kernel)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${module}.pc.in"
+    "${PROJECT_BINARY_DIR}/package/${module}.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/package/${module}.pc"
+    DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()

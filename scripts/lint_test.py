@@ -163,6 +163,13 @@ class Door(LintCase):
         self.assert_clean({"ufence/base/atomic.h": text, "drivers/sim/sim.cc": text,
                            "ufence/fence/fence_test.cc": text})
 
+    def test_the_door_for_c(self):
+        files = {"scripts/layers.txt": "base:\nkernel: base\n"}
+        text = "#define LOAD(p) __atomic_load_n(p, 0)\n"
+        self.assert_clean({**files, "ufence/kernel/linux/ufence.h": text})
+        self.assert_flags({**files, "ufence/kernel/linux/bitops.h": text},
+                          "ufence/kernel/linux/bitops.h:1", "use ufence::atomic")
+
     def test_comments_and_literals_are_no_use(self):
         self.assert_clean({"ufence/fence/fence.cc":
                            '// std::atomic is not used\nauto s = "__atomic_load_n";\n'})

@@ -17,6 +17,9 @@ NO_TEST = ("none", "none yet")
 QUOTED = re.compile(r"`([^`\n]+)`")
 TEST_NAME = re.compile(r"[A-Za-z]\w*\.(?:\w+|\*)")
 TEST = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
+# Suites in C, in the kernel's style.
+KUNIT_CASE = re.compile(r"\bKUNIT_CASE\((\w+)\)")
+KUNIT_NAME = re.compile(r"^\t\.name = \"(\w+)\",$", re.MULTILINE)
 TYPED_OR_COMMAND = re.compile(r"ufence_add_command_test\(\s*([\w.${}]+)")
 FILE_NAME = re.compile(r"\w+\.(?:h|hpp|c|cc|py|txt|cmake|md|so|map)")
 TAG = re.compile(r"\b[A-Z]+\.[0-9]+\b")
@@ -67,6 +70,8 @@ def known_tests(tree: Tree) -> set[str]:
     for file in tree.files.values():
         if file.is_source and file.is_test:
             tests |= {f"{m[1]}.{m[2]}" for m in TEST.finditer(file.source.code)}
+            tests |= {f"{suite}.{case}" for suite in KUNIT_NAME.findall(file.text)
+                      for case in KUNIT_CASE.findall(file.source.code)}
         elif file.path.endswith(("CMakeLists.txt", ".cmake")):
             tests |= _command_tests(tree, file)
     return tests

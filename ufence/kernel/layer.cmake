@@ -17,3 +17,20 @@ if(UFENCE_BUILD_TESTS)
     SOURCES "${testing}/kunit_test.cc" ${suites}
     LINK ufence_kernel_testing)
 endif()
+
+# Each header compiles alone, as C11 and as C++.
+if(UFENCE_BUILD_TESTS)
+  file(GLOB c_headers CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_LIST_DIR}"
+    "${CMAKE_CURRENT_LIST_DIR}/linux/*.h")
+  set(alone "")
+  foreach(header IN LISTS c_headers)
+    foreach(language c cc)
+      set(file "${CMAKE_CURRENT_BINARY_DIR}/kernel_headers/${header}.${language}")
+      file(CONFIGURE OUTPUT "${file}" CONTENT "#include <${header}>\nextern int not_empty;\n")
+      list(APPEND alone "${file}")
+    endforeach()
+  endforeach()
+  add_library(ufence_kernel_headers OBJECT ${alone})
+  target_link_libraries(ufence_kernel_headers PRIVATE ufence_kernel)
+  set_target_properties(ufence_kernel_headers PROPERTIES C_EXTENSIONS OFF)
+endif()

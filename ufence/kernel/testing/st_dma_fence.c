@@ -8,7 +8,7 @@
 
 #include <kunit/test.h>
 
-#include "mock_fence.h"
+#include "ufence/kernel/testing/mock_fence.h"
 
 struct simple_cb {
 	struct dma_fence_cb cb;

@@ -7,7 +7,7 @@
 
 #include <kunit/test.h>
 
-#include "mock_fence.h"
+#include "ufence/kernel/testing/mock_fence.h"
 
 /* Owns the references of the fences. */
 static struct dma_fence *mock_array(struct kunit *test, unsigned int n, struct dma_fence *a,

@@ -1,0 +1,52 @@
+/* Kernel-style code, with functions of its own that have names of the kernel's. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <linux/dma-fence-array.h>
+#include <linux/dma-fence-chain.h>
+#include <linux/dma-fence-unwrap.h>
+#include <linux/dma-fence.h>
+
+struct request {
+	int id;
+	struct dma_fence fence;
+};
+
+static const char *name(struct dma_fence *fence)
+{
+	(void)fence;
+	return "request";
+}
+
+static void free_request(struct dma_fence *fence)
+{
+	free(container_of(fence, struct request, fence));
+}
+
+static const struct dma_fence_ops request_ops = {
+	.get_driver_name = name,
+	.get_timeline_name = name,
+	.release = free_request,
+};
+
+int main(void)
+{
+	struct request *request = calloc(1, sizeof(*request));
+	struct dma_fence *merged;
+	char text[100];
+	struct seq_file seq = { .buf = text, .size = sizeof(text) };
+
+	if (!request)
+		return 1;
+	dma_fence_init(&request->fence, &request_ops, NULL, dma_fence_context_alloc(1), 1);
+	merged = dma_fence_unwrap_merge(&request->fence, dma_fence_get_stub());
+	dma_fence_describe(merged, &seq);
+	dma_fence_signal(&request->fence);
+	if (merged != &request->fence || dma_fence_wait(merged, false) ||
+	    dma_fence_get_status(merged) != 1)
+		return 1;
+	dma_fence_put(merged);
+	dma_fence_put(&request->fence);
+	printf("%s", text);
+	return 0;
+}
