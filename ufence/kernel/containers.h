@@ -7,5 +7,7 @@ namespace ufence {
 
 void array_work(dma_fence& f) noexcept;
 void chain_work(dma_fence& f) noexcept;
+/// Of one that stands for a fence of another kind (interop.h).
+void stand_in_work(dma_fence& f) noexcept;
 
 }  // namespace ufence

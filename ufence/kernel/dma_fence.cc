@@ -81,8 +81,10 @@ void op_work(void* data) noexcept {
   dma_fence& f = fence_at(data).c();
   if (dma_fence_is_array(&f)) {
     array_work(f);
-  } else {
+  } else if (dma_fence_is_chain(&f)) {
     chain_work(f);
+  } else {
+    stand_in_work(f);
   }
 }
 
@@ -110,6 +112,10 @@ callback& node_of(dma_fence_cb& cb) noexcept {
 }
 
 }  // namespace
+
+bool kernel_fence::is_one(const fence& f) noexcept {
+  return !f.is_independent() && static_cast<const legacy_fence&>(f).ops == &ops_in_place;
+}
 
 void warn(const char* text, const dma_fence* about) noexcept {
   send_report({.kind = report_kind::kernel_warning,

@@ -33,6 +33,8 @@ class kernel_fence : public legacy_fence {
   [[nodiscard]] static kernel_fence& of(dma_fence& f) noexcept {
     return reinterpret_cast<kernel_fence&>(f);
   }
+  /// Is it the fence of a struct dma_fence?
+  [[nodiscard]] static bool is_one(const fence& f) noexcept;
   [[nodiscard]] dma_fence& c() noexcept { return reinterpret_cast<dma_fence&>(*this); }
 
   static void init(dma_fence& f, const dma_fence_ops& its_ops, std::uint64_t context,

@@ -2,6 +2,8 @@
 # tests that are written in C, over a shim of the kernel's other services.
 
 target_include_directories(ufence_kernel PUBLIC "${CMAKE_CURRENT_LIST_DIR}")
+# A struct dma_fence and the fence in it are one memory of two types.
+target_compile_options(ufence_kernel PRIVATE -fno-strict-aliasing)
 
 if(UFENCE_BUILD_TESTS)
   set(testing "${CMAKE_CURRENT_LIST_DIR}/testing")
@@ -10,7 +12,8 @@ if(UFENCE_BUILD_TESTS)
   target_link_libraries(ufence_kernel_testing INTERFACE ufence_kernel)
 
   set(suites "${testing}/shim/services.c" "${testing}/st_dma_fence.c"
-    "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c")
+    "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c"
+    "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c")
   # The kernel's dialect: GNU C, as the kernel's own sources are written.
   set_source_files_properties(${suites} PROPERTIES COMPILE_OPTIONS -Wno-pedantic)
   ufence_add_test(kernel_kunit_test FENCES

@@ -10,6 +10,8 @@ extern kunit_suite* const kunit_dma_fence;
 extern kunit_suite* const kunit_dma_fence_chain;
 extern kunit_suite* const kunit_dma_fence_unwrap;
 extern kunit_suite* const kunit_dma_fence_behaviour;
+extern kunit_suite* const kunit_dma_resv;
+extern kunit_suite* const kunit_sync_file_suite;
 }
 
 namespace ufence {
@@ -38,7 +40,7 @@ class kunit_case_test : public testing::Test {
 // Before main(), as TEST() does it.
 const bool registered = [] {
   for (const kunit_suite* suite : {kunit_dma_fence, kunit_dma_fence_chain, kunit_dma_fence_unwrap,
-                                   kunit_dma_fence_behaviour}) {
+                                   kunit_dma_fence_behaviour, kunit_dma_resv, kunit_sync_file_suite}) {
     for (const kunit_case* c = suite->test_cases; c->run_case != nullptr; ++c) {
       testing::RegisterTest(suite->name, c->name, nullptr, nullptr, __FILE__, __LINE__,
                             [suite, c]() -> testing::Test* { return new kunit_case_test(*suite, *c); });

@@ -1,0 +1,23 @@
+// Between the kernel's interface and ufence's own. A struct dma_fence is a fence; a fence becomes a
+// struct dma_fence by one that stands for it.
+#pragma once
+
+#include "ufence/base/api.h"
+#include "ufence/base/result.h"
+#include "ufence/fence/fence.h"
+
+struct dma_fence;
+
+namespace ufence {
+
+/// The fence that a struct dma_fence is.
+/// Ownership: takes a reference of its own.
+[[nodiscard]] UFENCE_API fence_ref to_fence(dma_fence& f) noexcept;
+
+/// A fence with the kernel's interface: itself if it is one, else one that stands for it, with its
+/// context, seqno and copies of its names (up to 63 characters). Each call makes another one.
+/// @return  the caller's reference; null: no memory
+/// Allocates: yes. Blocks: for a grace period, once in many calls.
+[[nodiscard]] UFENCE_API dma_fence* to_dma_fence(const fence_ref& f) noexcept;
+
+}  // namespace ufence

@@ -1,0 +1,150 @@
+#include "ufence/kernel/interop.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "ufence/container/array.h"
+#include "ufence/container/unwrap.h"
+#include "ufence/fence/wait.h"
+#include "ufence/kernel/linux/dma-fence-array.h"
+#include "ufence/kernel/linux/dma-fence-chain.h"
+#include "ufence/kernel/linux/dma-fence.h"
+
+namespace ufence {
+namespace {
+
+const char* name(dma_fence*) { return "mock"; }
+
+constexpr dma_fence_ops mock_ops{name, name, nullptr, nullptr, nullptr, nullptr, nullptr};
+
+// A kernel-style fence with one reference, that of the test.
+class mock {
+ public:
+  explicit mock(spinlock_t* lock = nullptr)
+      : fence_(static_cast<dma_fence*>(std::calloc(1, sizeof(dma_fence)))) {
+    dma_fence_init(fence_, &mock_ops, lock, dma_fence_context_alloc(1), 1);
+  }
+  ~mock() {
+    dma_fence_signal(fence_);
+    dma_fence_put(fence_);
+    rcu_barrier();
+  }
+  mock(const mock&) = delete;
+  mock& operator=(const mock&) = delete;
+  dma_fence* operator->() const { return fence_; }
+  dma_fence* get() const { return fence_; }
+  fence_ref native() const { return to_fence(*fence_); }
+
+ private:
+  dma_fence* fence_;
+};
+
+TEST(kernel_fence, is_the_fence_in_its_first_bytes) {
+  const mock f;
+  const fence_ref native = f.native();
+  EXPECT_EQ(static_cast<void*>(native.get()), static_cast<void*>(f.get()));
+  EXPECT_EQ(native->context(), f->context);
+  EXPECT_EQ(native->seqno(), 1U);
+  EXPECT_FALSE(native->is_independent());
+  EXPECT_EQ(native->driver_name(), "detached-driver");
+  dma_fence_set_error(f.get(), -EIO);
+  EXPECT_EQ(native->status(), 0);
+  dma_fence_signal(f.get());
+  EXPECT_EQ(native->status(), -EIO);
+  EXPECT_EQ(native->timestamp_ns(), f->timestamp);
+  EXPECT_TRUE(native->is_settled());
+}
+
+TEST(kernel_fence, ends_native_waits_callbacks_and_containers) {
+  const mock a, b;
+  const std::vector<fence_ref> both{a.native(), b.native()};
+  const fence_ref array = *fence_array::create(both);
+  int runs = 0;
+  callback_registration registration([&](fence&) { ++runs; });
+  ASSERT_FALSE(registration.add(array));
+  dma_fence_signal(a.get());
+  EXPECT_EQ(*wait_any(both, no_deadline), 0U);
+  EXPECT_FALSE(array->is_signaled());
+  std::thread signaler([&] { dma_fence_signal(b.get()); });
+  EXPECT_FALSE(array->wait());
+  signaler.join();
+  EXPECT_EQ(runs, 1);
+  EXPECT_TRUE((*merge(both))->is_signaled());
+}
+
+TEST(kernel_fence, signaled_under_the_issuers_lock_ends_a_native_array_after_it) {
+  spinlock_t ring{};
+  const mock f(&ring);
+  const std::vector<fence_ref> one{f.native()};
+  const fence_ref array = *fence_array::create(one);
+  bool was_locked = true;
+  callback_registration registration([&](fence&) { was_locked = spin_is_locked(&ring) != 0; });
+  ASSERT_FALSE(registration.add(array));
+  spin_lock(&ring);
+  dma_fence_signal_locked(f.get());
+  EXPECT_TRUE(array->is_signaled()) << "decided at once";
+  spin_unlock(&ring);
+  EXPECT_FALSE(was_locked);
+}
+
+TEST(to_dma_fence, of_a_kernel_style_fence_is_itself) {
+  const mock f;
+  dma_fence* again = to_dma_fence(f.native());
+  EXPECT_EQ(again, f.get());
+  dma_fence_put(again);
+  EXPECT_EQ(to_dma_fence(nullptr), nullptr);
+}
+
+struct counted_cb : dma_fence_cb {
+  int runs = 0;
+  int status = 0;
+  static void run(dma_fence* f, dma_fence_cb* cb) {
+    auto& self = *static_cast<counted_cb*>(cb);
+    ++self.runs;
+    self.status = dma_fence_get_status_locked(f);
+  }
+};
+
+TEST(to_dma_fence, of_another_stands_for_it) {
+  new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 9));
+  dma_fence* f = to_dma_fence(made.fence);
+  EXPECT_EQ(f->context, made.fence->context());
+  EXPECT_EQ(f->seqno, 9U);
+  rcu_read_lock();
+  EXPECT_STREQ(dma_fence_driver_name(f), "detached-driver");
+  rcu_read_unlock();
+  counted_cb cb;
+  EXPECT_EQ(dma_fence_add_callback(f, &cb, &counted_cb::run), 0);
+  EXPECT_EQ(dma_fence_get_status(f), 0);
+  made.signal.signal(-EIO);
+  EXPECT_EQ(dma_fence_wait(f, false), 0);
+  EXPECT_EQ(cb.runs, 1);
+  EXPECT_EQ(cb.status, -EIO);
+  EXPECT_EQ(dma_fence_timestamp(f), made.fence->timestamp_ns());
+  dma_fence_put(f);
+  rcu_barrier();
+}
+
+TEST(to_dma_fence, of_a_signaled_one_is_signaled_when_looked_at) {
+  new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 1));
+  made.signal.signal(-ENODATA);
+  dma_fence* f = to_dma_fence(made.fence);
+  EXPECT_EQ(dma_fence_get_status(f), -ENODATA);
+  dma_fence_put(f);
+  rcu_barrier();
+}
+
+TEST(to_dma_fence, may_be_dropped_while_it_waits_for_its_original) {
+  new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 1));
+  dma_fence* f = to_dma_fence(made.fence);
+  dma_fence_enable_sw_signaling(f);
+  dma_fence_put(f);
+  made.signal.signal();
+  rcu_barrier();
+}
+
+}  // namespace
+}  // namespace ufence
