@@ -52,3 +52,14 @@ install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
 
 ufence_add_lab_test(lab_designs_verdicts_model_test
   SOURCES "${folder}/testing/verdicts_model_test.cc" LINK ufence_lab_compare)
+
+# The program from outside, in a browser too; and whether docs/VERDICTS.md is what it says.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  ufence_add_command_test(lab_designs.program LABEL process TIMEOUT 600
+    COMMAND "${Python3_EXECUTABLE}" -B "${folder}/testing/program_test.py"
+    ENVIRONMENT "UFENCE_LAB=$<TARGET_FILE:ufence_lab_program>")
+  ufence_add_command_test(lab_designs.verdicts_document LABEL process TIMEOUT 300
+    COMMAND "${Python3_EXECUTABLE}" -B "${PROJECT_SOURCE_DIR}/scripts/verdicts" --check
+      --program "$<TARGET_FILE:ufence_lab_program>" R1 R2 R3 R6 R11 Q3 Q6 Q10 Q18 Q22)
+endif()

@@ -34,7 +34,7 @@ void lock_inversion(const candidate& c) {
   s.clean_up();
 }
 
-// Q6. After signal() and what the design has for waiting, no op runs any more.
+// Q6. After signal(), cleaning up and what the design has for waiting, no op runs any more.
 void decoupled_after_signal(const candidate& c) {
   stage s(c);
   atomic<bool> is_decoupled{false};
@@ -45,14 +45,13 @@ void decoupled_after_signal(const candidate& c) {
     return false;
   };
   thread issuer("issuer", [&] {
-    s.signal();
+    s.complete();
     s.fence().quiesce();
     is_decoupled.store(true, mo::relaxed);
   });
   thread reader("reader", [&] { s.fence().poll(); });
   issuer.join();
   reader.join();
-  s.clean_up();
 }
 
 // Q10. The interrupt signals under the driver's lock and then destroys; the op wants that lock.
@@ -144,7 +143,8 @@ std::vector<hazard> hazards_of_locks() {
       {"R11", "lock inversion",
        "the interrupt signals under the driver's lock, enable_signaling takes it", lock_inversion},
       {"Q6", "no op after signal",
-       "an op runs while the driver signals and does what the design has for waiting",
+       "an op runs while the driver signals, cleans up and waits, as far as the design has a way "
+       "to",
        decoupled_after_signal},
       {"Q10", "signal under the driver's lock",
        "the interrupt signals under the driver's lock, then cleans up; the op takes that lock",

@@ -93,17 +93,18 @@ std::vector<std::string> cost_names(costs paid) {
   return names;
 }
 
-std::string cell_text(const answer& a) {
+std::string cell_text(const answer& a, bool has_count) {
   if (a.result == verdict::not_applicable) return "-";
   std::string text{to_string(a.result)};
   if (a.result == verdict::safe) {
-    text += " " + grouped(a.executions) + (a.is_exhaustive ? "" : "*");
+    if (has_count) text += " " + grouped(a.executions);
+    if (!a.is_exhaustive) text += "*";
   }
   const std::string paid = cost_letters(a.paid);
   return paid.empty() ? text : text + " " + paid;
 }
 
-std::vector<std::string> legend(const std::vector<answer>& answers) {
+std::vector<std::string> legend(const std::vector<answer>& answers, bool has_count) {
   std::vector<std::string> lines;
   costs paid = 0;
   bool has_safe = false;
@@ -115,9 +116,11 @@ std::vector<std::string> legend(const std::vector<answer>& answers) {
     has_star = has_star || (a.result == verdict::safe && !a.is_exhaustive);
     has_none = has_none || a.result == verdict::not_applicable;
   }
-  if (has_safe) lines.emplace_back("safe n: nothing goes wrong in any of all n executions");
+  const std::string n = has_count ? " n" : "";
+  if (has_safe)
+    lines.push_back("safe" + n + ": nothing goes wrong in any of all" + n + " executions");
   if (has_star) {
-    lines.emplace_back("safe n*: not all were explored; nothing goes wrong in the n that were");
+    lines.push_back("safe" + n + "*: not all were explored; nothing goes wrong in those that were");
   }
   if (has_none) lines.emplace_back("-: not applicable, the design has no such thing");
   for (unsigned i = 0; i < cost_count; ++i) {
@@ -187,13 +190,13 @@ std::string markdown_table(const selection& what, const std::vector<answer>& ans
     text += fmt::format("| {} {} |", h->id, h->title);
     for (const candidate& c : what.designs) {
       const answer* a = table.find(h->id, c.name());
-      const std::string shown = a == nullptr ? "" : cell_text(*a);
+      const std::string shown = a == nullptr ? "" : cell_text(*a, false);
       text += " " + (a != nullptr && a->is_good() ? shown : "**" + shown + "**") + " |";
     }
     text += "\n";
   }
   text += "\n";
-  for (const std::string& line : legend(answers)) text += "- " + line + "\n";
+  for (const std::string& line : legend(answers, false)) text += "- " + line + "\n";
   if (!what.leaves_out_barriers) return text;
   for (const candidate& c : what.designs) {
     if (c.of->barriers == 0) continue;

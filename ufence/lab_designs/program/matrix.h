@@ -35,18 +35,19 @@ class answer_table {
 };
 
 /// "safe 120", "safe 10,112*" if not exhaustive, "use-after-free", "-"; then letters for costs.
-[[nodiscard]] std::string cell_text(const answer& a);
+[[nodiscard]] std::string cell_text(const answer& a, bool has_count = true);
 [[nodiscard]] std::string cost_letters(costs paid);
 [[nodiscard]] std::vector<std::string> cost_names(costs paid);
 /// A line for each letter that occurs, and what the star means.
-[[nodiscard]] std::vector<std::string> legend(const std::vector<answer>& answers);
+[[nodiscard]] std::vector<std::string> legend(const std::vector<answer>& answers,
+                                              bool has_count = true);
 /// For each barrier the hazards that show it: "R3 use-after-free, Q6 wrong-result".
 [[nodiscard]] std::string shown_by(const answer_table& table, const selection& what,
                                    const candidate& without);
 
 /// As text: a row for each hazard, a column for each design.
 [[nodiscard]] std::string text_table(const selection& what, const std::vector<answer>& answers);
-/// The same in Markdown.
+/// The same in Markdown, without the counts, which change with each change of the code.
 [[nodiscard]] std::string markdown_table(const selection& what, const std::vector<answer>& answers);
 
 }  // namespace ufence::lab
