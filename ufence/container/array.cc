@@ -25,8 +25,7 @@ fence_array::node* fence_array::nodes() const noexcept {
   return reinterpret_cast<node*>(const_cast<fence_array*>(this) + 1);
 }
 
-result<fence_ref> fence_array::create(std::span<const fence_ref> fences,
-                                      array_mode mode) noexcept {
+result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_mode mode) noexcept {
   return create(fences, mode, fence::allocate_contexts(1), 1);
 }
 
@@ -67,13 +66,14 @@ void fence_array::note(const node& n) noexcept {
   if (mode_ == array_mode::all && n.child->error() == 0) return;
   std::uint32_t none = 0;
   const auto index = static_cast<std::uint32_t>(&n - nodes());
-  // relaxed: the child's result is constant by now, and the array's is decided after remaining_
-  deciding_.compare_exchange(none, index + 1, mo::relaxed, mo::relaxed);
+  // [CONT.3] release: the child is signaled; pairs with [CONT.4]
+  deciding_.compare_exchange(none, index + 1, mo::release, mo::relaxed);
 }
 
 fence* fence_array::deciding_child() const noexcept {
-  // relaxed: the index names a child that is signaled, whose own word orders its result
-  const std::uint32_t deciding = deciding_.load(mo::relaxed);
+  // [CONT.4] acquire: the child that it names is signaled for this thread as well; pairs with
+  // [CONT.3]
+  const std::uint32_t deciding = deciding_.load(mo::acquire);
   return deciding == 0 ? nullptr : &child(deciding - 1);
 }
 
