@@ -76,7 +76,8 @@ void timeline::set_previous(fence& f, fence* before) noexcept {
 }
 
 void timeline::link(fence& f) noexcept {
-  // Waits mostly arm in the order of seqnos, or against it: look from the end, but at the front first.
+  // Waits mostly arm in the order of seqnos, or against it: look from the end, but at the front
+  // first.
   fence* before = first_ == nullptr || is_later(first_->seqno_, f.seqno_) ? nullptr : last_;
   while (before != nullptr && is_later(before->seqno_, f.seqno_)) before = previous(*before);
   fence* after = before != nullptr ? before->link_.get() : first_;
@@ -121,10 +122,10 @@ bool timeline::arm(fence& f, bool& is_new_minimum) noexcept {
   is_new_minimum = is_later(armed_min_.load(mo::relaxed), f.seqno_);
   if (is_new_minimum) {
     told_ = f.seqno_;
-    // [TL.3] seq_cst: SB, the minimum before the look at the value; pairs with [TL.2], [TL.6]
+    // [TL.3] seq_cst: SB, the minimum before the look at the value; pairs with [TL.2]
     armed_min_.store(f.seqno_, mo::seq_cst);
   }
-  // [TL.4] seq_cst: SB, the value after the minimum; pairs with [TL.1], [TL.6]
+  // [TL.4] seq_cst: SB, the value after the minimum; pairs with [TL.1]
   if (decided(f.seqno_, value_.load(mo::seq_cst)) != 0) {
     unlink(f);
     is_new_minimum = false;
@@ -195,8 +196,10 @@ void timeline::close(int error, settlement& later) noexcept {
   std::int32_t unset = 0;
   // relaxed: CLOSED publishes it
   close_error_.compare_exchange(unset, error, mo::relaxed, mo::relaxed);
-  // [TL.6] seq_cst: SB, as [TL.1], and the error before CLOSED; pairs with [TL.3], [TL.4], [TL.5], [TL.9]
-  const std::uint64_t old = value_.fetch_or(closed, mo::seq_cst);
+  // [TL.6] release: the error, and what the issuer wrote, before CLOSED. Not SB: the drain takes
+  // the lock, so whoever arms is found by it or sees CLOSED under the lock; pairs with [TL.5],
+  // [TL.9]
+  const std::uint64_t old = value_.fetch_or(closed, mo::release);
   drain(later);
   if (gate_ != nullptr && (old & closed) == 0) {
     gate_->get();
@@ -245,8 +248,8 @@ std::error_code timeline::fold_device_word(settlement& later) noexcept {
     // relaxed: CLOSED is either seen or its setter waits for the lock
     const std::uint64_t value = value_.load(mo::relaxed);
     if ((value & closed) != 0) return {};
-    // [TL.10] seq_cst: SB, the word after the effect of the arm op; pairs with the device's write of
-    // the word before it looks whether its interrupt is on
+    // [TL.10] seq_cst: SB, the word after the effect of the arm op; pairs with the device's write
+    // of the word before it looks whether its interrupt is on
     seqno = extend_seqno(device_word_->load(mo::seq_cst), value);
   }
   if (is_later(seqno, emitted())) return errno_code(EPROTO);
@@ -258,7 +261,8 @@ std::error_code timeline::fold_device_word(settlement& later) noexcept {
 
 bool fence::mark_if_completed() noexcept {
   const timeline& line = *owner_.owner;
-  // [TL.5] acquire: what the completing thread wrote is visible to who looks; pairs with [TL.1], [TL.6]
+  // [TL.5] acquire: what the completing thread wrote is visible to who looks; pairs with [TL.1],
+  // [TL.6]
   const int how = line.decided(seqno_, line.value_.load(mo::acquire));
   // In a child of fork() a thread of the parent may hold LOCK for ever: the answer has to do.
   if (how == 0 || is_inherited()) return how != 0;

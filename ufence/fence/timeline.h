@@ -4,15 +4,16 @@
 // owned by the library. Its issuing handle is timeline_issuer.
 //
 // Only a fence that somebody waits on, or put a callback on, is *armed*: linked in seqno order.
-// Completing n fences that nobody observes is one RMW and one load. Arming looks for its place from the
-// ends of the list: arming many in no order at all is slow.
+// Completing n fences that nobody observes is one RMW and one load. Arming looks for its place from
+// the ends of the list: arming many in no order at all is slow.
 //
 //   value_      bits 0..62 the highest completed seqno, bit 63 CLOSED; moves forward only
 //   armed_min_  the lowest armed seqno, or none
 //
 // Orders (SB, store buffering: of value and armed_min at least one side sees the other's store):
-//   TL.1 move value_, TL.6 close -> TL.2 load armed_min_, drain   (completing)
+//   TL.1 move value_             -> TL.2 load armed_min_, drain   (completing)
 //   TL.3 store armed_min_        -> TL.4 load value_              (arming)
+// Closing always drains; the lock orders it with who arms.
 // Whoever unlinks an armed entry settles its fence, also if another marked it signaled.
 // Lock ranks: fence, then timeline.
 #pragma once
@@ -38,8 +39,8 @@ using timeline_ref = ref<timeline>;
 [[nodiscard]] constexpr bool is_later(std::uint32_t a, std::uint32_t b) noexcept {
   return static_cast<std::int32_t>(a - b) > 0;
 }
-/// The 64-bit seqno that a 32-bit word stands for, given one that is at most 2^31 - 1 before it. A word
-/// that is not later stands for `reference` itself.
+/// The 64-bit seqno that a 32-bit word stands for, given one that is at most 2^31 - 1 before it. A
+/// word that is not later stands for `reference` itself.
 [[nodiscard]] constexpr std::uint64_t extend_seqno(std::uint32_t word,
                                                    std::uint64_t reference) noexcept {
   const auto low = static_cast<std::uint32_t>(reference);
@@ -52,11 +53,12 @@ struct timeline_options {
   std::string_view timeline_name = {};
   std::uint64_t initial_seqno = 0;  // completed at birth; the first fence has the next one
   /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline.
-  /// Every hint for one of its fences reaches set_deadline: the op keeps the soonest, it knows what is
-  /// complete. Valid until retire.
+  /// Every hint for one of its fences reaches set_deadline: the op keeps the soonest, it knows what
+  /// is complete. Valid until retire.
   backend* data = nullptr;
-  /// The word that the device writes completed seqnos to (low 32 bits), or null; read by notify() only,
-  /// and when a wait arms, never after fail() or decide_fail() returned: it stays mapped until then.
+  /// The word that the device writes completed seqnos to (low 32 bits), or null; read by notify()
+  /// only, and when a wait arms, never after fail() or decide_fail() returned: it stays mapped
+  /// until then.
   const atomic<std::uint32_t>* device_word = nullptr;
 };
 
@@ -101,30 +103,31 @@ class UFENCE_API timeline {
   static void set_previous(fence& f, fence* before) noexcept;
   void link(fence& f) noexcept UFENCE_REQUIRES(lock_);
   void unlink(fence& f) noexcept UFENCE_REQUIRES(lock_);
-  void call_arm(std::uint64_t seqno) noexcept;            // the op, then notify; no lock held
+  void call_arm(std::uint64_t seqno) noexcept;  // the op, then notify; no lock held
 
   void complete_up_to(std::uint64_t seqno, settlement& later) noexcept;
   void close(int error, settlement& later) noexcept;
   std::error_code fold_device_word(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void set_deadline(std::int64_t deadline_ns) noexcept;
-  void tell_minimum() noexcept UFENCE_EXCLUDES(lock_);    // arm() for a minimum that rose; no lock held
+  void tell_minimum() noexcept
+      UFENCE_EXCLUDES(lock_);  // arm() for a minimum that rose; no lock held
   [[nodiscard]] int decided_inherited(const fence& f) const noexcept;
   [[nodiscard]] bool is_inherited() const noexcept;
 
   atomic<std::uint64_t> value_{0};
   atomic<std::uint64_t> armed_min_{none};
   atomic<std::uint64_t> emitted_{0};
-  atomic<std::uint64_t> last_ordered_{0};    // the latest of emit(); for the report of a drop
+  atomic<std::uint64_t> last_ordered_{0};  // the latest of emit(); for the report of a drop
   atomic<std::uint32_t> refs_{1};
-  atomic<std::int32_t> close_error_{0};      // set before CLOSED, once
+  atomic<std::int32_t> close_error_{0};  // set before CLOSED, once
   mutex lock_{lock_rank::timeline};
   fence* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // armed, by rising seqno
   fence* last_ UFENCE_GUARDED_BY(lock_) = nullptr;
   std::uint64_t told_ UFENCE_GUARDED_BY(lock_) = none;  // the minimum that arm() was called for
-  std::uint32_t generation_ = 0;             // of fork(); constant after creation, as all below
+  std::uint32_t generation_ = 0;  // of fork(); constant after creation, as all below
   std::uint64_t context_ = 0;
-  std::string_view driver_name_;             // in the same block of memory
+  std::string_view driver_name_;  // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
   // With ops: a fence whose gate and retire are the timeline's (its backend is
@@ -133,11 +136,10 @@ class UFENCE_API timeline {
 };
 
 /// The issuing handle: the one who owns it completes the timeline's fences. Move-only; dropping it
-/// fails what is pending with -ECANCELED and reports it (F12), if the value has not reached the last
-/// seqno of emit(); call fail() to end a timeline without a report. In a child of fork() the handle of
-/// a parent does nothing.
-/// Threads: emit, create, signal_up_to, decide_up_to, notify, decide_notify, signal, decide, fail: any,
-/// concurrently. Moving and dropping: alone.
+/// fails what is pending with -ECANCELED and reports it (F12), if the value has not reached the
+/// last seqno of emit(); call fail() to end a timeline without a report. In a child of fork() the
+/// handle of a parent does nothing. Threads: emit, create, signal_up_to, decide_up_to, notify,
+/// decide_notify, signal, decide, fail: any, concurrently. Moving and dropping: alone.
 class UFENCE_API timeline_issuer {
  public:
   /// @return  -ENOMEM; -EINVAL initial_seqno is not below 2^62
@@ -158,10 +160,9 @@ class UFENCE_API timeline_issuer {
   [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
 
   /// All fences up to this seqno succeeded. Callbacks run here. Moves forward only: an older seqno
-  /// changes nothing; nothing is changed on a closed timeline. Costs the same for any number of fences
-  /// that nobody observes.
-  /// Blocks: never by itself. Allocates: never. Context: signalling path ok; no lock of the caller's
-  /// that callbacks take.
+  /// changes nothing; nothing is changed on a closed timeline. Costs the same for any number of
+  /// fences that nobody observes. Blocks: never by itself. Allocates: never. Context: signalling
+  /// path ok; no lock of the caller's that callbacks take.
   void signal_up_to(std::uint64_t seqno) noexcept;
   /// The first half of it: marks and wakes; any lock may be held (F5).
   void decide_up_to(std::uint64_t seqno, settlement& later) noexcept;
@@ -172,8 +173,8 @@ class UFENCE_API timeline_issuer {
   bool signal(fence& f, int error = 0) noexcept;
   bool decide(fence& f, int error, settlement& later) noexcept;
 
-  /// Closes the timeline: everything not completed ends with the error, now and in future. The first
-  /// call decides; later ones change nothing.
+  /// Closes the timeline: everything not completed ends with the error, now and in future. The
+  /// first call decides; later ones change nothing.
   void fail(int error) noexcept;
   void decide_fail(int error, settlement& later) noexcept;
 
