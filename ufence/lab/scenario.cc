@@ -83,8 +83,6 @@ void thread_fence(std::memory_order order, std::source_location where) {
 
 unsigned this_thread() { return mode::running->current(); }
 
-unsigned threads_so_far() { return mode::running->thread_count(); }
-
 void remark(const char* text, std::source_location where) {
   if (mode::now != mode::model) return;
   mode::outside_scope outside;

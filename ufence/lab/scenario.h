@@ -74,9 +74,8 @@ void observe(Values... values) {
   detail::observe({static_cast<std::int64_t>(values)...});
 }
 
-/// The number of the model thread that runs, and how many there have been; main is 0.
+/// The number of the model thread that runs; main is 0.
 [[nodiscard]] unsigned this_thread();
-[[nodiscard]] unsigned threads_so_far();
 
 /// Says in traces what begins here; `text` is a literal.
 void remark(const char* text, std::source_location where = std::source_location::current());

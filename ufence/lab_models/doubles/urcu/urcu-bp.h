@@ -41,7 +41,8 @@ inline int urcu_bp_read_ongoing() { return ufence::lab::urcu::nesting::get() != 
 inline void urcu_bp_synchronize_rcu(std::source_location where = std::source_location::current()) {
   namespace lab = ufence::lab;
   if (!lab::hooks::in_model()) return;
-  for (unsigned t = 0; t < lab::threads_so_far(); ++t) {
+  // Also those that have not begun: what they read afterwards is of after the grace period.
+  for (unsigned t = 0; t < lab::max_threads; ++t) {
     lab::hooks::await_exchange(&lab::urcu::sections[t], 4, 0, 0, std::memory_order_acq_rel, where);
   }
 }
