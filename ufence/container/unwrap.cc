@@ -9,6 +9,7 @@
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
 #include "ufence/container/fence_list.h"
+#include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/timeline.h"
 
 namespace ufence {
@@ -17,7 +18,25 @@ namespace {
 
 // Containers nest; other embedded fences are leaves.
 bool is_container(fence& f) noexcept {
-  return fence_array::from(f) != nullptr || fence_chain::from(f) != nullptr;
+  return fence_array::from(f) != nullptr || fence_chain::from(f) != nullptr ||
+         legacy_fence::container_in(f) != nullptr;
+}
+
+// The i-th fence inside, or null.
+fence_ref child_of(fence& container, std::uint32_t i) noexcept {
+  if (fence_array* array = fence_array::from(container)) {
+    return i < array->size() ? fence_ref::take(array->child(i)) : nullptr;
+  }
+  if (legacy_fence* foreign = legacy_fence::container_in(container)) {
+    return foreign->ops->child(foreign->data, i);
+  }
+  return i == 0 ? fence_ref::take(fence_chain::contained_in(container)) : nullptr;
+}
+
+// Of a chain.
+fence_ref node_before(fence& container) noexcept {
+  legacy_fence* foreign = legacy_fence::container_in(container);
+  return foreign != nullptr ? foreign->ops->before(foreign->data) : fence_chain::walk(container);
 }
 
 }  // namespace
@@ -65,28 +84,17 @@ fence* leaves::next() noexcept {
   }
   while (depth_ != 0 && !is_incomplete_) {
     level& top = levels_[depth_ - 1];
-    fence_ref child;
-    if (fence_array* array = fence_array::from(*top.container)) {
-      if (top.next_child == array->size()) {
-        pop();
+    fence_ref child = child_of(*top.container, top.next_child++);
+    if (!child) {
+      fence_ref before = node_before(*top.container);
+      if (before && is_container(*before)) {
+        // It takes this one's level.
+        top = {.container = std::move(before), .next_child = 0};
         continue;
       }
-      child = fence_ref::take(array->child(top.next_child++));
-    } else if (top.next_child == 0) {
-      top.next_child = 1;
-      child = fence_ref::take(fence_chain::contained_in(*top.container));
-    } else {
-      // The node before takes this one's level.
-      fence_ref before = fence_chain::walk(*top.container);
-      if (!before) {
-        pop();
-      } else if (fence_chain::from(*before) != nullptr) {
-        top = {.container = std::move(before), .next_child = 0};
-      } else {
-        pop();
-        child = std::move(before);
-      }
-      if (!child) continue;
+      pop();
+      if (!before) continue;
+      child = std::move(before);
     }
     if (!is_container(*child)) {
       leaf_ = std::move(child);

@@ -31,6 +31,12 @@ struct legacy_ops {
   void (*release)(void* data) noexcept = nullptr;
   /// For fences in place (legacy_fence.h): what was queued on a thread while it was pending. No lock held.
   void (*work)(void* data) noexcept = nullptr;
+  /// For fences in place: is it a container? Then it also has the two below.
+  bool (*is_container)(void* data) noexcept = nullptr;
+  /// What is inside: the i-th fence, or null.
+  fence_ref (*child)(void* data, std::uint32_t i) noexcept = nullptr;
+  /// Of the node of a chain: the node before that is pending, or null.
+  fence_ref (*before)(void* data) noexcept = nullptr;
 };
 
 /// Makes a legacy fence of this timeline, with its next seqno.

@@ -11,6 +11,13 @@ struct legacy_fence : fence {
 
   [[nodiscard]] static legacy_fence& of(fence& f) noexcept { return static_cast<legacy_fence&>(f); }
 
+  /// The container that `f` is, in memory of its issuer, or nullptr.
+  [[nodiscard]] static legacy_fence* container_in(fence& f) noexcept {
+    if (f.is_independent()) return nullptr;
+    legacy_fence& l = of(f);
+    return l.ops->is_container != nullptr && l.ops->is_container(l.data) ? &l : nullptr;
+  }
+
   /// Takes over a reference.
   bool signal_legacy(int error, bool lock_is_held) noexcept;
   /// Runs what a decision left to do, under the external lock.

@@ -13,6 +13,8 @@
 #include "ufence/fence/wait.h"
 #include "ufence/kernel/containers.h"
 #include "ufence/kernel/kernel_fence.h"
+#include "ufence/kernel/linux/dma-fence-array.h"
+#include "ufence/kernel/linux/dma-fence-chain.h"
 #include "ufence/rcu/rcu.h"
 
 // What a caller of C can see of the fence lies where the fence has it.
@@ -88,6 +90,28 @@ void op_work(void* data) noexcept {
   }
 }
 
+bool op_is_container(void* data) noexcept {
+  return dma_fence_is_container(&fence_at(data).c());
+}
+
+fence_ref adopt(dma_fence* f) noexcept {
+  return f != nullptr ? fence_ref::adopt(&kernel_fence::of(*f)) : nullptr;
+}
+
+fence_ref op_child(void* data, std::uint32_t i) noexcept {
+  dma_fence& f = fence_at(data).c();
+  if (const dma_fence_chain* node = to_dma_fence_chain(&f)) {
+    return i == 0 ? adopt(dma_fence_get(node->fence)) : nullptr;
+  }
+  return adopt(dma_fence_get(dma_fence_array_next(&f, i)));
+}
+
+fence_ref op_before(void* data) noexcept {
+  dma_fence& f = fence_at(data).c();
+  if (!dma_fence_is_chain(&f)) return nullptr;
+  return adopt(dma_fence_chain_walk(dma_fence_get(&f)));
+}
+
 constexpr legacy_ops ops_in_place{.lock = &op_lock,
                                   .unlock = &op_unlock,
                                   .enable_signaling = &op_enable,
@@ -95,7 +119,10 @@ constexpr legacy_ops ops_in_place{.lock = &op_lock,
                                   .set_deadline = &op_set_deadline,
                                   .wait = &op_wait,
                                   .release = &op_release,
-                                  .work = &op_work};
+                                  .work = &op_work,
+                                  .is_container = &op_is_container,
+                                  .child = &op_child,
+                                  .before = &op_before};
 
 void run_callback(callback& node, fence& f) noexcept {
   auto* cb = reinterpret_cast<dma_fence_cb*>(reinterpret_cast<char*>(&node) -

@@ -158,7 +158,8 @@ int dma_fence_chain_find_seqno(dma_fence** fencep, u64 seqno) {
   const u64 context = last->base.context;
   dma_fence* at = nullptr;
   dma_fence_chain_for_each(at, *fencep) {
-    if (at->context != context || to_dma_fence_chain(at)->prev_seqno < seqno) break;
+    const dma_fence_chain* node = to_dma_fence_chain(at);
+    if (node == nullptr || at->context != context || node->prev_seqno < seqno) break;
   }
   dma_fence_put(*fencep);
   *fencep = at;

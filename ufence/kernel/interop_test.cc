@@ -8,6 +8,7 @@
 
 #include "ufence/container/array.h"
 #include "ufence/container/unwrap.h"
+#include "ufence/fence/report.h"
 #include "ufence/fence/wait.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
@@ -42,6 +43,16 @@ class mock {
   dma_fence* fence_;
 };
 
+struct counted_cb : dma_fence_cb {
+  int runs = 0;
+  int status = 0;
+  static void run(dma_fence* f, dma_fence_cb* cb) {
+    auto& self = *static_cast<counted_cb*>(cb);
+    ++self.runs;
+    self.status = dma_fence_get_status_locked(f);
+  }
+};
+
 TEST(kernel_fence, is_the_fence_in_its_first_bytes) {
   const mock f;
   const fence_ref native = f.native();
@@ -56,6 +67,55 @@ TEST(kernel_fence, is_the_fence_in_its_first_bytes) {
   EXPECT_EQ(native->status(), -EIO);
   EXPECT_EQ(native->timestamp_ns(), f->timestamp);
   EXPECT_TRUE(native->is_settled());
+}
+
+// What the library reports while it lives.
+class reports {
+ public:
+  reports() {
+    EXPECT_FALSE(set_report_handler(
+        [](const report& what, void* self) noexcept {
+          if (what.kind == report_kind::kernel_warning) ++static_cast<reports*>(self)->count_;
+        },
+        this));
+  }
+  ~reports() { EXPECT_FALSE(set_report_handler(nullptr, nullptr)); }
+  reports(const reports&) = delete;
+  reports& operator=(const reports&) = delete;
+  [[nodiscard]] int count() const { return count_; }
+
+ private:
+  int count_ = 0;
+};
+
+TEST(kernel_fence, released_with_callbacks_pending_ends_with_EDEADLK_and_is_reported) {
+  reports told;
+  counted_cb cb;
+  auto* f = static_cast<dma_fence*>(std::calloc(1, sizeof(dma_fence)));
+  dma_fence_init(f, &mock_ops, nullptr, dma_fence_context_alloc(1), 1);
+  ASSERT_EQ(dma_fence_add_callback(f, &cb, &counted_cb::run), 0);
+  dma_fence_put(f);
+  EXPECT_EQ(cb.runs, 1);
+  EXPECT_EQ(cb.status, -EDEADLK);
+  EXPECT_EQ(told.count(), 1);
+  rcu_barrier();
+}
+
+TEST(kernel_fence, keeps_its_error_and_reports_misuse) {
+  reports told;
+  const mock f;
+  counted_cb cb;
+  EXPECT_EQ(dma_fence_add_callback(f.get(), &cb, nullptr), -EINVAL);
+  EXPECT_EQ(dma_fence_wait_timeout(f.get(), false, -1), -EINVAL);
+  EXPECT_EQ(told.count(), 2);
+  dma_fence_set_error(f.get(), 5);
+  EXPECT_EQ(told.count(), 3);
+  dma_fence_signal(f.get());
+  EXPECT_EQ(dma_fence_get_status(f.get()), -EINVAL) << "no errno";
+  dma_fence_set_error(f.get(), -EIO);
+  EXPECT_EQ(dma_fence_get_status(f.get()), -EINVAL) << "too late";
+  dma_fence_signal(nullptr);
+  EXPECT_EQ(told.count(), 5);
 }
 
 TEST(kernel_fence, ends_native_waits_callbacks_and_containers) {
@@ -90,6 +150,53 @@ TEST(kernel_fence, signaled_under_the_issuers_lock_ends_a_native_array_after_it)
   EXPECT_FALSE(was_locked);
 }
 
+std::vector<fence*> leaves_of(const fence_ref& f) {
+  std::vector<fence*> found;
+  leaves below(f);
+  while (fence* leaf = below.next()) found.push_back(leaf);
+  return found;
+}
+
+// With references of its own.
+dma_fence* array_of(dma_fence* a, dma_fence* b) {
+  auto** both = static_cast<dma_fence**>(std::calloc(2, sizeof(dma_fence*)));
+  both[0] = dma_fence_get(a);
+  both[1] = dma_fence_get(b);
+  return &dma_fence_array_create(2, both, dma_fence_context_alloc(1), 1)->base;
+}
+
+TEST(kernel_containers, are_unwrapped_and_merged_natively) {
+  const mock a, b, c, d;
+  dma_fence_chain* first = dma_fence_chain_alloc();
+  dma_fence_chain* last = dma_fence_chain_alloc();
+  dma_fence_chain_init(first, dma_fence_get(d.get()), array_of(a.get(), b.get()), 1);
+  dma_fence_chain_init(last, &first->base, dma_fence_get(c.get()), 2);
+  {
+    const fence_ref chain = to_fence(last->base);
+    const std::vector<fence*> all{c.native().get(), a.native().get(), b.native().get(),
+                                  d.native().get()};
+    EXPECT_EQ(leaves_of(chain), all);
+    const std::vector<fence_ref> nested{chain, a.native()};
+    EXPECT_EQ(leaves_of(*fence_array::create(nested)).size(), 5U);
+    EXPECT_EQ(leaves_of(*merge(nested)).size(), 4U);
+    dma_fence_signal(a.get());
+    EXPECT_EQ(leaves_of(*merge(nested)).size(), 3U);
+  }
+  dma_fence_put(&last->base);
+}
+
+TEST(kernel_containers, of_10000_points_are_walked_without_a_deeper_walk) {
+  const mock f;
+  dma_fence* tail = nullptr;
+  for (std::uint64_t i = 1; i <= 10'000; ++i) {
+    dma_fence_chain* node = dma_fence_chain_alloc();
+    dma_fence_chain_init(node, tail, dma_fence_get(f.get()), i);
+    tail = &node->base;
+  }
+  EXPECT_EQ(leaves_of(to_fence(*tail)).size(), 10'000U);
+  dma_fence_put(tail);
+}
+
 TEST(to_dma_fence, of_a_kernel_style_fence_is_itself) {
   const mock f;
   dma_fence* again = to_dma_fence(f.native());
@@ -97,16 +204,6 @@ TEST(to_dma_fence, of_a_kernel_style_fence_is_itself) {
   dma_fence_put(again);
   EXPECT_EQ(to_dma_fence(nullptr), nullptr);
 }
-
-struct counted_cb : dma_fence_cb {
-  int runs = 0;
-  int status = 0;
-  static void run(dma_fence* f, dma_fence_cb* cb) {
-    auto& self = *static_cast<counted_cb*>(cb);
-    ++self.runs;
-    self.status = dma_fence_get_status_locked(f);
-  }
-};
 
 TEST(to_dma_fence, of_another_stands_for_it) {
   new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 9));

@@ -265,7 +265,7 @@ static int find_race_thread(void *data)
 
 static void DC06_find_race(struct kunit *test)
 {
-	struct find_race race = { .searches = 4096 };
+	struct find_race race = { .searches = 1024 };
 	struct task_struct *tasks[8];
 	unsigned int i, n = min(num_online_cpus(), 8U), pending = 0;
 
