@@ -20,7 +20,7 @@ static const char *name(struct dma_fence *fence)
 
 static void free_request(struct dma_fence *fence)
 {
-	free(container_of(fence, struct request, fence));
+	kfree_rcu(container_of(fence, struct request, fence), fence.rcu);
 }
 
 static const struct dma_fence_ops request_ops = {
@@ -47,6 +47,7 @@ int main(void)
 		return 1;
 	dma_fence_put(merged);
 	dma_fence_put(&request->fence);
+	rcu_barrier();
 	printf("%s", text);
 	return 0;
 }

@@ -104,6 +104,11 @@ static struct job *new_job(struct kunit *test, const struct dma_fence_ops *ops, 
 	return job;
 }
 
+static const struct dma_fence_ops job_ops_without_a_job = {
+	.get_driver_name = driver_name,
+	.get_timeline_name = timeline_name,
+};
+
 struct note_cb {
 	struct dma_fence_cb cb;
 	int runs;
@@ -574,6 +579,62 @@ static void a_deadline_reaches_all_inside(struct kunit *test)
 	dma_fence_put(&b->base);
 }
 
+struct domino {
+	struct dma_fence base;
+	struct dma_fence_cb cb;
+	struct domino *following;
+};
+
+static void topple(struct dma_fence *f, struct dma_fence_cb *cb)
+{
+	struct domino *following = container_of(cb, struct domino, cb)->following;
+
+	(void)f;
+	if (following)
+		dma_fence_signal(&following->base);
+}
+
+static void a_cascade_of_100000_does_not_recurse(struct kunit *test)
+{
+	struct domino *first = NULL, *following;
+	int i;
+
+	for (i = 0; i < 100000; i++) {
+		struct domino *domino = kzalloc(sizeof(*domino), GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, domino);
+		dma_fence_init(&domino->base, &job_ops_without_a_job, NULL, 1, 1);
+		KUNIT_ASSERT_EQ(test, dma_fence_add_callback(&domino->base, &domino->cb, topple), 0);
+		domino->following = first;
+		first = domino;
+	}
+	dma_fence_signal(&first->base);
+	for (i = 0; first; first = following) {
+		following = first->following;
+		i += dma_fence_test_signaled_flag(&first->base);
+		dma_fence_put(&first->base);
+	}
+	KUNIT_EXPECT_EQ(test, i, 100000);
+}
+
+static void a_chain_of_100000_ends_without_recursion(struct kunit *test)
+{
+	struct job *job = new_job(test, &job_ops, NULL);
+	struct dma_fence *tail = NULL;
+	int i;
+
+	for (i = 1; i <= 100000; i++) {
+		struct dma_fence_chain *node = dma_fence_chain_alloc();
+
+		KUNIT_ASSERT_NOT_NULL(test, node);
+		dma_fence_chain_init(node, tail, dma_fence_get(&job->base), (u64)i);
+		tail = &node->base;
+	}
+	dma_fence_put(tail);
+	KUNIT_EXPECT_EQ(test, kref_read(&job->base.refcount), 1);
+	dma_fence_put(&job->base);
+}
+
 static void later_is_wrapped_unless_seqnos_have_64_bits(struct kunit *test)
 {
 	struct job *narrow = kzalloc(sizeof(*narrow), GFP_KERNEL), *wide = new_job(test, &job_ops, NULL);
@@ -620,6 +681,8 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(an_array_for_any_is_signaled_with_the_first),
 	KUNIT_CASE(containers_over_fences_of_one_lock_do_not_want_it_while_it_is_held),
 	KUNIT_CASE(a_deadline_reaches_all_inside),
+	KUNIT_CASE(a_cascade_of_100000_does_not_recurse),
+	KUNIT_CASE(a_chain_of_100000_ends_without_recursion),
 	KUNIT_CASE(later_is_wrapped_unless_seqnos_have_64_bits),
 	{}
 };
