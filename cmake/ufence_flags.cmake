@@ -44,7 +44,7 @@ if(UFENCE_SANITIZE)
       "UBSAN_OPTIONS=print_stacktrace=1")
   elseif(UFENCE_SANITIZE MATCHES "thread")
     set(UFENCE_TEST_SUFFIX "@tsan")
-    set(UFENCE_TEST_ENVIRONMENT "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+    set(UFENCE_TEST_ENVIRONMENT "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0")
   endif()
 endif()
 

@@ -43,6 +43,7 @@ class exported final : public watched, public callback {
   exported_file file_;           // constant
   const std::size_t room_size_;  // of the record, behind the object
   unique_fd end_;                // the exporting end: set before publish
+  atomic<bool> is_published_{false};
 };
 
 const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::hung_up,
@@ -146,6 +147,8 @@ result<unique_fd> exported::publish(exported*& self) noexcept {
     }
     self->send_record();
   }
+  // [EXPORT.1] release: this thread is done with it; pairs with [EXPORT.2]
+  self->is_published_.store(true, mo::release);
   self = nullptr;
   return file;
 }
@@ -172,7 +175,8 @@ void exported::on_hang_up(std::uint64_t key) noexcept {
   {
     watched_table table;
     self = find(table, key);
-    if (self == nullptr) return;
+    // [EXPORT.2] acquire: its maker is done with it; pairs with [EXPORT.1]
+    if (self == nullptr || !self->is_published_.load(mo::acquire)) return;
     socket_address address;
     address.size = sizeof address.name;
     if (::getpeername(self->end_.get(), reinterpret_cast<sockaddr*>(&address.name),

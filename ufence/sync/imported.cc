@@ -1,7 +1,6 @@
 #include "ufence/sync/imported.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/ask.h"
 #include "ufence/sync/kernel_file.h"
+#include "ufence/sync/random.h"
 #include "ufence/sync/reactor.h"
 #include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"
@@ -281,7 +281,7 @@ void copy_name(std::array<char, Size>& to, std::string_view name) noexcept {
 std::uint64_t secret() noexcept {
   static const std::uint64_t secret_number = [] {
     std::uint64_t random = 0;
-    static_cast<void>(::getrandom(&random, sizeof random, GRND_NONBLOCK));
+    static_cast<void>(fill_random(&random, sizeof random));
     return random;
   }();
   return secret_number;

@@ -3,7 +3,7 @@
 if(UFENCE_BUILD_TESTS)
   target_link_libraries(sync_syncobj_model_test PRIVATE rapidcheck)
 
-  # The sources of syncobjs and of the layers below, over a double of ufence/base/alloc.h that lets the
+  # The sources of the layer and those below, over a double of ufence/base/alloc.h that lets the
   # n-th allocation fail.
   set(doubled_sources "")
   foreach(part base rcu fence container sync)
@@ -11,10 +11,42 @@ if(UFENCE_BUILD_TESTS)
     list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
     list(APPEND doubled_sources ${part_sources})
   endforeach()
-  ufence_add_test(sync_syncobj_allocation_failure_test FENCES
-    SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/syncobj_allocation_failure_test.cc"
-      ${doubled_sources}
-    LINK ufence_core_flags PkgConfig::liburcu_bp)
-  target_include_directories(sync_syncobj_allocation_failure_test
-    BEFORE PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/fence/testing/doubles")
+  foreach(subject syncobj sync_file)
+    ufence_add_test(sync_${subject}_allocation_failure_test FENCES
+      SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/${subject}_allocation_failure_test.cc"
+        ${doubled_sources}
+      LINK ufence_core_flags PkgConfig::liburcu_bp)
+    target_include_directories(sync_${subject}_allocation_failure_test
+      BEFORE PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/fence/testing/doubles")
+  endforeach()
+
+  # libFuzzer on what is read from other processes, where the compiler has it; the same checks over
+  # seeded mutations are sync_wire_fuzz_test.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT UFENCE_SANITIZE)
+    add_executable(sync_wire_fuzzer
+      "${CMAKE_CURRENT_LIST_DIR}/testing/wire_fuzzer.cc" "${CMAKE_CURRENT_LIST_DIR}/wire.cc")
+    target_link_libraries(sync_wire_fuzzer PRIVATE ufence_sync)
+    target_compile_options(sync_wire_fuzzer PRIVATE -fsanitize=fuzzer,address)
+    target_link_options(sync_wire_fuzzer PRIVATE -fsanitize=fuzzer,address)
+    ufence_add_command_test(sync_wire_fuzzer LABEL fuzz
+      COMMAND sync_wire_fuzzer -runs=300000 -max_len=512 -seed=1)
+  endif()
+
+  # Sync files of the kernel, in a virtual machine; skipped where its kernel is not at hand.
+  find_package(Python3 COMPONENTS Interpreter)
+  find_library(UFENCE_STATIC_URCU NAMES liburcu-bp.a)
+  mark_as_advanced(UFENCE_STATIC_URCU)
+  if(Python3_FOUND AND UFENCE_STATIC_URCU AND NOT UFENCE_SANITIZE)
+    add_executable(sync_kernel_files "${CMAKE_CURRENT_LIST_DIR}/testing/kernel_files.cc")
+    # All static: it is alone in its machine. The layers by name, since their dependency is shared.
+    set(below ufence_sync ufence_container ufence_fence ufence_rcu ufence_base)
+    list(TRANSFORM below REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE archives)
+    target_link_libraries(sync_kernel_files PRIVATE ufence_flags ${archives} -lurcu-bp -lurcu-common)
+    target_link_options(sync_kernel_files PRIVATE -static)
+    add_dependencies(sync_kernel_files ${below})
+    ufence_add_command_test(sync_kernel_files LABEL kernel TIMEOUT 300
+      COMMAND Python3::Interpreter -B "${CMAKE_CURRENT_LIST_DIR}/testing/boot_kernel.py"
+        "$<TARGET_FILE:sync_kernel_files>")
+    set_tests_properties(sync_kernel_files PROPERTIES SKIP_RETURN_CODE 77)
+  endif()
 endif()

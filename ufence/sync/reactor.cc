@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
 #include "ufence/sync/answer.h"
+#include "ufence/sync/random.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::detail {
@@ -221,7 +221,7 @@ void* run_reactor(void*) noexcept {
 
 std::uint64_t number_of_process() noexcept UFENCE_REQUIRES(table_lock) {
   while (exporter == 0) {
-    if (::getrandom(&exporter, sizeof exporter, GRND_NONBLOCK) != sizeof exporter) return 0;
+    if (!fill_random(&exporter, sizeof exporter)) break;
   }
   return exporter;
 }
