@@ -34,7 +34,12 @@ const std::vector<const design*>& all_designs() {
 ")
 
 file(GLOB compare_sources CONFIGURE_DEPENDS "${folder}/model/*.cc" "${folder}/hazards/*.cc")
-add_library(ufence_lab_compare STATIC ${compare_sources} ${design_files} "${design_list}")
+# What the hazards need of sync; ufence_lab_product has the layers below it.
+file(GLOB syncobj_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/sync/syncobj*.cc")
+list(FILTER syncobj_sources EXCLUDE REGEX "_test\\.cc$")
+list(FILTER syncobj_sources EXCLUDE REGEX "_table\\.cc$")
+add_library(ufence_lab_compare STATIC
+  ${compare_sources} ${design_files} "${design_list}" ${syncobj_sources})
 target_include_directories(ufence_lab_compare BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}")
 target_link_libraries(ufence_lab_compare PUBLIC ufence_lab_product ufence_lab ufence_flags)
 # A search runs these millions of times, whatever the build is for.
@@ -62,4 +67,17 @@ if(Python3_FOUND)
   ufence_add_command_test(lab_designs.verdicts_document LABEL process TIMEOUT 300
     COMMAND "${Python3_EXECUTABLE}" -B "${PROJECT_SOURCE_DIR}/scripts/verdicts" --check
       --program "$<TARGET_FILE:ufence_lab_program>" R1 R2 R3 R6 R11 Q3 Q6 Q10 Q18 Q22)
+endif()
+
+# The design that docs/VERDICTS.md shows must be one.
+if(UFENCE_BUILD_TESTS AND Python3_FOUND)
+  set(document "${PROJECT_SOURCE_DIR}/docs/VERDICTS.md")
+  set(block_script "${PROJECT_SOURCE_DIR}/tests/docs/readme_block.py")
+  set(documented_design "${CMAKE_CURRENT_BINARY_DIR}/documented_design.cc")
+  add_custom_command(OUTPUT "${documented_design}"
+    COMMAND Python3::Interpreter "${block_script}" "${document}" cpp 1 "${documented_design}"
+    DEPENDS "${document}" "${block_script}"
+    VERBATIM)
+  add_library(ufence_lab_documented_design OBJECT "${documented_design}")
+  target_link_libraries(ufence_lab_documented_design PRIVATE ufence_lab_compare)
 endif()

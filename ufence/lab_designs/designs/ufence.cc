@@ -13,6 +13,7 @@
 #include "ufence/lab_designs/model/design.h"
 #include "ufence/lab_models/product.h"
 #include "ufence/rcu/rcu.h"
+#include "ufence/sync/syncobj.h"
 
 namespace ufence::lab {
 namespace {
@@ -196,6 +197,22 @@ class product_slot : public model_slot {
   fence_ref stays_;
 };
 
+class product_syncobj : public model_syncobj {
+ public:
+  void install(model_fence& f) override {
+    object_->replace_fence(static_cast<product_fence&>(f).reference());
+  }
+  void wait() override {
+    const syncobj_point there[] = {{.object = object_}};
+    if (!ufence::wait(there, no_deadline, {.for_submit = true})) {
+      goes_wrong("wrong-result: the wait fails");
+    }
+  }
+
+ private:
+  syncobj_ref object_ = syncobj::create().value();
+};
+
 void set_up() {
   warm_up();
   timeline_issuer line = timeline_issuer::create({}).value();
@@ -218,7 +235,9 @@ extern const design design_ufence{
     .make_slot = [](unsigned) -> std::unique_ptr<model_slot> {
       return std::make_unique<product_slot>();
     },
-    .make_syncobj = nullptr,
+    .make_syncobj = [](unsigned) -> std::unique_ptr<model_syncobj> {
+      return std::make_unique<product_syncobj>();
+    },
     .make_forwarder = nullptr,
     .prelude = set_up,
 };

@@ -26,7 +26,13 @@ void identity_after_detach(const candidate& c) {
 // R3. An op runs while the driver signals and destroys the data of the fence.
 void op_against_destructor(const candidate& c) {
   stage s(c);
-  s.device().on_poll = [](job& j) { return j.use(), j.use(), false; };
+  atomic<std::uint32_t> hardware_seqno{0};
+  name(hardware_seqno, "hardware seqno");
+  s.device().on_poll = [&](job& j) {
+    const bool is_complete = hardware_seqno.load(mo::relaxed) != 0;
+    j.use();
+    return is_complete;
+  };
   thread issuer("issuer", [&] { s.complete(); });
   thread reader("reader", [&] { s.fence().poll(); });
 }
