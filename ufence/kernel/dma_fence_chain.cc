@@ -30,8 +30,8 @@ void on_contained(dma_fence* contained, dma_fence_cb* cb) {
   dma_fence_put(contained);
 }
 
-// Puts the callback, which owns a reference to the chain, on a contained fence that is pending. False:
-// there is none.
+// Puts the callback, which owns a reference to the chain, on a contained fence that is pending.
+// False: there is none.
 bool watch_next(dma_fence* f) {
   dma_fence_chain* chain = to_dma_fence_chain(dma_fence_get(f));
   dma_fence* at = nullptr;
@@ -58,8 +58,8 @@ bool is_signaled(dma_fence* f) {
   return true;
 }
 
-// Nodes before this one that have no other reference end here, one after the other, not one inside of
-// the other.
+// Nodes before this one that have no other reference end here, one after the other, not one inside
+// of the other.
 void release(dma_fence* f) {
   dma_fence_chain& chain = *to_dma_fence_chain(f);
   for (;;) {
@@ -139,7 +139,8 @@ dma_fence* dma_fence_chain_walk(dma_fence* fence) {
     dma_fence_chain* node = to_dma_fence_chain(before);
     dma_fence* further = node != nullptr ? previous_of(*node) : nullptr;
     dma_fence* expected = before;
-    // [KERNEL.11] acq_rel: the node further back, before the link; pairs with dma_fence_get_rcu_safe()
+    // [KERNEL.11] acq_rel: the node further back, before the link; pairs with
+    // dma_fence_get_rcu_safe()
     if (as_atomic(chain->prev).compare_exchange(expected, further, mo::acq_rel, mo::relaxed)) {
       dma_fence_put(before);  // the link's until now
     } else {

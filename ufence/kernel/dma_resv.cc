@@ -105,7 +105,8 @@ void dma_resv_fini(dma_resv* obj) { std::destroy_at(&of(*obj)); }
 // --- The lock ---
 
 int dma_resv_lock(dma_resv* obj, ww_acquire_ctx* ctx) {
-  ufence::detail::check_not_signalling("a thread locks a reservation object on the signalling path");
+  ufence::detail::check_not_signalling(
+      "a thread locks a reservation object on the signalling path");
   return -of(*obj).lock(of(ctx)).value();
 }
 void dma_resv_lock_slow(dma_resv* obj, ww_acquire_ctx* ctx) {

@@ -109,9 +109,9 @@ dma_fence* to_dma_fence(const fence_ref& f) noexcept {
   if (memory == nullptr) return nullptr;
   auto* made = ::new (memory) stand_in(f);
   spin_lock_init(&made->base.inline_lock);
-  kernel_fence::init(
-      made->base, stand_in_ops, f->context(), f->seqno(),
-      flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | flag(DMA_FENCE_FLAG_SEQNO64_BIT), nullptr);
+  kernel_fence::init(made->base, stand_in_ops, f->context(), f->seqno(),
+                     flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | flag(DMA_FENCE_FLAG_SEQNO64_BIT),
+                     nullptr);
   return &made->base;
 }
 

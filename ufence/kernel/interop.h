@@ -16,8 +16,8 @@ namespace ufence {
 
 /// A fence with the kernel's interface: itself if it is one, else one that stands for it, with its
 /// context, seqno and copies of its names (up to 63 characters). Each call makes another one. Of a
-/// container of ufence's own the kernel's interface sees one fence; the other way leaves and merge() look
-/// into arrays and chains of the kernel's interface.
+/// container of ufence's own the kernel's interface sees one fence; the other way leaves and
+/// merge() look into arrays and chains of the kernel's interface.
 /// @return  the caller's reference; null: no memory
 /// Allocates: yes. Blocks: for a grace period, once in many calls.
 [[nodiscard]] UFENCE_API dma_fence* to_dma_fence(const fence_ref& f) noexcept;

@@ -1,9 +1,10 @@
 // The fence inside a struct dma_fence; for the sources of this layer.
 //
-// It is a legacy fence in place: its lock, ops and callbacks are handled as ufence/fence/legacy.h says.
+// It is a legacy fence in place: its lock, ops and callbacks are handled as ufence/fence/legacy.h
+// says.
 //
-// Orders: KERNEL.1..3 what a signal publishes through the flags; KERNEL.4/5 a callback that is about
-// to run against dma_fence_remove_callback(); KERNEL.6..8 spinlocks.
+// Orders: KERNEL.1..3 what a signal publishes through the flags; KERNEL.4/5 a callback that is
+// about to run against dma_fence_remove_callback(); KERNEL.6..8 spinlocks.
 #pragma once
 
 #include <cstddef>
@@ -50,8 +51,8 @@ class kernel_fence : public legacy_fence {
 
   /// @param timestamp_ns  0: now
   /// @return  this call signaled it
-  /// A nested one, in a callback, op, or a container's work, runs the callbacks later (F15), but not
-  /// with the lock held: then they run at once.
+  /// A nested one, in a callback, op, or a container's work, runs the callbacks later (F15), but
+  /// not with the lock held: then they run at once.
   bool signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept;
   [[nodiscard]] bool poll_now(bool lock_is_held) noexcept;
   [[nodiscard]] signed long wait_jiffies(signed long timeout) noexcept;
@@ -70,7 +71,6 @@ class kernel_fence : public legacy_fence {
     return as_atomic(c().ops).load(mo::relaxed);
   }
   [[nodiscard]] bool has_signaled_flag() noexcept;
-  [[nodiscard]] bool is_inherited_here() const noexcept { return is_of_parent(); }
 
  private:
   [[nodiscard]] bool decide(std::int64_t timestamp_ns) noexcept;

@@ -98,7 +98,8 @@ void call_rcu(rcu_head* head, void (*func)(rcu_head*)) {
 }
 
 void ufence_free_rcu(rcu_head* head, size_t offset) {
-  UFENCE_CHECK(offset / 8 < offsets && offset % 8 == 0 && "kfree_rcu() of a head within 4096 bytes");
+  UFENCE_CHECK(offset / 8 < offsets && offset % 8 == 0 &&
+               "kfree_rcu() of a head within 4096 bytes");
   ufence::rcu::defer(deferred_in(*head), free_around_at[offset / 8]);
 }
 

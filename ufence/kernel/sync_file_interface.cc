@@ -18,8 +18,8 @@ namespace {
 
 // All files are those of sync files.
 void end(file* f) noexcept {
-  auto* sync = reinterpret_cast<sync_file*>(reinterpret_cast<char*>(f) -
-                                            offsetof(sync_file, ufence_file));
+  auto* sync =
+      reinterpret_cast<sync_file*>(reinterpret_cast<char*>(f) - offsetof(sync_file, ufence_file));
   close(f->ufence_fd);
   dma_fence_put(sync->fence);
   ufence::deallocate(sync);

@@ -21,7 +21,11 @@ void ufence_free_rcu(struct rcu_head *head, size_t offset) UFENCE_EXPORT;
 UFENCE_C_END
 
 #define kfree_rcu(pointer, member)                                                                 \
-	ufence_free_rcu(&(pointer)->member, offsetof(__typeof__(*(pointer)), member))
+	__extension__({                                                                            \
+		UFENCE_STATIC_ASSERT(offsetof(__typeof__(*(pointer)), member) < 4096,              \
+				     "the head lies in the first 4096 bytes");                     \
+		ufence_free_rcu(&(pointer)->member, offsetof(__typeof__(*(pointer)), member));     \
+	})
 
 #define rcu_read_lock_held() 1
 #define rcu_dereference(p) UFENCE_LOAD_ACQUIRE(&(p))

@@ -1,0 +1,331 @@
+#include "ufence/kernel/kernel_fence.h"
+
+#include <cstddef>
+#include <new>
+
+#include "ufence/fence/report.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/kernel/containers.h"
+#include "ufence/kernel/linux/dma-fence-array.h"
+#include "ufence/kernel/linux/dma-fence-chain.h"
+#include "ufence/rcu/rcu.h"
+
+// What a caller in C can see of the fence lies where the fence has it.
+static_assert(offsetof(dma_fence, ufence_ops) == sizeof(ufence::fence));
+static_assert(offsetof(dma_fence, ops) == sizeof(ufence::legacy_fence));
+static_assert(sizeof(ufence::callback) <= sizeof(dma_fence_cb::ufence_node));
+static_assert(sizeof(rcu_head) == sizeof(ufence::rcu::deferred));
+
+namespace ufence {
+namespace {
+
+kernel_fence& fence_at(void* data) noexcept {
+  return *static_cast<kernel_fence*>(static_cast<legacy_fence*>(data));
+}
+
+// --- Ops as the library calls them: RCU section, lock and results as the kernel has them ---
+
+void op_lock(void* data) noexcept { fence_at(data).lock_foreign(); }
+void op_unlock(void* data) noexcept { fence_at(data).unlock_foreign(); }
+
+int op_enable(void* data) noexcept {
+  kernel_fence& f = fence_at(data);
+  constexpr unsigned long enabled = flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT);
+  // relaxed: the lock is held
+  if ((as_atomic(f.c().flags).fetch_or(enabled, mo::relaxed) & enabled) != 0) return 0;
+  bool is_complete = false;
+  {
+    const rcu::read_section section;
+    const dma_fence_ops* ops = f.attached_ops();
+    is_complete =
+        ops != nullptr && ops->enable_signaling != nullptr && !ops->enable_signaling(&f.c());
+  }
+  if (is_complete) f.signal(0, true);
+  return 0;
+}
+
+int op_poll(void* data) noexcept {
+  static_cast<void>(fence_at(data).poll_now(false));
+  return 0;
+}
+
+void op_set_deadline(void* data, std::int64_t deadline_ns) noexcept {
+  dma_fence& f = fence_at(data).c();
+  const rcu::read_section section;
+  const dma_fence_ops* ops = fence_at(data).attached_ops();
+  if (ops != nullptr && ops->set_deadline != nullptr) ops->set_deadline(&f, deadline_ns);
+}
+
+int op_wait(void* data, std::int64_t deadline_ns) noexcept {
+  dma_fence& f = fence_at(data).c();
+  const dma_fence_ops* ops = fence_at(data).attached_ops();
+  if (ops == nullptr || ops->wait == nullptr || ops->wait == &dma_fence_default_wait) return 0;
+  signed long timeout = MAX_SCHEDULE_TIMEOUT;
+  if (deadline_ns != no_deadline) {
+    const std::int64_t left = deadline_ns - now_ns();
+    timeout = left > 0 ? (left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
+  }
+  const signed long how = ops->wait(&f, false, timeout);
+  if (how == 0) return -ETIME;
+  return how < 0 ? static_cast<int>(how) : 0;
+}
+
+void op_release(void* data) noexcept { fence_at(data).end(); }
+
+void op_work(void* data) noexcept {
+  dma_fence& f = fence_at(data).c();
+  if (dma_fence_is_array(&f)) {
+    array_work(f);
+  } else if (dma_fence_is_chain(&f)) {
+    chain_work(f);
+  } else {
+    stand_in_work(f);
+  }
+}
+
+bool op_is_container(void* data) noexcept { return dma_fence_is_container(&fence_at(data).c()); }
+
+fence_ref adopt(dma_fence* f) noexcept {
+  return f != nullptr ? fence_ref::adopt(&kernel_fence::of(*f)) : nullptr;
+}
+
+fence_ref op_child(void* data, std::uint32_t i) noexcept {
+  dma_fence& f = fence_at(data).c();
+  if (const dma_fence_chain* node = to_dma_fence_chain(&f)) {
+    return i == 0 ? adopt(dma_fence_get(node->fence)) : nullptr;
+  }
+  return adopt(dma_fence_get(dma_fence_array_next(&f, i)));
+}
+
+fence_ref op_before(void* data) noexcept {
+  dma_fence& f = fence_at(data).c();
+  if (!dma_fence_is_chain(&f)) return nullptr;
+  return adopt(dma_fence_chain_walk(dma_fence_get(&f)));
+}
+
+constexpr legacy_ops ops_in_place{.lock = &op_lock,
+                                  .unlock = &op_unlock,
+                                  .enable_signaling = &op_enable,
+                                  .poll = &op_poll,
+                                  .set_deadline = &op_set_deadline,
+                                  .wait = &op_wait,
+                                  .release = &op_release,
+                                  .work = &op_work,
+                                  .is_container = &op_is_container,
+                                  .child = &op_child,
+                                  .before = &op_before};
+
+void run_callback(callback& node, fence& f) noexcept {
+  auto* cb = reinterpret_cast<dma_fence_cb*>(reinterpret_cast<char*>(&node) -
+                                             offsetof(dma_fence_cb, ufence_node));
+  // relaxed: only a remover reads it, through next
+  as_atomic(cb->node.prev).store(&cb->node, mo::relaxed);
+  // [KERNEL.4] release: that the callback runs; pairs with [KERNEL.5]
+  as_atomic(cb->node.next).store(&cb->node, mo::release);
+  cb->func(&static_cast<kernel_fence&>(f).c(), cb);  // may free it
+}
+
+callback& node_of(dma_fence_cb& cb) noexcept {
+  return *std::launder(reinterpret_cast<callback*>(cb.ufence_node));
+}
+
+}  // namespace
+
+bool kernel_fence::is_one(const fence& f) noexcept {
+  return !f.is_independent() && static_cast<const legacy_fence&>(f).ops == &ops_in_place;
+}
+
+void warn(const char* text, const dma_fence* about) noexcept {
+  send_report({.kind = report_kind::kernel_warning,
+               .context = about != nullptr ? about->context : 0,
+               .seqno = about != nullptr ? about->seqno : 0,
+               .driver_name = "",
+               .timeline_name = "",
+               .text = text});
+}
+
+void reclaim_if_possible() noexcept {
+  const thread_state& thread = thread_state::mine();
+  if (thread.top == nullptr && thread.spinlocks_held == 0 && !rcu::is_reading()) rcu::reclaim();
+}
+
+// --- Life ---
+
+void kernel_fence::init(dma_fence& f, const dma_fence_ops& its_ops, std::uint64_t context,
+                        std::uint64_t seqno, unsigned long flags,
+                        const ufence_fence_services* services) noexcept {
+  auto* made = static_cast<kernel_fence*>(::new (static_cast<void*>(&f)) legacy_fence);
+  f.ops = &its_ops;
+  f.flags = flags | flag(DMA_FENCE_FLAG_INITIALIZED_BIT);
+  f.ufence_services = services;
+  made->init_in_place(ops_in_place, context, seqno);
+}
+
+void kernel_fence::init_signaled(dma_fence& f, const dma_fence_ops& its_ops,
+                                 std::int64_t timestamp_ns) noexcept {
+  constexpr unsigned long flags =
+      flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT) |
+      flag(DMA_FENCE_FLAG_SIGNALED_BIT) | flag(DMA_FENCE_FLAG_TIMESTAMP_BIT);
+  spin_lock_init(&f.inline_lock);
+  init(f, its_ops, 0, 0, flags, nullptr);
+  of(f).set_signaled_at_birth(timestamp_ns);
+}
+
+void kernel_fence::end() noexcept {
+  if (has_callbacks() && !has_signaled_flag()) {
+    warn("a fence is released with callbacks pending; it ends with -EDEADLK", &c());
+    lock_foreign();
+    c().error = -EDEADLK;
+    if (decide(0)) call_back();
+    unlock_foreign();
+  }
+  const rcu::read_section section;
+  const dma_fence_ops* attached = attached_ops();
+  if (attached != nullptr && attached->release != nullptr) {
+    attached->release(&c());
+  } else {
+    dma_fence_free(&c());
+  }
+}
+
+// --- Locking ---
+
+void kernel_fence::lock_foreign() noexcept {
+  spinlock_t* lock = dma_fence_spinlock(&c());
+  if (c().ufence_services != nullptr) {
+    c().ufence_services->lock(lock);
+  } else {
+    spin::acquire(*lock);
+  }
+}
+
+void kernel_fence::unlock_foreign() noexcept {
+  spinlock_t* lock = dma_fence_spinlock(&c());
+  if (c().ufence_services != nullptr) {
+    c().ufence_services->unlock(lock);
+  } else {
+    spin::release(*lock);
+  }
+}
+
+void kernel_fence::lock_settled() noexcept {
+  for (;;) {
+    lock_foreign();
+    if (!has_signaled_flag() || is_settled() || is_of_parent() ||
+        thread_state::mine().involves(*this)) {
+      return;
+    }
+    // Its callbacks still want the lock, or have just returned.
+    unlock_foreign();
+    wait_until_settled_elsewhere();
+  }
+}
+
+void kernel_fence::unlock_and_settle() noexcept {
+  unlock_foreign();
+  thread_state::mine().run_queue();
+}
+
+// --- Signaling ---
+
+bool kernel_fence::has_signaled_flag() noexcept { return dma_fence_test_signaled_flag(&c()); }
+
+// Lock held, but for containers, which nobody else signals.
+bool kernel_fence::decide(std::int64_t timestamp_ns) noexcept {
+  atomic<unsigned long>& flags = as_atomic(c().flags);
+  constexpr unsigned long signaled = flag(DMA_FENCE_FLAG_SIGNALED_BIT);
+  // [KERNEL.1] release: the error; pairs with dma_fence_test_signaled_flag()
+  if ((flags.fetch_or(signaled, mo::release) & signaled) != 0) return false;
+  decide_in_place(c().error, timestamp_ns);
+  // [KERNEL.2] release: the timestamp; pairs with [KERNEL.3]
+  flags.fetch_or(flag(DMA_FENCE_FLAG_TIMESTAMP_BIT), mo::release);
+  const dma_fence_ops* attached = attached_ops();
+  if (attached != nullptr && attached->release == nullptr && attached->wait == nullptr) {
+    // relaxed: readers take what they find, and null says nothing else
+    as_atomic(c().ops).store(nullptr, mo::relaxed);
+  }
+  return true;
+}
+
+bool kernel_fence::signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept {
+  if (is_of_parent()) return false;
+  thread_state& thread = thread_state::mine();
+  const bool settles_now = lock_is_held || (thread.top == nullptr && !thread.draining);
+  get();
+  if (!lock_is_held) lock_foreign();
+  const bool won = decide(timestamp_ns);
+  if (won && settles_now) call_back();
+  if (!lock_is_held) unlock_foreign();
+  if (won && settles_now) finish();
+  if (won && !settles_now) queue_on_thread();
+  put();
+  thread.run_queue();
+  return won;
+}
+
+bool kernel_fence::poll_now(bool lock_is_held) noexcept {
+  bool is_complete = false;
+  {
+    const rcu::read_section section;
+    const dma_fence_ops* attached = attached_ops();
+    is_complete = attached != nullptr && attached->signaled != nullptr && attached->signaled(&c());
+  }
+  if (is_complete) signal(0, lock_is_held);
+  return is_complete || has_signaled_flag();
+}
+
+// --- Callbacks ---
+
+int kernel_fence::add(dma_fence_cb& cb, dma_fence_func_t func) noexcept {
+  auto* node = ::new (static_cast<void*>(cb.ufence_node)) callback(&run_callback);
+  cb.func = func;
+  // relaxed, as prev: nobody else knows the node; null is not empty
+  as_atomic(cb.node.next).store(nullptr, mo::relaxed);
+  as_atomic(cb.node.prev).store(nullptr, mo::relaxed);
+  const std::error_code refused = add_callback(*node);
+  if (!refused) return 0;
+  INIT_LIST_HEAD(&cb.node);
+  return -refused.value();
+}
+
+bool kernel_fence::remove(dma_fence_cb& cb) noexcept {
+  // [KERNEL.5] acquire: the fence says that it runs, or no longer; pairs with [KERNEL.4]
+  const bool is_queued = as_atomic(cb.node.next).load(mo::acquire) != &cb.node;
+  if (!is_queued) {
+    if (!is_done_with(node_of(cb))) {
+      warn("two running callbacks remove each other; one does not wait", &c());
+    }
+    return false;
+  }
+  const result<bool> removed = remove_callback(node_of(cb));
+  if (!removed) warn("two running callbacks remove each other; one does not wait", &c());
+  if (!removed || !*removed) return false;
+  INIT_LIST_HEAD(&cb.node);
+  return true;
+}
+
+// --- Waiting ---
+
+std::int64_t deadline_of(signed long timeout) noexcept {
+  if (timeout >= MAX_SCHEDULE_TIMEOUT / NSEC_PER_MSEC) return no_deadline;
+  return timeout == 0 ? 0 : deadline_after(timeout * NSEC_PER_MSEC);
+}
+
+signed long jiffies_left(signed long timeout, std::int64_t deadline_ns) noexcept {
+  if (deadline_ns == no_deadline) return timeout;
+  if (timeout == 0) return 1;
+  const std::int64_t left = (deadline_ns - now_ns() + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
+  if (left < 1) return 1;
+  return left < timeout ? left : timeout;
+}
+
+signed long kernel_fence::wait_jiffies(signed long timeout) noexcept {
+  if (is_of_parent() && !is_signaled()) return -EOWNERDEAD;
+  const std::int64_t deadline_ns = deadline_of(timeout);
+  if (!wait_until_signaled(deadline_ns)) return 0;
+  // Kernel code takes the end of a wait for the end of the callbacks.
+  wait_until_settled_elsewhere();
+  return jiffies_left(timeout, deadline_ns);
+}
+
+}  // namespace ufence
