@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "ufence/base/clock.h"
+#include "ufence/sync/sync_file.h"
+#include "ufence/sync/syncobj_file.h"
 
 namespace ufence {
 namespace {
@@ -166,6 +168,45 @@ std::error_code syncobj_table::notify(handle h, std::uint64_t point, std::uint32
   if ((flags & ~syncobj_flag::wait_available) != 0) return errno_code(EINVAL);
   const syncobj_ref object = find(h);
   return object ? object->notify(event_fd, point, flags != 0) : errno_code(ENOENT);
+}
+
+// --- Descriptors ---
+
+result<unique_fd> syncobj_table::to_fd(handle h, std::uint32_t flags,
+                                       std::uint64_t point) const noexcept {
+  using namespace syncobj_flag;
+  if ((flags & ~(sync_file | at_point)) != 0) return failure(EINVAL);
+  const syncobj_ref object = find(h);
+  if ((flags & sync_file) == 0) {
+    if (point != 0 || !object) return failure(EINVAL);
+    return syncobj_export(object);
+  }
+  if (!object) return failure(ENOENT);
+  const result<fence_ref> f = object->find_fence((flags & at_point) != 0 ? point : 0);
+  if (!f) return std::unexpected(f.error());
+  return sync_file_create(*f);
+}
+
+result<syncobj_table::handle> syncobj_table::from_fd(int fd, std::uint32_t flags, handle into,
+                                                     std::uint64_t point) noexcept {
+  using namespace syncobj_flag;
+  if ((flags & ~(sync_file | at_point)) != 0) return failure(EINVAL);
+  if ((flags & sync_file) == 0) {
+    if (point != 0) return failure(EINVAL);
+    result<syncobj_ref> object = syncobj_import(fd);
+    if (!object) return std::unexpected(object.error());
+    return insert(std::move(*object));
+  }
+  const result<fence_ref> f = sync_file_get_fence(fd);
+  // A descriptor that is none is not a sync file either.
+  if (!f) return f.error() == errno_code(EBADF) ? failure(EINVAL) : std::unexpected(f.error());
+  const syncobj_ref object = find(into);
+  if (!object) return failure(ENOENT);
+  const bool is_point = (flags & at_point) != 0 && point != 0;
+  const std::error_code failed =
+      is_point ? object->add_point(*f, point) : object->replace_fence(*f);
+  if (failed) return std::unexpected(failed);
+  return into;
 }
 
 }  // namespace ufence

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ufence/base/api.h"
+#include "ufence/base/fd.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/result.h"
 #include "ufence/sync/syncobj.h"
@@ -26,6 +27,8 @@ inline constexpr std::uint32_t wait_for_submit = 2;  // wait, transfer
 inline constexpr std::uint32_t wait_available = 4;   // wait on points, eventfd
 inline constexpr std::uint32_t wait_deadline = 8;    // wait
 inline constexpr std::uint32_t last_submitted = 1;   // query
+inline constexpr std::uint32_t sync_file = 1;        // to_fd, from_fd
+inline constexpr std::uint32_t at_point = 2;         // to_fd, from_fd: the point counts
 }  // namespace syncobj_flag
 
 /// Handles are the lowest free numbers from 1 on. `points` are as many as `handles`, or none: all
@@ -73,6 +76,21 @@ class UFENCE_API syncobj_table {
   /// @return  -EINVAL a flag that is not wait_available, or not an eventfd; -ENOENT; -EBADF;
   /// -EMFILE; ...
   std::error_code notify(handle h, std::uint64_t point, std::uint32_t flags, int event_fd) noexcept;
+
+  /// A descriptor for the object, or with the flag sync_file a sync file of what a point waits for.
+  /// @return  -EINVAL another flag, an unknown handle, a point without a sync file; of a sync file:
+  /// -ENOENT
+  ///          unknown handle, -EINVAL not submitted; -EMFILE, ... as syncobj_export(),
+  ///          sync_file_create()
+  [[nodiscard]] result<unique_fd> to_fd(handle h, std::uint32_t flags = 0,
+                                        std::uint64_t point = 0) const noexcept;
+  /// A new handle to the object of a descriptor; or with the flag sync_file puts its fence into the
+  /// object `into`, or adds it as a point.
+  /// @return  the handle, or `into`; -EINVAL another flag, not such a descriptor, a point without a
+  /// sync
+  ///          file; -ENOENT `into` is unknown; -ENOMEM, ...
+  [[nodiscard]] result<handle> from_fd(int fd, std::uint32_t flags = 0, handle into = 0,
+                                       std::uint64_t point = 0) noexcept;
 
   /// How many handles there are.
   [[nodiscard]] std::size_t size() const noexcept;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <csignal>
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 #include <random>
 #include <vector>
 
+#include "ufence/sync/sync_file.h"
+#include "ufence/sync/syncobj_file.h"
 #include "ufence/sync/testing/syncobj_support.h"
 
 namespace ufence {
@@ -150,6 +153,35 @@ TEST(syncobj_basic, SB02_bad_create_flags) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+TEST(syncobj_basic, SB03_SB05_bad_handle_to_fd) {
+  syncobj_table table;
+  const std::uint32_t h = table.create().value();
+  EXPECT_EQ(table.to_fd(illegal_handle).error(), errno_code(EINVAL));
+  EXPECT_EQ(table.to_fd(h, illegal_flag).error(), errno_code(EINVAL)) << "bad-flags";
+  EXPECT_EQ(table.to_fd(h, 0, 1).error(), errno_code(EINVAL)) << "a point";
+  EXPECT_EQ(table.to_fd(h, at_point, 1).error(), errno_code(EINVAL));
+  EXPECT_EQ(table.to_fd(illegal_handle, sync_file).error(), unknown) << "of a sync file ENOENT";
+  EXPECT_EQ(table.to_fd(h, sync_file).error(), not_there);
+}
+
+TEST(syncobj_basic, SB04_SB06_SB09_bad_fd_to_handle) {
+  syncobj_table table;
+  const std::uint32_t h = table.create().value();
+  const unique_fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const unique_fd file = sync_file_create(fence::stub()).value();
+  for (const int fd : {-1, null.get(), file.get()}) {
+    EXPECT_EQ(table.from_fd(fd).error(), errno_code(EINVAL));
+  }
+  const unique_fd good = table.to_fd(h).value();
+  EXPECT_EQ(table.from_fd(good.get(), illegal_flag).error(), errno_code(EINVAL)) << "bad-flags";
+  EXPECT_EQ(table.from_fd(good.get(), 0, 0, 1).error(), errno_code(EINVAL)) << "a point";
+  for (const int fd : {-1, null.get(), good.get()}) {
+    EXPECT_EQ(table.from_fd(fd, sync_file, h).error(), errno_code(EINVAL)) << "not a sync file";
+  }
+  EXPECT_EQ(table.from_fd(file.get(), sync_file, illegal_handle).error(), unknown);
+  EXPECT_EQ(table.size(), 1U);
+}
+
 TEST(syncobj_basic, SB11_create_signaled) {
   node n;
   const std::uint32_t h = n.table.create(create_signaled).value();
@@ -160,12 +192,46 @@ TEST(syncobj_basic, SB11_create_signaled) {
 TEST(syncobj_basic, SB12_test_valid_cycle) {
   syncobj_table table;
   const std::uint32_t first = table.create().value();
-  const std::uint32_t second = table.insert(table.find(first)).value();
+  unique_fd fd = table.to_fd(first).value();
+  const std::uint32_t second = table.from_fd(fd.get()).value();
   EXPECT_NE(first, second);
   EXPECT_EQ(table.find(first), table.find(second));
   EXPECT_EQ(table.destroy(first), no_error);
-  EXPECT_TRUE(table.find(second)) << "the object stays";
+  EXPECT_EQ(table.destroy(second), no_error);
+  const unique_fd other(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  fd.reset();
+  const std::uint32_t third = table.from_fd(other.get()).value();
+  EXPECT_TRUE(table.find(third)) << "the descriptor keeps the object";
   EXPECT_EQ(table.insert(nullptr).error(), errno_code(EINVAL));
+}
+
+TEST(syncobj_basic, a_holder_that_shuts_its_descriptor_down_ends_it_for_nobody) {
+  syncobj_table table;
+  const unique_fd fd = table.to_fd(table.create().value()).value();
+  const unique_fd other(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  ASSERT_EQ(::shutdown(fd.get(), SHUT_RDWR), 0);
+  const std::uint64_t until = static_cast<std::uint64_t>(now_ns()) + 50 * millisecond_ns;
+  while (static_cast<std::uint64_t>(now_ns()) < until) {
+    ASSERT_TRUE(syncobj_import(other.get()).has_value());
+  }
+}
+
+TEST(syncobj_timeline, sync_files_of_points) {
+  node n;
+  const std::uint32_t line = n.create();
+  const std::uint32_t other = n.create();
+  n.submit(line, 3);
+  EXPECT_EQ(n.table.to_fd(line, sync_file | at_point, 4).error(), not_there);
+  const unique_fd file = n.table.to_fd(line, sync_file | at_point, 2).value();
+  EXPECT_EQ(n.table.from_fd(file.get(), sync_file | at_point, other, 9).value(), other);
+  EXPECT_EQ(n.query(other, last_submitted), 9U);
+  const std::uint32_t binary = n.create();
+  EXPECT_EQ(n.table.from_fd(file.get(), sync_file, binary).value(), binary);
+  EXPECT_EQ(n.query(other), 0U);
+  EXPECT_EQ(n.outcome({binary}, 0), timed_out);
+  n.complete(line);
+  EXPECT_EQ(n.query(other), 9U);
+  EXPECT_EQ(n.outcome({binary}, 0), no_error);
 }
 
 TEST(syncobj_basic, handles_are_the_lowest_free_numbers) {
