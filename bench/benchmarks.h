@@ -14,6 +14,8 @@ void signal_up_to_1000000(session& s);
 void add_remove_callback(session& s);
 void add_64_callbacks(session& s);
 void poll_op(session& s);
+void poll_op_or_lock(session& s);
+void is_signaled_or_lock(session& s);
 void wake_waiter(session& s);
 void array_of_64(session& s);
 void chain_walk_rcu(session& s);

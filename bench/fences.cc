@@ -2,6 +2,7 @@
 #include <array>
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <utility>
 
 #include "bench/benchmarks.h"
@@ -182,6 +183,49 @@ void poll_op(session& s) {
       },
       locked_instructions(2));
   made.signal.signal();
+}
+
+// What looking costs in designs that hold the fence's lock over it and over the issuer's op.
+struct locked_fence {
+  std::mutex lock;
+  bool is_signaled = false;
+  backend* data = nullptr;
+
+  bool poll() {
+    const std::lock_guard hold(lock);
+    return is_signaled || (data != nullptr && data->ops->poll(data) != 0);
+  }
+};
+
+void poll_op_or_lock(session& s) {
+  pending_work work;
+  pending_work locked_work;
+  new_fence made = make_fence(&work);
+  alignas(64) locked_fence locked;
+  locked.data = &locked_work;
+  s.compare(
+      {.name = "poll_op_or_lock",
+       .what = "poll() of a fence whose op says pending",
+       .baseline = "the same op under an uncontended std::mutex of the fence"},
+      s.how_much().scaled(20'000),
+      [&](std::uint64_t n) { return time_calls(n, [&] { keep(made.fence->poll()); }); },
+      [&](std::uint64_t n) { return time_calls(n, [&] { keep(locked.poll()); }); });
+  require(work.polls != 0 && locked_work.polls != 0, "both call the op");
+  made.signal.signal();
+}
+
+void is_signaled_or_lock(session& s) {
+  new_fence made = make_fence();
+  made.signal.signal();
+  alignas(64) locked_fence locked;
+  locked.is_signaled = true;
+  s.compare(
+      {.name = "is_signaled_or_lock",
+       .what = "is_signaled() of a fence marked signaled",
+       .baseline = "a flag under an uncontended std::mutex of the fence"},
+      s.how_much().scaled(40'000),
+      [&](std::uint64_t n) { return time_calls(n, [&] { keep(made.fence->is_signaled()); }); },
+      [&](std::uint64_t n) { return time_calls(n, [&] { keep(locked.poll()); }); });
 }
 
 }  // namespace ufence::bench

@@ -34,6 +34,8 @@ constexpr entry benchmarks[] = {
     {"add_remove_callback", add_remove_callback},
     {"add_64_callbacks", add_64_callbacks},
     {"poll_op", poll_op},
+    {"poll_op_or_lock", poll_op_or_lock},
+    {"is_signaled_or_lock", is_signaled_or_lock},
     {"wake_waiter", wake_waiter},
     {"array_of_64", array_of_64},
     {"chain_walk_rcu", chain_walk_rcu},
