@@ -64,6 +64,7 @@ TEST(channel_process, a_fence_and_a_timeline_are_signaled_from_afar) {
 TEST(channel_process, a_sender_that_is_killed_sent_whole_parcels_and_its_fences_end) {
   std::mt19937 random(7);
   for (int round = 0; round < 20; ++round) {
+    until_alone();
     child_process other([](const test_pipe& pipe) {
       channel here = end_of(pipe);
       std::vector<new_fence> pending;

@@ -5,8 +5,6 @@
 #include <sys/prctl.h>
 
 #include <array>
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
@@ -81,18 +79,6 @@ void until_asleep(const child_process& child) {
   EXPECT_TRUE(eventually([&] {
     looks = is_process_asleep(child.pid()) ? looks + 1 : 0;
     return looks == 20;
-  }));
-}
-
-/// Forks come when the threads of timelines that are gone have ended: ThreadSanitizer wants it so.
-void until_alone() {
-  EXPECT_TRUE(eventually([] {
-    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-      std::string name;
-      std::ifstream(task.path() / "comm") >> name;
-      if (name == "ufence-timeline") return false;
-    }
-    return true;
   }));
 }
 

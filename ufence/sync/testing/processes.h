@@ -11,7 +11,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "ufence/base/fd.h"
@@ -69,6 +72,19 @@ class test_pipe {
  private:
   unique_fd socket_;
 };
+
+/// Waits until the library's threads have ended. For who forks again and again children that start
+/// such threads: ThreadSanitizer wants one thread at a fork().
+inline void until_alone() {
+  EXPECT_TRUE(eventually([] {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::string name;
+      std::ifstream(task.path() / "comm") >> name;
+      if (name.starts_with("ufence-")) return false;
+    }
+    return true;
+  }));
+}
 
 /// A child that runs `body(const test_pipe&)`, which returns 0 or the line of what did not hold.
 class child_process {
