@@ -26,7 +26,8 @@ constinit atomic<std::uint64_t> next_context{1};
 
 }  // namespace
 
-alignas(fence::preferred_alignment) constinit fence fence::stub_{signaled | enabled | settled | retired};
+alignas(fence::preferred_alignment) constinit fence fence::stub_{signaled | enabled | settled |
+                                                                 retired};
 
 // --- Birth and death ---
 
@@ -96,8 +97,8 @@ bool fence::try_get() noexcept {
   // relaxed: the CAS orders
   std::uint32_t count = refs_.load(mo::relaxed);
   while (count != 0) {
-    // [FENCE.13] acquire: the fields of the fence that the memory holds now, and the change of the slot
-    // that led here before the memory was used again; pairs with [FENCE.11], [FENCE.12]
+    // [FENCE.13] acquire: the fields of the fence that the memory holds now, and the change of the
+    // slot that led here before the memory was used again; pairs with [FENCE.11], [FENCE.12]
     if (refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed)) return true;
   }
   return false;
@@ -229,7 +230,8 @@ void fence::run_callbacks(std::uint32_t guess) noexcept {
     do {
       callback_group::running_callback record;
       if (group != nullptr) group->begin(batch.node(at), record);
-      wake(unlock());
+      const std::uint32_t unlocked = unlock();
+      wake(unlocked);
       scope.begins(group);
       do {
         callback& node = batch.node(at);
@@ -239,7 +241,7 @@ void fence::run_callbacks(std::uint32_t guess) noexcept {
       } while (batch.advance(at));
       scope.ends();
       if (group != nullptr) group->end(record);
-      lock();
+      lock(unlocked & ~waiters);
     } while (batch.advance_locked(at));
     word_.store(0, mo::relaxed);
   }
