@@ -1,5 +1,5 @@
-// Where the library's own memory comes from. Fault-injecting tests put a file of this name earlier on
-// the include path; it makes the n-th call fail.
+// Where the library's own memory comes from. Fault-injecting tests put a file of this name earlier
+// on the include path; it makes the n-th call fail.
 #pragma once
 
 #include <sys/mman.h>
@@ -28,14 +28,22 @@ namespace ufence {
 }
 inline void deallocate(void* memory) noexcept { std::free(memory); }
 
+/// How many bytes the library keeps in free blocks of one size instead of giving them back; none
+/// where a sanitizer watches them.
+#ifdef UFENCE_ASAN
+inline constexpr std::size_t kept_bytes_max = 0;
+#else
+inline constexpr std::size_t kept_bytes_max = std::size_t{512} * 1024;
+#endif
+
 /// Zeroed pages that are never given back, or nullptr.
 [[nodiscard]] inline void* allocate_pages(std::size_t bytes) noexcept {
-  void* memory =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? nullptr : memory;
 }
 
-/// Marks memory that nobody may touch until unpoison(); AddressSanitizer and a model checker watch it.
+/// Marks memory that nobody may touch until unpoison(); AddressSanitizer and a model checker watch
+/// it.
 inline void poison([[maybe_unused]] const volatile void* memory,
                    [[maybe_unused]] std::size_t bytes) noexcept {
 #ifdef UFENCE_ASAN

@@ -1,9 +1,8 @@
 #include "ufence/container/array.h"
 
-#include <memory>
 #include <new>
 
-#include "ufence/base/alloc.h"
+#include "ufence/container/block.h"
 #include "ufence/container/unwrap.h"
 
 namespace ufence {
@@ -16,13 +15,36 @@ const backend_ops fence_array::ops_of_arrays{.enable_signaling = &fence_array::e
                                              .set_deadline = &fence_array::forward_deadline};
 
 fence_array::fence_array(array_mode mode, std::uint32_t size) noexcept
-    : embedded_fence(type_of_arrays), backend{&ops_of_arrays}, mode_(mode), size_(size) {
-  std::uninitialized_default_construct_n(nodes(), size);
+    : embedded_fence(type_of_arrays), backend{&ops_of_arrays}, mode_(mode), size_(size) {}
+
+std::size_t fence_array::bytes_before_nodes(std::size_t size) noexcept {
+  static_assert(alignof(child_word) <= alignof(fence_array) &&
+                alignof(node) <= alignof(child_word));
+  return sizeof(fence_array) + size * sizeof(child_word);
+}
+std::size_t fence_array::bytes_for(std::size_t size) noexcept {
+  return bytes_before_nodes(size) + size * sizeof(node);
+}
+fence_array::node* fence_array::nodes() const noexcept {
+  return reinterpret_cast<node*>(reinterpret_cast<char*>(const_cast<fence_array*>(this)) +
+                                 bytes_before_nodes(size_));
 }
 
-fence_array::node* fence_array::nodes() const noexcept {
-  static_assert(alignof(node) <= alignof(fence_array));
-  return reinterpret_cast<node*>(const_cast<fence_array*>(this) + 1);
+template <class Fences>
+result<fence_ref> fence_array::make(const Fences& fences, array_mode mode, std::uint64_t context,
+                                    std::uint64_t seqno) noexcept {
+  rcu::reclaim();
+  void* memory = detail::allocate_block(bytes_for(fences.size()));
+  if (memory == nullptr) return failure(ENOMEM);
+  auto* array = ::new (memory) fence_array(mode, static_cast<std::uint32_t>(fences.size()));
+  child_word* child = array->children();
+  for (const auto& f : fences) {
+    fence* at = &*f;
+    at->get();
+    *child++ = at;
+  }
+  array->init(context, seqno, array);
+  return fence_ref::adopt(array);
 }
 
 result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_mode mode) noexcept {
@@ -35,37 +57,27 @@ result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_m
   for (const fence_ref& f : fences) {
     if (!f) return failure(EINVAL);
   }
-  rcu::reclaim();
-  void* memory =
-      allocate_aligned(preferred_alignment, sizeof(fence_array) + fences.size() * sizeof(node));
-  if (memory == nullptr) return failure(ENOMEM);
-  auto* array = ::new (memory) fence_array(mode, static_cast<std::uint32_t>(fences.size()));
-  node* n = array->nodes();
-  for (const fence_ref& f : fences) {
-    n->set_function(&fence_array::on_child);
-    n->child = f;
-    n->array = array;
-    ++n;
-  }
-  array->init(context, seqno, array);
-  return fence_ref::adopt(array);
+  return make(fences, mode, context, seqno);
 }
 
-fence_array* fence_array::from(fence& f) noexcept {
-  return is_of(f, type_of_arrays) ? static_cast<fence_array*>(&f) : nullptr;
+result<fence_ref> fence_array::create_of(std::span<fence* const> fences) noexcept {
+  return make(fences, array_mode::all, fence::allocate_contexts(1), 1);
 }
 
 void fence_array::release(embedded_fence& f) noexcept {
   auto& array = static_cast<fence_array&>(f);
-  for (std::uint32_t i = 0; i < array.size_; ++i) array.nodes()[i].child.reset();
+  for (std::uint32_t i = 0; i < array.size_; ++i) array.child(i).put();
   // Nobody has a reference, but an RCU reader may still look at the count.
-  rcu::defer(array, [](rcu::deferred* d) noexcept { deallocate(static_cast<fence_array*>(d)); });
+  rcu::defer(array, [](rcu::deferred* d) noexcept {
+    auto* memory = static_cast<fence_array*>(d);
+    detail::free_block(memory, bytes_for(memory->size_));
+  });
 }
 
 void fence_array::note(const node& n) noexcept {
-  if (mode_ == array_mode::all && n.child->error() == 0) return;
-  std::uint32_t none = 0;
   const auto index = static_cast<std::uint32_t>(&n - nodes());
+  if (mode_ == array_mode::all && child(index).error() == 0) return;
+  std::uint32_t none = 0;
   // [CONT.3] release: the child is signaled; pairs with [CONT.4]
   deciding_.compare_exchange(none, index + 1, mo::release, mo::relaxed);
 }
@@ -90,8 +102,10 @@ int fence_array::enable(backend* data) noexcept {
   array.remaining_.store(array.size_ + 1, mo::relaxed);
   std::uint32_t gone = 1;
   for (std::uint32_t i = 0; i < array.size_; ++i) {
-    node& n = array.nodes()[i];
-    if (!n.child->add_callback(n)) continue;
+    node& n = *::new (array.nodes() + i) node;
+    n.set_function(&fence_array::on_child);
+    n.array = &array;
+    if (!array.child(i).add_callback(n)) continue;
     // Signaled already, or inherited through fork(), of which nothing more will come.
     array.note(n);
     ++gone;

@@ -1,6 +1,7 @@
 // fence_array: a fence made of fences: signaled with the last of them, or with the first.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -19,18 +20,17 @@ enum class array_mode : std::uint8_t {
 };
 
 /// Children may be containers themselves, to any depth: nothing here recurses.
-/// It takes notice of its children once it is enabled: by a wait, a callback, or poll(), which enables
-/// it and polls what is below.
-/// Source: Linux struct dma_fence_array; differs: nests; a polled array keeps its children's errors
-class UFENCE_API fence_array final : public embedded_fence,
-                                     private backend,
-                                     private rcu::deferred {
+/// It takes notice of its children once it is enabled: by a wait, a callback, or poll(), which
+/// enables it and polls what is below. Source: Linux struct dma_fence_array; differs: nests; a
+/// polled array keeps its children's errors
+class UFENCE_API fence_array final : public embedded_fence, private backend, private rcu::deferred {
  public:
   /// @param fences   references are taken; the span stays the caller's
   /// @return  -EINVAL none, or a null one; -ENOMEM: nothing was taken
   /// Allocates: one block. Blocks: for a grace period, once in many calls (rcu::reclaim()).
   /// Context: not inside an RCU read section, not on the signalling path.
-  /// Source: Linux dma_fence_array_create(); differs: does not consume, context and seqno 1 of its own
+  /// Source: Linux dma_fence_array_create(); differs: does not consume, context and seqno 1 of its
+  /// own
   [[nodiscard]] static result<fence_ref> create(std::span<const fence_ref> fences,
                                                 array_mode mode = array_mode::all) noexcept;
   /// The same with a context and seqno of the caller's.
@@ -40,23 +40,31 @@ class UFENCE_API fence_array final : public embedded_fence,
 
   /// The array that `f` is, before and after signaling, or nullptr.
   /// Source: Linux to_dma_fence_array()
-  [[nodiscard]] static fence_array* from(fence& f) noexcept;
+  [[nodiscard]] static fence_array* from(fence& f) noexcept {
+    return is_of(f, type_of_arrays) ? static_cast<fence_array*>(&f) : nullptr;
+  }
 
   [[nodiscard]] array_mode mode() const noexcept { return mode_; }
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
   /// A child; stays valid as long as the array does.
-  [[nodiscard]] fence& child(std::uint32_t i) const noexcept { return *nodes()[i].child; }
-  /// The child whose result the array has: with an error the first one that failed, of an `any` array
-  /// the first one signaled; nullptr while there is none.
+  [[nodiscard]] fence& child(std::uint32_t i) const noexcept { return *children()[i]; }
+  /// The child whose result the array has: with an error the first one that failed, of an `any`
+  /// array the first one signaled; nullptr while there is none.
   [[nodiscard]] fence* deciding_child() const noexcept;
 
  private:
+  // Behind the object: the children, then a node for each, which exist once the array is enabled.
   struct node : callback {
-    fence_ref child;
     fence_array* array = nullptr;
   };
+  using child_word = fence*;  // owns a reference
 
   fence_array(array_mode mode, std::uint32_t size) noexcept;
+  friend result<fence_ref> merge(std::span<const fence_ref> fences) noexcept;
+  [[nodiscard]] static result<fence_ref> create_of(std::span<fence* const> fences) noexcept;
+  template <class Fences>
+  [[nodiscard]] static result<fence_ref> make(const Fences& fences, array_mode mode,
+                                              std::uint64_t context, std::uint64_t seqno) noexcept;
   static void release(embedded_fence& f) noexcept;
   static int enable(backend* data) noexcept;
   static int poll(backend* data) noexcept;
@@ -65,7 +73,12 @@ class UFENCE_API fence_array final : public embedded_fence,
 
   void note(const node& n) noexcept;
   [[nodiscard]] int result_now() const noexcept;
+  [[nodiscard]] child_word* children() const noexcept {
+    return reinterpret_cast<child_word*>(const_cast<fence_array*>(this) + 1);
+  }
   [[nodiscard]] node* nodes() const noexcept;
+  [[nodiscard]] static std::size_t bytes_before_nodes(std::size_t size) noexcept;
+  [[nodiscard]] static std::size_t bytes_for(std::size_t size) noexcept;
 
   static const embedded_type type_of_arrays;
   static const backend_ops ops_of_arrays;

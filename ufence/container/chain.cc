@@ -4,7 +4,7 @@
 #include <new>
 #include <utility>
 
-#include "ufence/base/alloc.h"
+#include "ufence/container/block.h"
 #include "ufence/container/unwrap.h"
 #include "ufence/fence/timeline.h"
 
@@ -39,13 +39,13 @@ result<fence_ref> fence_chain::create(const fence_ref& previous, const fence_ref
 
 result<fence_chain::room> fence_chain::reserve() noexcept {
   rcu::reclaim();
-  void* memory = allocate_aligned(preferred_alignment, sizeof(fence_chain));
+  void* memory = detail::allocate_block(sizeof(fence_chain));
   if (memory == nullptr) return failure(ENOMEM);
   return room(memory);
 }
 
 fence_chain::room::~room() {
-  if (memory_ != nullptr) deallocate(memory_);
+  if (memory_ != nullptr) detail::free_block(memory_, sizeof(fence_chain));
 }
 
 fence_ref fence_chain::create(room memory, const fence_ref& previous, const fence_ref& contained,
@@ -63,23 +63,16 @@ fence_ref fence_chain::create(room memory, const fence_ref& previous, const fenc
   return fence_ref::adopt(chain);
 }
 
-fence_chain* fence_chain::from(fence& f) noexcept {
-  return is_of(f, type_of_chains) ? static_cast<fence_chain*>(&f) : nullptr;
-}
-
-fence& fence_chain::contained_in(fence& f) noexcept {
-  fence_chain* chain = from(f);
-  return chain != nullptr ? chain->contained() : f;
-}
-
 // The nodes before this one end after it: the queue of ending fences keeps the stack flat.
 void fence_chain::release(embedded_fence& f) noexcept {
   auto& chain = static_cast<fence_chain&>(f);
-  fence_ref failed;
   // relaxed, as below: the last reference is gone
   if (fence* before = chain.previous_.load(mo::relaxed)) before->put();
-  chain.contained_.exchange(nullptr, mo::relaxed)->put();
-  {
+  fence& contained = *chain.contained_.load(mo::relaxed);
+  chain.contained_.store(nullptr, mo::relaxed);
+  contained.put();
+  if (chain.has_failed()) {
+    fence_ref failed;
     const scoped_lock hold(chain.failed_lock_);
     failed = std::move(chain.failed_);
   }
@@ -87,11 +80,26 @@ void fence_chain::release(embedded_fence& f) noexcept {
   rcu::defer(chain, [](rcu::deferred* d) noexcept {
     auto* memory = static_cast<fence_chain*>(d);
     memory->~fence_chain();
-    deallocate(memory);
+    detail::free_block(memory, sizeof(fence_chain));
   });
 }
 
 // --- Walking ---
+
+// The fence at or before `from` that is not signaled, or null; or, to keep the read section short,
+// one that is. Notes the failures of those in between.
+fence_ref fence_chain::skip_signaled(fence& from_here) noexcept {
+  constexpr int many = 64;
+  fence_ref at = fence_ref::take(from_here);
+  for (int skipped = 0; at && skipped < many && contained_in(*at).is_signaled(); ++skipped) {
+    fence_chain* node = from(*at);
+    fence_ref before = node != nullptr ? fence::get_rcu(node->previous_) : fence_ref();
+    // Nodes that left from between these two have left their failures in this one.
+    note_unlinked(*at);
+    at = std::move(before);
+  }
+  return at;
+}
 
 fence_ref fence_chain::walk(fence& f) noexcept {
   fence_chain* chain = from(f);
@@ -103,15 +111,16 @@ fence_ref fence_chain::walk(fence& f) noexcept {
       const rcu::read_section section;
       before = fence::get_rcu(chain->previous_);
       if (!before || !contained_in(*before).is_signaled()) return before;
-      if (fence_chain* node = from(*before)) further = fence::get_rcu(node->previous_);
+      further = chain->skip_signaled(*before);
     }
-    chain->note_unlinked(*before);
     fence* expected = before.get();
-    // [CHAIN.1] acq_rel: the node further back, and the failure that was noted, before the link;
+    fence_ref link = further;
+    // [CHAIN.1] acq_rel: the node further back, and the failures that were noted, before the link;
     // pairs with [CHAIN.2]
-    if (chain->previous_.compare_exchange(expected, further.get(), mo::acq_rel, mo::relaxed)) {
-      static_cast<void>(further.release());  // the link's now
-      before->put();                         // the link's until now
+    if (chain->previous_.compare_exchange(expected, link.get(), mo::acq_rel, mo::relaxed)) {
+      static_cast<void>(link.release());
+      before->put();  // the link's until now
+      if (!further || !contained_in(*further).is_signaled()) return further;
     }
   }
 }
@@ -139,6 +148,8 @@ void fence_chain::note_failed(fence& failed, std::uint64_t place) noexcept {
     if (failed_ && failed_place_ <= place) return;
     old = std::exchange(failed_, fence_ref::take(failed));
     failed_place_ = place;
+    // relaxed: has_failed()
+    has_failed_.store(true, mo::relaxed);
   }
 }
 
@@ -147,7 +158,7 @@ void fence_chain::note_unlinked(fence& before) noexcept {
   fence_chain* node = from(before);
   fence& own = contained_in(before);
   if (own.error() < 0) note_failed(own, node != nullptr ? node->place_ : 0);
-  if (node == nullptr) return;
+  if (node == nullptr || !node->has_failed()) return;
   fence_ref inherited;
   std::uint64_t place = 0;
   {
@@ -167,8 +178,10 @@ fence_ref fence_chain::first_failed() noexcept {
     fence_chain* node = from(*at);
     if (node == nullptr) break;
     fence_ref before = walk(*node);
-    const scoped_lock hold(node->failed_lock_);
-    if (node->failed_) found = node->failed_;
+    if (node->has_failed()) {
+      const scoped_lock hold(node->failed_lock_);
+      found = node->failed_;
+    }
     at = std::move(before);
   }
   return found;

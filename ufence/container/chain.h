@@ -48,9 +48,14 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
                                         const fence_ref& contained, std::uint64_t point) noexcept;
 
   /// The chain node that `f` is, before and after signaling, or nullptr.
-  [[nodiscard]] static fence_chain* from(fence& f) noexcept;
+  [[nodiscard]] static fence_chain* from(fence& f) noexcept {
+    return is_of(f, type_of_chains) ? static_cast<fence_chain*>(&f) : nullptr;
+  }
   /// What a chain node contains, or `f` itself. Source: Linux dma_fence_chain_contained()
-  [[nodiscard]] static fence& contained_in(fence& f) noexcept;
+  [[nodiscard]] static fence& contained_in(fence& f) noexcept {
+    fence_chain* chain = from(f);
+    return chain != nullptr ? chain->contained() : f;
+  }
 
   /// The caller has a reference to the node.
   [[nodiscard]] fence& contained() const noexcept {
@@ -92,6 +97,12 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
 
   bool watch_next() noexcept;
   void note_unlinked(fence& before) noexcept;
+  [[nodiscard]] fence_ref skip_signaled(fence& from_here) noexcept;
+  [[nodiscard]] bool has_failed() const noexcept {
+    // relaxed: who follows a link, or drops the last reference, sees what was noted before
+    // (CHAIN.1)
+    return has_failed_.load(mo::relaxed);
+  }
   void note_failed(fence& failed, std::uint64_t place) noexcept;
 
   static const embedded_type type_of_chains;
@@ -111,6 +122,8 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   watcher watcher_;
   // Among unlinked nodes the failed fence of the lowest place, and that place (0: before all
   // nodes).
+  // has_failed_ is set once there is one, for who looks without the lock.
+  atomic<bool> has_failed_{false};
   mutex failed_lock_{lock_rank::leaf};
   fence_ref failed_ UFENCE_GUARDED_BY(failed_lock_);
   std::uint64_t failed_place_ UFENCE_GUARDED_BY(failed_lock_) = 0;

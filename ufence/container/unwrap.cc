@@ -122,24 +122,142 @@ std::size_t dedup(std::span<fence_ref> fences) noexcept {
   return kept;
 }
 
-result<fence_ref> merge(std::span<const fence_ref> fences) noexcept {
-  fence_list pending;
-  std::int64_t newest = 0;
-  for (const fence_ref& f : fences) {
-    leaves below(f);
+namespace {
+
+// Pending leaves of some fences, at the end the latest of each context, in the order of contexts.
+// What merged containers have is in that order already: so runs are found and merged, not sorted.
+class pending_leaves {
+ public:
+  pending_leaves() noexcept = default;
+  ~pending_leaves() {
+    if (memory_ != nullptr) deallocate(memory_);
+  }
+  pending_leaves(const pending_leaves&) = delete;
+  pending_leaves& operator=(const pending_leaves&) = delete;
+
+  /// False: no memory.
+  [[nodiscard]] bool add(fence& container_or_leaf) noexcept {
+    if (fence_array* array = fence_array::from(container_or_leaf)) {
+      for (std::uint32_t i = 0; i < array->size(); ++i) {
+        fence& child = array->child(i);
+        if (!(is_container(child) ? add_leaves(child) : add_leaf(child))) return false;
+      }
+      return true;
+    }
+    return is_container(container_or_leaf) ? add_leaves(container_or_leaf)
+                                           : add_leaf(container_or_leaf);
+  }
+  [[nodiscard]] std::int64_t newest_signaled_ns() const noexcept { return newest_ns_; }
+
+  void merge_runs() noexcept {
+    while (size_ != 0 && end_of_run(leaves_, leaves_ + size_) != leaves_ + size_) merge_pairs();
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// After merge_runs(), which is used up.
+  [[nodiscard]] std::span<fence* const> fences() noexcept {
+    auto* list = reinterpret_cast<fence**>(other_);
+    for (std::size_t i = 0; i < size_; ++i) ::new (list + i) fence*(leaves_[i].leaf);
+    return {list, size_};
+  }
+
+ private:
+  struct pending_leaf {
+    std::uint64_t context;
+    std::uint64_t seqno;
+    fence* leaf;
+  };
+  using iterator = pending_leaf*;
+
+  // Its container stays, and keeps it.
+  [[nodiscard]] bool add_leaf(fence& leaf) noexcept {
+    if (leaf.is_signaled()) {
+      newest_ns_ = std::max(newest_ns_, leaf.timestamp_ns());
+      return true;
+    }
+    if (size_ == room_ && !grow()) return false;
+    leaves_[size_++] = {.context = leaf.context(), .seqno = leaf.seqno(), .leaf = &leaf};
+    return true;
+  }
+  // What is found by walking may leave its chain meanwhile.
+  [[nodiscard]] bool add_leaves(fence& container) noexcept {
+    leaves below(fence_ref::take(container));
     while (fence* leaf = below.next()) {
-      if (leaf->is_signaled()) {
-        newest = std::max(newest, leaf->timestamp_ns());
-      } else if (!pending.push(fence_ref::take(*leaf))) {
-        return failure(ENOMEM);
+      if (!leaf->is_signaled() && !held_.push(fence_ref::take(*leaf))) return false;
+      if (!add_leaf(*leaf)) return false;
+    }
+    return !below.is_incomplete();
+  }
+
+  [[nodiscard]] bool grow() noexcept {
+    auto* larger = static_cast<pending_leaf*>(allocate(4 * room_ * sizeof(pending_leaf)));
+    if (larger == nullptr) return false;
+    std::copy_n(leaves_, size_, larger);
+    if (memory_ != nullptr) deallocate(memory_);
+    memory_ = larger;
+    room_ *= 2;
+    leaves_ = larger;
+    other_ = larger + room_;
+    return true;
+  }
+
+  // One pass: each two neighbouring runs become one, in the other half.
+  void merge_pairs() noexcept {
+    const iterator end = leaves_ + size_;
+    iterator a = leaves_;
+    iterator out = other_;
+    while (a != end) {
+      const iterator b = end_of_run(a, end);
+      const iterator next = b != end ? end_of_run(b, end) : end;
+      out = merge_two(a, b, next, out);
+      a = next;
+    }
+    size_ = static_cast<std::size_t>(out - other_);
+    std::swap(leaves_, other_);
+  }
+  static iterator end_of_run(iterator from, iterator end) noexcept {
+    do ++from;
+    while (from != end && from[-1].context < from->context);
+    return from;
+  }
+  // Contexts rise in [a, b) and in [b, end).
+  static iterator merge_two(iterator a, iterator b, iterator end, iterator out) noexcept {
+    const iterator middle = b;
+    while (a != middle && b != end) {
+      if (a->context == b->context) {
+        *out++ = is_later(b->seqno, a->seqno) ? *b : *a;
+        ++a;
+        ++b;
+      } else {
+        *out++ = a->context < b->context ? *a++ : *b++;
       }
     }
-    if (below.is_incomplete()) return failure(ENOMEM);
+    out = std::copy(a, middle, out);
+    return std::copy(b, end, out);
   }
-  const std::size_t kept = dedup(pending.items());
-  if (kept == 0) return fence::create_signaled(newest);
-  if (kept == 1) return std::move(pending.items().front());
-  return fence_array::create(pending.items().first(kept));
+
+  static constexpr std::size_t inline_room = 64;
+  std::array<pending_leaf, 2 * inline_room> inline_;
+  void* memory_ = nullptr;
+  iterator leaves_ = inline_.data();
+  iterator other_ = inline_.data() + inline_room;
+  std::size_t room_ = inline_room;
+  std::size_t size_ = 0;
+  std::int64_t newest_ns_ = 0;
+  fence_list held_;
+};
+
+}  // namespace
+
+result<fence_ref> merge(std::span<const fence_ref> fences) noexcept {
+  pending_leaves pending;
+  for (const fence_ref& f : fences) {
+    if (f && !pending.add(*f)) return failure(ENOMEM);
+  }
+  pending.merge_runs();
+  if (pending.size() == 0) return fence::create_signaled(pending.newest_signaled_ns());
+  const std::span<fence* const> latest = pending.fences();
+  if (latest.size() == 1) return fence_ref::take(*latest.front());
+  return fence_array::create_of(latest);
 }
 
 fence_ref error_origin(const fence_ref& f) noexcept {

@@ -2,24 +2,25 @@
 // the module that issued it.
 //
 // Life: pending -> signaled (the result is fixed, waiters wake) -> settled (all callbacks have
-// returned). Beside it, for a fence with a backend: retired (the issuer's data is the issuer's again).
+// returned). Beside it, for a fence with a backend: retired (the issuer's data is the issuer's
+// again).
 //
 // Operation x operation, for one fence ("-" any threads at once, "X" the caller excludes it):
 //
 //                     get/put  look  wait  callbacks  ops  decide  settle
-//   get / put            -      -     -       -        -     -       -      each call needs a reference
-//   look (is_*, status)  -      -     -       -        -     -       -
-//   wait, quiesce        -      -     -       -        -     -       -
-//   add/remove callback  -      -     -       X(1)     -     -       -      (1) one node, two callers
-//   ops (poll, ...)      -      -     -       -        -     -       -
+//   get / put            -      -     -       -        -     -       -      each call needs a
+//   reference look (is_*, status)  -      -     -       -        -     -       - wait, quiesce - -
+//   -       -        -     -       - add/remove callback  -      -     -       X(1)     -     - -
+//   (1) one node, two callers ops (poll, ...)      -      -     -       -        -     -       -
 //   decide (signal)      -      -     -       -        -     -(2)    -      (2) one wins, F1
-//   settle               -      -     -       -        -     -       X(3)   (3) one settlement holds it
+//   settle               -      -     -       -        -     -       X(3)   (3) one settlement
+//   holds it
 //
 // Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
-//   FENCE.1/2/15 lock and unlock of LOCK       FENCE.7/8       running callbacks against remove_callback
-//   FENCE.3/4    the decision against lookers  FENCE.9/16      settled against wait_settled
-//   FENCE.5/6    enter and leave of an op      FENCE.10/18     retired against quiesce
+//   FENCE.1/2/15 lock and unlock of LOCK       FENCE.7/8       running callbacks against
+//   remove_callback FENCE.3/4    the decision against lookers  FENCE.9/16      settled against
+//   wait_settled FENCE.5/6    enter and leave of an op      FENCE.10/18     retired against quiesce
 //   FENCE.11..14 references and get_rcu        TL.*            timelines (timeline.h)
 #pragma once
 
@@ -56,22 +57,22 @@ enum class retired_by : std::uint8_t { settlement, last_op };
 
 struct backend;
 
-/// The issuer's ops. All optional (null), all noexcept, none called with a lock of ours held (F6, F9);
-/// each gets the backend pointer pinned by its gate and must not look for it in the fence. An op may
-/// signal its own fence, drop references, take issuer locks; it must not block for long.
-/// Results of enable_signaling and poll: 0 pending; 1 complete; <0 complete with that error. What is
-/// complete, the library signals.
-/// Source: Linux struct dma_fence_ops; differs: no lock held, no names, retire instead of release.
+/// The issuer's ops. All optional (null), all noexcept, none called with a lock of ours held (F6,
+/// F9); each gets the backend pointer pinned by its gate and must not look for it in the fence. An
+/// op may signal its own fence, drop references, take issuer locks; it must not block for long.
+/// Results of enable_signaling and poll: 0 pending; 1 complete; <0 complete with that error. What
+/// is complete, the library signals. Source: Linux struct dma_fence_ops; differs: no lock held, no
+/// names, retire instead of release.
 struct backend_ops {
-  /// Somebody waits: make sure that the completion is noticed. At most once, never started after the
-  /// decision (F7), but it may finish after it: F8 makes that harmless.
+  /// Somebody waits: make sure that the completion is noticed. At most once, never started after
+  /// the decision (F7), but it may finish after it: F8 makes that harmless.
   int (*enable_signaling)(backend*) noexcept = nullptr;
   /// Is it complete? Called by fence::poll() only.
   int (*poll)(backend*) noexcept = nullptr;
   /// A hint, many times; keep the soonest. Absolute ns of CLOCK_MONOTONIC.
   void (*set_deadline)(backend*, std::int64_t deadline_ns) noexcept = nullptr;
-  /// Exactly once, after the decision, when no op is inside: the data is the issuer's to free (F8). It
-  /// must unlink it from the issuer's lists, where a late enable_signaling may have put it.
+  /// Exactly once, after the decision, when no op is inside: the data is the issuer's to free (F8).
+  /// It must unlink it from the issuer's lists, where a late enable_signaling may have put it.
   void (*retire)(backend*, retired_by) noexcept = nullptr;
   /// Timelines only: somebody waits for this seqno; at most once per new minimum.
   void (*arm)(backend*, std::uint64_t seqno) noexcept = nullptr;
@@ -85,12 +86,12 @@ struct backend {
 /// A fence and the right to signal it.
 struct new_fence;
 
-/// See the top of this file. 64 bytes (F14); lives in the library's own type-stable memory, there one
-/// cache line, and is handled through fence_ref.
+/// See the top of this file. 64 bytes (F14); lives in the library's own type-stable memory, there
+/// one cache line, and is handled through fence_ref.
 class UFENCE_API alignas(16) fence {
  public:
-  /// Where the library has the choice, a fence begins a cache line; in memory of others it may lie where
-  /// malloc() puts things.
+  /// Where the library has the choice, a fence begins a cache line; in memory of others it may lie
+  /// where malloc() puts things.
   static constexpr std::size_t preferred_alignment = 64;
 
   fence(const fence&) = delete;
@@ -117,11 +118,11 @@ class UFENCE_API alignas(16) fence {
   /// Source: Linux dma_fence_context_alloc()
   [[nodiscard]] static std::uint64_t allocate_contexts(std::uint64_t n) noexcept;
 
-  /// Takes a reference to the fence in a slot that others may change; null if the slot is or becomes
-  /// empty. The slot's memory must stay (an RCU read section or a lock of the caller). The fence need
-  /// not, its memory is type-stable; but where the slot may hold a container, whose memory is not, call
-  /// it inside an RCU read section. Lock-free.
-  /// Source: Linux dma_fence_get_rcu_safe()
+  /// Takes a reference to the fence in a slot that others may change; null if the slot is or
+  /// becomes empty. The slot's memory must stay (an RCU read section or a lock of the caller). The
+  /// fence need not, its memory is type-stable; but where the slot may hold a container, whose
+  /// memory is not, call it inside an RCU read section. Lock-free. Source: Linux
+  /// dma_fence_get_rcu_safe()
   [[nodiscard]] static fence_ref get_rcu(const atomic<fence*>& slot) noexcept;
 
   // --- Looking: no lock, no foreign code, any thread with a reference (F17). ---
@@ -141,15 +142,17 @@ class UFENCE_API alignas(16) fence {
   /// The result: 0 or a negative errno; 0 while pending.
   [[nodiscard]] int error() noexcept;
   /// When it was decided, ns of CLOCK_MONOTONIC; 0 while pending. A timeline fence that nobody
-  /// observed has the time of the first look (0 in a child of fork() for what its parent did not look
-  /// at). Source: Linux dma_fence_timestamp()
+  /// observed has the time of the first look (0 in a child of fork() for what its parent did not
+  /// look at). Source: Linux dma_fence_timestamp()
   [[nodiscard]] std::int64_t timestamp_ns() noexcept;
 
-  [[nodiscard]] std::uint64_t context() const noexcept;
+  [[nodiscard]] std::uint64_t context() const noexcept {
+    return (kind_ & kind::has_timeline) == 0 ? owner_.context : timeline_context();
+  }
   [[nodiscard]] std::uint64_t seqno() const noexcept { return seqno_; }
-  /// Copies that belong to the timeline: valid while the caller has a reference, also when the issuer
-  /// is long gone (F13). A fence without a timeline has the kernel's placeholders.
-  /// Source: Linux dma_fence_driver_name(), dma_fence_timeline_name()
+  /// Copies that belong to the timeline: valid while the caller has a reference, also when the
+  /// issuer is long gone (F13). A fence without a timeline has the kernel's placeholders. Source:
+  /// Linux dma_fence_driver_name(), dma_fence_timeline_name()
   [[nodiscard]] std::string_view driver_name() const noexcept;
   [[nodiscard]] std::string_view timeline_name() const noexcept;
   /// "context:seqno timeline driver signalled", or "unsignalled", or "error -5".
@@ -171,14 +174,16 @@ class UFENCE_API alignas(16) fence {
 
   /// Waits until signaled; enables signaling first.
   /// @param deadline_ns  absolute, CLOCK_MONOTONIC; 0 polls, no_deadline never ends
-  /// @return  0 signaled; -ETIME not by then (looked at once more after expiry); -EDEADLK inside an op
-  ///          of this fence; -EOWNERDEAD pending and inherited through fork() (F18); what a legacy wait
-  ///          op returned
+  /// @return  0 signaled; -ETIME not by then (looked at once more after expiry); -EDEADLK inside an
+  /// op
+  ///          of this fence; -EOWNERDEAD pending and inherited through fork() (F18); what a legacy
+  ///          wait op returned
   /// Order: after 0, what the signaller wrote before is visible.
   /// Source: Linux dma_fence_wait_timeout(); differs: absolute time, not interruptible
   [[nodiscard]] std::error_code wait(std::int64_t deadline_ns = no_deadline) noexcept;
   /// Waits until all callbacks have returned.
-  /// @return  as wait(); -EDEADLK inside an op, retire or callback of this fence, or when its settling
+  /// @return  as wait(); -EDEADLK inside an op, retire or callback of this fence, or when its
+  /// settling
   ///          is queued on this thread
   [[nodiscard]] std::error_code wait_settled(std::int64_t deadline_ns = no_deadline) noexcept;
   /// Waits until no op runs and retire is done: the issuer's question. Never waits for callbacks of
@@ -186,7 +191,8 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
   /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
   /// caller's to close, at any time. Do not read or write it. Take it out of an epoll set with
-  /// EPOLL_CTL_DEL before it is closed: the library holds the same open file until the signal is through.
+  /// EPOLL_CTL_DEL before it is closed: the library holds the same open file until the signal is
+  /// through.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -EOWNERDEAD
   /// Allocates: an eventfd and, while pending, a node.
   [[nodiscard]] result<unique_fd> pollable_fd() noexcept;
@@ -194,13 +200,16 @@ class UFENCE_API alignas(16) fence {
   // --- Callbacks. ---
 
   /// Queues a callback, after enabling signaling.
-  /// @return  0 it will run once; -ENOENT signaled already, it will not run (F10); -EINVAL no function;
+  /// @return  0 it will run once; -ENOENT signaled already, it will not run (F10); -EINVAL no
+  /// function;
   ///          -EBUSY the node is queued already; -EOWNERDEAD (F18); -ESHUTDOWN the group is closed
   /// @param group  the registrations of a module that may be unloaded, or nullptr
   /// Threads: any. Blocks: never. Allocates: never. Context: not in a signal handler.
   /// Source: Linux dma_fence_add_callback()
-  [[nodiscard]] std::error_code add_callback(callback& node, callback_group* group = nullptr) noexcept;
-  /// On return the callback is not running and never will (F11); from inside itself it does not wait.
+  [[nodiscard]] std::error_code add_callback(callback& node,
+                                             callback_group* group = nullptr) noexcept;
+  /// On return the callback is not running and never will (F11); from inside itself it does not
+  /// wait.
   /// @return  true removed before it ran; false it ran, or was never queued; -EDEADLK it runs, and
   ///          waits, directly or not, for a callback that runs on this thread
   /// Blocks: while it runs.  Order: after false, what the callback wrote is visible.
@@ -209,8 +218,8 @@ class UFENCE_API alignas(16) fence {
 
   // --- Asking the issuer: calls its ops, with no lock held. ---
 
-  /// Makes sure that the completion is noticed: enable_signaling, or arming on the timeline. Waits and
-  /// callbacks do it by themselves.  Source: Linux dma_fence_enable_sw_signaling()
+  /// Makes sure that the completion is noticed: enable_signaling, or arming on the timeline. Waits
+  /// and callbacks do it by themselves.  Source: Linux dma_fence_enable_sw_signaling()
   void enable_signaling() noexcept;
   /// Asks the issuer whether the work is complete and signals if so (callbacks then run here).
   /// @return  is_signaled()
@@ -273,8 +282,10 @@ class UFENCE_API alignas(16) fence {
 
   [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
   [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }
+  [[nodiscard]] std::uint64_t timeline_context() const noexcept;
   [[nodiscard]] std::uint64_t traced_context() const noexcept;  // context(), inline (trace.h)
-  [[nodiscard]] bool is_inherited() const noexcept;  // made before a fork() of which this is the child
+  [[nodiscard]] bool is_inherited()
+      const noexcept;  // made before a fork() of which this is the child
 
   // fence_lock.h. lock() and unlock() return the state, without LOCK.
   std::uint32_t lock(std::uint32_t guess) noexcept;
@@ -282,20 +293,20 @@ class UFENCE_API alignas(16) fence {
   std::uint32_t lock_slow(std::uint32_t seen) noexcept;
   std::uint32_t unlock() noexcept;
   [[nodiscard]] std::uint32_t likely_state() const noexcept;  // of a pending fence of this kind
-  void flipped(std::uint32_t old) noexcept;    // LOCK was dropped by an RMW that saw `old`: wakes
-  void wake(std::uint32_t old) noexcept;       // a transition saw `old`: wakes sleepers
+  void flipped(std::uint32_t old) noexcept;  // LOCK was dropped by an RMW that saw `old`: wakes
+  void wake(std::uint32_t old) noexcept;     // a transition saw `old`: wakes sleepers
   void wake_lockers() noexcept;
   void wake_sleepers() noexcept;
 
   std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
-  void push(callback& node) noexcept;          // LOCK held
-  void unlink(callback& node) noexcept;        // LOCK held
-  [[nodiscard]] bool dequeue(callback& node) noexcept;                           // LOCK held
+  void push(callback& node) noexcept;                   // LOCK held
+  void unlink(callback& node) noexcept;                 // LOCK held
+  [[nodiscard]] bool dequeue(callback& node) noexcept;  // LOCK held
 
   outcome decide(int error, std::int64_t now) noexcept;
-  bool decide_into(int error, settlement& later) noexcept;  // takes over a reference
-  void settle() noexcept;                                   // drops a reference
-  void run_callbacks(std::uint32_t guess) noexcept;         // returns with LOCK held
+  bool decide_into(int error, settlement& later) noexcept;   // takes over a reference
+  void settle() noexcept;                                    // drops a reference
+  void run_callbacks(std::uint32_t guess) noexcept;          // returns with LOCK held
   callback_group* pop_batch(callback_batch& into) noexcept;  // LOCK held
   void run_retire(backend* data, retired_by who) noexcept;
 
@@ -308,8 +319,8 @@ class UFENCE_API alignas(16) fence {
   bool enter_op(std::uint32_t once, backend*& data) noexcept;  // false: signaled, or `once` was set
   std::uint32_t leave_op(backend* data) noexcept;              // returns the state before
   template <class Call>
-  bool call_op(std::uint32_t once, Call call) noexcept;        // true: surely signaled
-  void complete(int op_result) noexcept;                       // an op said "complete": signal
+  bool call_op(std::uint32_t once, Call call) noexcept;  // true: surely signaled
+  void complete(int op_result) noexcept;                 // an op said "complete": signal
 
   [[nodiscard]] std::error_code may_wait() noexcept;
   [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
@@ -322,17 +333,17 @@ class UFENCE_API alignas(16) fence {
 
   alignas(preferred_alignment) static fence stub_;
 
-  atomic<std::uint32_t> state_{0};     // state.h
-  atomic<std::uint32_t> refs_{0};      // 0: a free slot
+  atomic<std::uint32_t> state_{0};  // state.h
+  atomic<std::uint32_t> refs_{0};   // 0: a free slot
   union owner_word {
     timeline* owner;
     std::uint64_t context;
-  } owner_{.context = 0};              // set before publish; with has_timeline it owns a reference
-  std::uint64_t seqno_ = 0;            // set before publish
-  cell<std::int64_t> timestamp_;       // LOCK until SIGNALED, then constant
-  cell<callback*> callbacks_;          // head of a circular list; LOCK
-  cell<std::int32_t> error_;           // LOCK until SIGNALED, then constant
-  std::uint32_t kind_ = 0;             // set before publish
+  } owner_{.context = 0};         // set before publish; with has_timeline it owns a reference
+  std::uint64_t seqno_ = 0;       // set before publish
+  cell<std::int64_t> timestamp_;  // LOCK until SIGNALED, then constant
+  cell<callback*> callbacks_;     // head of a circular list; LOCK
+  cell<std::int32_t> error_;      // LOCK until SIGNALED, then constant
+  std::uint32_t kind_ = 0;        // set before publish
   // Pending: the backend, or the previous armed fence (timeline's lock). Decided: the backend, null
   // if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h).
   atomic<std::uintptr_t> word_{0};
@@ -364,8 +375,8 @@ class UFENCE_API signaler {
     if (fence_ != nullptr) drop();
   }
 
-  /// decide(), then settle: retire and callbacks run here. No lock of the caller's that they take may
-  /// be held.
+  /// decide(), then settle: retire and callbacks run here. No lock of the caller's that they take
+  /// may be held.
   /// @param error  0 or a negative errno (F2); anything else becomes -EINVAL and is reported
   /// @return  true this call signaled it; false somebody else had (F1). The right is used up.
   /// Blocks: never by itself. Allocates: never. Context: signalling path ok.
@@ -400,9 +411,9 @@ struct new_fence {
   signaler signal;
 };
 
-/// Registers a callable for as long as it lives: dropping it removes the callback and waits for it if
-/// it runs (F11). `Function` is called with the fence; it must not throw. Not movable: nothing is
-/// allocated.
+/// Registers a callable for as long as it lives: dropping it removes the callback and waits for it
+/// if it runs (F11). `Function` is called with the fence; it must not throw. Not movable: nothing
+/// is allocated.
 template <class Function>
 class callback_registration : private callback {
  public:

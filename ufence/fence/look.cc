@@ -8,8 +8,8 @@
 namespace ufence {
 
 bool fence::is_settled() noexcept {
-  // [FENCE.16] acquire: what callbacks wrote is visible; pairs with [FENCE.9], [FENCE.3], [FENCE.24],
-  // [FENCE.25], [FENCE.28]
+  // [FENCE.16] acquire: what callbacks wrote is visible; pairs with [FENCE.9], [FENCE.3],
+  // [FENCE.24], [FENCE.25], [FENCE.28]
   if ((state_.load(mo::acquire) & fence_state::settled) != 0) return true;
   // The first look at a completed fence that nobody armed settles it as well.
   if (!is_signaled()) return false;
@@ -38,10 +38,7 @@ int fence::error() noexcept {
 
 std::int64_t fence::timestamp_ns() noexcept { return is_signaled() ? timestamp_.get() : 0; }
 
-std::uint64_t fence::context() const noexcept {
-  const timeline* line = owner();
-  return line != nullptr ? line->context() : owner_.context;
-}
+std::uint64_t fence::timeline_context() const noexcept { return owner_.owner->context(); }
 
 std::string_view fence::driver_name() const noexcept {
   if (const timeline* line = owner()) return line->driver_name();

@@ -8,7 +8,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
-#include "ufence/base/lock.h"
+#include "ufence/base/lock_rank.h"
 #include "ufence/base/tls.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -28,8 +28,8 @@ namespace ufence::rcu {
 namespace {
 
 // The two edges of a grace period, told to the race detector: what a reader did in its section is
-// before the return of a synchronize() that waited for it, and what was done before synchronize() began
-// is before every section that it did not wait for.
+// before the return of a synchronize() that waited for it, and what was done before synchronize()
+// began is before every section that it did not wait for.
 [[maybe_unused]] char sections_ended;
 [[maybe_unused]] char grace_period_began;
 
@@ -47,9 +47,10 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 // Deferred frees wait for a batch of this size, so that a grace period is shared by many.
 constexpr std::size_t batch_size = 64;
 
-constinit mutex pending_lock{lock_rank::leaf};
-deferred* pending UFENCE_GUARDED_BY(pending_lock) = nullptr;
-std::size_t pending_count UFENCE_GUARDED_BY(pending_lock) = 0;
+// What waits: pushed one by one, taken all at once. The count is a hint: it may be off by who is in
+// the middle of a push or a taking.
+constinit atomic<deferred*> pending{nullptr};
+constinit atomic<std::size_t> pending_count{0};
 
 // Batches that were taken and are not freed yet, so that flush_deferred() can wait for them.
 constinit atomic<std::uint32_t> batches_in_flight{0};
@@ -58,14 +59,22 @@ constinit atomic<std::uint32_t> batches_in_flight{0};
 struct own_batches_tag;
 using own_batches = per_thread<own_batches_tag, std::uint32_t>;
 
-deferred* take_pending(std::size_t at_least) noexcept {
-  scoped_lock guard(pending_lock);
-  if (pending_count < at_least) return nullptr;
-  deferred* batch = pending;
-  pending = nullptr;
-  pending_count = 0;
-  // relaxed: flush_deferred() takes the same lock before it looks
+// It counts as in flight before it is taken, so that who finds nothing pending finds it there.
+void end_batch() noexcept {
+  // [RCU.3] release: the frees are done; pairs with [RCU.4]
+  batches_in_flight.fetch_sub(1, mo::release);
+  futex_wake_all(batches_in_flight);
+}
+
+deferred* take_pending() noexcept {
+  // relaxed: before the exchange
   batches_in_flight.fetch_add(1, mo::relaxed);
+  // relaxed: a hint
+  pending_count.store(0, mo::relaxed);
+  // [RCU.6] acq_rel: the nodes; the batch in flight, for who takes next; pairs with [RCU.6],
+  // [RCU.7]
+  deferred* batch = pending.exchange(nullptr, mo::acq_rel);
+  if (batch == nullptr) end_batch();
   return batch;
 }
 
@@ -78,29 +87,18 @@ void free_batch(deferred* batch) noexcept {
     batch = next;
   }
   --own_batches::get();
-  // [RCU.3] release: the frees are done; pairs with [RCU.4]
-  batches_in_flight.fetch_sub(1, mo::release);
-  futex_wake_all(batches_in_flight);
+  end_batch();
 }
 
 // A child of fork() has one thread: it must not inherit liburcu's locks or ours in the taken state.
 struct fork_handlers {
   fork_handlers() noexcept {
-    pthread_atfork(
-        [] {
-          pending_lock.lock_for_fork();
-          urcu_bp_before_fork();
-        },
-        [] {
-          urcu_bp_after_fork_parent();
-          pending_lock.unlock_after_fork();
-        },
-        [] {
-          urcu_bp_after_fork_child();
-          // relaxed: one thread
-          batches_in_flight.store(own_batches::get(), mo::relaxed);
-          pending_lock.unlock_after_fork();
-        });
+    pthread_atfork([] { urcu_bp_before_fork(); }, [] { urcu_bp_after_fork_parent(); },
+                   [] {
+                     urcu_bp_after_fork_child();
+                     // relaxed: one thread
+                     batches_in_flight.store(own_batches::get(), mo::relaxed);
+                   });
   }
 };
 const fork_handlers handlers;
@@ -132,18 +130,24 @@ void synchronize() noexcept {
 
 void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept {
   node.free = free;
-  scoped_lock guard(pending_lock);
-  node.next = pending;
-  pending = &node;
-  ++pending_count;
+  // relaxed: the CAS orders
+  deferred* top = pending.load(mo::relaxed);
+  do {
+    node.next = top;
+    // [RCU.7] release: the node; pairs with [RCU.6]
+  } while (!pending.compare_exchange_weak(top, &node, mo::release, mo::relaxed));
+  // relaxed: a hint
+  pending_count.fetch_add(1, mo::relaxed);
 }
 
 void reclaim() noexcept {
-  if (deferred* batch = take_pending(batch_size)) free_batch(batch);
+  // relaxed: a hint
+  if (pending_count.load(mo::relaxed) < batch_size) return;
+  if (deferred* batch = take_pending()) free_batch(batch);
 }
 
 void flush_deferred() noexcept {
-  if (deferred* batch = take_pending(1)) free_batch(batch);
+  if (deferred* batch = take_pending()) free_batch(batch);
   for (;;) {
     // [RCU.4] acquire: the frees of other threads' batches are done; pairs with [RCU.3]
     const std::uint32_t in_flight = batches_in_flight.load(mo::acquire);

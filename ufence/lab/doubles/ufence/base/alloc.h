@@ -21,6 +21,9 @@ inline void deallocate(void* memory,
                        std::source_location where = std::source_location::current()) noexcept {
   lab::hooks::deallocate(memory, where);
 }
+// Each block comes from there, and goes back.
+inline constexpr std::size_t kept_bytes_max = 0;
+
 [[nodiscard]] inline void* allocate_pages(
     std::size_t bytes, std::source_location where = std::source_location::current()) noexcept {
   return lab::hooks::allocate_pages(bytes, where);

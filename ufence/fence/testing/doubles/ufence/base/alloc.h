@@ -43,6 +43,9 @@ inline void deallocate(void* memory) noexcept {
   std::free(memory);
 }
 
+// Each block comes from here, and goes back.
+inline constexpr std::size_t kept_bytes_max = 0;
+
 [[nodiscard]] inline void* allocate_pages(std::size_t bytes) noexcept {
   if (testing::allocations::is_refused()) return nullptr;
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
