@@ -137,7 +137,7 @@ void resv_iterate(session& s) {
   if (s.cpus().size() < 2) return s.skip(about, "takes two CPUs");
   reservation ours;
   guarded_vector theirs;
-  s.compare(about, s.how_much().scaled(20'000), read_among_others(ours, s.cpus()[1]),
+  s.compare(about, s.how_much().scaled(200'000), read_among_others(ours, s.cpus()[1]),
             read_among_others(theirs, s.cpus()[1]), 31);
 }
 

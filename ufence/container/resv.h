@@ -29,27 +29,15 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/result.h"
 #include "ufence/container/fence_list.h"
+#include "ufence/container/resv_list.h"
 #include "ufence/container/ww_mutex.h"
 #include "ufence/fence/fence.h"
 
 namespace ufence {
 
-/// What a fence of a reservation object is for. Who asks for one usage gets the earlier ones as
-/// well. Source: Linux enum dma_resv_usage
-enum class resv_usage : std::uint8_t {
-  kernel,    // memory management: everybody waits for it
-  write,     // implicit sync: readers and writers wait
-  read,      // implicit sync: writers wait
-  bookkeep,  // no implicit sync: only memory management waits
-};
-
 /// What an access has to wait for.  Source: Linux dma_resv_usage_rw()
 [[nodiscard]] constexpr resv_usage usage_to_wait_for(bool is_write) noexcept {
   return is_write ? resv_usage::read : resv_usage::write;
-}
-
-namespace detail {
-struct resv_list;
 }
 
 /// See the top of this file. Destroyed when nobody uses it: its references are dropped at once.
@@ -182,9 +170,20 @@ class UFENCE_API resv_locked_cursor {
 /// there.
 class UFENCE_API resv_rcu_cursor {
  public:
-  resv_rcu_cursor(const resv& object, resv_usage usage) noexcept;
+  resv_rcu_cursor(const resv& object, resv_usage usage) noexcept
+      : object_(object), list_(rcu::dereference(object.list_)), up_to_(usage) {}
   /// Null at the end. It stays until the read section ends; to keep it longer take a reference.
-  [[nodiscard]] fence* next() noexcept;
+  [[nodiscard]] fence* next() noexcept {
+    for (;;) {
+      if (list_ != nullptr) {
+        if (fence* f = list_->next_pending(next_, up_to_, usage_)) return f;
+      }
+      const detail::resv_list* newest = rcu::dereference(object_.list_);
+      if (newest == list_) return nullptr;
+      list_ = newest;
+      next_ = 0;
+    }
+  }
   [[nodiscard]] resv_usage usage() const noexcept { return usage_; }
 
  private:
