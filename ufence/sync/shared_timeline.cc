@@ -280,26 +280,33 @@ result<fence_ref> shared_timeline::fence_at(std::uint64_t point) noexcept {
     return std::move(made->fence);
   }
   std::error_code failed;
+  bool is_first = false;
   {
     const scoped_lock hold(lock_);
     if (!has_thread_) failed = start_thread_locked();
+    if (!failed) failed = make_room_locked();
     if (!failed) {
-      try {
-        pending_.push_back({point, std::move(made->signal)});
-        std::ranges::push_heap(pending_, later_first);
-      } catch (const std::bad_alloc&) {
-        failed = errno_code(ENOMEM);
-      }
+      is_first = pending_.empty();
+      pending_.push_back({point, std::move(made->signal)});
+      std::ranges::push_heap(pending_, later_first);
     }
   }
   if (failed) {
     made->signal.signal(-failed.value());
     return std::unexpected(failed);
   }
-  tell_thread(kick);
+  // While something is pending the thread looks at the page.
+  if (is_first && follows()) tell_thread(kick);
   // It may have been reached since the look.
   static_cast<void>(complete_pending());
   return std::move(made->fence);
+}
+
+std::error_code shared_timeline::make_room_locked() noexcept try {
+  if (pending_.size() == pending_.capacity()) pending_.reserve(2 * pending_.size() + 8);
+  return {};
+} catch (const std::bad_alloc&) {
+  return errno_code(ENOMEM);
 }
 
 bool shared_timeline::complete_pending() noexcept {

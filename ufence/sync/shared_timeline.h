@@ -125,11 +125,15 @@ class UFENCE_API shared_timeline {
   ~shared_timeline();
 
   [[nodiscard]] bool is_inherited() const noexcept;
+  // Other processes may signal it; without them, what this one signals completes what is pending.
+  [[nodiscard]] bool follows() const noexcept { return !is_owner_ || peers_may_signal_; }
   [[nodiscard]] look look_at_page() const noexcept;
   void changed() noexcept;  // the value: tells everybody
   void dropped() noexcept;
   // Signals the fences whose points are reached, or all at the end. False: none is left.
   [[nodiscard]] bool complete_pending() noexcept;
+  // For one more pending fence. -ENOMEM
+  [[nodiscard]] std::error_code make_room_locked() noexcept UFENCE_REQUIRES(lock_);
 
   // shared_timeline_thread.cc
   [[nodiscard]] std::error_code start_thread_locked() noexcept UFENCE_REQUIRES(lock_);

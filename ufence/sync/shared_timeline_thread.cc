@@ -108,8 +108,7 @@ void shared_timeline::follow() noexcept {
     const look seen = look_at_page();
     const bool is_pending = complete_pending();
     if (!is_pending && (kicks & drop) != 0) return;
-    // Without peers that signal, the owner's own signals complete what is pending.
-    if (!is_pending || (is_owner_ && !peers_may_signal_)) {
+    if (!is_pending || !follows()) {
       futex_wait(kicks_, kicks, no_deadline);
       continue;
     }
