@@ -16,6 +16,8 @@ inline constexpr int lab_failed = 3;
 
 /// `ufence run`: hashes trees through the driver modules.
 void add_run_command(CLI::App& app, command& chosen);
+/// `ufence reader`: the reader process of `ufence run --via`.
+void add_reader_command(CLI::App& app, command& chosen);
 /// `ufence modules`: tells what module files are.
 void add_modules_command(CLI::App& app, command& chosen);
 /// `ufence lab`: explores fence designs, in the program ufence-lab.

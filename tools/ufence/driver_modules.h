@@ -33,6 +33,8 @@ class driver_modules {
  public:
   driver_modules(std::string directory, unsigned workers);
 
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+
   /// Loads a module and sets its workers up.
   /// @return  or a line for people
   [[nodiscard]] std::expected<std::unique_ptr<instance>, std::string> load(driver d);

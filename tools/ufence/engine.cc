@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,31 +16,8 @@
 namespace ufence::tool {
 namespace {
 
-constexpr std::uint64_t buffer_memory_max = 64UL << 20U;
-constexpr std::size_t blocks_min = 2;     // however large they are
-constexpr std::size_t blocks_max = 1024;  // however small they are
-constexpr std::size_t blocks_per_file_max = 8;
-constexpr std::size_t files_in_flight_max = 128;
 constexpr std::size_t lines_waiting_max = 1UL << 18U;
 constexpr std::int64_t progress_interval_ns = 200'000'000;
-// Descriptors for everything but the files in flight: streams, directories of the walk, the
-// modules'.
-constexpr std::size_t reserved_descriptors = 40;
-
-std::size_t block_count(std::uint64_t block_bytes) {
-  return std::clamp<std::size_t>(buffer_memory_max / block_bytes, blocks_min, blocks_max);
-}
-
-// Each file in flight has at most two descriptors: its own and its directory's.
-std::size_t files_max() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return files_in_flight_max;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  const std::size_t left = std::max<std::size_t>(limit.rlim_cur, reserved_descriptors + 2);
-  return std::min(files_in_flight_max, (left - reserved_descriptors) / 2);
-}
 
 std::string error_text(int errno_value) {
   if (errno_value == EOPNOTSUPP) return "Not a regular file";  // as `uring` says it
@@ -62,21 +38,22 @@ struct engine::active_file {
   bool is_listed_blocked = false;  // in blocked_
 };
 
-engine::engine(const run_options& options, console& con, sum_output& out, mailbox& box,
-               job_issuer& jobs)
+engine::engine(const run_options& options, const run_limits& limits, console& con, sum_output& out,
+               mailbox& box, job_issuer& jobs, read_service& reads, const shared_blocks* shared)
     : console_(con),
       output_(out),
       box_(box),
       jobs_(jobs),
-      blocks_(options.block_bytes, block_count(options.block_bytes)),
-      services_{
-          .jobs = jobs,
-          .blocks = blocks_,
-          .box = box,
-          .block_bytes = options.block_bytes,
-          .blocks_per_file_max = std::min(blocks_per_file_max, block_count(options.block_bytes))},
+      reads_(reads),
+      blocks_(options.block_bytes, limits.blocks, shared),
+      services_{.jobs = jobs,
+                .reads = reads,
+                .blocks = blocks_,
+                .box = box,
+                .block_bytes = options.block_bytes,
+                .blocks_per_file_max = limits.blocks_per_file},
       walk_(options.inputs, *this),
-      files_max_(files_max()),
+      files_max_(limits.files),
       begin_ns_(now_ns()),
       progress_at_ns_(begin_ns_ + progress_interval_ns) {}
 
@@ -186,13 +163,24 @@ void engine::retry_blocked() {
 
 // --- Events. ---
 
+// The reader's news first: they name files, and an event might finish one of them.
 bool engine::take_events() {
-  return box_.take(
-      [this](watch& event) {
+  const auto advance_file = [this](file_hash& f) { advance(*static_cast<active_file*>(f.owner)); };
+  const bool had_news = reads_.take_news(advance_file);
+  if (had_news) {
+    services_.has_news_for_blocked = true;
+    if (const std::string why = reads_.failure(); !why.empty() && !has_failed_) {
+      console_.problem("reader", why);
+      has_failed_ = true;
+    }
+  }
+  const bool had_events = box_.take(
+      [&](watch& event) {
         --services_.watches_queued;
-        advance(*static_cast<active_file*>(event.file->owner));
+        advance_file(*static_cast<file_hash*>(event.owner));
       },
       [this](news what) { take(std::move(what)); });
+  return had_news || had_events;
 }
 
 void engine::take(news what) {
@@ -209,7 +197,8 @@ void engine::take(news what) {
 // work are not left without it meanwhile.
 void engine::wait() {
   const std::size_t events_min = std::max<std::size_t>(1, services_.watches_queued / 2);
-  box_.wait(events_min, console_.shows_progress() ? progress_at_ns_ : no_deadline);
+  const std::int64_t progress_at_ns = console_.shows_progress() ? progress_at_ns_ : no_deadline;
+  box_.wait(events_min, std::min(progress_at_ns, reads_.news_at_ns()), reads_.news_fd());
 }
 
 // --- Output. ---

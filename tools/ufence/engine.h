@@ -10,11 +10,14 @@
 #include <vector>
 
 #include "tools/ufence/block_pool.h"
+#include "tools/ufence/block_reads.h"
 #include "tools/ufence/console.h"
 #include "tools/ufence/file_hash.h"
 #include "tools/ufence/job_issuer.h"
 #include "tools/ufence/mailbox.h"
+#include "tools/ufence/run_limits.h"
 #include "tools/ufence/run_options.h"
+#include "tools/ufence/shared_blocks.h"
 #include "tools/ufence/sum_output.h"
 #include "tools/ufence/tree_walk.h"
 
@@ -35,7 +38,9 @@ class engine final : private walk_observer {
     failed,       // a module is gone for good, or the output is: the same
   };
 
-  engine(const run_options& options, console& con, sum_output& out, mailbox& box, job_issuer& jobs);
+  /// @param shared  the memory of the blocks; null: they have their own
+  engine(const run_options& options, const run_limits& limits, console& con, sum_output& out,
+         mailbox& box, job_issuer& jobs, read_service& reads, const shared_blocks* shared);
   ~engine() override;
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -45,7 +50,7 @@ class engine final : private walk_observer {
   /// Submits nothing more. For run() to finish then, the modules must end what they have: unload
   /// them.
   void stop();
-  /// News of a reload that came after run().
+  /// News of reloads and of the reader that came after run().
   void take_news();
 
   [[nodiscard]] file_totals totals() const;
@@ -81,6 +86,7 @@ class engine final : private walk_observer {
   sum_output& output_;
   mailbox& box_;
   job_issuer& jobs_;
+  read_service& reads_;
   block_pool blocks_;
   file_services services_;
   input_walk walk_;

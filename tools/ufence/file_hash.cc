@@ -1,7 +1,5 @@
 #include "tools/ufence/file_hash.h"
 
-#include <fcntl.h>
-
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -13,27 +11,24 @@
 namespace ufence::tool {
 namespace {
 
-template <class Args>
-job_request request(std::uint32_t opcode, const Args& args,
-                    std::span<const fence_ref> in_fences = {}) {
-  return {.opcode = opcode, .args = std::as_bytes(std::span(&args, 1)), .in_fences = in_fences};
-}
-
 // A fence whose end was not taken into account yet, and can be: what is queued on it comes first.
 bool has_ended(block::step step, const watch& w, const issued_fence& f) {
-  return step == block::step::pending && !w.is_queued && f.fence->is_signaled();
+  return step == block::step::pending && f && !w.is_queued && f.fence->is_signaled();
 }
 
 // It failed, and its news are on their way. What is submitted behind it would fail at once, and be
 // submitted again, for as long as nobody takes the news.
 bool has_failed(block::step step, const issued_fence& f) {
-  return step == block::step::pending && f.fence->error() != 0;
+  return step == block::step::pending && f && f.fence->error() != 0;
 }
 
 }  // namespace
 
 file_hash::file_hash(file_services& services, file_location where, sha256_digest& digest)
-    : services_(services), where_(std::move(where)), digest_(digest) {}
+    : services_(services),
+      is_expected_long_(where.size_hint > services.block_bytes),
+      reads_(services.reads.open(std::move(where))),
+      digest_(digest) {}
 
 file_hash::~file_hash() = default;
 
@@ -68,7 +63,7 @@ void file_hash::collect_read(block& b) {
   const int error = b.read_fence.fence->error();
   if (error != 0) {
     b.read = step::none;
-    if (job_issuer::was_cancelled_by_unload(b.read_fence, error)) {
+    if (reads_->was_cut(b.read_fence, error)) {
       if (is_going_on()) ++services_.resubmitted;
     } else if (!is_beyond_end(b)) {
       error_ = error;
@@ -77,13 +72,11 @@ void file_hash::collect_read(block& b) {
     return;
   }
   b.read = step::done;
-  if (b.is_first) {
-    b.bytes_read = opened_.bytes_read;
-    b.is_at_end = opened_.at_end != 0;
-    if (!b.is_at_end) fd_.reset(opened_.fd);
-  } else {
-    b.is_at_end = b.bytes_read < services_.block_bytes;
+  if (const std::error_code nonsense = reads_->take(b)) {
+    error_ = -nonsense.value();
+    return;
   }
+  if (b.is_first) goes_beyond_first_ = !b.is_at_end;
   end_is_read_ = end_is_read_ || b.is_at_end;
 }
 
@@ -93,7 +86,7 @@ void file_hash::collect_hash(block& b) {
     b.hash = step::done;
     return;
   }
-  // It was cut off by an unload, itself or what it depended on; or what it depended on has failed
+  // It was cut off, itself or what it depended on; or what it depended on has failed
   // for good: that is told there.
   const bool was_cut = job_issuer::was_cancelled_by_unload(b.hash_fence, error) ||
                        (b.hash_of && b.hash_of->error() != 0) ||
@@ -180,9 +173,11 @@ void file_hash::submit_reads() {
 }
 
 bool file_hash::may_read_on() const {
-  if (!fd_ || end_is_read_ || blocks_.size() >= services_.blocks_per_file_max) return false;
+  if (!goes_beyond_first_ || end_is_read_ || blocks_.size() >= services_.blocks_per_file_max)
+    return false;
   // Beyond the size that the file had: one read at a time.
-  return next_offset_ <= opened_.file_size || blocks_.empty() || blocks_.back()->read == step::done;
+  return next_offset_ <= reads_->file_size() || blocks_.empty() ||
+         blocks_.back()->read == step::done;
 }
 
 bool file_hash::add_block() {
@@ -200,27 +195,8 @@ bool file_hash::add_block() {
 }
 
 bool file_hash::submit_read(block& b) {
-  if (b.is_first) {
-    const ufence_uring_read_file args{
-        .path = where_.name,
-        .dirfd = where_.directory ? where_.directory->get() : AT_FDCWD,
-        .flags = UFENCE_URING_KEEP_OPEN |
-                 (where_.follows_link ? 0 : std::uint32_t{UFENCE_URING_NOFOLLOW}),
-        .buffer = b.buffer.get(),
-        .size = services_.block_bytes,
-        .file = &opened_};
-    const auto asked = request(UFENCE_URING_READ_FILE, args);
-    if (!accept(services_.jobs.submit(driver::uring, asked), b.read_fence)) return false;
-  } else {
-    const ufence_uring_read args{.fd = fd_.get(),
-                                 .flags = 0,
-                                 .offset = b.offset,
-                                 .buffer = b.buffer.get(),
-                                 .size = services_.block_bytes,
-                                 .bytes_read = &b.bytes_read};
-    const auto asked = request(UFENCE_URING_READ, args);
-    if (!accept(services_.jobs.submit(driver::uring, asked), b.read_fence)) return false;
-  }
+  b.read_watch.owner = this;
+  if (!accept(reads_->submit(b), b.read_fence)) return false;
   b.read = step::pending;
   return true;
 }
@@ -241,8 +217,10 @@ bool file_hash::may_hash(std::size_t index) const {
     if (has_failed(before.hash, before.hash_fence)) return false;
     if (before.read != step::done || before.is_at_end) return false;
   }
-  if (b.read == step::done || b.is_first) return true;
-  return b.offset + services_.block_bytes <= opened_.file_size;  // not the last one
+  if (b.read == step::done) return true;
+  if (!b.read_fence) return false;
+  if (b.is_first) return true;
+  return b.offset + services_.block_bytes <= reads_->file_size();  // not the last one
 }
 
 bool file_hash::submit_hash(std::size_t index) {
@@ -257,15 +235,16 @@ bool file_hash::submit_hash(std::size_t index) {
     if (!f->fence->is_signaled()) services_.jobs.note_armed(*f);
     in_fences[count++] = f->fence;
   }
-  const ufence_cpu_sha256_update args{.state = &state_,
-                                      .data = b.is_closing ? nullptr : b.buffer.get(),
-                                      .size = b.is_closing ? 0 : services_.block_bytes,
-                                      .size_from = b.is_first ? &opened_.bytes_read : &b.bytes_read,
-                                      .digest = ends ? digest_.data() : nullptr,
-                                      .flags = (b.is_first ? std::uint32_t{UFENCE_CPU_FIRST} : 0) |
-                                               (ends ? std::uint32_t{UFENCE_CPU_LAST} : 0),
-                                      .reserved = 0};
-  const auto asked = request(UFENCE_CPU_SHA256, args, std::span(in_fences).first(count));
+  const ufence_cpu_sha256_update args{
+      .state = &state_,
+      .data = b.is_closing ? nullptr : b.buffer,
+      .size = b.is_closing ? 0 : services_.block_bytes,
+      .size_from = b.is_closing ? &b.bytes_read : &reads_->size_of(b),
+      .digest = ends ? digest_.data() : nullptr,
+      .flags = (b.is_first ? std::uint32_t{UFENCE_CPU_FIRST} : 0) |
+               (ends ? std::uint32_t{UFENCE_CPU_LAST} : 0),
+      .reserved = 0};
+  const auto asked = request_of(UFENCE_CPU_SHA256, args, std::span(in_fences).first(count));
   if (!accept(services_.jobs.submit(driver::cpu, asked), b.hash_fence)) return false;
   b.hash = step::pending;
   b.ends_hash = ends;
@@ -295,8 +274,8 @@ bool file_hash::watch_pending() {
     if (b->hash == step::pending && !queue(b->hash_watch, b->hash_fence)) return false;
     // The read of a small file's only block is known to be done when its hash is.
     const bool wants_read = is_long() || b->hash != step::pending || !is_going_on();
-    if (b->read == step::pending && wants_read && !queue(b->read_watch, b->read_fence))
-      return false;
+    const bool has_fence = b->read == step::pending && b->read_fence;
+    if (has_fence && wants_read && !queue(b->read_watch, b->read_fence)) return false;
   }
   return true;
 }
@@ -304,7 +283,7 @@ bool file_hash::watch_pending() {
 bool file_hash::queue(watch& w, issued_fence& on) {
   if (w.is_queued) return true;
   w.box = &services_.box;
-  w.file = this;
+  w.owner = this;
   w.is_queued = true;
   const std::error_code refused = on.fence->add_callback(w);
   if (!refused) {
@@ -333,8 +312,7 @@ void file_hash::finish() {
   }
   blocks_.clear();
   services_.jobs.drop(last_hash_);
-  fd_.reset();
-  where_.directory.reset();
+  reads_.reset();
 }
 
 }  // namespace ufence::tool

@@ -1,10 +1,10 @@
 // The hash of one file: its blocks on their way through the two modules.
 //
-// A block is read by `uring` and hashed by `cpu`. The hash job's in-fences are the block's read and
-// the hash of the block before, so blocks are read ahead while the chain of hashes runs by itself.
-// The state of the hash lies here: a chain that an unload has cut is continued in the next instance
-// at the first block that was not hashed, with the data that was read already. No file is begun
-// twice.
+// A block is read by `uring`, here or in a reader process, and hashed by `cpu`. The hash job's
+// in-fences are the block's read and the hash of the block before, so blocks are read ahead while
+// the chain of hashes runs by itself. The state of the hash lies here: a chain that an unload has
+// cut is continued in the next instance at the first block that was not hashed, with the data that
+// was read already. No file is begun twice.
 //
 // Two things are not known in advance and decide what may be submitted when:
 //   - A block is hashed only after the one before was read in full: what follows a short read is
@@ -20,36 +20,27 @@
 #include <vector>
 
 #include "drivers/cpu/cpu.h"
-#include "drivers/uring/uring.h"
 #include "tools/ufence/block_pool.h"
+#include "tools/ufence/block_reads.h"
 #include "tools/ufence/job_issuer.h"
 #include "tools/ufence/mailbox.h"
 #include "tools/ufence/sum_line.h"
-#include "tools/ufence/tree_walk.h"
-#include "ufence/base/fd.h"
 
 namespace ufence::tool {
 
 /// What the files of a run share.
 struct file_services {
   job_issuer& jobs;
+  read_service& reads;
   block_pool& blocks;
   mailbox& box;
   std::uint64_t block_bytes;
   std::size_t blocks_per_file_max;
-  std::uint64_t resubmitted = 0;  // jobs that were submitted again after an unload
+  std::uint64_t resubmitted = 0;  // jobs that their issuer's end had cut off
   // Events to come; whoever takes one from the mailbox counts it out.
   std::size_t watches_queued = 0;
   // What a blocked file may wait for has come; the caller resets it.
   bool has_news_for_blocked = false;
-};
-
-/// Which file.
-struct file_location {
-  shared_directory directory;  // null: the working directory
-  const char* name;            // relative to it; stays until the file is finished
-  bool follows_link;
-  std::uint64_t size_hint;  // as stat() said
 };
 
 /// Threads: the main one.
@@ -103,21 +94,21 @@ class file_hash {
   void finish();
   [[nodiscard]] bool has_pending() const;
   [[nodiscard]] bool is_going_on() const { return !is_hashed_ && error_ == 0 && !is_stopped_; }
-  [[nodiscard]] bool is_long() const { return fd_ || where_.size_hint > services_.block_bytes; }
+  [[nodiscard]] bool is_long() const { return goes_beyond_first_ || is_expected_long_; }
 
   file_services& services_;
-  file_location where_;
+  const bool is_expected_long_;  // longer than one block
+  std::unique_ptr<file_reads> reads_;
   sha256_digest& digest_;
   ufence_cpu_sha256 state_{};
-  ufence_uring_file opened_{};
-  unique_fd fd_;                                // of a file that is longer than its first block
   std::vector<std::unique_ptr<block>> blocks_;  // in order of offset; read or hash is not done
   issued_fence last_hash_;                      // of the block before the first of blocks_
   std::uint64_t next_offset_ = 0;               // of the next block to be read
   std::uint64_t bytes_ = 0;
   int error_ = 0;
-  bool has_begun_ = false;    // the first block was taken
-  bool end_is_read_ = false;  // a read has met the end
+  bool has_begun_ = false;          // the first block was taken
+  bool goes_beyond_first_ = false;  // the first block was read, and is not the end
+  bool end_is_read_ = false;        // a read has met the end
   bool is_hashed_ = false;
   bool is_stopped_ = false;
   bool is_blocked_ = false;

@@ -1,4 +1,4 @@
-// One loaded instance of a driver module, as the run sees it.
+// One loaded instance of a driver module, or a reader process in place of one, as the run sees it.
 #pragma once
 
 #include <array>
@@ -20,12 +20,12 @@ inline constexpr std::array<driver, 2> all_drivers{driver::uring, driver::cpu};
   return d == driver::uring ? "uring" : "cpu";
 }
 
-/// Owned by the run; outlives the module as long as a fence of it is referred to.
+/// Owned by the run; outlives the module, or process, as long as a fence of it is referred to.
 class instance {
  public:
   instance(device_ref loaded, driver d) : device(std::move(loaded)), which(d) {}
 
-  const device_ref device;
+  const device_ref device;  // null: of a reader process
   const driver which;
   // relaxed: set before the unload begins; who reads it has seen a fence signaled by that unload.
   atomic<bool> is_unloading{false};

@@ -28,9 +28,20 @@ result<issued_fence> job_issuer::submit(driver d, const job_request& request) {
     if (f.error() == errno_code(ENODEV)) available_[index_of(d)] = false;
     return std::unexpected(f.error());
   }
+  return adopt(*std::move(f), i);
+}
+
+issued_fence job_issuer::adopt(fence_ref f, instance& from) {
   ++fences_issued_;
-  if (i.refer()) ++fences_born_late_;
-  return issued_fence{.fence = *std::move(f), .from = &i};
+  if (from.refer()) ++fences_born_late_;
+  return issued_fence{.fence = std::move(f), .from = &from};
+}
+
+std::uint64_t job_issuer::retire(driver d) {
+  available_[index_of(d)] = false;
+  instance& i = *current_[index_of(d)];
+  i.is_gone = true;
+  return i.note_unmapped();
 }
 
 void job_issuer::note_armed(issued_fence& f) {

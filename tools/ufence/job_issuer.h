@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "tools/ufence/instance.h"
@@ -29,6 +30,13 @@ struct held_fence {
   int error;
 };
 
+/// The arguments of a job as a device takes them.
+template <class Args>
+[[nodiscard]] job_request request_of(std::uint32_t opcode, const Args& args,
+                                     std::span<const fence_ref> in_fences = {}) {
+  return {.opcode = opcode, .args = std::as_bytes(std::span(&args, 1)), .in_fences = in_fences};
+}
+
 /// Threads: the main one.
 class job_issuer {
  public:
@@ -48,6 +56,11 @@ class job_issuer {
   /// Gives a job to the driver's current instance.
   /// @return  -ENODEV it is being unloaded: again after use(); -ENOMEM
   [[nodiscard]] result<issued_fence> submit(driver d, const job_request& request);
+  /// Takes a fence that came from a reader process.
+  [[nodiscard]] issued_fence adopt(fence_ref f, instance& from);
+  /// The driver's reader process has ended: nobody takes jobs until use().
+  /// @return  how many of its fences have outlived it
+  std::uint64_t retire(driver d);
   /// Counts a fence as one that somebody was queued on.
   void note_armed(issued_fence& f);
   /// The fence is not needed any more; leaves `f` empty.

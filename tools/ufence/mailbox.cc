@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <ctime>
 #include <system_error>
@@ -63,13 +64,14 @@ mailbox::contents mailbox::take_all() {
   return taken;
 }
 
-void mailbox::wait(std::size_t events_min, std::int64_t deadline_ns) {
+void mailbox::wait(std::size_t events_min, std::int64_t deadline_ns, int other_fd) {
   {
     const std::scoped_lock lock(mutex_);
     if (count_ >= events_min || !reloads_.empty()) return;
     wake_at_ = events_min;
   }
-  pollfd readable{.fd = wake_fd_.get(), .events = POLLIN, .revents = 0};
+  std::array<pollfd, 2> readable{{{.fd = wake_fd_.get(), .events = POLLIN, .revents = 0},
+                                  {.fd = other_fd, .events = POLLIN, .revents = 0}}};
   timespec timeout{};
   const timespec* limit = nullptr;
   if (deadline_ns != no_deadline) {
@@ -77,7 +79,7 @@ void mailbox::wait(std::size_t events_min, std::int64_t deadline_ns) {
     timeout = {.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
     limit = &timeout;
   }
-  if (::ppoll(&readable, 1, limit, nullptr) == 1) {
+  if (::ppoll(readable.data(), readable.size(), limit, nullptr) > 0 && readable[0].revents != 0) {
     std::uint64_t wakeups = 0;
     if (::read(wake_fd_.get(), &wakeups, sizeof wakeups) < 0) {
       // Somebody else has read it: none does.

@@ -15,16 +15,15 @@
 namespace ufence::tool {
 
 class mailbox;
-class file_hash;
 
 /// A callback that reports its fence's end to the mailbox. Nothing is allocated for it.
 class watch : public callback {
  public:
   watch() noexcept : callback(&watch::deliver) {}
 
-  mailbox* box = nullptr;     // set before it is queued
-  file_hash* file = nullptr;  // whose event it is
-  bool is_queued = false;     // main thread: from add_callback() until the event was taken
+  mailbox* box = nullptr;  // set before it is queued
+  void* owner = nullptr;   // whose event it is
+  bool is_queued = false;  // main thread: from add_callback() until the event was taken
 
  private:
   friend class mailbox;
@@ -59,7 +58,8 @@ class mailbox {
 
   /// Sleeps until events_min events are there, or news, or an interrupt, or the deadline.
   /// @param deadline_ns  absolute, CLOCK_MONOTONIC; no_deadline never ends
-  void wait(std::size_t events_min, std::int64_t deadline_ns);
+  /// @param other_fd     the same when it is readable; -1: none
+  void wait(std::size_t events_min, std::int64_t deadline_ns, int other_fd = -1);
 
  private:
   friend class watch;

@@ -12,13 +12,14 @@ constexpr std::int64_t postponed_max_ns = 100'000'000;
 constexpr std::chrono::milliseconds progress_interval{1};
 
 }  // namespace
+
 reloader::reloader(driver_modules& modules, mailbox& box, std::chrono::milliseconds interval,
-                   unload_policy policy, std::array<instance*, all_drivers.size()> running)
+                   unload_policy policy, std::vector<instance*> running)
     : modules_(modules),
       box_(box),
       interval_(interval),
       policy_(policy),
-      running_(running),
+      running_(std::move(running)),
       thread_(&reloader::run, this) {}
 
 reloader::~reloader() { stop(); }
@@ -34,8 +35,8 @@ void reloader::stop() {
 
 void reloader::run() {
   while (wait_for_turn()) {
-    for (const driver d : all_drivers) {
-      if (!replace(d)) return;
+    for (instance*& running : running_) {
+      if (!replace(running)) return;
     }
   }
 }
@@ -63,8 +64,8 @@ bool reloader::has_progressed() const {
   return completed > 0;
 }
 
-bool reloader::replace(driver d) {
-  instance*& running = running_[index_of(d)];
+bool reloader::replace(instance*& running) {
+  const driver d = running->which;
   if (!modules_.unload_for_reload(*running, policy_)) {
     box_.post({.which = d, .loaded = nullptr, .problem = "could not be unloaded for a reload"});
     return false;

@@ -1,11 +1,11 @@
 // Unloads and reloads the modules under a running job.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "tools/ufence/driver_modules.h"
 #include "tools/ufence/instance.h"
@@ -16,9 +16,9 @@ namespace ufence::tool {
 /// A thread that replaces each module, one after the other, at an interval, and tells the mailbox.
 class reloader {
  public:
-  /// @param running  the instances in use, by driver; they stay until they were replaced
+  /// @param running  the instances in use; they stay until they were replaced
   reloader(driver_modules& modules, mailbox& box, std::chrono::milliseconds interval,
-           unload_policy policy, std::array<instance*, all_drivers.size()> running);
+           unload_policy policy, std::vector<instance*> running);
   /// stop()
   ~reloader();
   reloader(const reloader&) = delete;
@@ -30,7 +30,7 @@ class reloader {
 
  private:
   void run();
-  bool replace(driver d);
+  bool replace(instance*& running);
   bool wait_for_turn();
   [[nodiscard]] bool has_progressed() const;
 
@@ -38,8 +38,8 @@ class reloader {
   mailbox& box_;
   const std::chrono::milliseconds interval_;
   const unload_policy policy_;
-  std::array<instance*, all_drivers.size()> running_;  // the thread's
-  std::mutex mutex_;                                   // guards is_stopping_
+  std::vector<instance*> running_;  // the thread's
+  std::mutex mutex_;                // guards is_stopping_
   std::condition_variable stopping_;
   bool is_stopping_ = false;
   std::thread thread_;

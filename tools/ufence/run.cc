@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -23,8 +22,12 @@
 #include "tools/ufence/interrupt.h"
 #include "tools/ufence/job_issuer.h"
 #include "tools/ufence/mailbox.h"
+#include "tools/ufence/module_reads.h"
+#include "tools/ufence/process_reads.h"
 #include "tools/ufence/reloader.h"
+#include "tools/ufence/run_limits.h"
 #include "tools/ufence/run_report.h"
+#include "tools/ufence/shared_blocks.h"
 #include "tools/ufence/sum_output.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/result.h"
@@ -37,6 +40,7 @@ class session {
  public:
   explicit session(const run_options& options)
       : options_(options),
+        limits_(limits_of(options)),
         console_(options.quiet),
         interrupts_(box_.wake_fd()),
         modules_(driver_directory(options.driver_path), options.workers),
@@ -47,6 +51,7 @@ class session {
  private:
   bool open_output();
   bool load_modules();
+  bool start_reader();
   void hash_files();
   bool unload_modules(unload_policy policy);
   void check_held();
@@ -60,12 +65,15 @@ class session {
   [[nodiscard]] run_report report() const;
 
   const run_options& options_;
+  const run_limits limits_;
   console console_;
   mailbox box_;
   interrupt_watch interrupts_;
   sum_output output_;
   driver_modules modules_;
   job_issuer jobs_;
+  shared_blocks memory_;  // with a reader process
+  std::unique_ptr<process_reads> reader_;
   file_totals files_;
   std::int64_t begin_ns_ = now_ns();
   std::int64_t end_ns_ = begin_ns_;
@@ -73,7 +81,7 @@ class session {
 };
 
 int session::run() {
-  if (open_output() && load_modules()) {
+  if (open_output() && load_modules() && start_reader()) {
     hash_files();
     check_held();
     finish_output();
@@ -94,6 +102,7 @@ bool session::open_output() {
 
 bool session::load_modules() {
   for (const driver d : all_drivers) {
+    if (d == driver::uring && options_.via != read_path::direct) continue;
     auto loaded = modules_.load(d);
     if (!loaded) {
       console_.problem(loaded.error());
@@ -105,13 +114,36 @@ bool session::load_modules() {
   return true;
 }
 
+bool session::start_reader() {
+  if (options_.via == read_path::direct) return true;
+  std::string why;
+  if (auto memory = shared_blocks::make(limits_.blocks, options_.block_bytes)) {
+    memory_ = *std::move(memory);
+    reader_ = std::make_unique<process_reads>(options_, modules_.directory(), memory_, jobs_);
+    reader_->start();
+    why = reader_->failure();
+  } else {
+    why = "no memory to share: " + memory.error().message();
+  }
+  if (why.empty()) return true;
+  console_.problem("reader", why);
+  unload_modules(unload_policy::cancel);
+  return false;
+}
+
 void session::hash_files() {
-  engine files(options_, console_, output_, box_, jobs_);
+  module_reads direct(jobs_, options_.block_bytes);
+  read_service& reads = reader_ ? static_cast<read_service&>(*reader_) : direct;
+  engine files(options_, limits_, console_, output_, box_, jobs_, reads,
+               reader_ ? &memory_ : nullptr);
   std::optional<reloader> reloads;
   if (options_.reload_every_ms != 0) {
+    std::vector<instance*> running;
+    for (const driver d : all_drivers) {
+      if (jobs_.current(d)->device) running.push_back(jobs_.current(d));
+    }
     reloads.emplace(modules_, box_, std::chrono::milliseconds(options_.reload_every_ms),
-                    options_.policy,
-                    std::array{jobs_.current(driver::uring), jobs_.current(driver::cpu)});
+                    options_.policy, std::move(running));
   }
   try {
     is_complete_ = files.run() == engine::outcome::finished;
@@ -123,6 +155,7 @@ void session::hash_files() {
   if (!is_complete_) files.stop();
   end_ns_ = now_ns();
   reloads.reset();
+  if (reader_) reader_->end(is_complete_);
   files.take_news();
   files_ = files.totals();
   const bool all_gone = unload_modules(is_complete_ ? unload_policy::drain : unload_policy::cancel);
@@ -187,6 +220,7 @@ int session::exit_status() const {
 
 run_report session::report() const {
   const module_totals& modules = modules_.totals();
+  const reader_totals readers = reader_ ? reader_->totals() : reader_totals{};
   std::vector<std::int64_t> unload_ns = modules.unload_ns;
   std::ranges::sort(unload_ns);
   return {.files = files_.files,
@@ -198,7 +232,8 @@ run_report session::report() const {
           .fences_issued = jobs_.fences_issued(),
           .fences_armed = jobs_.fences_armed(),
           .fences_held_at_exit = jobs_.held().size(),
-          .fences_outliving_issuer = modules.fences_outliving + jobs_.fences_born_late(),
+          .fences_outliving_issuer =
+              modules.fences_outliving + jobs_.fences_born_late() + readers.fences_outliving,
           .retired_by_settlement = modules.retired_by_settlement,
           .retired_by_last_op = modules.retired_by_last_op,
           .module_loads = modules.loads,
@@ -207,7 +242,10 @@ run_report session::report() const {
           .unloads_deferred = modules.deferred,
           .unloads_pinned = modules.pinned,
           .unload_us_p50 = percentile_us(unload_ns, 0.50),
-          .unload_us_p99 = percentile_us(unload_ns, 0.99)};
+          .unload_us_p99 = percentile_us(unload_ns, 0.99),
+          .readers_started = readers.started,
+          .readers_killed = readers.killed,
+          .readers_lost = readers.lost};
 }
 
 }  // namespace

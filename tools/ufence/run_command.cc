@@ -27,6 +27,13 @@ constexpr const char* description =
 constexpr const char* footer =
     "Links, FIFOs, sockets and devices inside a tree are skipped; a link named as input is "
     "followed.\n"
+    "With --via the modules of both processes are reloaded, and the ones of this process are "
+    "told.\n"
+    "A reader that is killed loses nothing: what it had under way is submitted again.\n"
+    "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_armed,\n"
+    "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op,\n"
+    "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned,\n"
+    "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost.\n"
     "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
     "a\n"
     "wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
@@ -74,6 +81,20 @@ void add_run_command(CLI::App& app, command& chosen) {
       ->type_name("drain|cancel")
       ->transform(CLI::Transformer(policies, CLI::ignore_case))
       ->default_str("drain");
+  const std::map<std::string, read_path> paths{{"sync-file", read_path::sync_file}};
+  CLI::Option* const via =
+      run_app
+          ->add_option(
+              "--via", options->via,
+              "Read in a process of its own, and pass the fence of each read as a sync file")
+          ->type_name("sync-file")
+          ->transform(CLI::CheckedTransformer(paths));
+  run_app
+      ->add_option("--kill-reader-every", options->kill_reader_every_ms,
+                   "Kill the reader process so long after its first read, and start another one")
+      ->type_name("MS")
+      ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max))
+      ->needs(via);
   run_app->add_flag(
       "--hold", options->holds,
       "Keep every fence to the end, unload all modules, then read and check each fence");

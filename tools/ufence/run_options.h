@@ -9,6 +9,12 @@
 
 namespace ufence::tool {
 
+/// How the fences of reads come to who hashes.
+enum class read_path : std::uint8_t {
+  direct,     // the module is in this process
+  sync_file,  // from a reader process, as descriptors
+};
+
 struct run_options {
   std::vector<std::string> inputs;
   std::string output;  // empty: stdout, or nowhere with json
@@ -17,7 +23,10 @@ struct run_options {
   std::uint64_t reload_every_ms = 0;  // 0: never
   unload_policy policy = unload_policy::drain;
   bool holds = false;
-  std::string driver_path;  // empty: see driver_directory()
+  read_path via = read_path::direct;
+  std::uint64_t kill_reader_every_ms = 0;         // 0: never
+  std::string reader_program = "/proc/self/exe";  // this one, even if its file has gone
+  std::string driver_path;                        // empty: see driver_directory()
   bool json = false;
   bool quiet = false;
 };

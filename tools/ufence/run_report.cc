@@ -39,6 +39,9 @@ std::string to_json(const run_report& r) {
       {"unloads_pinned", r.unloads_pinned},
       {"unload_us_p50", r.unload_us_p50},
       {"unload_us_p99", r.unload_us_p99},
+      {"readers_started", r.readers_started},
+      {"readers_killed", r.readers_killed},
+      {"readers_lost", r.readers_lost},
   };
   return object.dump();
 }
@@ -57,9 +60,15 @@ std::string to_text(const run_report& r) {
                   grouped(r.unloads_deferred), grouped(r.unloads_pinned));
   text +=
       fmt::format(", median {:.0f} us, 99 % within {:.0f} us", r.unload_us_p50, r.unload_us_p99);
+  if (r.readers_started != 0) {
+    text +=
+        fmt::format("\n{} reader processes, {} of them killed, {} lost", grouped(r.readers_started),
+                    grouped(r.readers_killed), grouped(r.readers_lost));
+  }
   if (r.resubmitted != 0) {
     text +=
-        fmt::format("\n{} jobs cut off by an unload, and submitted again", grouped(r.resubmitted));
+        fmt::format("\n{} jobs cut off by an unload{}, and submitted again", grouped(r.resubmitted),
+                    r.readers_started != 0 ? " or the end of a reader" : "");
   }
   return text;
 }

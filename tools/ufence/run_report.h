@@ -18,6 +18,7 @@ struct run_report {
   std::uint64_t module_loads = 0, module_unloads = 0;
   std::uint64_t unloads_unmapped = 0, unloads_deferred = 0, unloads_pinned = 0;
   double unload_us_p50 = 0, unload_us_p99 = 0;
+  std::uint64_t readers_started = 0, readers_killed = 0, readers_lost = 0;
 };
 
 /// The value that a fraction of them does not exceed; 0 of nothing. Nearest rank.

@@ -71,6 +71,40 @@ TEST_F(run_in_process, leaves_nothing_behind_when_it_fails) {
   EXPECT_FALSE(fs::exists(folder_ / "sums"));
 }
 
+TEST_F(run_in_process, leaves_nothing_behind_without_a_program_for_the_reader) {
+  options_.via = read_path::sync_file;
+  options_.reader_program = folder_ / "missing";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run(options_), 1);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::MatchesRegex("ufence: reader: .*/missing: No such file or directory\n"));
+  EXPECT_FALSE(fs::exists(folder_ / "sums"));
+}
+
+// A program that says nothing and ends is not started for ever.
+TEST_F(run_in_process, gives_up_a_reader_that_never_reads) {
+  options_.via = read_path::sync_file;
+  options_.reader_program = "/bin/false";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run(options_), 1);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "ufence: reader: ended with status 1, 5 times without having read anything\n");
+  EXPECT_FALSE(fs::exists(folder_ / "sums"));
+}
+
+TEST_F(run_in_process, leaves_nothing_behind_with_readers_that_are_killed) {
+  ASSERT_EQ(run(options_), 0);
+  const std::string expected = sums();
+  options_.via = read_path::sync_file;
+  options_.reader_program = UFENCE_PROGRAM;
+  for (const std::uint64_t every_ms : {0U, 1U, 20U}) {
+    options_.kill_reader_every_ms = every_ms;
+    options_.holds = every_ms == 20;
+    EXPECT_EQ(run(options_), 0);
+    EXPECT_EQ(sums(), expected);
+  }
+}
+
 // As soon as the run listens to signals: it may load, hash or unload by then.
 void interrupt_soon() {
   // The run's own thread takes the signal, as in the program.
@@ -92,6 +126,8 @@ TEST_F(run_in_process, leaves_nothing_behind_when_it_is_interrupted) {
   options_.reload_every_ms = 1;
   for (int round = 0; round < 10; ++round) {
     options_.holds = round % 2 == 0;
+    options_.via = round % 3 == 0 ? read_path::sync_file : read_path::direct;
+    options_.reader_program = UFENCE_PROGRAM;
     std::thread interrupter(interrupt_soon);
     EXPECT_EQ(run(options_), 128 + SIGTERM);
     interrupter.join();
