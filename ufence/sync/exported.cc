@@ -36,7 +36,8 @@ class exported final : public watched, public callback {
   void send_record() noexcept;
 
   static void on_signaled(callback& node, fence& f) noexcept;
-  static void on_hang_up(std::uint64_t key) noexcept;
+  static bool is_gone(watched& w, int& probe) noexcept;
+  static void end(watched& w) noexcept;
   static void on_fork(watched& w) noexcept;
   static const watched_kind kind_of_exports;
 
@@ -47,7 +48,8 @@ class exported final : public watched, public callback {
 };
 
 const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::hung_up,
-                                             .on_event = &exported::on_hang_up,
+                                             .is_gone = &exported::is_gone,
+                                             .end = &exported::end,
                                              .on_fork = &exported::on_fork};
 
 // --- Birth and death ---
@@ -142,7 +144,7 @@ result<unique_fd> exported::publish(exported*& self) noexcept {
   if (!file) return file;
   if (const std::error_code failed = self->file_.f->add_callback(*self)) {
     if (failed != errno_code(ENOENT)) {
-      watched_table().remove(*self, self->end_.get());
+      watched_table().remove(*self);
       return std::unexpected(failed);
     }
     self->send_record();
@@ -170,26 +172,22 @@ void exported::on_signaled(callback& node, fence&) noexcept {
 
 // All holders have closed their end; or one of them has shut it down, who can't end it for the
 // others.
-void exported::on_hang_up(std::uint64_t key) noexcept {
-  exported* self = nullptr;
-  {
-    watched_table table;
-    self = find(table, key);
-    // [EXPORT.2] acquire: its maker is done with it; pairs with [EXPORT.1]
-    if (self == nullptr || !self->is_published_.load(mo::acquire)) return;
-    socket_address address;
-    address.size = sizeof address.name;
-    if (::getpeername(self->end_.get(), reinterpret_cast<sockaddr*>(&address.name),
-                      &address.size) != 0 ||
-        table.is_bound(address)) {
-      table.doubt(*self, self->end_.get());
-      return;
-    }
-    table.remove(*self, self->end_.get());
-  }
+bool exported::is_gone(watched& w, int& probe) noexcept {
+  auto& self = static_cast<exported&>(w);
+  socket_address address;
+  address.size = sizeof address.name;
+  // [EXPORT.2] acquire: its maker is done with it; pairs with [EXPORT.1]
+  return self.is_published_.load(mo::acquire) &&
+         ::getpeername(self.end_.get(), reinterpret_cast<sockaddr*>(&address.name),
+                       &address.size) == 0 &&
+         !is_bound(address, probe);
+}
+
+void exported::end(watched& w) noexcept {
+  auto& self = static_cast<exported&>(w);
   // It never waits for a callback that runs here: its own waits for nobody.
-  UFENCE_CHECK(self->file_.f->remove_callback(*self).has_value());
-  self->destroy();
+  UFENCE_CHECK(self.file_.f->remove_callback(self).has_value());
+  self.destroy();
 }
 
 void exported::on_fork(watched& w) noexcept { static_cast<exported&>(w).end_.reset(); }

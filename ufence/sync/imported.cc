@@ -141,9 +141,9 @@ void imported::stop() noexcept {
   unique_fd file;
   unique_fd connection;
   watched_table table;
-  if (is_watched_) table.remove(*this, file_.get());
+  if (is_watched_) table.remove(*this);
   is_watched_ = false;
-  if (question_.connection) table.remove(question_, question_.connection.get());
+  if (question_.connection) table.remove(question_);
   file = std::move(file_);
   connection = std::move(question_.connection);
 }
@@ -177,9 +177,9 @@ int imported::look() noexcept {
   watched_table table;
   if (is_watched_) {
     if (record.error() == errno_code(EAGAIN)) {
-      table.rearm(*this, file_.get());
+      table.rearm(*this);
     } else {
-      table.doubt(*this, file_.get());
+      table.doubt(*this);
     }
   }
   return 0;
@@ -189,7 +189,7 @@ int imported::look_at_kernels() noexcept {
   const int status = kernel_file_status(file_.get());
   if (status == 0) {
     watched_table table;
-    if (is_watched_) table.rearm(*this, file_.get());
+    if (is_watched_) table.rearm(*this);
   }
   return status;
 }
@@ -201,7 +201,7 @@ int imported::ask_exporter() noexcept {
   if (question_.connection) return 0;
   result<unique_fd> connection = ask(file_.get(), {});
   if (!connection && connection.error() == errno_code(ECONNREFUSED)) return -EOWNERDEAD;
-  if (is_watched_) table.doubt(*this, file_.get());
+  if (is_watched_) table.doubt(*this);
   if (!connection) return 0;
   const result<std::uint64_t> cookie = socket_cookie(connection->get());
   if (!cookie) return 0;
@@ -219,15 +219,15 @@ std::optional<int> imported::look_at_answer() noexcept {
   record_buffer buffer;
   const result<record_view> record = buffer.take(question_.connection.get());
   if (!record && record.error() == errno_code(EAGAIN)) {
-    table.rearm(question_, question_.connection.get());
+    table.rearm(question_);
     return 0;
   }
-  table.remove(question_, question_.connection.get());
+  table.remove(question_);
   connection = std::move(question_.connection);
   if (record && record->status() != 0) return record->status();
   if (!record && record.error() == errno_code(EPROTO)) return -EPROTO;
   // Pending, or no answer: again after a while.
-  if (is_watched_) table.doubt(*this, file_.get());
+  if (is_watched_) table.doubt(*this);
   return 0;
 }
 

@@ -58,11 +58,10 @@ watched*& bucket_of(std::uint64_t key) noexcept UFENCE_REQUIRES(table_lock) {
   return buckets[(key * 0x9E3779B97F4A7C15) >> 54];
 }
 
-const watched_kind* kind_of(std::uint64_t key) noexcept UFENCE_REQUIRES(table_lock) {
-  for (const watched* w = bucket_of(key); w != nullptr; w = w->next) {
-    if (w->key == key) return w->kind;
-  }
-  return nullptr;
+watched* find_any(std::uint64_t key) noexcept UFENCE_REQUIRES(table_lock) {
+  watched* w = bucket_of(key);
+  while (w != nullptr && w->key != key) w = w->next;
+  return w;
 }
 
 void close_one(int& fd) noexcept {
@@ -82,6 +81,78 @@ bool epoll_change(int epoll, int operation, int fd, std::uint32_t events,
 
 int make_socket() noexcept {
   return ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+void wake_thread() noexcept UFENCE_REQUIRES(table_lock) {
+  const std::uint64_t one = 1;
+  static_cast<void>(::write(fds.wake, &one, sizeof one));
+}
+
+void remove_locked(watched& w) noexcept UFENCE_REQUIRES(table_lock) {
+  watched** at = &bucket_of(w.key);
+  while (*at != &w) at = &(*at)->next;
+  *at = w.next;
+  if (w.is_doubtful) {
+    --doubtful_count;
+  } else if (w.kind->waits_for == watched_kind::event::ready) {
+    epoll_change(fds.events, EPOLL_CTL_DEL, w.fd, 0, 0);
+  }  // what hung up has no duplicates: closing it does the same
+  if (--watched_count == 0) wake_thread();
+}
+
+void doubt_locked(watched& w) noexcept UFENCE_REQUIRES(table_lock) {
+  if (w.is_doubtful) return;
+  w.is_doubtful = true;
+  const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
+  epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, w.fd, 0, 0);
+  // The thread did not know yet that it has to look by time.
+  if (++doubtful_count == 1) wake_thread();
+}
+
+// Things that hung up, handled together: two short locks for all of them. While one is claimed it
+// stays in the table, and so does the thread.
+class hung_up_bunch {
+ public:
+  static constexpr std::size_t size_max = 64;
+
+  [[nodiscard]] bool is_empty() const noexcept { return size_ == 0; }
+  void claim(watched& w) noexcept UFENCE_REQUIRES(table_lock) {
+    if (w.is_claimed || size_ == size_max) return;
+    w.is_claimed = true;
+    claimed_[size_++] = &w;
+    if (probe_ < 0) std::swap(probe_, fds.probe);
+  }
+  void handle() noexcept;
+
+ private:
+  std::array<watched*, size_max> claimed_;
+  std::array<bool, size_max> is_gone_;
+  std::size_t size_ = 0;
+  int probe_ = -1;
+};
+
+void hung_up_bunch::handle() noexcept {
+  if (size_ == 0) return;
+  for (std::size_t i = 0; i < size_; ++i) {
+    is_gone_[i] = claimed_[i]->kind->is_gone(*claimed_[i], probe_);
+  }
+  {
+    scoped_lock guard(table_lock);
+    if (fds.probe < 0) std::swap(probe_, fds.probe);
+    for (std::size_t i = 0; i < size_; ++i) {
+      watched& w = *claimed_[i];
+      if (is_gone_[i]) {
+        remove_locked(w);
+      } else {
+        w.is_claimed = false;
+        doubt_locked(w);
+      }
+    }
+  }
+  if (probe_ >= 0) ::close(probe_);
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (is_gone_[i]) claimed_[i]->kind->end(*claimed_[i]);
+  }
 }
 
 // --- The thread ---
@@ -132,7 +203,7 @@ void reactor_thread::handle(const epoll_event& e) noexcept {
     const watched_kind* kind = nullptr;
     {
       scoped_lock guard(table_lock);
-      kind = kind_of(key);
+      if (const watched* w = find_any(key)) kind = w->kind;
     }
     if (kind != nullptr) kind->on_event(key);
   }
@@ -176,23 +247,28 @@ int reactor_thread::timeout_ms() noexcept {
 }
 
 void reactor_thread::look_at_doubtful() noexcept {
-  struct found {
-    const watched_kind* kind;
-    std::uint64_t key;
-  };
   std::size_t bucket = 0;
   while (bucket < bucket_count) {
-    std::array<found, 64> some;
+    std::array<std::uint64_t, 64> keys;
+    std::array<void (*)(std::uint64_t) noexcept, keys.size()> handlers_of;
     std::size_t n = 0;
+    hung_up_bunch bunch;
     {
       scoped_lock guard(table_lock);
-      for (; bucket < bucket_count && n == 0; ++bucket) {
-        for (const watched* w = buckets[bucket]; w != nullptr && n < some.size(); w = w->next) {
-          if (w->is_doubtful) some[n++] = {.kind = w->kind, .key = w->key};
+      for (; bucket < bucket_count && n == 0 && bunch.is_empty(); ++bucket) {
+        for (watched* w = buckets[bucket]; w != nullptr && n < keys.size(); w = w->next) {
+          if (!w->is_doubtful) continue;
+          if (w->kind->waits_for == watched_kind::event::hung_up) {
+            bunch.claim(*w);
+          } else {
+            handlers_of[n] = w->kind->on_event;
+            keys[n++] = w->key;
+          }
         }
       }
     }
-    for (std::size_t i = 0; i < n; ++i) some[i].kind->on_event(some[i].key);
+    bunch.handle();
+    for (std::size_t i = 0; i < n; ++i) handlers_of[i](keys[i]);
   }
 }
 
@@ -319,6 +395,7 @@ std::error_code watched_table::add(watched& w, int fd) noexcept UFENCE_NO_TSA {
           ? epoll_change(fds.events, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, w.key)
           : epoll_change(fds.hung_up, EPOLL_CTL_ADD, fd, 0, w.key);
   if (!added) return errno_code(errno);
+  w.fd = fd;
   watched*& bucket = bucket_of(w.key);
   w.next = bucket;
   bucket = &w;
@@ -326,67 +403,41 @@ std::error_code watched_table::add(watched& w, int fd) noexcept UFENCE_NO_TSA {
   return {};
 }
 
-void watched_table::remove(watched& w, int fd) noexcept UFENCE_NO_TSA {
-  watched** at = &bucket_of(w.key);
-  while (*at != &w) at = &(*at)->next;
-  *at = w.next;
-  if (w.is_doubtful) {
-    --doubtful_count;
-  } else if (w.kind->waits_for == watched_kind::event::ready) {
-    epoll_change(fds.events, EPOLL_CTL_DEL, fd, 0, 0);
-  }  // what hung up has no duplicates: closing it does the same
-  if (--watched_count == 0) {
-    const std::uint64_t one = 1;
-    static_cast<void>(::write(fds.wake, &one, sizeof one));
-  }
+void watched_table::remove(watched& w) noexcept UFENCE_NO_TSA { remove_locked(w); }
+
+void watched_table::rearm(watched& w) noexcept UFENCE_NO_TSA {
+  if (!w.is_doubtful) epoll_change(fds.events, EPOLL_CTL_MOD, w.fd, EPOLLIN | EPOLLONESHOT, w.key);
 }
 
-void watched_table::rearm(watched& w, int fd) noexcept UFENCE_NO_TSA {
-  if (!w.is_doubtful) epoll_change(fds.events, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT, w.key);
-}
-
-void watched_table::doubt(watched& w, int fd) noexcept UFENCE_NO_TSA {
-  if (w.is_doubtful) return;
-  w.is_doubtful = true;
-  const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
-  epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, fd, 0, 0);
-  // The thread did not know yet that it has to look by time.
-  if (++doubtful_count == 1) {
-    const std::uint64_t one = 1;
-    static_cast<void>(::write(fds.wake, &one, sizeof one));
-  }
-}
+void watched_table::doubt(watched& w) noexcept UFENCE_NO_TSA { doubt_locked(w); }
 
 std::uint64_t watched_table::exporter_number() noexcept UFENCE_NO_TSA {
   return number_of_process();
 }
 
-bool watched_table::is_bound(const socket_address& address) noexcept UFENCE_NO_TSA {
-  if (fds.probe < 0 && (fds.probe = make_socket()) < 0) return true;
-  if (::bind(fds.probe, address.get(), address.size) != 0) return true;
+bool is_bound(const socket_address& address, int& probe) noexcept {
+  if (probe < 0 && (probe = make_socket()) < 0) return true;
+  if (::bind(probe, address.get(), address.size) != 0) return true;
   // It is bound now, and of no more use.
-  close_one(fds.probe);
-  fds.probe = make_socket();
+  close_one(probe);
+  probe = make_socket();
   return false;
 }
 
 void reap_hung_up() noexcept {
-  std::array<epoll_event, 64> events;
-  std::array<const watched_kind*, events.size()> kinds;
+  std::array<epoll_event, hung_up_bunch::size_max> events;
   int n = 0;
   do {
+    hung_up_bunch bunch;
     {
       scoped_lock guard(table_lock);  // the thread may end, and its descriptors with it
       n = fds.hung_up < 0 ? 0 : ::epoll_wait(fds.hung_up, events.data(), events.size(), 0);
       for (int i = 0; i < n; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        kinds[at] = kind_of(events[at].data.u64);
+        watched* const w = find_any(events[static_cast<std::size_t>(i)].data.u64);
+        if (w != nullptr) bunch.claim(*w);
       }
     }
-    for (int i = 0; i < n; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      if (kinds[at] != nullptr) kinds[at]->on_event(events[at].data.u64);
-    }
+    bunch.handle();
   } while (n == static_cast<int>(events.size()));
 }
 

@@ -21,21 +21,29 @@ namespace ufence::detail {
 struct watched;
 struct socket_address;
 
-/// What is done with one kind of watched things.
+/// What is done with one kind of watched things. No lock is held in any of it.
 struct watched_kind {
   enum class event : std::uint8_t { ready, hung_up } waits_for;
-  /// By the reactor's thread; a hang-up also by who makes room for descriptors. No lock is held.
-  void (*on_event)(std::uint64_t key) noexcept;
+  /// Of `ready`: by the reactor's thread.
+  void (*on_event)(std::uint64_t key) noexcept = nullptr;
+  /// Of `hung_up`: did all holders really close it, or does one of them pretend? `probe` is a
+  /// socket for is_bound(). By the reactor's thread or by who makes room for descriptors; nobody
+  /// else looks at it meanwhile.
+  bool (*is_gone)(watched& w, int& probe) noexcept = nullptr;
+  /// Then, when no event finds it any more: frees it.
+  void (*end)(watched& w) noexcept = nullptr;
   /// In a child of fork(), for each: closes its descriptors; the memory stays.
-  void (*on_fork)(watched& w) noexcept;
+  void (*on_fork)(watched& w) noexcept = nullptr;
 };
 
 /// The part of a watched thing that is the table's, under its lock.
 struct watched {
   const watched_kind* kind = nullptr;  // set before add()
   std::uint64_t key = 0;               // the same
+  int fd = -1;                         // by add()
   watched* next = nullptr;
   bool is_doubtful = false;
+  bool is_claimed = false;  // somebody asks is_gone
 };
 
 /// The table of what is watched, locked.
@@ -52,16 +60,19 @@ class UFENCE_SCOPED_CAPABILITY watched_table {
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -ENOSPC; -EAGAIN there is no thread to be had
   [[nodiscard]] std::error_code add(watched& w, int fd) noexcept;
   /// On return no event finds it any more; the descriptor is still open, and has to be closed next.
-  void remove(watched& w, int fd) noexcept;
+  void remove(watched& w) noexcept;
   /// Tells again when a `ready` descriptor is readable.
-  void rearm(watched& w, int fd) noexcept;
-  /// Its descriptor tells more than is true: calls on_event from time to time instead.
-  void doubt(watched& w, int fd) noexcept;
+  void rearm(watched& w) noexcept;
+  /// Its descriptor tells more than is true: asks from time to time instead.
+  void doubt(watched& w) noexcept;
   /// The number of this process as an exporter, random; 0: none to be had.
   [[nodiscard]] std::uint64_t exporter_number() noexcept;
-  /// Is somebody bound to this address? True also if that can't be told now.
-  [[nodiscard]] bool is_bound(const socket_address& address) noexcept;
 };
+
+/// Is somebody bound to this address? True also if that can't be told now.
+/// @param probe  a socket that is not bound, or -1: a new one is made; is replaced when it was used
+/// up
+[[nodiscard]] bool is_bound(const socket_address& address, int& probe) noexcept;
 
 /// Handles the hang-ups that are there, on this thread.
 void reap_hung_up() noexcept;
