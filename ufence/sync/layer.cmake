@@ -21,15 +21,18 @@ if(UFENCE_BUILD_TESTS)
   endforeach()
 
   # libFuzzer on what is read from other processes, where the compiler has it; the same checks over
-  # seeded mutations are sync_wire_fuzz_test.
+  # seeded mutations are sync_wire_fuzz_test and parcel_wire.any_bytes_are_borne.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT UFENCE_SANITIZE)
-    add_executable(sync_wire_fuzzer
-      "${CMAKE_CURRENT_LIST_DIR}/testing/wire_fuzzer.cc" "${CMAKE_CURRENT_LIST_DIR}/wire.cc")
-    target_link_libraries(sync_wire_fuzzer PRIVATE ufence_sync)
-    target_compile_options(sync_wire_fuzzer PRIVATE -fsanitize=fuzzer,address)
-    target_link_options(sync_wire_fuzzer PRIVATE -fsanitize=fuzzer,address)
-    ufence_add_command_test(sync_wire_fuzzer LABEL fuzz
-      COMMAND sync_wire_fuzzer -runs=300000 -max_len=512 -seed=1)
+    foreach(subject wire parcel_wire)
+      set(fuzzer sync_${subject}_fuzzer)
+      add_executable(${fuzzer} "${CMAKE_CURRENT_LIST_DIR}/testing/${subject}_fuzzer.cc"
+        "${CMAKE_CURRENT_LIST_DIR}/${subject}.cc")
+      target_link_libraries(${fuzzer} PRIVATE ufence_sync)
+      target_compile_options(${fuzzer} PRIVATE -fsanitize=fuzzer,address)
+      target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer,address)
+      ufence_add_command_test(${fuzzer} LABEL fuzz
+        COMMAND ${fuzzer} -runs=300000 -max_len=512 -seed=1)
+    endforeach()
   endif()
 
   # Sync files of the kernel, in a virtual machine; skipped where its kernel is not at hand.
