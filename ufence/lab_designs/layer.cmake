@@ -57,6 +57,11 @@ install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
 
 ufence_add_lab_test(lab_designs_verdicts_model_test
   SOURCES "${folder}/testing/verdicts_model_test.cc" LINK ufence_lab_compare)
+set(program_parts ${program_sources})
+list(FILTER program_parts EXCLUDE REGEX "/main\\.cc$")
+ufence_add_lab_test(lab_designs_program_model_test
+  SOURCES "${folder}/testing/program_model_test.cc" ${program_parts}
+  LINK ufence_lab_compare fmt::fmt nlohmann_json::nlohmann_json)
 
 # The program from outside, in a browser too; and whether docs/VERDICTS.md is what it says.
 find_package(Python3 COMPONENTS Interpreter)
