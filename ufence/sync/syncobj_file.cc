@@ -36,7 +36,8 @@ class exported_syncobj : public watched {
     this->~exported_syncobj();
     deallocate(this);
   }
-  static void on_hang_up(std::uint64_t key) noexcept;
+  static bool is_gone(watched& w, int& probe) noexcept;
+  static void end(watched& w) noexcept { static_cast<exported_syncobj&>(w).destroy(); }
   static void on_fork(watched& w) noexcept { static_cast<exported_syncobj&>(w).end_.reset(); }
   static const watched_kind kind_of_syncobjs;
 
@@ -45,7 +46,8 @@ class exported_syncobj : public watched {
 };
 
 const watched_kind exported_syncobj::kind_of_syncobjs{.waits_for = watched_kind::event::hung_up,
-                                                      .on_event = &exported_syncobj::on_hang_up,
+                                                      .is_gone = &exported_syncobj::is_gone,
+                                                      .end = &exported_syncobj::end,
                                                       .on_fork = &exported_syncobj::on_fork};
 
 // A name of its own in the abstract namespace: who still has the holders' end is bound to it.
@@ -96,19 +98,9 @@ result<unique_fd> exported_syncobj::export_object(const syncobj_ref& object) noe
 
 // All holders have closed their end; or one of them has shut it down, who can't end it for the
 // others.
-void exported_syncobj::on_hang_up(std::uint64_t key) noexcept {
-  exported_syncobj* self = nullptr;
-  {
-    watched_table table;
-    self = find(table, key);
-    if (self == nullptr) return;
-    if (table.is_bound(address_of(table.exporter_number(), key))) {
-      table.doubt(*self, self->end_.get());
-      return;
-    }
-    table.remove(*self, self->end_.get());
-  }
-  self->destroy();
+bool exported_syncobj::is_gone(watched& w, int& probe) noexcept {
+  const std::uint64_t number = watched_table().exporter_number();
+  return !is_bound(address_of(number, w.key), probe);
 }
 
 }  // namespace
