@@ -56,8 +56,12 @@ struct syncobj_event : submission {
     end();
   }
   // The point is there.
-  void proceed(const fence_ref& f) noexcept {
-    if (when_available || f->add_callback(signaled)) fire();
+  void proceed(fence_ref f) noexcept {
+    if (when_available) return fire();
+    // Kept until it is signaled: nobody else may have it. Once the callback is there, the event may
+    // be gone.
+    found = f;
+    if (f->add_callback(signaled)) fire();
   }
 
   static void on_submitted(callback& n, fence& f) noexcept {
@@ -85,9 +89,9 @@ std::error_code syncobj::notify(int event_fd, std::uint64_t point, bool when_ava
   void* memory = allocate(sizeof(syncobj_event));
   if (memory == nullptr) return errno_code(ENOMEM);
   auto* event = ::new (memory) syncobj_event(std::move(own), when_available);
-  const result<fence_ref> f = find_fence(point);
+  result<fence_ref> f = find_fence(point);
   if (f) {
-    event->proceed(*f);
+    event->proceed(std::move(*f));
     return {};
   }
   if (const std::error_code failed = event->prepare()) {

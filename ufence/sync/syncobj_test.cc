@@ -11,6 +11,7 @@
 
 #include "ufence/container/chain.h"
 #include "ufence/container/container_test_support.h"
+#include "ufence/sync/sw_sync.h"
 #include "ufence/sync/testing/syncobj_support.h"
 
 namespace ufence {
@@ -252,6 +253,20 @@ TEST(syncobj_event, may_use_its_syncobj_from_a_callback) {
   EXPECT_EQ(object->add_point(made.fence, 1), no_error);
   EXPECT_EQ(object->notify(event.fd.get(), 2), no_error);
   made.signal.signal();
+  EXPECT_EQ(event.take(), 1U);
+}
+
+TEST(syncobj, regress_an_event_keeps_its_fence) {
+  const syncobj_ref object = make_syncobj();
+  const event_counter event;
+  // A software timeline does not keep its fences.
+  result<sw_sync> timeline = sw_sync::create("t");
+  ASSERT_TRUE(timeline);
+  EXPECT_EQ(object->replace_fence(timeline->create_fence(1).value()), no_error);
+  EXPECT_EQ(object->notify(event.fd.get(), 0), no_error);
+  EXPECT_EQ(object->reset(), no_error);
+  EXPECT_EQ(event.take(), 0U);
+  timeline->increment(1);
   EXPECT_EQ(event.take(), 1U);
 }
 
