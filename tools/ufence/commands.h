@@ -22,5 +22,7 @@ void add_reader_command(CLI::App& app, command& chosen);
 void add_modules_command(CLI::App& app, command& chosen);
 /// `ufence lab`: explores fence designs, in the program ufence-lab.
 void add_lab_command(CLI::App& app, command& chosen);
+/// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
+void add_uapi_command(CLI::App& app, command& chosen);
 
 }  // namespace ufence::tool

@@ -411,6 +411,8 @@ void watched_table::rearm(watched& w) noexcept UFENCE_NO_TSA {
 
 void watched_table::doubt(watched& w) noexcept UFENCE_NO_TSA { doubt_locked(w); }
 
+std::size_t watched_table::count() const noexcept UFENCE_NO_TSA { return watched_count; }
+
 std::uint64_t watched_table::exporter_number() noexcept UFENCE_NO_TSA {
   return number_of_process();
 }

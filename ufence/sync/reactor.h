@@ -9,6 +9,7 @@
 // Lock: the table's, a leaf.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <system_error>
 
@@ -65,6 +66,8 @@ class UFENCE_SCOPED_CAPABILITY watched_table {
   void rearm(watched& w) noexcept;
   /// Its descriptor tells more than is true: asks from time to time instead.
   void doubt(watched& w) noexcept;
+  /// How much is watched.
+  [[nodiscard]] std::size_t count() const noexcept;
   /// The number of this process as an exporter, random; 0: none to be had.
   [[nodiscard]] std::uint64_t exporter_number() noexcept;
 };

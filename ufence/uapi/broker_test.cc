@@ -1,0 +1,156 @@
+// The broker against clients that are not what they should be, and its life.
+#include "ufence/uapi/broker.h"
+
+#include <linux/sync_file.h>
+#include <sys/eventfd.h>
+
+#include "ufence/uapi/server.h"
+#include "ufence/uapi/uapi_test_support.h"
+
+namespace ufence::testing {
+namespace {
+
+using uapi::device_kind;
+
+answer make_fence(const broker_on_thread& broker, const answer& timeline, std::uint32_t value) {
+  const uapi::sw_sync_create wanted{.value = value, .name = {}, .fence = 0};
+  return control(broker, uapi::sw_sync_create_fence, wanted, timeline.fd.get());
+}
+
+bool is_readable(const unique_fd& fd, int timeout_ms = 0) {
+  pollfd p{.fd = fd.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&p, 1, timeout_ms) == 1;
+}
+
+// Its connections end without an answer.
+void expect_refused(const broker_on_thread& broker, std::span<const std::byte> bytes,
+                    std::span<const int> fds = {}) {
+  const unique_fd connection = broker.connect();
+  ASSERT_FALSE(send_message(connection.get(), bytes, fds));
+  EXPECT_EQ(receive_answer(connection).error, -1);
+}
+
+TEST(broker, ends_with_its_owner_and_what_it_gave_out) {
+  answer fence;
+  {
+    broker_on_thread broker;
+    const answer timeline = open_device(broker, device_kind::sw_sync);
+    ASSERT_EQ(timeline.error, 0);
+    fence = make_fence(broker, timeline, 1);
+    ASSERT_EQ(fence.error, 0);
+    EXPECT_FALSE(is_readable(fence.fd));
+    fence.fd.reset();
+  }
+}
+
+TEST(broker, drops_what_is_no_request) {
+  const broker_on_thread broker;
+  const std::vector<std::byte> good = request_bytes(uapi::operation::settle, 0, {}, {}, 0);
+  for (std::size_t size = 1; size < good.size(); ++size) {
+    expect_refused(broker, std::span(good).first(size));
+  }
+  for (std::size_t field = 0; field < good.size(); field += 4) {
+    std::vector<std::byte> bad = good;
+    bad[field + 3] = std::byte{0x7F};
+    if (field != offsetof(uapi::request_header, code)) expect_refused(broker, bad);
+  }
+  const int null[3] = {0, 0, 0};
+  expect_refused(broker, good, std::span(null).first(1));
+  expect_refused(broker, good, null);
+  expect_refused(broker, std::vector<std::byte>(200'000));
+  const std::vector<std::byte> wrong_size =
+      request_bytes(uapi::operation::control, uapi::sw_sync_inc, std::vector<std::byte>(8), {}, 0);
+  expect_refused(broker, wrong_size);
+  // It is still there.
+  EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
+}
+
+TEST(broker, answers_for_descriptors_that_are_not_its_own) {
+  const broker_on_thread broker;
+  const unique_fd event(::eventfd(0, EFD_CLOEXEC));
+  const std::uint32_t one = 1;
+  EXPECT_EQ(control(broker, uapi::sw_sync_inc, one, event.get()).error, ENODEV);
+  EXPECT_EQ(control(broker, uapi::sw_sync_inc, one, -1).error, EBADF);
+  const uapi::sync_merge merge{};
+  EXPECT_EQ(control(broker, uapi::sync_ioc_merge, merge, event.get(), event.get()).error, EINVAL);
+  const uapi::dma_buf_sync_file access{.flags = 1, .fd = -1};
+  EXPECT_EQ(control(broker, uapi::dma_buf_export, access, event.get()).error, ENOTTY);
+  EXPECT_EQ(open_device(broker, device_kind::syncobj).error, ENXIO);
+}
+
+TEST(broker, is_not_kept_from_others_by_silent_clients) {
+  const broker_on_thread broker;
+  std::vector<unique_fd> silent;
+  for (std::size_t i = 0; i < uapi::server::silent_max + 20; ++i)
+    silent.push_back(broker.connect());
+  const answer timeline = open_device(broker, device_kind::sw_sync);
+  ASSERT_EQ(timeline.error, 0);
+  EXPECT_EQ(make_fence(broker, timeline, 1).error, 0);
+}
+
+TEST(broker, forgets_a_wait_whose_caller_is_gone) {
+  const broker_on_thread broker;
+  const answer node = open_device(broker, device_kind::drm_card);
+  ASSERT_EQ(node.error, 0);
+  const auto made = control(broker, uapi::drm::syncobj_create, uapi::drm_handle{}, node.fd.get());
+  ASSERT_EQ(made.error, 0);
+  const std::uint32_t handle = made.as<uapi::drm_handle>().handle;
+  uapi::drm_syncobj_wait wait{};
+  wait.timeout_ns = INT64_MAX;
+  wait.count = 1;
+  wait.flags = 2;  // for its submission
+  const auto bytes =
+      request_bytes(uapi::operation::control, uapi::drm::syncobj_wait, bytes_of(&wait, sizeof wait),
+                    bytes_of(&handle, sizeof handle), uapi::request_header::has_subject);
+  const int subject = node.fd.get();
+  for (int i = 0; i < 50; ++i) {
+    const unique_fd connection = broker.connect();
+    ASSERT_FALSE(send_message(connection.get(), bytes, {&subject, 1}));
+  }
+  // One that stays is answered.
+  const unique_fd connection = broker.connect();
+  ASSERT_FALSE(send_message(connection.get(), bytes, {&subject, 1}));
+  uapi::drm_syncobj_array all{};
+  all.count = 1;
+  EXPECT_EQ(
+      control(broker, uapi::drm::syncobj_signal, all, subject, -1, bytes_of(&handle, sizeof handle))
+          .error,
+      0);
+  EXPECT_EQ(receive_answer(connection).error, 0);
+}
+
+TEST(broker, checks_that_arrays_have_the_size_that_is_said) {
+  const broker_on_thread broker;
+  const answer node = open_device(broker, device_kind::drm_card);
+  ASSERT_EQ(node.error, 0);
+  uapi::drm_syncobj_array all{};
+  const std::uint32_t handle = 1;
+  for (const std::uint32_t count : {0U, 2U, 0x4000'0000U, 0x4000'0001U, UINT32_MAX}) {
+    all.count = count;
+    EXPECT_EQ(control(broker, uapi::drm::syncobj_reset, all, node.fd.get(), -1,
+                      bytes_of(&handle, sizeof handle))
+                  .error,
+              EINVAL);
+  }
+}
+
+TEST(broker, ends_a_timeline_with_its_last_descriptor_before_the_next_call) {
+  const broker_on_thread broker;
+  answer timeline = open_device(broker, device_kind::sw_sync);
+  const answer fence = make_fence(broker, timeline, 1);
+  ASSERT_EQ(fence.error, 0);
+  unique_fd copy(::dup(timeline.fd.get()));
+  timeline.fd.reset();
+  ::sync_file_info info{};
+  EXPECT_EQ(
+      control(broker, uapi::sync_ioc_file_info, info, fence.fd.get()).as<::sync_file_info>().status,
+      0);
+  copy.reset();
+  EXPECT_EQ(
+      control(broker, uapi::sync_ioc_file_info, info, fence.fd.get()).as<::sync_file_info>().status,
+      -ENOENT);
+  EXPECT_TRUE(is_readable(fence.fd));
+}
+
+}  // namespace
+}  // namespace ufence::testing

@@ -1,0 +1,116 @@
+// A call that came to the broker, and what is answered. What is in a call comes from another
+// process: sizes are checked (parse_request()), values are not.
+#pragma once
+
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "ufence/base/clock.h"
+#include "ufence/base/fd.h"
+#include "ufence/base/result.h"
+#include "ufence/uapi/protocol.h"
+
+namespace ufence::uapi {
+
+/// A request whose sizes agree.
+struct request_view {
+  operation what{};
+  std::uint32_t code = 0;
+  bool has_subject = false;
+  bool has_other = false;
+  std::span<const std::byte> argument;
+  std::span<const std::byte> data;
+};
+/// Nothing if the bytes are no request.
+[[nodiscard]] std::optional<request_view> parse_request(std::span<const std::byte> bytes) noexcept;
+
+struct call : request_view {
+  unique_fd subject;  // the descriptor that it is about
+  unique_fd other;    // the one that the argument names; none: it names none that is open
+
+  /// The argument as a struct; what it is too short for is 0.
+  template <class T>
+  [[nodiscard]] T argument_as() const noexcept {
+    static_assert(std::is_trivially_copyable_v<T>);
+    T value{};
+    copy_bytes(&value, sizeof value, argument);
+    return value;
+  }
+  /// Part of the data as an array; what is missing there is 0. May throw std::bad_alloc.
+  template <class T>
+  [[nodiscard]] std::vector<T> data_as(std::size_t from, std::size_t count) const {
+    std::vector<T> values(count);
+    copy_bytes(values.data(), count * sizeof(T), data.subspan(std::min(from, data.size())));
+    return values;
+  }
+
+ private:
+  static void copy_bytes(void* to, std::size_t size, std::span<const std::byte> from) noexcept {
+    const std::size_t n = std::min(size, from.size());
+    if (n != 0) std::memcpy(to, from.data(), n);
+  }
+};
+
+struct waiting_call;
+
+struct reply {
+  int error = 0;  // errno, or 0
+  std::vector<std::byte> argument;
+  std::vector<std::byte> data;
+  unique_fd descriptor;
+  std::int32_t descriptor_at = -1;
+  std::unique_ptr<waiting_call> later;  // set: this is not the answer yet
+};
+
+/// A call that is answered when events came: descriptors that become readable.
+struct waiting_call {
+  std::vector<unique_fd> events;
+  bool all = false;  // wait for all of them
+  std::int64_t deadline_ns = no_deadline;
+  /// The index of the first event that is there, or of none with -ETIME.
+  std::function<reply(result<std::size_t>)> finish;
+};
+
+[[nodiscard]] inline reply failed(int error) {
+  reply r;
+  r.error = error;
+  return r;
+}
+[[nodiscard]] inline reply failed(std::error_code error) { return failed(error.value()); }
+
+/// A call's argument as it came, with `value` over it, as large as its number says; nothing if the
+/// number says that nothing comes back.
+/// May throw std::bad_alloc.
+template <class T>
+[[nodiscard]] reply answer(const call& c, const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  reply r;
+  if ((_IOC_DIR(c.code) & _IOC_READ) == 0) return r;
+  r.argument.resize(_IOC_SIZE(c.code));
+  if (!c.argument.empty()) {
+    std::memcpy(r.argument.data(), c.argument.data(),
+                std::min(r.argument.size(), c.argument.size()));
+  }
+  std::memcpy(r.argument.data(), &value, std::min(r.argument.size(), sizeof value));
+  return r;
+}
+/// The same with a descriptor, whose number belongs at an offset.
+template <class T>
+[[nodiscard]] reply answer(const call& c, const T& value, unique_fd fd, std::size_t at) {
+  reply r = answer(c, value);
+  r.descriptor = std::move(fd);
+  r.descriptor_at = static_cast<std::int32_t>(at);
+  return r;
+}
+
+}  // namespace ufence::uapi

@@ -1,0 +1,49 @@
+// The descriptors that the broker gave out: for each an end of its own, that hangs up with the last
+// duplicate of the other one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "ufence/base/fd.h"
+#include "ufence/base/result.h"
+#include "ufence/sync/wire.h"
+#include "ufence/uapi/device.h"
+
+namespace ufence::uapi {
+
+/// The address of an abstract name. @return  -ENAMETOOLONG
+[[nodiscard]] result<detail::socket_address> abstract_address(std::string_view name) noexcept;
+
+/// Threads: the broker's alone. May throw std::bad_alloc.
+class device_table {
+ public:
+  /// @return  -EMFILE, -ENFILE, -ENOMEM
+  [[nodiscard]] std::error_code begin() noexcept;
+  /// Readable when there is something to reap.
+  [[nodiscard]] int hung_up() const noexcept { return hung_up_.get(); }
+
+  /// A descriptor for a device, which ends with it.
+  /// @return  -EMFILE, -ENFILE, -ENOMEM, ...
+  [[nodiscard]] result<unique_fd> publish(std::unique_ptr<device> what);
+  /// The device of a descriptor, or nullptr.
+  [[nodiscard]] device* find(int descriptor) const noexcept;
+  /// Ends the devices whose descriptors are closed. @return  whether there were any
+  bool reap() noexcept;
+
+  [[nodiscard]] bool empty() const noexcept { return devices_.empty(); }
+  /// When the first device wants on_time(), and telling all of them.
+  [[nodiscard]] std::int64_t next_time_ns() const noexcept;
+  void on_time(std::int64_t now) noexcept;
+
+ private:
+  struct entry {
+    unique_fd end;  // ours
+    std::unique_ptr<device> what;
+  };
+  unique_fd hung_up_;                       // epoll
+  std::map<std::uint64_t, entry> devices_;  // by the cookie of the holders' end
+};
+
+}  // namespace ufence::uapi

@@ -1,0 +1,174 @@
+// The kernel's programming interfaces that are emulated: numbers and structs, whatever the headers
+// of this system know of them.
+#pragma once
+
+#include <sys/ioctl.h>
+
+#include <cstdint>
+
+namespace ufence::uapi {
+
+// --- sw_sync ---
+
+struct sw_sync_create {
+  std::uint32_t value;
+  char name[32];
+  std::int32_t fence;
+};
+struct sw_sync_get_deadline {
+  std::uint64_t deadline_ns;
+  std::uint32_t pad;
+  std::int32_t fence_fd;
+};
+inline constexpr std::uint32_t sw_sync_type = 'W';
+inline constexpr std::uint32_t sw_sync_create_fence = 0xC0285700;
+inline constexpr std::uint32_t sw_sync_inc = 0x40045701;
+inline constexpr std::uint32_t sw_sync_deadline_of = 0xC0105702;
+
+// --- sync files; sync_file_info is <linux/sync_file.h>'s ---
+
+struct sync_merge {
+  char name[32];
+  std::int32_t fd2;
+  std::int32_t fence;
+  std::uint32_t flags;
+  std::uint32_t pad;
+};
+struct sync_deadline {
+  std::uint64_t deadline_ns;
+  std::uint64_t pad;
+};
+inline constexpr std::uint32_t sync_type = '>';
+inline constexpr std::uint32_t sync_ioc_merge = 0xC0303E03;
+inline constexpr std::uint32_t sync_ioc_file_info = 0xC0383E04;
+inline constexpr std::uint32_t sync_ioc_set_deadline = 0x40103E05;
+
+static_assert(sizeof(sw_sync_create) == 40 && sizeof(sw_sync_get_deadline) == 16);
+static_assert(sizeof(sync_merge) == 48 && sizeof(sync_deadline) == 16);
+
+// --- dma-buf ---
+
+struct dma_buf_sync_file {
+  std::uint32_t flags;
+  std::int32_t fd;
+};
+inline constexpr std::uint32_t dma_buf_type = 'b';
+inline constexpr std::uint32_t dma_buf_sync = 0x40086200;
+inline constexpr std::uint32_t dma_buf_export = 0xC0086202;
+inline constexpr std::uint32_t dma_buf_import = 0x40086203;
+inline constexpr std::uint32_t dma_buf_read = 1;
+inline constexpr std::uint32_t dma_buf_write = 2;
+
+// --- DRM: known by number, with any size of argument ---
+
+inline constexpr std::uint32_t drm_type = 'd';
+
+struct drm_version {
+  std::int32_t major, minor, patch;
+  std::uint32_t pad;
+  std::uint64_t name_size, name;
+  std::uint64_t date_size, date;
+  std::uint64_t description_size, description;
+};
+struct drm_get_cap {
+  std::uint64_t capability, value;
+};
+struct drm_handle {
+  std::uint32_t handle, flags;
+};
+struct drm_prime {
+  std::uint32_t handle, flags;
+  std::int32_t fd;
+};
+struct drm_dumb_buffer {
+  std::uint32_t height, width, bpp, flags;
+  std::uint32_t handle, pitch;
+  std::uint64_t size;
+};
+struct drm_map_dumb {
+  std::uint32_t handle, pad;
+  std::uint64_t offset;
+};
+struct drm_syncobj_fd {
+  std::uint32_t handle, flags;
+  std::int32_t fd;
+  std::uint32_t pad;
+  std::uint64_t point;
+};
+struct drm_syncobj_wait {
+  std::uint64_t handles;
+  std::int64_t timeout_ns;
+  std::uint32_t count, flags, first_signaled, pad;
+  std::uint64_t deadline_ns;
+};
+struct drm_syncobj_timeline_wait {
+  std::uint64_t handles, points;
+  std::int64_t timeout_ns;
+  std::uint32_t count, flags, first_signaled, pad;
+  std::uint64_t deadline_ns;
+};
+struct drm_syncobj_array {
+  std::uint64_t handles;
+  std::uint32_t count, pad;
+};
+struct drm_syncobj_points {
+  std::uint64_t handles, points;
+  std::uint32_t count, flags;
+};
+struct drm_syncobj_transfer {
+  std::uint32_t source, destination;
+  std::uint64_t source_point, destination_point;
+  std::uint32_t flags, pad;
+};
+struct drm_syncobj_eventfd {
+  std::uint32_t handle, flags;
+  std::uint64_t point;
+  std::int32_t fd;
+  std::uint32_t pad;
+};
+struct vgem_attach {
+  std::uint32_t handle, flags, fence, pad;
+};
+struct vgem_signal {
+  std::uint32_t fence, flags;
+};
+
+/// The canonical numbers; the lowest byte is what a call is known by.
+namespace drm {
+inline constexpr std::uint32_t version = 0xC0406400;
+inline constexpr std::uint32_t gem_close = 0x40086409;
+inline constexpr std::uint32_t get_cap = 0xC010640C;
+inline constexpr std::uint32_t prime_to_fd = 0xC00C642D;
+inline constexpr std::uint32_t prime_from_fd = 0xC00C642E;
+inline constexpr std::uint32_t fence_attach = 0xC0106441;
+inline constexpr std::uint32_t fence_signal = 0x40086442;
+inline constexpr std::uint32_t create_dumb = 0xC02064B2;
+inline constexpr std::uint32_t map_dumb = 0xC01064B3;
+inline constexpr std::uint32_t destroy_dumb = 0xC00464B4;
+inline constexpr std::uint32_t syncobj_create = 0xC00864BF;
+inline constexpr std::uint32_t syncobj_destroy = 0xC00864C0;
+inline constexpr std::uint32_t syncobj_to_fd = 0xC01864C1;
+inline constexpr std::uint32_t syncobj_from_fd = 0xC01864C2;
+inline constexpr std::uint32_t syncobj_wait = 0xC02864C3;
+inline constexpr std::uint32_t syncobj_reset = 0xC01064C4;
+inline constexpr std::uint32_t syncobj_signal = 0xC01064C5;
+inline constexpr std::uint32_t syncobj_timeline_wait = 0xC03064CA;
+inline constexpr std::uint32_t syncobj_query = 0xC01864CB;
+inline constexpr std::uint32_t syncobj_transfer = 0xC02064CC;
+inline constexpr std::uint32_t syncobj_timeline_signal = 0xC01864CD;
+inline constexpr std::uint32_t syncobj_eventfd = 0xC01864CF;
+}  // namespace drm
+
+static_assert(sizeof(drm_version) == _IOC_SIZE(drm::version));
+static_assert(sizeof(drm_prime) == _IOC_SIZE(drm::prime_to_fd));
+static_assert(sizeof(drm_dumb_buffer) == _IOC_SIZE(drm::create_dumb));
+static_assert(sizeof(drm_map_dumb) == _IOC_SIZE(drm::map_dumb));
+static_assert(sizeof(drm_syncobj_fd) == _IOC_SIZE(drm::syncobj_to_fd));
+static_assert(sizeof(drm_syncobj_wait) == _IOC_SIZE(drm::syncobj_wait));
+static_assert(sizeof(drm_syncobj_timeline_wait) == _IOC_SIZE(drm::syncobj_timeline_wait));
+static_assert(sizeof(drm_syncobj_points) == _IOC_SIZE(drm::syncobj_query));
+static_assert(sizeof(drm_syncobj_transfer) == _IOC_SIZE(drm::syncobj_transfer));
+static_assert(sizeof(drm_syncobj_eventfd) == _IOC_SIZE(drm::syncobj_eventfd));
+static_assert(sizeof(vgem_attach) == _IOC_SIZE(drm::fence_attach));
+
+}  // namespace ufence::uapi

@@ -1,0 +1,54 @@
+# libufence-preload.so: what programs are run with. It needs the C library alone, and is linked as C:
+# a use of the C++ library would not link. A sanitizer's runtime can't come into a program that was
+# built without it, so neither it nor the programs of its tests have any; the broker has.
+file(GLOB preload_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/preload/*.cc")
+set(no_sanitizer "")
+if(UFENCE_SANITIZE)
+  set(no_sanitizer -fno-sanitize=all)
+endif()
+add_library(ufence_preload SHARED ${preload_sources})
+target_link_libraries(ufence_preload PRIVATE ufence_flags ${CMAKE_DL_LIBS})
+target_compile_options(ufence_preload PRIVATE -fno-exceptions -fno-rtti -fno-threadsafe-statics
+  ${no_sanitizer})
+file(RELATIVE_PATH program_from_library "/${CMAKE_INSTALL_LIBDIR}" "/${CMAKE_INSTALL_BINDIR}/ufence")
+target_compile_definitions(ufence_preload PRIVATE
+  UFENCE_PROGRAM_FROM_LIBRARY="${program_from_library}")
+target_link_options(ufence_preload PRIVATE LINKER:-z,defs LINKER:-z,relro LINKER:-z,now
+  ${no_sanitizer})
+set_target_properties(ufence_preload PROPERTIES OUTPUT_NAME ufence-preload LINKER_LANGUAGE C)
+install(TARGETS ufence_preload LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+
+if(UFENCE_BUILD_TESTS)
+  # Programs in C that know nothing of ufence; each case is a ctest of its own, uapi.CASE.
+  # add_uapi_program(NAME): testing/NAME.c; the cases are the names in its table.
+  function(add_uapi_program name)
+    set(source "${CMAKE_CURRENT_SOURCE_DIR}/uapi/testing/${name}.c")
+    add_executable(uapi_${name} "${source}")
+    target_link_libraries(uapi_${name} PRIVATE ufence_flags Threads::Threads)
+    target_compile_definitions(uapi_${name} PRIVATE _GNU_SOURCE)
+    target_compile_options(uapi_${name} PRIVATE ${no_sanitizer})
+    target_link_options(uapi_${name} PRIVATE ${no_sanitizer})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
+    file(STRINGS "${source}" rows REGEX "^\t{ \"[A-Z]")
+    foreach(row IN LISTS rows)
+      string(REGEX REPLACE "^\t{ \"([A-Za-z0-9_]+)\".*" "\\1" case "${row}")
+      ufence_add_command_test(uapi.${case} LABEL process
+        COMMAND ufence_tool uapi -- "$<TARGET_FILE:uapi_${name}>" ${case})
+    endforeach()
+  endfunction()
+  add_uapi_program(kernel_selftests)
+  add_uapi_program(igt_sw_sync)
+  add_uapi_program(igt_syncobj_basic)
+  add_uapi_program(igt_syncobj_wait)
+  add_uapi_program(igt_syncobj_timeline)
+  add_uapi_program(igt_dmabuf_sync_file)
+
+  # Without `ufence uapi`: the first open() starts the broker, and the next ones find it.
+  string(SHA256 broker "${PROJECT_BINARY_DIR}")
+  foreach(case KS07_fence_multi_timeline_wait KS08_stress_two_threads_shared_timeline)
+    ufence_add_command_test(uapi.first_open_starts_the_broker.${case} LABEL process
+      COMMAND uapi_kernel_selftests ${case}
+      ENVIRONMENT "LD_PRELOAD=$<TARGET_FILE:ufence_preload>"
+        "UFENCE_UAPI_BROKER=ufence-uapi-test/${broker}")
+  endforeach()
+endif()

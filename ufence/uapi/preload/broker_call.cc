@@ -1,0 +1,155 @@
+#include "ufence/uapi/preload/broker_call.h"
+
+#include <sys/un.h>
+#include <time.h>
+
+#include "ufence/uapi/preload/start_broker.h"
+#include "ufence/uapi/preload/system.h"
+
+namespace ufence::uapi {
+namespace {
+
+// So often a call is tried again with a broker that is just starting, or just ending.
+constexpr int attempts_max = 200;
+
+void pause_shortly() noexcept {
+  const timespec time{.tv_sec = 0, .tv_nsec = 1'000'000};
+  ::syscall(SYS_nanosleep, &time, nullptr);
+}
+
+// A connection, or -1 with errno.
+int connect_to_broker(bool starts) noexcept {
+  const broker_address& address = address_of_broker();
+  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+    const int fd = system::socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
+    if (fd < 0) return -1;
+    if (system::connect(fd, &address.name, address.size) == 0) return fd;
+    const int failed = errno;
+    system::close(fd);
+    if (failed == EINTR) continue;
+    if (failed != ECONNREFUSED || !starts) {
+      errno = ENODEV;
+      return -1;
+    }
+    if (!start_broker()) {
+      if (errno != EADDRINUSE) return -1;
+      pause_shortly();  // another one is about to listen, or to end
+    }
+  }
+  errno = ENODEV;
+  return -1;
+}
+
+bool send_request(int connection, const broker_call& call) noexcept {
+  request_header header;
+  header.what = static_cast<std::uint32_t>(call.what);
+  header.code = call.code;
+  header.argument_size = static_cast<std::uint32_t>(call.argument_size);
+  header.data_size = static_cast<std::uint32_t>(call.data[0].iov_len + call.data[1].iov_len);
+  int fds[2];
+  std::size_t fd_count = 0;
+  if (call.subject >= 0) {
+    header.descriptors |= request_header::has_subject;
+    fds[fd_count++] = call.subject;
+  }
+  if (call.other >= 0) {
+    header.descriptors |= request_header::has_other;
+    fds[fd_count++] = call.other;
+  }
+  iovec parts[4] = {{&header, sizeof header},
+                    {const_cast<void*>(call.argument), call.argument_size},
+                    call.data[0],
+                    call.data[1]};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)] = {};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 4;
+  if (fd_count != 0) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+    cmsghdr* const c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+    std::memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
+  }
+  while (system::send(connection, message) < 0) {
+    if (errno != EINTR) return false;
+  }
+  return true;
+}
+
+int descriptor_of(const msghdr& message) noexcept {
+  const cmsghdr* const c = CMSG_FIRSTHDR(&message);
+  if (c == nullptr || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+      c->cmsg_len < CMSG_LEN(sizeof(int))) {
+    return -1;
+  }
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
+  return fd;
+}
+
+broker_reply failed_with(int error, int fd = -1) noexcept {
+  if (fd >= 0) system::close(fd);
+  broker_reply reply;
+  reply.error = error;
+  return reply;
+}
+
+// ENODEV: no reply came.
+broker_reply receive_reply(int connection, const broker_call& call) noexcept {
+  reply_header header;
+  iovec parts[3] = {{&header, sizeof header}, call.reply_argument, call.reply_data};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  long size = -1;
+  do {
+    message.msg_iov = parts;
+    message.msg_iovlen = 3;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    size = system::receive(connection, message, call.close_on_exec ? MSG_CMSG_CLOEXEC : 0);
+  } while (size < 0 && errno == EINTR && !call.is_interruptible);
+  if (size < 0) return failed_with(errno == ECONNRESET ? ENODEV : errno);
+  if (size == 0) return failed_with(ENODEV);
+  const int fd = descriptor_of(message);
+  const auto received = static_cast<std::size_t>(size);
+  if (received < sizeof header || header.version != protocol_version ||
+      (message.msg_flags & MSG_TRUNC) != 0 ||
+      received != sizeof header + header.argument_size + header.data_size) {
+    return failed_with(EIO, fd);
+  }
+  if (header.error != 0) return failed_with(header.error, fd);
+  // No number was free for the descriptor.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) return failed_with(EMFILE, fd);
+  broker_reply reply;
+  reply.fd = fd;
+  reply.descriptor_at = header.descriptor_at;
+  reply.data_size = header.data_size;
+  return reply;
+}
+
+}  // namespace
+
+broker_reply call_broker(const broker_call& call) noexcept {
+  const bool starts = call.what != operation::settle;
+  for (int attempt = 0;; ++attempt) {
+    const int connection = connect_to_broker(starts);
+    if (connection < 0) return failed_with(errno);
+    broker_reply reply;
+    if (send_request(connection, call)) {
+      reply = receive_reply(connection, call);
+    } else {
+      const int failed = errno;
+      reply = failed_with(failed == EMSGSIZE                        ? ENOMEM
+                          : failed == EPIPE || failed == ECONNRESET ? ENODEV
+                                                                    : failed);
+    }
+    system::close(connection);
+    // A broker that ends has not begun with any call: another one may do it.
+    if (reply.error != ENODEV || !starts || attempt == 3) return reply;
+  }
+}
+
+}  // namespace ufence::uapi

@@ -1,0 +1,219 @@
+// ioctl() on emulated descriptors.
+#include <cstdarg>
+
+#include "ufence/uapi/ioctls.h"
+#include "ufence/uapi/preload/broker_call.h"
+#include "ufence/uapi/preload/descriptors.h"
+#include "ufence/uapi/preload/next.h"
+#include "ufence/uapi/preload/system.h"
+
+namespace ufence::uapi {
+namespace {
+
+constinit next_function<int(int, unsigned long, ...)> next_ioctl("ioctl");
+
+// What an argument refers to, as offsets in it; -1: nothing. Arrays have as many elements as the
+// field `count` says.
+struct layout {
+  std::uint32_t code;
+  int descriptor = -1;  // of a descriptor that goes to the broker
+  int count = -1;
+  int handles = -1;             // array of 4 bytes that goes to the broker
+  int points = -1;              // array of 8 bytes, the same
+  int results = -1;             // array that comes back
+  std::size_t result_size = 0;  // of its elements
+  bool waits = false;
+};
+
+constexpr layout layouts[] = {
+    {.code = sw_sync_deadline_of, .descriptor = offsetof(sw_sync_get_deadline, fence_fd)},
+    {.code = sync_ioc_merge, .descriptor = offsetof(sync_merge, fd2)},
+    {.code = sync_ioc_file_info, .count = 40, .results = 48, .result_size = 80},
+    {.code = dma_buf_import, .descriptor = offsetof(dma_buf_sync_file, fd)},
+    {.code = drm::prime_from_fd, .descriptor = offsetof(drm_prime, fd)},
+    {.code = drm::syncobj_from_fd, .descriptor = offsetof(drm_syncobj_fd, fd)},
+    {.code = drm::syncobj_eventfd, .descriptor = offsetof(drm_syncobj_eventfd, fd)},
+    {.code = drm::syncobj_wait,
+     .count = offsetof(drm_syncobj_wait, count),
+     .handles = offsetof(drm_syncobj_wait, handles),
+     .waits = true},
+    {.code = drm::syncobj_timeline_wait,
+     .count = offsetof(drm_syncobj_timeline_wait, count),
+     .handles = offsetof(drm_syncobj_timeline_wait, handles),
+     .points = offsetof(drm_syncobj_timeline_wait, points),
+     .waits = true},
+    {.code = drm::syncobj_reset,
+     .count = offsetof(drm_syncobj_array, count),
+     .handles = offsetof(drm_syncobj_array, handles)},
+    {.code = drm::syncobj_signal,
+     .count = offsetof(drm_syncobj_array, count),
+     .handles = offsetof(drm_syncobj_array, handles)},
+    {.code = drm::syncobj_timeline_signal,
+     .count = offsetof(drm_syncobj_points, count),
+     .handles = offsetof(drm_syncobj_points, handles),
+     .points = offsetof(drm_syncobj_points, points)},
+    {.code = drm::syncobj_query,
+     .count = offsetof(drm_syncobj_points, count),
+     .handles = offsetof(drm_syncobj_points, handles),
+     .results = offsetof(drm_syncobj_points, points),
+     .result_size = 8},
+    {.code = drm::syncobj_transfer, .waits = true},
+};
+
+// DRM's are known by type and number, with any size.
+bool is_same(std::uint32_t code, std::uint32_t known) noexcept {
+  if (_IOC_TYPE(known) != drm_type) return code == known;
+  return _IOC_TYPE(code) == drm_type && _IOC_NR(code) == _IOC_NR(known);
+}
+
+// An argument: its copy, and where the program has it.
+class argument {
+ public:
+  argument(std::uint32_t code, void* theirs) noexcept
+      : theirs_(theirs), size_(_IOC_SIZE(code)), is_read_((_IOC_DIR(code) & _IOC_WRITE) != 0) {}
+  // @return  errno, or 0
+  int fetch() noexcept {
+    if (size_ > sizeof bytes_) return EINVAL;
+    return !is_read_ || system::copy_in(bytes_, theirs_, size_) ? 0 : EFAULT;
+  }
+  template <class T>
+  [[nodiscard]] T at(int offset, T otherwise) const noexcept {
+    const auto from = static_cast<std::size_t>(offset);
+    if (offset < 0 || from + sizeof(T) > size_) return otherwise;
+    T value;
+    std::memcpy(&value, bytes_ + from, sizeof value);
+    return value;
+  }
+  [[nodiscard]] void* pointer_at(int offset) const noexcept {
+    return reinterpret_cast<void*>(at<std::uint64_t>(offset, 0));
+  }
+  [[nodiscard]] const void* bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t sent_size() const noexcept { return is_read_ ? size_ : 0; }
+  [[nodiscard]] char* theirs() const noexcept { return static_cast<char*>(theirs_); }
+
+ private:
+  void* const theirs_;
+  const std::size_t size_;
+  const bool is_read_;
+  alignas(8) char bytes_[argument_size_max] = {};
+};
+
+// The arrays of a call. @return  errno, or 0
+int add_arrays(broker_call& call, const layout& l, const argument& a) noexcept {
+  const auto count = static_cast<std::size_t>(a.at<std::uint32_t>(l.count, 0));
+  void* const handles = a.pointer_at(l.handles);
+  void* const points = a.pointer_at(l.points);
+  void* const results = a.pointer_at(l.results);
+  if (l.handles >= 0) {
+    if (count > data_size_max / 12) return ENOMEM;
+    call.data[0] = {handles, count * sizeof(std::uint32_t)};
+    if (points != nullptr) call.data[1] = {points, count * sizeof(std::uint64_t)};
+  }
+  if (l.results >= 0) {
+    const std::size_t fit = data_size_max / l.result_size;
+    call.reply_data = {results, (count < fit ? count : fit) * l.result_size};
+  }
+  return 0;
+}
+
+broker_reply failed_with(int error) noexcept {
+  broker_reply reply;
+  reply.error = error;
+  return reply;
+}
+
+int end(const broker_reply& reply, const argument& a) noexcept {
+  if (reply.error != 0) {
+    errno = reply.error;
+    return -1;
+  }
+  if (reply.fd >= 0) {
+    const auto at = static_cast<std::size_t>(reply.descriptor_at);
+    if (reply.descriptor_at < 0 || at + sizeof reply.fd > a.size() ||
+        !system::copy_out(a.theirs() + at, &reply.fd, sizeof reply.fd)) {
+      system::close(reply.fd);
+      errno = EFAULT;
+      return -1;
+    }
+  }
+  return 0;
+}
+
+// The only one that gives back several arrays, each with its own size.
+int get_version(broker_call& call, const argument& a) noexcept {
+  char texts[256];
+  call.reply_data = {texts, sizeof texts};
+  const broker_reply reply = call_broker(call);
+  if (reply.error != 0) return end(reply, a);
+  drm_version now;
+  if (!system::copy_in(&now, a.theirs(), sizeof now)) return end(failed_with(EFAULT), a);
+  const char* text = texts;
+  const auto put = [&](std::uint64_t to, std::uint64_t room, std::uint64_t size) {
+    const bool done = to == 0 || room == 0 ||
+                      system::copy_out(reinterpret_cast<void*>(to), text,
+                                       static_cast<std::size_t>(room < size ? room : size));
+    text += size;
+    return done;
+  };
+  drm_version before;
+  std::memcpy(&before, a.bytes(), sizeof before);
+  if (now.name_size + now.date_size + now.description_size != reply.data_size ||
+      !put(before.name, before.name_size, now.name_size) ||
+      !put(before.date, before.date_size, now.date_size) ||
+      !put(before.description, before.description_size, now.description_size)) {
+    return end(failed_with(EFAULT), a);
+  }
+  return 0;
+}
+
+int control(int fd, std::uint32_t code, void* theirs) noexcept {
+  argument a(code, theirs);
+  if (const int failed = a.fetch()) return end(failed_with(failed), a);
+  broker_call call;
+  call.code = code;
+  call.subject = fd;
+  call.argument = a.bytes();
+  call.argument_size = a.sent_size();
+  if ((_IOC_DIR(code) & _IOC_READ) != 0) call.reply_argument = {theirs, a.size()};
+  for (const layout& l : layouts) {
+    if (!is_same(code, l.code)) continue;
+    if (const int failed = add_arrays(call, l, a)) return end(failed_with(failed), a);
+    const int other = a.at<std::int32_t>(l.descriptor, -1);
+    // The broker says what it means that there is none.
+    if (other >= 0 && system::fcntl(other, F_GETFD) >= 0) call.other = other;
+    call.is_interruptible = l.waits;
+  }
+  if (is_same(code, drm::prime_to_fd)) {
+    call.close_on_exec = (a.at<std::uint32_t>(offsetof(drm_prime, flags), 0) &
+                          static_cast<unsigned>(O_CLOEXEC)) != 0;
+  }
+  if (code == drm::version) return get_version(call, a);
+  return end(call_broker(call), a);
+}
+
+// The types that an emulated descriptor may know; all others are looked at by nobody here.
+bool is_emulated(int fd, std::uint32_t type) noexcept {
+  switch (type) {
+    case sw_sync_type:
+    case drm_type: return device_of(fd) != device_kind::none;
+    case sync_type: return is_sync_file(fd);
+    case dma_buf_type: return may_be_dma_buf(fd);
+    default: return false;
+  }
+}
+
+}  // namespace
+}  // namespace ufence::uapi
+
+extern "C" [[gnu::visibility("default")]] int ioctl(int fd, unsigned long request, ...) noexcept {
+  va_list arguments;
+  va_start(arguments, request);
+  void* const argument = va_arg(arguments, void*);
+  va_end(arguments);
+  const auto code = static_cast<std::uint32_t>(request);
+  if (ufence::uapi::is_emulated(fd, _IOC_TYPE(code))) {
+    return ufence::uapi::control(fd, code, argument);
+  }
+  return ufence::uapi::next_ioctl.get()(fd, request, argument);
+}

@@ -1,0 +1,31 @@
+// The function that the program would have called without this library.
+#pragma once
+
+#include <dlfcn.h>
+
+#include "ufence/base/atomic.h"
+
+namespace ufence::uapi {
+
+template <class F>
+class next_function {
+ public:
+  constexpr explicit next_function(const char* name) noexcept : name_(name) {}
+
+  /// Never null: the C library has them all.
+  [[nodiscard]] F* get() noexcept {
+    // relaxed: the address is all there is to it, and every thread finds the same
+    void* f = found_.load(mo::relaxed);
+    if (f == nullptr) {
+      f = ::dlsym(RTLD_NEXT, name_);
+      found_.store(f, mo::relaxed);  // relaxed: as above
+    }
+    return reinterpret_cast<F*>(f);
+  }
+
+ private:
+  const char* const name_;
+  atomic<void*> found_{nullptr};
+};
+
+}  // namespace ufence::uapi

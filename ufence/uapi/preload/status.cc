@@ -1,0 +1,132 @@
+// access() and stat() with their relatives: emulated paths are there, and descriptors of emulated
+// devices look like what they stand for.
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "ufence/uapi/preload/descriptors.h"
+#include "ufence/uapi/preload/next.h"
+#include "ufence/uapi/preload/paths.h"
+#include "ufence/uapi/preload/system.h"
+
+namespace ufence::uapi {
+namespace {
+
+using stat_function = int(const char*, struct stat*);
+using stat64_function = int(const char*, struct stat64*);
+constinit next_function<int(const char*, int)> next_access("access");
+constinit next_function<int(int, const char*, int, int)> next_faccessat("faccessat");
+constinit next_function<stat_function> next_stat("stat");
+constinit next_function<stat_function> next_lstat("lstat");
+constinit next_function<stat64_function> next_stat64("stat64");
+constinit next_function<stat64_function> next_lstat64("lstat64");
+constinit next_function<int(int, struct stat*)> next_fstat("fstat");
+constinit next_function<int(int, struct stat64*)> next_fstat64("fstat64");
+constinit next_function<int(int, const char*, struct stat*, int)> next_fstatat("fstatat");
+constinit next_function<int(int, const char*, struct stat64*, int)> next_fstatat64("fstatat64");
+constinit next_function<int(int, const char*, int, unsigned, struct statx*)> next_statx("statx");
+
+int fail(int error) noexcept {
+  errno = error;
+  return -1;
+}
+
+int access_emulated(const emulated_path& p, int mode) noexcept {
+  const int refused = p.kind == device_kind::none ? W_OK : X_OK;
+  return (mode & refused) != 0 ? fail(EACCES) : 0;
+}
+
+// Of struct stat and struct stat64, which are the same in all but name.
+template <class Stat>
+requires requires(Stat s) { s.st_mode; }
+int tell(const emulated_path& p, Stat* into) noexcept {
+  Stat s{};
+  s.st_mode = p.mode;
+  s.st_rdev = p.device;
+  s.st_nlink = 1;
+  s.st_blksize = 4096;
+  return system::copy_out(into, &s, sizeof s) ? 0 : fail(EFAULT);
+}
+
+int tell(const emulated_path& p, struct statx* into) noexcept {
+  struct statx s {};
+  s.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK;
+  s.stx_mode = static_cast<std::uint16_t>(p.mode);
+  s.stx_nlink = 1;
+  s.stx_blksize = 4096;
+  s.stx_rdev_major = gnu_dev_major(p.device);
+  s.stx_rdev_minor = gnu_dev_minor(p.device);
+  return system::copy_out(into, &s, sizeof s) ? 0 : fail(EFAULT);
+}
+
+// A folder that is really there tells for itself.
+template <class Stat, class Next>
+int stat_path(const char* path, Stat* into, Next next) noexcept {
+  const emulated_path* const p = find_path(path);
+  if (p != nullptr && p->kind != device_kind::none) return tell(*p, into);
+  const int result = next();
+  return p != nullptr && result != 0 && errno == ENOENT ? tell(*p, into) : result;
+}
+
+template <class Stat>
+int stat_descriptor(int fd, Stat* into, int result) noexcept {
+  if (result != 0 || !S_ISSOCK(into->st_mode)) return result;
+  const emulated_path* const p = path_of(device_of(fd));
+  return p == nullptr ? result : tell(*p, into);
+}
+
+}  // namespace
+}  // namespace ufence::uapi
+
+#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
+
+namespace uapi = ufence::uapi;
+
+UFENCE_REPLACES int access(const char* path, int mode) noexcept {
+  const uapi::emulated_path* const p = uapi::find_path(path);
+  return p != nullptr ? uapi::access_emulated(*p, mode) : uapi::next_access.get()(path, mode);
+}
+UFENCE_REPLACES int faccessat(int folder, const char* path, int mode, int flags) noexcept {
+  const uapi::emulated_path* const p = uapi::find_path(path);
+  return p != nullptr ? uapi::access_emulated(*p, mode)
+                      : uapi::next_faccessat.get()(folder, path, mode, flags);
+}
+
+UFENCE_REPLACES int stat(const char* path, struct stat* into) noexcept {
+  return uapi::stat_path(path, into, [=] { return uapi::next_stat.get()(path, into); });
+}
+UFENCE_REPLACES int lstat(const char* path, struct stat* into) noexcept {
+  return uapi::stat_path(path, into, [=] { return uapi::next_lstat.get()(path, into); });
+}
+UFENCE_REPLACES int stat64(const char* path, struct stat64* into) noexcept {
+  return uapi::stat_path(path, into, [=] { return uapi::next_stat64.get()(path, into); });
+}
+UFENCE_REPLACES int lstat64(const char* path, struct stat64* into) noexcept {
+  return uapi::stat_path(path, into, [=] { return uapi::next_lstat64.get()(path, into); });
+}
+UFENCE_REPLACES int fstat(int fd, struct stat* into) noexcept {
+  return uapi::stat_descriptor(fd, into, uapi::next_fstat.get()(fd, into));
+}
+UFENCE_REPLACES int fstat64(int fd, struct stat64* into) noexcept {
+  return uapi::stat_descriptor(fd, into, uapi::next_fstat64.get()(fd, into));
+}
+
+// An empty path with AT_EMPTY_PATH is the descriptor itself.
+UFENCE_REPLACES int fstatat(int fd, const char* path, struct stat* into, int flags) noexcept {
+  const int result =
+      uapi::stat_path(path, into, [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
+  return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
+}
+UFENCE_REPLACES int fstatat64(int fd, const char* path, struct stat64* into, int flags) noexcept {
+  const int result = uapi::stat_path(
+      path, into, [=] { return uapi::next_fstatat64.get()(fd, path, into, flags); });
+  return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
+}
+UFENCE_REPLACES int statx(int fd, const char* path, int flags, unsigned mask,
+                          struct statx* into) noexcept {
+  const int result = uapi::stat_path(
+      path, into, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
+  if (result != 0 || (flags & AT_EMPTY_PATH) == 0 || !S_ISSOCK(into->stx_mode)) return result;
+  const uapi::emulated_path* const p = uapi::path_of(uapi::device_of(fd));
+  return p == nullptr ? result : uapi::tell(*p, into);
+}

@@ -1,0 +1,76 @@
+// What the preloaded library and the broker say to each other.
+//
+// Each call is a connection of its own to the broker's listener (SOCK_SEQPACKET): one request, one
+// reply. So a call belongs to one thread of one process, whoever shares the descriptor that it is
+// about; that descriptor is sent along, and is the proof that the caller has it.
+//
+// A descriptor of an emulated device is one end of a socket pair, whose other end the broker keeps:
+// it hangs up with the last duplicate in any process. The broker's end is bound to an abstract
+// address that begins with device_prefix: by this the descriptor is known (getpeername()). A sync
+// file is known by its own address (getsockname(), see ufence/sync/wire.h), a dma-buf by its seals.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace ufence::uapi {
+
+inline constexpr std::uint32_t protocol_version = 0x75610001;
+
+/// Abstract addresses, without their leading NUL: device_prefix, the kind, '/', a number.
+inline constexpr std::string_view device_prefix = "ufence-uapi/";
+inline constexpr std::string_view sync_file_prefix = "ufence/";
+/// The seals of a dma-buf's memory file, which others are unlikely to have.
+inline constexpr int dma_buf_seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+
+/// The environment of programs that run with the preloaded library: the broker's abstract address.
+inline constexpr char broker_variable[] = "UFENCE_UAPI_BROKER";
+
+enum class device_kind : char {
+  none = 0,
+  sw_sync = 's',
+  drm_card = 'c',
+  drm_render = 'r',
+  syncobj = 'o',
+};
+
+enum class operation : std::uint32_t {
+  open,     // of a device; code: its kind; argument: the name of the calling thread
+  control,  // an ioctl; code: its number; argument: its argument
+  settle,   // nothing: what was closed before is closed when it returns
+  memory,   // of a DRM node: the memory of the buffer at an offset; argument: the offset
+};
+
+/// The largest argument of an ioctl, and of all arrays that it points to.
+inline constexpr std::size_t argument_size_max = 256;
+inline constexpr std::size_t data_size_max = 128 * 1024;
+
+/// Before the argument, which comes before the data: what it points to. With up to two descriptors:
+/// the one that the call is about, and one that the argument names.
+struct request_header {
+  static constexpr std::uint32_t has_subject = 1;
+  static constexpr std::uint32_t has_other = 2;
+  std::uint32_t version = protocol_version;
+  std::uint32_t what = 0;  // operation
+  std::uint32_t code = 0;
+  std::uint32_t descriptors = 0;
+  std::uint32_t argument_size = 0;
+  std::uint32_t data_size = 0;
+};
+
+/// The same the other way, with at most one descriptor.
+struct reply_header {
+  std::uint32_t version = protocol_version;
+  std::int32_t error = 0;  // errno, or 0
+  std::uint32_t argument_size = 0;
+  std::uint32_t data_size = 0;
+  std::int32_t descriptor_at = -1;  // where in the argument its number belongs
+};
+
+static_assert(sizeof(request_header) == 24 && sizeof(reply_header) == 20);
+
+}  // namespace ufence::uapi

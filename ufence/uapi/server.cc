@@ -1,0 +1,356 @@
+#include "ufence/uapi/server.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <new>
+#include <optional>
+#include <string_view>
+
+#include "ufence/sync/reactor.h"
+#include "ufence/sync/socket.h"
+#include "ufence/uapi/drm_node.h"
+#include "ufence/uapi/ioctls.h"
+
+namespace ufence::uapi {
+namespace {
+
+// Without an owner the broker stays so long after the last use.
+constexpr std::int64_t linger_ns = 1'000'000'000;
+// What nobody tells about is looked at this often: sync files that are still open, a full table of
+// descriptors.
+constexpr std::int64_t look_again_ns = 50'000'000;
+
+// Tags in events_; numbers of connections are below, with an event's index above.
+constexpr std::uint64_t tag_listener = ~std::uint64_t{0};
+constexpr std::uint64_t tag_hung_up = tag_listener - 1;
+constexpr std::uint64_t tag_owner = tag_listener - 2;
+
+bool epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t tag) noexcept {
+  epoll_event e{.events = events, .data = {.u64 = tag}};
+  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) == 0;
+}
+
+bool is_readable(int fd) noexcept {
+  pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
+  return ::poll(&p, 1, 0) == 1;
+}
+
+// A descriptor for each device and each open sync file: as many as there may be.
+void raise_descriptor_limit() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+  }
+}
+
+bool exports_sync_files() noexcept { return detail::watched_table().count() != 0; }
+
+}  // namespace
+
+// --- The loop ---
+
+server::server(unique_fd listener, int owner_pidfd) noexcept
+    : listener_(std::move(listener)), owner_(owner_pidfd), owner_is_gone_(owner_pidfd < 0) {}
+
+std::error_code server::begin() noexcept {
+  raise_descriptor_limit();
+  // Who bound it may have let it block.
+  const int flags = ::fcntl(listener_.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return errno_code(errno);
+  }
+  events_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!events_) return errno_code(errno);
+  if (const std::error_code e = devices_.begin()) return e;
+  if (!epoll_add(events_.get(), devices_.hung_up(), EPOLLIN, tag_hung_up) ||
+      !epoll_add(events_.get(), listener_.get(), EPOLLIN, tag_listener) ||
+      (owner_ >= 0 && !epoll_add(events_.get(), owner_, EPOLLIN | EPOLLONESHOT, tag_owner))) {
+    return errno_code(errno);
+  }
+  last_use_ns_ = now_ns();
+  return {};
+}
+
+std::error_code server::run() {
+  if (const std::error_code e = begin()) return e;
+  buffer_.resize(sizeof(request_header) + argument_size_max + data_size_max);
+  std::array<epoll_event, 64> events;
+  while (is_needed()) {
+    const int n = ::epoll_wait(events_.get(), events.data(), events.size(), timeout_ms());
+    for (int i = 0; i < n; ++i) {
+      const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
+      if (tag == tag_hung_up) {
+        if (devices_.reap()) last_use_ns_ = now_ns();
+      } else if (tag == tag_listener) {
+        accept_all();
+      } else if (tag == tag_owner) {
+        owner_is_gone_ = true;
+      } else {
+        on_connection(tag);
+      }
+    }
+    on_time();
+  }
+  return {};
+}
+
+bool server::is_needed() {
+  if (!connections_.empty() || !devices_.empty() || !owner_is_gone_) return true;
+  // What its devices left behind has to be answered for as long as somebody has it.
+  if (exports_sync_files() || !buffers_.sweep()) return true;
+  return owner_ < 0 && now_ns() < last_use_ns_ + linger_ns;
+}
+
+int server::timeout_ms() {
+  std::int64_t at = devices_.next_time_ns();
+  for (const auto& [number, c] : connections_) {
+    if (c.waiting) at = std::min(at, c.waiting->deadline_ns);
+  }
+  const bool may_end = owner_is_gone_ && connections_.empty() && devices_.empty();
+  if (listener_rests_ || may_end) at = std::min(at, deadline_after(look_again_ns));
+  if (at == no_deadline) return -1;
+  const std::int64_t left = at - now_ns();
+  return left <= 0 ? 0 : static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 60'000));
+}
+
+void server::on_time() {
+  const std::int64_t now = now_ns();
+  devices_.on_time(now);
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    const auto next = std::next(at);
+    if (at->second.waiting && at->second.waiting->deadline_ns <= now) finish(at, failure(ETIME));
+    at = next;
+  }
+  if (listener_rests_) rest_listener(false);
+}
+
+// --- Connections ---
+
+void server::rest_listener(bool rests) noexcept {
+  epoll_event e{.events = rests ? 0U : EPOLLIN, .data = {.u64 = tag_listener}};
+  if (::epoll_ctl(events_.get(), EPOLL_CTL_MOD, listener_.get(), &e) == 0) listener_rests_ = rests;
+}
+
+void server::accept_all() {
+  for (;;) {
+    unique_fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket) {
+      // No descriptor to be had: whoever is in the queue waits until there is.
+      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) rest_listener(true);
+      return;
+    }
+    const std::uint64_t number = next_number_++;
+    if (!epoll_add(events_.get(), socket.get(), EPOLLIN, number)) continue;
+    if (++silent_ > silent_max) {
+      const auto silent = std::find_if(connections_.begin(), connections_.end(),
+                                       [](const auto& c) { return !c.second.waiting; });
+      if (silent != connections_.end()) drop(silent);
+    }
+    connections_.emplace(number, connection{.socket = std::move(socket), .waiting = nullptr});
+  }
+}
+
+// Whoever writes to it may still have it.
+void server::forget(unique_fd& event) noexcept {
+  if (event) ::epoll_ctl(events_.get(), EPOLL_CTL_DEL, event.get(), nullptr);
+  event.reset();
+}
+
+void server::drop(connections::iterator at) noexcept {
+  if (!at->second.waiting) {
+    --silent_;
+  } else {
+    for (unique_fd& event : at->second.waiting->events) forget(event);
+  }
+  connections_.erase(at);
+  last_use_ns_ = now_ns();
+}
+
+// A request, the end of a connection, or an event that its call waits for.
+void server::on_connection(std::uint64_t number) {
+  const auto at = connections_.find(number);
+  if (at == connections_.end()) return;
+  if (at->second.waiting) {
+    look_at(at);
+    return;
+  }
+  call c;
+  if (!receive_call(at->second, c)) {
+    if (errno != EAGAIN) drop(at);
+    return;
+  }
+  if (devices_.reap()) last_use_ns_ = now_ns();
+  reply r;
+  try {
+    r = handle(at->second, c);
+    if (r.later) {
+      start_waiting(number, at->second, std::move(r.later));
+      return;
+    }
+  } catch (const std::bad_alloc&) {
+    r = failed(ENOMEM);
+  }
+  reply_to(at->second.socket.get(), r);
+  drop(at);
+}
+
+void server::look_at(connections::iterator at) {
+  waiting_call& waiting = *at->second.waiting;
+  // The caller is gone, or speaks out of turn.
+  std::byte byte;
+  const result<message> more = receive_message(at->second.socket.get(), {&byte, 1});
+  if (more || more.error() != errno_code(EAGAIN)) {
+    drop(at);
+    return;
+  }
+  std::size_t first = waiting.events.size();
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < waiting.events.size(); ++i) {
+    unique_fd& event = waiting.events[i];
+    if (event && is_readable(event.get())) forget(event);
+    if (event) {
+      ++left;
+    } else {
+      first = std::min(first, i);
+    }
+  }
+  if (waiting.all ? left == 0 : first != waiting.events.size()) finish(at, waiting.all ? 0 : first);
+}
+
+void server::finish(connections::iterator at, result<std::size_t> which) {
+  const std::unique_ptr<waiting_call> done = std::move(at->second.waiting);
+  ++silent_;
+  for (unique_fd& event : done->events) forget(event);
+  reply r;
+  try {
+    r = done->finish(which);
+  } catch (const std::bad_alloc&) {
+    r = failed(ENOMEM);
+  }
+  reply_to(at->second.socket.get(), r);
+  drop(at);
+}
+
+void server::start_waiting(std::uint64_t number, connection& to,
+                           std::unique_ptr<waiting_call> later) {
+  for (const unique_fd& event : later->events) {
+    if (!epoll_add(events_.get(), event.get(), EPOLLIN, number)) throw std::bad_alloc();
+  }
+  to.waiting = std::move(later);
+  --silent_;
+}
+
+bool server::receive_call(connection& from, call& c) noexcept {
+  result<message> got = receive_message(from.socket.get(), buffer_, false, 2);
+  if (!got) {
+    errno = got.error().value();
+    return false;
+  }
+  errno = EPROTO;
+  if (got->is_cut) return false;
+  const std::optional<request_view> request =
+      parse_request(std::span<const std::byte>(buffer_).first(got->size));
+  if (!request ||
+      got->fd_count != static_cast<std::size_t>(request->has_subject) + request->has_other) {
+    return false;
+  }
+  static_cast<request_view&>(c) = *request;
+  std::size_t next = 0;
+  if (request->has_subject) c.subject = std::move(got->fds[next++]);
+  if (request->has_other) c.other = std::move(got->fds[next++]);
+  return true;
+}
+
+void server::reply_to(int socket, const reply& r) noexcept {
+  reply_header header;
+  header.error = r.error;
+  if (r.error == 0) {
+    header.argument_size = static_cast<std::uint32_t>(r.argument.size());
+    header.data_size = static_cast<std::uint32_t>(r.data.size());
+    header.descriptor_at = r.descriptor_at;
+  }
+  std::byte* at = buffer_.data();
+  const auto put = [&at](const void* from, std::size_t size) {
+    if (size != 0) std::memcpy(at, from, size);
+    at += size;
+  };
+  put(&header, sizeof header);
+  put(r.argument.data(), header.argument_size);
+  put(r.data.data(), header.data_size);
+  const int fd = r.descriptor.get();
+  const std::size_t fd_count = r.error == 0 && r.descriptor ? 1 : 0;
+  // Who does not wait for the answer has none.
+  static_cast<void>(send_message(
+      socket, {buffer_.data(), static_cast<std::size_t>(at - buffer_.data())}, {&fd, fd_count}));
+}
+
+// --- Calls ---
+
+reply server::handle(const connection& from, const call& c) {
+  switch (c.what) {
+    case operation::open: return open(from, c);
+    case operation::control: return control(c);
+    case operation::settle: return {};
+    case operation::memory: return memory(c);
+  }
+  return failed(ENOSYS);
+}
+
+reply server::open(const connection& from, const call& c) {
+  ucred caller{};
+  socklen_t size = sizeof caller;
+  if (::getsockopt(from.socket.get(), SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0 ||
+      (caller.uid != ::geteuid() && caller.uid != 0)) {
+    return failed(EACCES);
+  }
+  const auto name = c.argument_as<std::array<char, 16>>();
+  const std::string_view thread_name(
+      name.data(),
+      static_cast<std::size_t>(std::find(name.begin(), name.end() - 1, '\0') - name.begin()));
+  result<std::unique_ptr<device>> made = failure(ENXIO);
+  switch (static_cast<device_kind>(c.code)) {
+    case device_kind::sw_sync: made = make_sw_sync(thread_name); break;
+    case device_kind::drm_card:
+    case device_kind::drm_render:
+      made = make_drm_node(static_cast<device_kind>(c.code), devices_, buffers_);
+      break;
+    default: break;
+  }
+  if (!made) return failed(made.error());
+  result<unique_fd> descriptor = devices_.publish(std::move(*made));
+  if (!descriptor) return failed(descriptor.error());
+  reply r;
+  r.descriptor = std::move(*descriptor);
+  return r;
+}
+
+reply server::memory(const call& c) {
+  device* const d = c.subject ? devices_.find(c.subject.get()) : nullptr;
+  if (d == nullptr) return failed(ENODEV);
+  result<unique_fd> memory = d->memory_at(c.argument_as<std::uint64_t>());
+  if (!memory) return failed(memory.error());
+  reply r;
+  r.descriptor = std::move(*memory);
+  return r;
+}
+
+reply server::control(const call& c) {
+  if (!c.subject) return failed(EBADF);
+  const std::uint32_t type = _IOC_TYPE(c.code);
+  if (device* const d = devices_.find(c.subject.get())) return d->control(c);
+  if (type == sync_type) return sync_file_control(c);
+  if (type == dma_buf_type) return buffers_.control(c);
+  // A device of a broker that is gone.
+  return failed(ENODEV);
+}
+
+}  // namespace ufence::uapi

@@ -1,0 +1,77 @@
+// The broker's loop: connections with one call each, devices that hang up, calls that wait.
+//
+// One thread does it all, so that calls come one after the other. Before each call, devices that
+// were closed are ended: a program that closes a device and then makes a call finds it closed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+#include "ufence/base/fd.h"
+#include "ufence/base/result.h"
+#include "ufence/uapi/buffer_table.h"
+#include "ufence/uapi/call.h"
+#include "ufence/uapi/device_table.h"
+
+namespace ufence::uapi {
+
+/// Threads: one. May throw std::bad_alloc.
+class server {
+ public:
+  /// Who connects and says nothing has to go when there are more than so many.
+  static constexpr std::size_t silent_max = 256;
+
+  server(unique_fd listener, int owner_pidfd) noexcept;
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// See serve_uapi().
+  [[nodiscard]] std::error_code run();
+
+ private:
+  struct connection {
+    unique_fd socket;
+    std::unique_ptr<waiting_call> waiting;  // null: it has not called yet
+  };
+  using connections = std::map<std::uint64_t, connection>;
+
+  [[nodiscard]] std::error_code begin() noexcept;
+  [[nodiscard]] int timeout_ms();
+  void on_time();
+  [[nodiscard]] bool is_needed();
+
+  void accept_all();
+  void rest_listener(bool rests) noexcept;
+  void drop(connections::iterator at) noexcept;
+  void forget(unique_fd& event) noexcept;
+  void on_connection(std::uint64_t number);
+  void finish(connections::iterator at, result<std::size_t> which);
+  void look_at(connections::iterator at);
+
+  [[nodiscard]] bool receive_call(connection& from, call& c) noexcept;
+  void reply_to(int socket, const reply& r) noexcept;
+  void start_waiting(std::uint64_t number, connection& to, std::unique_ptr<waiting_call> later);
+  [[nodiscard]] reply handle(const connection& from, const call& c);
+  [[nodiscard]] reply open(const connection& from, const call& c);
+  [[nodiscard]] reply memory(const call& c);
+  [[nodiscard]] reply control(const call& c);
+
+  unique_fd listener_;
+  const int owner_;
+  unique_fd events_;  // epoll: everything that is waited for
+  bool owner_is_gone_;
+  bool listener_rests_ = false;
+  std::int64_t last_use_ns_ = 0;
+  std::uint64_t next_number_ = 1;
+  std::size_t silent_ = 0;  // connections that have not called yet
+  connections connections_;
+  buffer_table buffers_;  // outlives the devices
+  device_table devices_;
+  std::vector<std::byte> buffer_;  // for one request, or one reply
+};
+
+}  // namespace ufence::uapi
