@@ -35,9 +35,8 @@ const std::vector<const design*>& all_designs() {
 
 file(GLOB compare_sources CONFIGURE_DEPENDS "${folder}/model/*.cc" "${folder}/hazards/*.cc")
 # What the hazards need of sync; ufence_lab_product has the layers below it.
-file(GLOB syncobj_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/sync/syncobj*.cc")
-list(FILTER syncobj_sources EXCLUDE REGEX "_test\\.cc$")
-list(FILTER syncobj_sources EXCLUDE REGEX "_table\\.cc$")
+set(syncobj_sources syncobj.cc syncobj_event.cc syncobj_wait.cc)
+list(TRANSFORM syncobj_sources PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/sync/")
 add_library(ufence_lab_compare STATIC
   ${compare_sources} ${design_files} "${design_list}" ${syncobj_sources})
 target_include_directories(ufence_lab_compare BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}")

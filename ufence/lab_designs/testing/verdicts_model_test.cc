@@ -16,7 +16,7 @@ namespace {
 // A short one; what does not end is searched on, but not for ever.
 settings quickly() {
   settings with;
-  with.seconds = 2;
+  with.seconds = 1;
   return with;
 }
 
