@@ -9,6 +9,8 @@
 #include "ufence/base/alloc.h"
 #include "ufence/fence/slab.h"
 #include "ufence/rcu/rcu.h"
+#include "ufence/sync/shared_timeline.h"
+#include "ufence/sync/syncobj_file.h"
 #include "ufence/sync/syncobj_table.h"
 #include "ufence/sync/testing/syncobj_support.h"
 
@@ -129,4 +131,30 @@ TEST(syncobj_allocation_failure, of_signaling_points_signals_none) {
                       [&] { return table.find(hs[0])->query() == result<std::uint64_t>(0); }),
             2);
   EXPECT_EQ(table.find(hs[1])->query(), result<std::uint64_t>(4));
+}
+
+TEST(shared_timeline_allocation_failure, of_making_and_importing_one_leaves_nothing) {
+  const auto nothing = [] { return true; };
+  EXPECT_EQ(fail_each([] { return error_of(shared_timeline::create()); }, nothing), 1);
+  const shared_timeline_ref line = shared_timeline::create().value();
+  const unique_fd fd = line->export_fd(shared_access::wait).value();
+  EXPECT_EQ(fail_each([&] { return error_of(shared_timeline::import(fd.get())); }, nothing), 1);
+}
+
+TEST(shared_timeline_allocation_failure, of_a_fence_leaves_nothing_pending) {
+  const shared_timeline_ref line = shared_timeline::create().value();
+  const drained_slabs drained;
+  EXPECT_EQ(fail_each(
+                [&] {
+                  const result<fence_ref> f = line->fence_at(1);
+                  if (f) static_cast<void>(line->signal(1));
+                  return error_of(f);
+                },
+                [] { return true; }),
+            1);
+}
+
+TEST(syncobj_allocation_failure, of_exporting_one_leaves_nothing) {
+  const syncobj_ref object = syncobj::create().value();
+  EXPECT_GE(fail_each([&] { return error_of(syncobj_export(object)); }, [] { return true; }), 1);
 }
