@@ -160,6 +160,23 @@ TEST(fence_model, a_callback_is_removed_while_an_earlier_one_runs) {
   });
 }
 
+TEST(fence_model, a_callback_that_has_run_is_seen_by_who_removes_it_while_the_next_one_runs) {
+  expect_safe_so_far([] {
+    new_fence made = make_fence();
+    cell<int> runs[2];
+    auto* first = new counting(runs[0], false);
+    counting second(runs[1], false);
+    LAB_CHECK(!made.fence->add_callback(*first));
+    LAB_CHECK(!made.fence->add_callback(second));
+    thread signal("signal", [&] { made.signal.signal(); });
+    thread remove("remove", [&] {
+      const bool removed = made.fence->remove_callback(*first).value();
+      LAB_CHECK(runs[0].get() == (removed ? 0 : 1));
+      delete first;
+    });
+  });
+}
+
 TEST(fence_model, two_running_callbacks_that_remove_each_other_do_not_deadlock) {
   struct remover : callback {
     remover() : callback(&remover::run) {}

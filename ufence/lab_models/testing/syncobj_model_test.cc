@@ -1,0 +1,70 @@
+// Syncobjs, explored: installing against waiting, and references.
+#include "ufence/sync/syncobj.h"
+
+#include "ufence/lab_models/testing/harness.h"
+
+namespace ufence::lab {
+namespace {
+
+TEST(syncobj_model, who_waits_for_a_fence_to_be_there_is_told_when_it_is_installed) {
+  expect_safe_so_far([] {
+    {
+      syncobj_ref object = syncobj::create().value();
+      new_fence made = make_fence();
+      cell<int> work;
+      {
+        thread install("install", [&] { LAB_CHECK(!object->replace_fence(made.fence)); });
+        thread signal("signal", [&] { work.set(1), made.signal.signal(-5); });
+        thread wait("wait", [&] {
+          const syncobj_point points[] = {{.object = object}};
+          LAB_CHECK(ufence::wait(points, no_deadline, {.for_submit = true}).has_value());
+          LAB_CHECK(work.get() == 1);
+        });
+      }
+      object.reset();
+    }
+    rcu::flush_deferred();
+  });
+}
+
+TEST(syncobj_model, a_point_that_is_added_ends_the_wait_for_it) {
+  expect_safe_so_far([] {
+    {
+      syncobj_ref object = syncobj::create().value();
+      new_fence made = make_fence();
+      {
+        thread add("add", [&] { LAB_CHECK(!object->add_point(made.fence, 1)); });
+        thread find("find", [&] {
+          const fence_ref found = object->find_fence_by(1, no_deadline).value();
+          LAB_CHECK(found->seqno() == 1);
+        });
+      }
+      made.signal.signal();
+      object.reset();
+    }
+    rcu::flush_deferred();
+  });
+}
+
+TEST(syncobj_model, the_last_reference_frees_after_all_uses) {
+  expect_safe_so_far([] {
+    {
+      syncobj_ref one = syncobj::create().value();
+      syncobj_ref two = one;
+      syncobj_ref three = one;
+      thread first("first", [&] {
+        LAB_CHECK(!one->signal());
+        one.reset();
+      });
+      thread second("second", [&] {
+        static_cast<void>(two->current());
+        two.reset();
+      });
+      three.reset();
+    }
+    rcu::flush_deferred();
+  });
+}
+
+}  // namespace
+}  // namespace ufence::lab
