@@ -42,8 +42,9 @@ bool signal_locked(signaler right, int error) noexcept {
 
 bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
   thread_state& thread = thread_state::mine();
-  // Inside foreign code, which may hold that very lock, signal() only decides (F15), and the thread's
-  // queue takes the lock by itself later. signal_locked() settles at once: its caller holds the lock now.
+  // Inside foreign code, which may hold that very lock, signal() only decides (F15), and the
+  // thread's queue takes the lock by itself later. signal_locked() settles at once: its caller
+  // holds the lock now.
   const bool settles_now = lock_is_held || (thread.top == nullptr && !thread.draining);
   bool won = false;
   if (!is_inherited()) {
@@ -85,7 +86,7 @@ void legacy_fence::call_back() noexcept {
 
 void legacy_fence::finish() noexcept {
   // [FENCE.26] acq_rel: the callbacks have returned and the external lock is dropped, and what ops
-  // that left did; pairs with [FENCE.27], [FENCE.18]
+  // that left did; pairs with [FENCE.27], [FENCE.16], [FENCE.18], [FENCE.23]
   std::uint32_t old = state_.fetch_or(retired, mo::acq_rel);
   if (ops_inside(old) == 0) old |= set_settled();
   wake(old);
@@ -93,8 +94,8 @@ void legacy_fence::finish() noexcept {
 }
 
 std::uint32_t legacy_fence::set_settled() noexcept {
-  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
-  return state_.fetch_or(settled, mo::release);
+  // relaxed: it goes on with the release sequence of [FENCE.26] or [FENCE.27], just before
+  return state_.fetch_or(settled, mo::relaxed);
 }
 
 // --- Ops ---
@@ -109,7 +110,8 @@ int legacy_fence::call_legacy_op(std::uint32_t once, Call call) noexcept {
     foreign_scope scope(thread, *this);
     op_result = call();
   }
-  // [FENCE.27] acq_rel: the op has left the external lock; pairs with [FENCE.26], [FENCE.5]
+  // [FENCE.27] acq_rel: the op has left the external lock; pairs with [FENCE.26], [FENCE.5],
+  // [FENCE.16], [FENCE.18], [FENCE.23]
   const std::uint32_t old = state_.fetch_sub(one_op, mo::acq_rel);
   if ((old & retired) != 0 && ops_inside(old) == 1) wake(old | set_settled());
   thread.run_queue();
@@ -124,9 +126,8 @@ void legacy_fence::enable_legacy() noexcept {
     ops->lock(data);
     // relaxed: signal() decides under this lock
     const bool is_pending = (state_.load(mo::relaxed) & signaled) == 0;
-    const int op_result = is_pending && ops->enable_signaling != nullptr
-                              ? ops->enable_signaling(data)
-                              : 0;
+    const int op_result =
+        is_pending && ops->enable_signaling != nullptr ? ops->enable_signaling(data) : 0;
     ops->unlock(data);
     return op_result;
   }));
@@ -144,9 +145,8 @@ void legacy_fence::set_deadline_legacy(std::int64_t deadline_ns) noexcept {
 }
 
 int legacy_fence::wait_legacy(std::int64_t deadline_ns) noexcept {
-  return call_legacy_op(0, [this, deadline_ns] {
-    return ops->wait != nullptr ? ops->wait(data, deadline_ns) : 0;
-  });
+  return call_legacy_op(
+      0, [this, deadline_ns] { return ops->wait != nullptr ? ops->wait(data, deadline_ns) : 0; });
 }
 
 void legacy_fence::release() noexcept {

@@ -282,9 +282,9 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
   error_.set(error);
   timestamp_.set(now);
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
-  // [FENCE.24] acq_rel: as [FENCE.3]; pairs with [FENCE.4], [FENCE.16], [FENCE.18], [FENCE.23],
-  // [FENCE.1], [FENCE.15]
-  flipped(state_.fetch_add(flips - fence_state::lock, mo::acq_rel));
+  // [FENCE.24] release: as [FENCE.3], but no op leaves a timeline fence; pairs with [FENCE.4],
+  // [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1], [FENCE.15]
+  flipped(state_.fetch_add(flips - fence_state::lock, mo::release));
 }
 
 // The caller unlinked the armed entry and owns its reference: it settles.

@@ -27,8 +27,8 @@ std::error_code fence::may_wait() noexcept {
 std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept {
   bool expired = deadline_ns <= 0;
   for (;;) {
-    // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with [FENCE.3],
-    // [FENCE.9], [FENCE.10], [FENCE.24], [FENCE.25], [FENCE.26], [FENCE.28]
+    // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with
+    // [FENCE.3], [FENCE.9], [FENCE.10], [FENCE.24], [FENCE.25], [FENCE.26], [FENCE.27]
     std::uint32_t s = state_.load(mo::acquire);
     if ((s & bits) == bits) return {};
     if (expired) return errno_code(ETIME);
@@ -61,8 +61,9 @@ std::error_code fence::wait(std::int64_t deadline_ns) noexcept {
   return failed;
 }
 
-// Debug builds tell a thread that waits for what it holds itself (F4): the settlement of a fence that it
-// decided a moment ago. Another thread may have been handed it, so it is told after a while only.
+// Debug builds tell a thread that waits for what it holds itself (F4): the settlement of a fence
+// that it decided a moment ago. Another thread may have been handed it, so it is told after a while
+// only.
 std::error_code fence::wait_for_settling(std::uint32_t bits, std::int64_t deadline_ns) noexcept {
 #if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
   constexpr std::int64_t patience_ns = 500'000'000;
@@ -202,8 +203,7 @@ class any_waiter {
   const std::int64_t deadline_ns_;
 };
 
-result<std::size_t> wait_any(std::span<const fence_ref> fences,
-                             std::int64_t deadline_ns) noexcept {
+result<std::size_t> wait_any(std::span<const fence_ref> fences, std::int64_t deadline_ns) noexcept {
   if (fences.empty() || has_null(fences)) return failure(EINVAL);
   if (const std::size_t found = first_signaled(fences); found != none_signaled) return found;
   for (const fence_ref& f : fences) {

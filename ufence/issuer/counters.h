@@ -1,8 +1,8 @@
 // Counts that an unload waits for: threads inside module code, jobs, data not retired.
 //
-// Orders (explored as the models of entering a module against closing it, and of the last op's retire
-// against unmapping):
-//   ISSUER.1/3 enter against close: flag and count are one word, so one side sees the other
+// Orders (explored as the models of entering a module against closing it, and of the last op's
+// retire against unmapping):
+//   ISSUER.2/3 leave against close: flag and count are one word, so one side sees the other
 //   ISSUER.2   leave against the unloader that saw the count at 0
 //   ISSUER.4/5 the last retire against the unloader that saw the count at 0
 #pragma once
@@ -20,18 +20,20 @@ class module_gate {
  public:
   /// True: inside, until leave(). False once it is closed.
   [[nodiscard]] bool enter() noexcept {
-    // [ISSUER.1] acquire: inside before the module is used; pairs with [ISSUER.3]
-    if ((word_.fetch_add(one, mo::acquire) & closing) == 0) return true;
+    // relaxed: the uses of the module come before leave(), which its end waits for; who finds it
+    // closed uses nothing
+    if ((word_.fetch_add(one, mo::relaxed) & closing) == 0) return true;
     leave();
     return false;
   }
   void leave() noexcept {
-    // [ISSUER.2] release: the uses of the module come before its end; pairs with [ISSUER.3], [ISSUER.6]
+    // [ISSUER.2] release: the uses of the module come before its end; pairs with [ISSUER.3],
+    // [ISSUER.6]
     if (word_.fetch_sub(one, mo::release) == (one | closing)) futex_wake_all(word_);
   }
   /// Nobody enters any more.
   void close() noexcept {
-    // [ISSUER.3] acquire: see what those did who have left; pairs with [ISSUER.1], [ISSUER.2]
+    // [ISSUER.3] acquire: see what those did who have left; pairs with [ISSUER.2]
     word_.fetch_or(closing, mo::acquire);
   }
   /// After close(): waits until nobody is inside. 0 or -ETIME.

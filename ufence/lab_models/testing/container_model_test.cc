@@ -64,6 +64,44 @@ TEST(container_model, an_enabled_array_ends_with_the_last_of_its_children) {
   });
 }
 
+TEST(container_model, an_array_that_is_enabled_late_ends_with_the_error_of_before) {
+  expect_safe([] {
+    and_free([] {
+      two_fences children;
+      const fence_ref all = children.array();
+      children.one.signal.signal(-5);
+      {
+        thread second("second", [&] { children.two.signal.signal(); });
+        thread enable("enable", [&] { all->enable_signaling(); });
+      }
+      LAB_CHECK(all->is_signaled() && all->error() == -5);
+    });
+  });
+}
+
+TEST(container_model, a_container_is_found_through_a_slot) {
+  expect_safe([] {
+    and_free([] {
+      two_fences children;
+      atomic<fence*> slot{nullptr};
+      fence_ref mine;
+      thread make("make", [&] {
+        mine = children.array();
+        slot.store(mine.get(), mo::release);
+      });
+      thread find("find", [&] {
+        const rcu::read_section section;
+        if (const fence_ref f = fence::get_rcu(slot)) LAB_CHECK(!f->is_signaled());
+      });
+      make.join();
+      find.join();
+      mine.reset();
+      children.one.signal.signal();
+      children.two.signal.signal();
+    });
+  });
+}
+
 // The array's own reference, and the memory that goes with it.
 TEST(container_model, the_last_child_may_free_the_array) {
   expect_safe_so_far([] {

@@ -1,6 +1,8 @@
 // Reservation objects and their locks, explored: changes against readers without the lock.
 #include "ufence/container/resv.h"
 
+#include <memory>
+
 #include "ufence/lab_models/testing/harness.h"
 #include "ufence/rcu/rcu.h"
 
@@ -144,6 +146,29 @@ TEST(resv_model, contexts_that_lock_in_both_orders_do_not_deadlock) {
       thread second("second", [&] { lock_both(1); });
     }
     LAB_CHECK(count.get() == 2);
+  });
+}
+
+// Contexts in memory of their own: who wounds one has to know it.
+TEST(resv_model, a_context_that_got_a_contended_mutex_is_known_to_who_wounds_it) {
+  expect_safe_so_far([] {
+    ww_mutex lock;
+    ww_context oldest;
+    {
+      thread anonymous("anonymous", [&] {
+        LAB_CHECK(!lock.lock());
+        lock.unlock();
+      });
+      thread younger("younger", [&] {
+        const auto context = std::make_unique<ww_context>();
+        LAB_CHECK(!lock.lock(context.get()));
+        lock.unlock();
+      });
+      thread older("older", [&] {
+        LAB_CHECK(!lock.lock(&oldest));
+        lock.unlock();
+      });
+    }
   });
 }
 
