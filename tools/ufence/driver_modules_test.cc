@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
@@ -74,7 +73,7 @@ class reloading : public testing::Test {
       }
     }
   }
-  std::array<instance*, 2> running() {
+  std::vector<instance*> running() {
     return {jobs_.current(driver::uring), jobs_.current(driver::cpu)};
   }
   // Takes news until there are as many.

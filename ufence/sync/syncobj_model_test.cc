@@ -217,25 +217,18 @@ class world {
 
   static void check_wait(const std::vector<syncobj_point>& points, const std::vector<bool>& there,
                          const std::vector<bool>& done, bool all) {
-    const auto is_end = [all](const std::vector<bool>& of) {
-      const auto holds = std::ranges::count(of, true);
-      return all ? holds == std::ssize(of) : holds > 0;
+    const auto outcome = [all](const std::vector<bool>& of) -> index_or {
+      const auto first = all ? of.begin() : std::ranges::find(of, true);
+      if (all ? std::ranges::count(of, false) != 0 : first == of.end()) return failure(ETIME);
+      return static_cast<std::size_t>(first - of.begin());
     };
-    const index_or first_done(
-        all ? std::size_t{0}
-            : static_cast<std::size_t>(std::ranges::find(done, true) - done.begin()));
-    const index_or first_there(
-        all ? std::size_t{0}
-            : static_cast<std::size_t>(std::ranges::find(there, true) - there.begin()));
-    const index_or late{failure(ETIME)};
-    const bool complete = std::ranges::count(there, false) == 0;
-    RC_ASSERT(
-        (wait(points, 0, {.all = all, .for_submit = true}) == (is_end(done) ? first_done : late)));
-    RC_ASSERT(
-        (wait(points, 0, {.all = all, .available = true}) == (is_end(there) ? first_there : late)));
-    RC_ASSERT((wait(points, 0, {.all = all}) == (!complete      ? index_or{failure(EINVAL)}
-                                                 : is_end(done) ? first_done
-                                                                : late)));
+    RC_ASSERT((wait(points, 0, {.all = all, .for_submit = true}) == outcome(done)));
+    RC_ASSERT((wait(points, 0, {.all = all, .available = true}) == outcome(there)));
+    if (std::ranges::count(there, false) == 0) {
+      RC_ASSERT((wait(points, 0, {.all = all}) == outcome(done)));
+    } else {
+      RC_ASSERT((wait(points, 0, {.all = all}) == index_or(failure(EINVAL))));
+    }
   }
 
   std::vector<syncobj_ref> real_;
