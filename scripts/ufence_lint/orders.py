@@ -54,6 +54,38 @@ def check(tree) -> None:
     _check_tags(tree, tags)
 
 
+@dataclasses.dataclass(frozen=True)
+class TaggedUse:
+    """An order in a statement that has a tag for it."""
+    tag: str
+    order: str
+    path: str
+    first_line: int  # of the statement
+    last_line: int
+    statement: str
+
+
+def tagged_uses(tree) -> list[TaggedUse]:
+    """All of them in a tree that keeps the rules, by tag."""
+    found = {}
+    for file in (f for f in tree.sources if _has_tags(f) and f.part not in UNTAGGED_LAYERS):
+        tags: dict[str, Tag] = {}
+        _collect(tree, file, tags)
+        source = file.source
+        for use in USE.finditer(source.code):
+            start = source.statement_line(use.start())
+            lines = [*source.comments_above(start), *range(start, source.line_of(use.start()))]
+            above = [n for n, t in tags.items() if t.line in lines and use[1] in t.orders]
+            end = re.compile(r"[;{]").search(source.code, use.end())
+            last = source.line_of(end.start() if end else use.end())
+            for name in above[-1:]:
+                text = " ".join("\n".join(source.code.split("\n")[start - 1:last]).split())
+                key = (name, use[1], start)
+                found[key] = TaggedUse(name, use[1], file.path, start, last, text)
+    return sorted(found.values(), key=lambda u: (u.tag.split(".")[0], int(u.tag.split(".")[1]),
+                                                 u.path, u.first_line, u.order))
+
+
 def _has_tags(file) -> bool:
     return file.area in ("layer", "tools") and not file.is_test
 

@@ -1,0 +1,1 @@
+"""Weaker memory orders, and the model tests that notice them: for scripts/mutate_orders.py."""
