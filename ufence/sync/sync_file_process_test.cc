@@ -296,6 +296,23 @@ TEST(dead_exporter, with_something_unread_is_still_seen_to_be_dead) {
   EXPECT_EQ(status_of(file.get()), -EOWNERDEAD);
 }
 
+TEST(dead_exporter, may_be_a_process_that_runs_another_program_now) {
+  peer exporter([](int line) {
+    const new_fence f = make_fence();
+    tell(line, 'f', sync_file_create(f.fence).value().get());
+    hear(line);
+    ::execl("/bin/sleep", "sleep", "60", nullptr);
+    return __LINE__;
+  });
+  const unique_fd file = hear(exporter.line()).fd;
+  const fence_ref f = sync_file_get_fence(file.get()).value();
+  EXPECT_EQ(f->status(), 0);
+  tell(exporter.line(), 'x');
+  EXPECT_EQ(f->wait(patience()), no_error);
+  EXPECT_EQ(f->status(), -EOWNERDEAD);
+  EXPECT_EQ(::kill(exporter.pid(), 0), 0);  // it lives on
+}
+
 // Kills exporters at random moments of making, passing and signaling: what arrived ends with one of
 // the results that are possible, and nobody hangs.
 TEST(dead_exporter, at_any_moment_leaves_nobody_waiting) {
