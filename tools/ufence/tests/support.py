@@ -25,7 +25,7 @@ JSON_NAMES = [
 ]
 
 # For what must happen and may be slow, under sanitizers on a loaded machine.
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 class Case(unittest.TestCase):
