@@ -22,16 +22,20 @@ if(UFENCE_BUILD_TESTS)
   # Programs in C that know nothing of ufence; each case is a ctest of its own, uapi.CASE.
   # add_uapi_program(NAME): testing/NAME.c; the cases are the names in its table.
   function(add_uapi_program name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
     set(source "${CMAKE_CURRENT_SOURCE_DIR}/uapi/testing/${name}.c")
     add_executable(uapi_${name} "${source}")
-    target_link_libraries(uapi_${name} PRIVATE ufence_flags Threads::Threads)
+    target_link_libraries(uapi_${name} PRIVATE ufence_flags Threads::Threads ${arg_LINK})
     target_compile_definitions(uapi_${name} PRIVATE _GNU_SOURCE)
     target_compile_options(uapi_${name} PRIVATE ${no_sanitizer})
     target_link_options(uapi_${name} PRIVATE ${no_sanitizer})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
-    file(STRINGS "${source}" rows REGEX "^\t{ \"[A-Z]")
+    file(STRINGS "${source}" rows REGEX "^[ \t]+{ ?\"[A-Z]")
+    if(NOT rows)
+      message(FATAL_ERROR "${source}: no cases")
+    endif()
     foreach(row IN LISTS rows)
-      string(REGEX REPLACE "^\t{ \"([A-Za-z0-9_]+)\".*" "\\1" case "${row}")
+      string(REGEX REPLACE "^[^\"]*\"([A-Za-z0-9_]+)\".*" "\\1" case "${row}")
       ufence_add_command_test(uapi.${case} LABEL process
         COMMAND ufence_tool uapi -- "$<TARGET_FILE:uapi_${name}>" ${case})
     endforeach()
@@ -42,6 +46,9 @@ if(UFENCE_BUILD_TESTS)
   add_uapi_program(igt_syncobj_wait)
   add_uapi_program(igt_syncobj_timeline)
   add_uapi_program(igt_dmabuf_sync_file)
+
+  pkg_check_modules(libdrm REQUIRED IMPORTED_TARGET libdrm)
+  add_uapi_program(libdrm_client LINK PkgConfig::libdrm)
 
   # Without `ufence uapi`: the first open() starts the broker, and the next ones find it.
   string(SHA256 broker "${PROJECT_BINARY_DIR}")
