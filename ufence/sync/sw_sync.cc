@@ -91,7 +91,9 @@ class sw_point final : public embedded_fence, private backend, private rcu::defe
   }
   // A reference, or null if the last one is being dropped. The line's lock is held, and the point
   // linked.
-  [[nodiscard]] fence_ref try_get() noexcept { return fence::get_rcu(self_); }
+  [[nodiscard]] fence_ref try_get() noexcept {
+    return fence::try_get() ? fence_ref::adopt(this) : nullptr;
+  }
   void end(int error) noexcept { complete_embedded(error); }
   [[nodiscard]] sw_line& line() const noexcept { return *line_; }
 
@@ -100,8 +102,7 @@ class sw_point final : public embedded_fence, private backend, private rcu::defe
   sw_point(sw_line& line) noexcept
       : embedded_fence(line.type_of_points()),
         backend{&ops_of_points},
-        line_(ref<sw_line>::take(line)),
-        self_(this) {}
+        line_(ref<sw_line>::take(line)) {}
   static void release(embedded_fence& f) noexcept;
   static int enable(backend*) noexcept { return 0; }  // who moves the timeline needs no notice
   static void hint(backend* data, std::int64_t deadline_ns) noexcept {
@@ -111,7 +112,6 @@ class sw_point final : public embedded_fence, private backend, private rcu::defe
   static const backend_ops ops_of_points;
 
   const ref<sw_line> line_;
-  const atomic<fence*> self_;
   // The line's lock; once it was taken off the list, who took it.
   sw_point* previous_ = nullptr;
   sw_point* next_ = nullptr;

@@ -23,7 +23,7 @@ inline constexpr char uapi_broker_variable[] = "UFENCE_UAPI_BROKER";
 /// @return  -EADDRINUSE; -ENAMETOOLONG; -EMFILE, -ENFILE, -ENOMEM
 [[nodiscard]] UFENCE_API result<unique_fd> listen_for_uapi(std::string_view name) noexcept;
 
-/// Serves the listener until nobody needs it: no descriptor that it gave out is open, and either
+/// Serves the listener until nobody needs it: no device that it gave out is open, and either
 /// the owner has ended, or without one nobody has called for a second. Callers of other users may
 /// use what they were given; they can't open anything.
 /// @param owner_pidfd  of the process that the broker is for, or -1

@@ -22,10 +22,11 @@
 namespace ufence::uapi {
 namespace {
 
-// Without an owner the broker stays so long after the last use.
+// Without an owner, or with sync files that somebody has, the broker stays so long after the last
+// use.
 constexpr std::int64_t linger_ns = 1'000'000'000;
-// What nobody tells about is looked at this often: sync files that are still open, a full table of
-// descriptors.
+// What nobody tells about is looked at this often: buffers and sync files that are still open, a
+// full table of descriptors.
 constexpr std::int64_t look_again_ns = 50'000'000;
 
 // Tags in events_; numbers of connections are below, with an event's index above.
@@ -104,10 +105,12 @@ std::error_code server::run() {
 }
 
 bool server::is_needed() {
-  if (!connections_.empty() || !devices_.empty() || !owner_is_gone_) return true;
-  // What its devices left behind has to be answered for as long as somebody has it.
-  if (exports_sync_files() || !buffers_.sweep()) return true;
-  return owner_ < 0 && now_ns() < last_use_ns_ + linger_ns;
+  if (!connections_.empty() || !devices_.empty() || !owner_is_gone_ || !buffers_.sweep()) {
+    return true;
+  }
+  // The fences that its devices made are all signaled now: their files tell the rest without it.
+  const bool may_be_asked = owner_ < 0 || exports_sync_files();
+  return may_be_asked && now_ns() < last_use_ns_ + linger_ns;
 }
 
 int server::timeout_ms() {
