@@ -167,6 +167,7 @@ TEST(channel, the_end_of_the_peer_is_told_after_what_it_had_sent) {
 }
 
 TEST(channel, without_a_free_descriptor_loses_nothing) {
+  let_sanitizers_see_error_codes();
   auto [here, there] = make_channels();
   new_fence made = make_fence();
   parcel p{.tag = 5};

@@ -477,6 +477,7 @@ TEST(fork_of_an_exporter, while_another_thread_exports_hides_no_death) {
 class no_descriptors {
  public:
   no_descriptors() {
+    let_sanitizers_see_error_codes();
     ::getrlimit(RLIMIT_NOFILE, &before_);
     const rlimit few{.rlim_cur = 64, .rlim_max = before_.rlim_max};
     ::setrlimit(RLIMIT_NOFILE, &few);

@@ -42,6 +42,13 @@ inline constexpr std::int64_t second_ns = 1'000'000'000;
 /// By when what must happen has happened: a bound for failing tests, never a delay.
 [[nodiscard]] inline std::int64_t patience() { return deadline_after(30 * second_ns); }
 
+/// Before a test uses up all descriptors: UBSan opens a pipe to look at a vtable that it did not see
+/// before, and takes that of a good error code for a bad one if it can't.
+inline void let_sanitizers_see_error_codes() {
+  ASSERT_EQ(std::make_error_code(std::errc::too_many_files_open), std::errc::too_many_files_open);
+  ASSERT_EQ(errno_code(EMFILE), errno_code(EMFILE));
+}
+
 /// Looks until the condition holds; false if it did not within the bound.
 template <class Condition>
 [[nodiscard]] bool eventually(Condition condition) {
