@@ -19,7 +19,9 @@ int read_for_run() {
     static_cast<void>(std::fputs("ufence: reader: only `ufence run` can start it\n", stderr));
     return usage_error;
   }
-  return run_reader(unique_fd(reader_socket_fd));
+  const int code = run_reader(unique_fd(reader_socket_fd));
+  // The run may not have closed all of its sync files yet: their fences end with the process.
+  ::_exit(code);
 }
 
 }  // namespace

@@ -98,14 +98,22 @@ int run_program(const std::vector<std::string>& program) {
   result<unique_fd> listener = listen_for_uapi(name);
   if (!listener) return complain("cannot listen", listener.error());
   static_cast<void>(std::fflush(nullptr));
+  // A signal that comes before they are left to the program waits until then.
+  sigset_t passed_on;
+  sigset_t before;
+  sigemptyset(&passed_on);
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) sigaddset(&passed_on, number);
+  ::pthread_sigmask(SIG_BLOCK, &passed_on, &before);
   const pid_t child = ::fork();
-  if (child < 0) return complain("cannot start a process", errno_code(errno));
+  const int fork_error = errno;
+  if (child > 0) leave_signals_to(child);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (child < 0) return complain("cannot start a process", errno_code(fork_error));
   if (child == 0) {
     ::setenv("LD_PRELOAD", preload.c_str(), 1);
     ::setenv(uapi_broker_variable, name.c_str(), 1);
     become(program);
   }
-  leave_signals_to(child);
   const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
   std::error_code failed = ended ? std::error_code() : errno_code(errno);
   if (!failed) failed = serve_uapi(std::move(*listener), ended.get());

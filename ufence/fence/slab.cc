@@ -9,9 +9,6 @@
 #include "ufence/base/lock.h"
 #include "ufence/base/tls.h"
 #include "ufence/fence/legacy_fence.h"
-#ifdef UFENCE_ASAN
-#include <sanitizer/lsan_interface.h>
-#endif
 
 namespace ufence {
 
@@ -94,10 +91,6 @@ slab& slab_of(slot_size size) noexcept UFENCE_REQUIRES(slab_lock) {
 bool grow(slab& s, slot_size size) noexcept UFENCE_REQUIRES(slab_lock) {
   auto* memory = static_cast<char*>(allocate_pages(chunk_bytes));
   if (memory == nullptr) return false;
-#ifdef UFENCE_ASAN
-  // What only fences refer to, a timeline, is in use: a process may end while somebody holds some.
-  __lsan_register_root_region(memory, chunk_bytes);
-#endif
   s.chunks = ::new (memory) chunk{s.chunks};
   const std::size_t bytes = bytes_of(size);
   for (std::size_t at = chunk_bytes - bytes; at >= bytes; at -= bytes) {
