@@ -1,40 +1,16 @@
 // From a signal in one process to the waiter that it wakes in another one, and back.
-#include <linux/futex.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdint>
 
+#include "bench/bare_word.h"
 #include "bench/benchmarks.h"
 #include "ufence/sync/shared_timeline.h"
 
 namespace ufence::bench {
 namespace {
-
-// A futex word that processes share, with nothing around it.
-class bare_shared_word {
- public:
-  void set(std::uint32_t value) noexcept {
-    word_.store(value, std::memory_order_release);
-    futex(FUTEX_WAKE, 1);
-  }
-  void wait_for(std::uint32_t value) noexcept {
-    for (;;) {
-      const std::uint32_t seen = word_.load(std::memory_order_acquire);
-      if (seen == value) return;
-      futex(FUTEX_WAIT, seen);
-    }
-  }
-
- private:
-  void futex(int operation, std::uint32_t value) noexcept {
-    ::syscall(SYS_futex, &word_, operation, value, nullptr, nullptr, 0);
-  }
-  alignas(64) std::atomic<std::uint32_t> word_{0};
-};
 
 // Memory that a child of fork() shares.
 template <class T>
@@ -59,7 +35,7 @@ class shared_memory {
 // with there(), which returns what it does for each.
 template <class Here, class There>
 batch_time ping_pong(int other_cpu, std::uint64_t n, Here here, There there) {
-  const shared_memory<bare_shared_word> ready;
+  const shared_memory<bare_word<0>> ready;
   const pid_t child = ::fork();
   require(child >= 0, "no child process");
   if (child == 0) {
@@ -98,8 +74,8 @@ batch_time timeline_ping_pong(int other_cpu, std::uint64_t n) {
 }
 
 batch_time bare_ping_pong(int other_cpu, std::uint64_t n) {
-  const shared_memory<bare_shared_word> ping;
-  const shared_memory<bare_shared_word> pong;
+  const shared_memory<bare_word<0>> ping;
+  const shared_memory<bare_word<0>> pong;
   return ping_pong(
       other_cpu, n,
       [&](std::uint64_t i) {

@@ -1,15 +1,11 @@
 // From a signal to the thread that it wakes, and back.
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <atomic>
 #include <cstddef>
 #include <latch>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "bench/bare_word.h"
 #include "bench/benchmarks.h"
 #include "ufence/fence/fence.h"
 
@@ -33,28 +29,6 @@ batch_time ping_pong(int other_cpu, std::uint64_t n, Here here, There there) {
   other.join();
   return {.ns = time.ns / 2, .was_disturbed = time.was_disturbed};  // there and back
 }
-
-// A futex word with nothing around it.
-class bare_word {
- public:
-  void set(std::uint32_t value) noexcept {
-    word_.store(value, std::memory_order_release);
-    futex(FUTEX_WAKE_PRIVATE, 1);
-  }
-  void wait_for(std::uint32_t value) noexcept {
-    for (;;) {
-      const std::uint32_t seen = word_.load(std::memory_order_acquire);
-      if (seen == value) return;
-      futex(FUTEX_WAIT_PRIVATE, seen);
-    }
-  }
-
- private:
-  void futex(int operation, std::uint32_t value) noexcept {
-    ::syscall(SYS_futex, &word_, operation, value, nullptr, nullptr, 0);
-  }
-  alignas(64) std::atomic<std::uint32_t> word_{0};
-};
 
 std::vector<new_fence> make_fences(std::uint64_t n) {
   const std::uint64_t context = fence::allocate_contexts(1);
@@ -87,8 +61,8 @@ batch_time fence_ping_pong(int other_cpu, std::uint64_t n) {
 }
 
 batch_time bare_ping_pong(int other_cpu, std::uint64_t n) {
-  bare_word ping;
-  bare_word pong;
+  bare_word<FUTEX_PRIVATE_FLAG> ping;
+  bare_word<FUTEX_PRIVATE_FLAG> pong;
   return ping_pong(
       other_cpu, n,
       [&](std::uint64_t i) {

@@ -10,42 +10,15 @@
 #include "ufence/container/array.h"
 #include "ufence/container/container_test_support.h"
 #include "ufence/container/resv.h"
-#include "ufence/fence/slab.h"
-#include "ufence/rcu/rcu.h"
+#include "ufence/fence/testing/fail_each.h"
 
 using namespace ufence;
 using ufence::testing::allocations;
+using ufence::testing::fail_each;
 
 namespace {
 
 const std::error_code no_memory = errno_code(ENOMEM);
-
-// Calls `attempt` with its first allocation failing, then its second, ... until none is left to
-// fail; what it made goes before it returns. Returns how many were failed.
-int fail_each(
-    const std::function<std::error_code()>& attempt,
-    const std::function<void()>& expect_unchanged = [] {}) {
-  constexpr int many = 20;
-  for (int nth = 1; nth < many; ++nth) {
-    rcu::flush_deferred();
-    const std::size_t fences = live_fences();
-    const long blocks = allocations::living;
-    allocations::reset(nth);
-    const std::error_code failed = attempt();
-    const bool was_hit = allocations::asked >= nth;
-    allocations::reset();
-    if (!was_hit) {
-      EXPECT_FALSE(failed) << failed;
-      return nth - 1;
-    }
-    EXPECT_EQ(failed, no_memory) << "allocation " << nth;
-    rcu::flush_deferred();
-    EXPECT_EQ(live_fences(), fences) << "allocation " << nth;
-    EXPECT_EQ(allocations::living, blocks) << "allocation " << nth;
-    expect_unchanged();
-  }
-  return many;
-}
 
 template <class T>
 std::error_code error_of(const result<T>& r) {

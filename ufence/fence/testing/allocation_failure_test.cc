@@ -13,7 +13,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/fence/fence.h"
 #include "ufence/fence/legacy.h"
-#include "ufence/fence/slab.h"
+#include "ufence/fence/testing/fail_each.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/testing/without_futex_waitv.h"
 #include "ufence/fence/timeline.h"
@@ -27,27 +27,6 @@ namespace {
 std::atomic<long> news = 0;  // calls of operator new
 
 const std::error_code no_memory = errno_code(ENOMEM);
-
-// Calls `attempt` with its first allocation failing, then its second, ... until none is left to
-// fail. It returns its error. Returns how many were failed.
-int fail_each(const std::function<std::error_code()>& attempt) {
-  for (int nth = 1;; ++nth) {
-    const std::size_t fences = live_fences();
-    const long blocks = allocations::living;
-    allocations::reset(nth);
-    const std::error_code failed = attempt();
-    const bool was_hit = allocations::asked >= nth;
-    allocations::reset();
-    if (!was_hit) {
-      EXPECT_EQ(failed, no_error);
-      return nth - 1;
-    }
-    EXPECT_EQ(failed, no_memory) << "allocation " << nth;
-    EXPECT_EQ(live_fences(), fences) << "allocation " << nth;
-    EXPECT_EQ(allocations::living, blocks) << "allocation " << nth;
-    if (nth > 20) return nth;
-  }
-}
 
 // Holds all free slots, so that the next fence needs pages.
 class drained_slabs {

@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "ufence/base/alloc.h"
-#include "ufence/fence/slab.h"
-#include "ufence/rcu/rcu.h"
+#include "ufence/fence/testing/fail_each.h"
 #include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/syncobj_file.h"
 #include "ufence/sync/syncobj_table.h"
@@ -18,31 +17,6 @@ using namespace ufence;
 using namespace ufence::testing;
 
 namespace {
-
-// Calls `attempt` with its first allocation failing, then its second, ... until none is left to
-// fail; `unchanged` looks after each failure. Returns how many were failed.
-int fail_each(const std::function<std::error_code()>& attempt,
-              const std::function<bool()>& unchanged) {
-  for (int nth = 1;; ++nth) {
-    rcu::flush_deferred();
-    const std::size_t fences = live_fences();
-    const long blocks = allocations::living;
-    allocations::reset(nth);
-    const std::error_code failed = attempt();
-    const bool was_hit = allocations::asked >= nth;
-    allocations::reset();
-    if (!was_hit) {
-      EXPECT_EQ(failed, no_error);
-      return nth - 1;
-    }
-    rcu::flush_deferred();
-    EXPECT_EQ(failed, errno_code(ENOMEM)) << "allocation " << nth;
-    EXPECT_EQ(live_fences(), fences) << "allocation " << nth;
-    EXPECT_EQ(allocations::living, blocks) << "allocation " << nth;
-    EXPECT_TRUE(unchanged()) << "allocation " << nth;
-    if (nth > 20) return nth;
-  }
-}
 
 // Holds all free slots of the slabs, so that the next fence needs memory.
 class drained_slabs {
@@ -71,7 +45,7 @@ std::error_code error_of(const result<T>& r) {
 
 TEST(syncobj_allocation_failure, of_a_syncobj) {
   const drained_slabs drained;
-  EXPECT_EQ(fail_each([] { return error_of(syncobj::create(true)); }, [] { return true; }), 2);
+  EXPECT_EQ(fail_each([] { return error_of(syncobj::create(true)); }), 2);
 }
 
 TEST(syncobj_allocation_failure, R24_adding_a_point_takes_nothing) {
@@ -79,7 +53,7 @@ TEST(syncobj_allocation_failure, R24_adding_a_point_takes_nothing) {
   new_fence made = make_fence();
   EXPECT_EQ(object->signal_point(1), no_error);
   EXPECT_EQ(fail_each([&] { return object->add_point(made.fence, 5); },
-                      [&] { return object->last_submitted() == result<std::uint64_t>(1); }),
+                      [&] { EXPECT_EQ(object->last_submitted(), result<std::uint64_t>(1)); }),
             1);
   EXPECT_EQ(object->last_submitted(), result<std::uint64_t>(5));
   made.signal.signal();
@@ -95,7 +69,7 @@ TEST(syncobj_allocation_failure, of_a_transfer_takes_nothing) {
                 [&] {
                   return transfer({from, 2}, {to, 7});
                 },
-                [&] { return to->last_submitted() == result<std::uint64_t>(0); }),
+                [&] { EXPECT_EQ(to->last_submitted(), result<std::uint64_t>(0)); }),
             2);
   EXPECT_EQ(to->last_submitted(), result<std::uint64_t>(7));
   for (new_fence& f : made) f.signal.signal();
@@ -118,7 +92,7 @@ TEST(syncobj_allocation_failure, of_an_event_leaves_nothing) {
   const drained_slabs drained;
   const event_counter event;
   const syncobj_ref object = syncobj::create().value();
-  EXPECT_EQ(fail_each([&] { return object->notify(event.fd.get(), 1); }, [] { return true; }), 2);
+  EXPECT_EQ(fail_each([&] { return object->notify(event.fd.get(), 1); }), 2);
   EXPECT_EQ(object->signal_point(1), no_error);
   EXPECT_EQ(event.take(), 1U) << "of the one that was queued";
 }
@@ -128,17 +102,16 @@ TEST(syncobj_allocation_failure, of_signaling_points_signals_none) {
   const std::array hs = {table.create().value(), table.create().value()};
   const std::array<std::uint64_t, 2> ps = {3, 4};
   EXPECT_EQ(fail_each([&] { return table.signal_points(hs, ps); },
-                      [&] { return table.find(hs[0])->query() == result<std::uint64_t>(0); }),
+                      [&] { EXPECT_EQ(table.find(hs[0])->query(), result<std::uint64_t>(0)); }),
             2);
   EXPECT_EQ(table.find(hs[1])->query(), result<std::uint64_t>(4));
 }
 
 TEST(shared_timeline_allocation_failure, of_making_and_importing_one_leaves_nothing) {
-  const auto nothing = [] { return true; };
-  EXPECT_EQ(fail_each([] { return error_of(shared_timeline::create()); }, nothing), 1);
+  EXPECT_EQ(fail_each([] { return error_of(shared_timeline::create()); }), 1);
   const shared_timeline_ref line = shared_timeline::create().value();
   const unique_fd fd = line->export_fd(shared_access::wait).value();
-  EXPECT_EQ(fail_each([&] { return error_of(shared_timeline::import(fd.get())); }, nothing), 1);
+  EXPECT_EQ(fail_each([&] { return error_of(shared_timeline::import(fd.get())); }), 1);
 }
 
 TEST(shared_timeline_allocation_failure, of_a_fence_leaves_nothing_pending) {
@@ -149,12 +122,11 @@ TEST(shared_timeline_allocation_failure, of_a_fence_leaves_nothing_pending) {
                   const result<fence_ref> f = line->fence_at(1);
                   if (f) static_cast<void>(line->signal(1));
                   return error_of(f);
-                },
-                [] { return true; }),
+                }),
             1);
 }
 
 TEST(syncobj_allocation_failure, of_exporting_one_leaves_nothing) {
   const syncobj_ref object = syncobj::create().value();
-  EXPECT_GE(fail_each([&] { return error_of(syncobj_export(object)); }, [] { return true; }), 1);
+  EXPECT_GE(fail_each([&] { return error_of(syncobj_export(object)); }), 1);
 }
