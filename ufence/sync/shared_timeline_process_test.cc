@@ -64,20 +64,11 @@ int wait_for(const test_pipe& pipe, int fd, std::uint64_t point, const std::erro
   return 0;
 }
 
-bool is_process_asleep(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
-  std::FILE* file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) return false;
-  char state = '?';
-  const int fields = std::fscanf(file, "%*d (%*[^)]) %c", &state);
-  std::fclose(file);
-  return fields == 1 && state == 'S';
-}
 void until_asleep(const child_process& child) {
   EXPECT_TRUE(child.pipe().receive().is_there);
   int looks = 0;
   EXPECT_TRUE(eventually([&] {
-    looks = is_process_asleep(child.pid()) ? looks + 1 : 0;
+    looks = is_asleep(child.pid()) ? looks + 1 : 0;
     return looks == 20;
   }));
 }

@@ -64,6 +64,17 @@ template <class Condition>
   return true;
 }
 
+/// Does the thread sleep in the kernel? Of a process, its first thread.
+[[nodiscard]] inline bool is_asleep(pid_t thread) {
+  const std::string path = "/proc/" + std::to_string(thread) + "/stat";
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return false;
+  char state = '?';
+  const int fields = std::fscanf(file, "%*d (%*[^)]) %c", &state);
+  std::fclose(file);
+  return fields == 1 && state == 'S';
+}
+
 /// Runs for UFENCE_STRESS_SECONDS (default 2), or for a share of it.
 class stress_clock {
  public:

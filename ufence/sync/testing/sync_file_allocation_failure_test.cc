@@ -5,8 +5,7 @@
 #include <functional>
 
 #include "ufence/base/alloc.h"
-#include "ufence/fence/slab.h"
-#include "ufence/rcu/rcu.h"
+#include "ufence/fence/testing/fail_each.h"
 #include "ufence/sync/reactor.h"
 #include "ufence/sync/sw_sync.h"
 #include "ufence/sync/sync_test_support.h"
@@ -14,30 +13,8 @@
 namespace ufence::testing {
 namespace {
 
-// Calls `attempt`, which undoes what it did, with its first allocation failing, then its second,
-// ... until it is not hit any more. Returns how many failed.
-int fail_each(const std::function<std::error_code()>& attempt) {
-  for (int nth = 1;; ++nth) {
-    detail::reap_hung_up();
-    rcu::flush_deferred();
-    const long blocks = allocations::living;
-    allocations::reset(nth);
-    const std::error_code failed = attempt();
-    const bool was_hit = allocations::asked >= nth;
-    allocations::reset();
-    if (!was_hit) {
-      EXPECT_EQ(failed, no_error);
-      return nth - 1;
-    }
-    EXPECT_EQ(failed, errno_code(ENOMEM)) << "allocation " << nth;
-    EXPECT_TRUE(eventually([&] {
-      detail::reap_hung_up();
-      rcu::flush_deferred();
-      return allocations::living == blocks;
-    })) << "allocation "
-        << nth;
-    if (nth > 20) return nth;
-  }
+int fail_each_of(const std::function<std::error_code()>& attempt) {
+  return fail_each(attempt, [] {}, detail::reap_hung_up);
 }
 
 template <class T>
@@ -47,7 +24,7 @@ std::error_code error_of(const result<T>& r) {
 
 TEST(sync_file_allocation_failure, of_create_makes_nothing) {
   new_fence f = make_fence();
-  EXPECT_EQ(fail_each([&] { return error_of(sync_file_create(f.fence)); }), 1);
+  EXPECT_EQ(fail_each_of([&] { return error_of(sync_file_create(f.fence)); }), 1);
   f.signal.signal();
 }
 
@@ -56,7 +33,7 @@ TEST(sync_file_allocation_failure, of_merge_makes_nothing) {
   new_fence b = make_fence();
   const unique_fd first = sync_file_create(a.fence).value();
   const unique_fd second = sync_file_create(b.fence).value();
-  EXPECT_EQ(fail_each([&] { return error_of(sync_file_merge(first.get(), second.get())); }), 2);
+  EXPECT_EQ(fail_each_of([&] { return error_of(sync_file_merge(first.get(), second.get())); }), 2);
   a.signal.signal();
   b.signal.signal();
   EXPECT_TRUE(becomes_readable(first.get()));
@@ -65,7 +42,7 @@ TEST(sync_file_allocation_failure, of_merge_makes_nothing) {
 TEST(sync_file_allocation_failure, of_info_changes_nothing) {
   new_fence f = make_fence();
   const unique_fd file = sync_file_create(f.fence).value();
-  EXPECT_EQ(fail_each([&] {
+  EXPECT_EQ(fail_each_of([&] {
               ::sync_file_info info{};
               return sync_file_get_info(file.get(), info);
             }),
@@ -75,11 +52,11 @@ TEST(sync_file_allocation_failure, of_info_changes_nothing) {
 }
 
 TEST(sync_file_allocation_failure, of_a_software_timeline_and_its_fences) {
-  EXPECT_EQ(fail_each([] { return error_of(sw_sync::create("none")); }), 1);
+  EXPECT_EQ(fail_each_of([] { return error_of(sw_sync::create("none")); }), 1);
   sw_sync line = sw_sync::create("some").value();
-  EXPECT_EQ(fail_each([&] { return error_of(line.create_fence(5)); }), 1);
+  EXPECT_EQ(fail_each_of([&] { return error_of(line.create_fence(5)); }), 1);
   const fence_ref f = line.create_fence(5).value();
-  EXPECT_EQ(fail_each([&] { return error_of(line.create_fence(5)); }), 0);
+  EXPECT_EQ(fail_each_of([&] { return error_of(line.create_fence(5)); }), 0);
   line.increment(5);
   EXPECT_EQ(f->status(), 1);
 }

@@ -8,9 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <future>
-#include <string>
 #include <thread>
 #include <utility>
 
@@ -23,17 +21,6 @@ namespace ufence::testing {
 
 inline const std::error_code timed_out = errno_code(ETIME);
 inline const std::error_code not_there = errno_code(EINVAL);
-
-/// Does the thread sleep in the kernel?
-[[nodiscard]] inline bool is_asleep(pid_t thread) {
-  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
-  std::FILE* file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) return false;
-  char state = '?';
-  const int fields = std::fscanf(file, "%*d (%*[^)]) %c", &state);
-  std::fclose(file);
-  return fields == 1 && state == 'S';
-}
 
 /// Something that blocks, on a thread of its own.
 template <class Result>
