@@ -7,7 +7,8 @@ import signal
 import subprocess
 import unittest
 
-from support import PATIENCE_S, Case, cpu_seconds, expected_sums, make_odd_tree, pattern, wait_until
+from support import (PATIENCE_S, Case, cpu_seconds, expected_sums, make_odd_tree, pattern, until_met,
+                     wait_until)
 
 DRIVERS = pathlib.Path(os.environ["UFENCE_DRIVERS"])
 MODULES = {"cpu.so", "uring.so"}
@@ -23,6 +24,12 @@ class Reload(Case):
         return expected_sums(self.folder, ["tree"])
 
     def run_reloading(self, expected, *options):
+        report = {"module_loads": 0}
+        for _ in until_met(lambda: report["module_loads"] > 2):
+            report = self.run_and_look(expected, *options)
+        return report
+
+    def run_and_look(self, expected, *options):
         finished = self.run_ufence("run", "--input", "tree", "--output", "sums", "--json", "--quiet",
                                    "--reload-every", "1", *options)
         self.assertEqual(finished.stderr, b"")
@@ -31,7 +38,6 @@ class Reload(Case):
         report = self.report(finished)
         self.assertEqual(report["files"], expected.count(b"\n"))
         self.assertEqual(report["module_loads"], report["module_unloads"])
-        self.assertGreater(report["module_loads"], 2)
         self.assertEqual(report["unloads_unmapped"], report["module_unloads"])
         self.assertGreater(report["unload_us_p50"], 0)
         self.assertGreaterEqual(report["unload_us_p99"], report["unload_us_p50"])
@@ -52,12 +58,13 @@ class Reload(Case):
     def test_cancels_and_submits_again(self):
         expected = self.make_work()
         resubmitted = 0
-        for options in (["--hold"], ["--hold", "--block", "4096"], ["--workers", "2"]):
+        choices = (["--hold"], ["--hold", "--block", "4096"], ["--workers", "2"])
+        for number in until_met(lambda: resubmitted, at_least=len(choices)):
+            options = choices[number % len(choices)]
             report = self.run_reloading(expected, "--policy", "cancel", *options)
             resubmitted += report["resubmitted"]
             # Nothing was done twice: every block of the work is in a job that succeeded once.
             self.assertEqual(report["bytes"], self.total_bytes())
-        self.assertGreater(resubmitted, 0)
 
     def total_bytes(self):
         return sum(os.lstat(os.path.join(top, name)).st_size

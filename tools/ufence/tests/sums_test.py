@@ -67,20 +67,24 @@ class Sums(Case):
         writer = threading.Thread(target=grow)
         writer.start()
         sizes = []
+
+        def look():
+            finished = self.run_ufence("run", "--input", "growing", "--json", "--output", "sums",
+                                       "--block", "4096")
+            self.assert_succeeded(finished)
+            sizes.append(self.report(finished)["bytes"])
+            sum_ = (self.folder / "sums").read_text().split()[0]
+            self.assertEqual(sum_, hashlib.sha256(content[:sizes[-1]]).hexdigest())
+
         try:
             while writer.is_alive() and len(sizes) < 30:
-                finished = self.run_ufence("run", "--input", "growing", "--json", "--output", "sums",
-                                           "--block", "4096")
-                self.assert_succeeded(finished)
-                size = self.report(finished)["bytes"]
-                sum_ = (self.folder / "sums").read_text().split()[0]
-                self.assertEqual(sum_, hashlib.sha256(content[:size]).hexdigest())
-                sizes.append(size)
+                look()
         finally:
             is_over.set()
             writer.join()
+        look()
         self.assertEqual(sizes, sorted(sizes))
-        self.assertGreater(sizes[-1], 0)
+        self.assertEqual(sizes[-1], path.stat().st_size)
 
     def test_of_many_files_with_few_descriptors(self):
         make_odd_tree(self)

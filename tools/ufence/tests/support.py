@@ -126,6 +126,16 @@ def make_odd_tree(case, block=4096):
     return 5
 
 
+def until_met(has_met, at_least=1, most=100):
+    """Numbers runs, until one has met what is left to chance: a reload in the middle, say."""
+    number = 0
+    while number < at_least or not has_met():
+        if number == most:
+            raise AssertionError(f"not met in {most} runs")
+        yield number
+        number += 1
+
+
 def wait_until(condition, what):
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
