@@ -115,6 +115,7 @@ class UFENCE_API syncobj {
 
  private:
   friend class syncobj_waiter;
+  friend class syncobj_watch;
 
   syncobj() noexcept;
   ~syncobj();

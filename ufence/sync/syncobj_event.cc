@@ -10,8 +10,8 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/fd.h"
-#include "ufence/sync/submission.h"
 #include "ufence/sync/syncobj.h"
+#include "ufence/sync/syncobj_watch.h"
 
 namespace ufence {
 namespace {
@@ -34,51 +34,25 @@ void add_one(int fd) noexcept {
   static_cast<void>(!::write(fd, &one, sizeof one));
 }
 
-}  // namespace
+// Frees itself.
+struct syncobj_event : syncobj_watch {
+  explicit syncobj_event(unique_fd fd) noexcept
+      : syncobj_watch(&syncobj_event::on_end), event_fd(std::move(fd)) {}
 
-// First queued on the syncobj, then a callback on the fence of the point. Frees itself.
-struct syncobj_event : submission {
-  struct node : callback {
-    node(callback_function function, syncobj_event& self) noexcept
-        : callback(function), event(self) {}
-    syncobj_event& event;
-  };
-
-  syncobj_event(unique_fd fd, bool available) noexcept
-      : event_fd(std::move(fd)), when_available(available) {}
-
+  static void on_end(syncobj_watch& watch, bool is_there) noexcept {
+    auto& self = static_cast<syncobj_event&>(watch);
+    if (is_there) add_one(self.event_fd.get());
+    self.end();
+  }
   void end() noexcept {
     this->~syncobj_event();
     deallocate(this);
   }
-  void fire() noexcept {
-    add_one(event_fd.get());
-    end();
-  }
-  // The point is there.
-  void proceed(fence_ref f) noexcept {
-    if (when_available) return fire();
-    // Kept until it is signaled: nobody else may have it. Once the callback is there, the event may
-    // be gone.
-    found = f;
-    if (f->add_callback(signaled)) fire();
-  }
 
-  static void on_submitted(callback& n, fence& f) noexcept {
-    syncobj_event& self = static_cast<node&>(n).event;
-    if (f.error() != 0) {
-      self.end();  // the syncobj is gone
-    } else {
-      self.proceed(fence_of_point(std::move(self.found), self.point));
-    }
-  }
-  static void on_signaled(callback& n, fence&) noexcept { static_cast<node&>(n).event.fire(); }
-
-  node submitted{&syncobj_event::on_submitted, *this};
-  node signaled{&syncobj_event::on_signaled, *this};
   unique_fd event_fd;
-  const bool when_available;
 };
+
+}  // namespace
 
 std::error_code syncobj::notify(int event_fd, std::uint64_t point, bool when_available) noexcept {
   if (is_inherited()) return errno_code(EOWNERDEAD);
@@ -88,20 +62,10 @@ std::error_code syncobj::notify(int event_fd, std::uint64_t point, bool when_ava
   if (!is_eventfd(own.get())) return errno_code(EINVAL);
   void* memory = allocate(sizeof(syncobj_event));
   if (memory == nullptr) return errno_code(ENOMEM);
-  auto* event = ::new (memory) syncobj_event(std::move(own), when_available);
-  result<fence_ref> f = find_fence(point);
-  if (f) {
-    event->proceed(std::move(*f));
-    return {};
-  }
-  if (const std::error_code failed = event->prepare()) {
-    event->end();
-    return failed;
-  }
-  // A fence of its own, that nobody has signaled: it can't refuse.
-  static_cast<void>(event->told->add_callback(event->submitted));
-  queue(*event, point);  // the event may be gone now
-  return {};
+  auto* event = ::new (memory) syncobj_event(std::move(own));
+  const std::error_code failed = event->start(*this, point, when_available);
+  if (failed) event->end();
+  return failed;
 }
 
 }  // namespace ufence

@@ -4,6 +4,10 @@
 #include <linux/sync_file.h>
 #include <sys/eventfd.h>
 
+#include <filesystem>
+#include <iterator>
+
+#include "ufence/base/clock.h"
 #include "ufence/uapi/server.h"
 #include "ufence/uapi/uapi_test_support.h"
 
@@ -117,6 +121,94 @@ TEST(broker, forgets_a_wait_whose_caller_is_gone) {
           .error,
       0);
   EXPECT_EQ(receive_answer(connection).error, 0);
+}
+
+std::size_t open_descriptors() {
+  const std::filesystem::directory_iterator all("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+// All that a caller may wait for: submissions, fences, several of both, a transfer's source, a
+// buffer.
+TEST(broker, has_nothing_left_of_10000_waits_that_were_given_up) {
+  const broker_on_thread broker;
+  const answer node = open_device(broker, device_kind::drm_card);
+  const answer timeline = open_device(broker, device_kind::sw_sync);
+  ASSERT_EQ(node.error, 0);
+  const int subject = node.fd.get();
+  std::uint32_t handles[2] = {};
+  for (std::uint32_t& handle : handles) {
+    const auto made = control(broker, uapi::drm::syncobj_create, uapi::drm_handle{}, subject);
+    ASSERT_EQ(made.error, 0);
+    handle = made.as<uapi::drm_handle>().handle;
+  }
+  const answer fence = make_fence(broker, timeline, 1);
+  ASSERT_EQ(fence.error, 0);
+  const uapi::drm_syncobj_fd into{.handle = handles[1], .flags = 1, .fd = 0, .pad = 0, .point = 0};
+  ASSERT_EQ(control(broker, uapi::drm::syncobj_from_fd, into, subject, fence.fd.get()).error, 0);
+  const uapi::drm_dumb_buffer wanted{
+      .height = 1, .width = 64, .bpp = 32, .flags = 0, .handle = 0, .pitch = 0, .size = 0};
+  const auto buffer = control(broker, uapi::drm::create_dumb, wanted, subject);
+  ASSERT_EQ(buffer.error, 0);
+  const uapi::drm_prime as_file{
+      .handle = buffer.as<uapi::drm_dumb_buffer>().handle, .flags = 0, .fd = 0};
+  const answer dma_buf = control(broker, uapi::drm::prime_to_fd, as_file, subject);
+  ASSERT_EQ(dma_buf.error, 0);
+  const uapi::dma_buf_sync_file fences{.flags = uapi::dma_buf_write, .fd = 0};
+  ASSERT_EQ(control(broker, uapi::dma_buf_import, fences, dma_buf.fd.get(), fence.fd.get()).error,
+            0);
+
+  struct given_up {
+    std::vector<std::byte> request;
+    int subject;
+  };
+  std::vector<given_up> calls;
+  for (const std::uint32_t flags : {2U, 3U}) {
+    for (const std::uint32_t first : {0U, 1U}) {
+      uapi::drm_syncobj_wait wait{};
+      wait.timeout_ns = INT64_MAX;
+      wait.count = 2 - first;
+      wait.flags = flags;
+      calls.push_back({request_bytes(uapi::operation::control, uapi::drm::syncobj_wait,
+                                     bytes_of(&wait, sizeof wait),
+                                     bytes_of(handles + first, wait.count * sizeof handles[0]),
+                                     uapi::request_header::has_subject),
+                       subject});
+    }
+  }
+  const uapi::drm_syncobj_transfer transfer{.source = handles[0],
+                                            .destination = handles[1],
+                                            .source_point = 7,
+                                            .destination_point = 1,
+                                            .flags = 2,
+                                            .pad = 0};
+  calls.push_back(
+      {request_bytes(uapi::operation::control, uapi::drm::syncobj_transfer,
+                     bytes_of(&transfer, sizeof transfer), {}, uapi::request_header::has_subject),
+       subject});
+  const std::uint64_t access = uapi::dma_buf_read;
+  calls.push_back(
+      {request_bytes(uapi::operation::control, uapi::dma_buf_sync, bytes_of(&access, sizeof access),
+                     {}, uapi::request_header::has_subject),
+       dma_buf.fd.get()});
+
+  const std::size_t before = open_descriptors();
+  for (std::size_t i = 0; i < 10'000; ++i) {
+    const unique_fd connection = broker.connect();
+    const given_up& call = calls[i % calls.size()];
+    ASSERT_FALSE(send_message(connection.get(), call.request, {&call.subject, 1}));
+  }
+  // The last ones end a moment after the test has forgotten them.
+  const std::int64_t until = deadline_after(60'000'000'000);
+  while (open_descriptors() > before && now_ns() < until) {
+    EXPECT_EQ(control(broker, uapi::sw_sync_inc, std::uint32_t{0}, timeline.fd.get()).error, 0);
+  }
+  EXPECT_LE(open_descriptors(), before);
+  // What they waited for is as it was.
+  EXPECT_FALSE(is_readable(fence.fd));
+  const std::uint32_t one = 1;
+  EXPECT_EQ(control(broker, uapi::sw_sync_inc, one, timeline.fd.get()).error, 0);
+  EXPECT_TRUE(is_readable(fence.fd));
 }
 
 TEST(broker, checks_that_arrays_have_the_size_that_is_said) {

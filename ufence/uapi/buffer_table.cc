@@ -12,6 +12,7 @@
 #include "ufence/container/unwrap.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/uapi/ioctls.h"
+#include "ufence/uapi/waiting_call.h"
 
 namespace ufence::uapi {
 namespace {
@@ -78,13 +79,11 @@ reply begin_or_end_access(const call& c, const buffer& b) {
   const result<fence_ref> f = b.fences.singleton(usage_to_wait_for((flags & dma_buf_write) != 0));
   if (!f) return failed(f.error());
   if (!*f || (*f)->is_signaled()) return {};
-  result<unique_fd> event = sync_file_create(*f);
-  if (!event) return failed(event.error());
-  reply r;
-  r.later = std::make_unique<waiting_call>();
-  r.later->events.push_back(std::move(*event));
-  r.later->finish = [](result<std::size_t>) { return reply(); };
-  return r;
+  const result<syncobj_ref> holder = syncobj::create();
+  if (!holder) return failed(holder.error());
+  if (const std::error_code e = (*holder)->replace_fence(*f)) return failed(e);
+  const syncobj_point signaled{.object = *holder};
+  return point_wait::begin({&signaled, 1}, {}, [](result<std::size_t>) { return reply(); });
 }
 
 }  // namespace

@@ -1,6 +1,13 @@
 #include "ufence/uapi/call.h"
 
+#include "ufence/uapi/waiting_call.h"
+
 namespace ufence::uapi {
+
+reply::reply() noexcept = default;
+reply::reply(reply&&) noexcept = default;
+reply& reply::operator=(reply&&) noexcept = default;
+reply::~reply() = default;
 
 std::optional<request_view> parse_request(std::span<const std::byte> bytes) noexcept {
   request_header header;

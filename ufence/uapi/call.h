@@ -8,14 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
 #include <vector>
 
-#include "ufence/base/clock.h"
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
 #include "ufence/uapi/protocol.h"
@@ -61,24 +59,20 @@ struct call : request_view {
   }
 };
 
-struct waiting_call;
+class waiting_call;
 
 struct reply {
+  reply() noexcept;
+  reply(reply&&) noexcept;
+  reply& operator=(reply&&) noexcept;
+  ~reply();
+
   int error = 0;  // errno, or 0
   std::vector<std::byte> argument;
   std::vector<std::byte> data;
   unique_fd descriptor;
   std::int32_t descriptor_at = -1;
   std::unique_ptr<waiting_call> later;  // set: this is not the answer yet
-};
-
-/// A call that is answered when events came: descriptors that become readable.
-struct waiting_call {
-  std::vector<unique_fd> events;
-  bool all = false;  // wait for all of them
-  std::int64_t deadline_ns = no_deadline;
-  /// The index of the first event that is there, or of none with -ETIME.
-  std::function<reply(result<std::size_t>)> finish;
 };
 
 [[nodiscard]] inline reply failed(int error) {

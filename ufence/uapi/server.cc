@@ -1,7 +1,6 @@
 #include "ufence/uapi/server.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,7 +28,7 @@ constexpr std::int64_t linger_ns = 1'000'000'000;
 // full table of descriptors.
 constexpr std::int64_t look_again_ns = 50'000'000;
 
-// Tags in events_; numbers of connections are below, with an event's index above.
+// Tags in events_; numbers of connections are below.
 constexpr std::uint64_t tag_listener = ~std::uint64_t{0};
 constexpr std::uint64_t tag_hung_up = tag_listener - 1;
 constexpr std::uint64_t tag_owner = tag_listener - 2;
@@ -37,11 +36,6 @@ constexpr std::uint64_t tag_owner = tag_listener - 2;
 bool epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t tag) noexcept {
   epoll_event e{.events = events, .data = {.u64 = tag}};
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) == 0;
-}
-
-bool is_readable(int fd) noexcept {
-  pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
-  return ::poll(&p, 1, 0) == 1;
 }
 
 // A descriptor for each device and each open sync file: as many as there may be.
@@ -116,7 +110,7 @@ bool server::is_needed() {
 int server::timeout_ms() {
   std::int64_t at = devices_.next_time_ns();
   for (const auto& [number, c] : connections_) {
-    if (c.waiting) at = std::min(at, c.waiting->deadline_ns);
+    if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
   const bool may_end = owner_is_gone_ && connections_.empty() && devices_.empty();
   if (listener_rests_ || may_end) at = std::min(at, deadline_after(look_again_ns));
@@ -130,7 +124,7 @@ void server::on_time() {
   devices_.on_time(now);
   for (auto at = connections_.begin(); at != connections_.end();) {
     const auto next = std::next(at);
-    if (at->second.waiting && at->second.waiting->deadline_ns <= now) finish(at, failure(ETIME));
+    if (at->second.waiting && at->second.waiting->deadline_ns() <= now) finish(at, false);
     at = next;
   }
   if (listener_rests_) rest_listener(false);
@@ -162,17 +156,16 @@ void server::accept_all() {
   }
 }
 
-// Whoever writes to it may still have it.
-void server::forget(unique_fd& event) noexcept {
-  if (event) ::epoll_ctl(events_.get(), EPOLL_CTL_DEL, event.get(), nullptr);
-  event.reset();
+// Before its event is closed.
+void server::forget(const waiting_call& w) noexcept {
+  ::epoll_ctl(events_.get(), EPOLL_CTL_DEL, w.event(), nullptr);
 }
 
 void server::drop(connections::iterator at) noexcept {
   if (!at->second.waiting) {
     --silent_;
   } else {
-    for (unique_fd& event : at->second.waiting->events) forget(event);
+    forget(*at->second.waiting);
   }
   connections_.erase(at);
   last_use_ns_ = now_ns();
@@ -207,7 +200,6 @@ void server::on_connection(std::uint64_t number) {
 }
 
 void server::look_at(connections::iterator at) {
-  waiting_call& waiting = *at->second.waiting;
   // The caller is gone, or speaks out of turn.
   std::byte byte;
   const result<message> more = receive_message(at->second.socket.get(), {&byte, 1});
@@ -215,27 +207,16 @@ void server::look_at(connections::iterator at) {
     drop(at);
     return;
   }
-  std::size_t first = waiting.events.size();
-  std::size_t left = 0;
-  for (std::size_t i = 0; i < waiting.events.size(); ++i) {
-    unique_fd& event = waiting.events[i];
-    if (event && is_readable(event.get())) forget(event);
-    if (event) {
-      ++left;
-    } else {
-      first = std::min(first, i);
-    }
-  }
-  if (waiting.all ? left == 0 : first != waiting.events.size()) finish(at, waiting.all ? 0 : first);
+  if (at->second.waiting->is_ready()) finish(at, true);
 }
 
-void server::finish(connections::iterator at, result<std::size_t> which) {
+void server::finish(connections::iterator at, bool in_time) {
   const std::unique_ptr<waiting_call> done = std::move(at->second.waiting);
   ++silent_;
-  for (unique_fd& event : done->events) forget(event);
+  forget(*done);
   reply r;
   try {
-    r = done->finish(which);
+    r = done->finish(in_time);
   } catch (const std::bad_alloc&) {
     r = failed(ENOMEM);
   }
@@ -245,9 +226,7 @@ void server::finish(connections::iterator at, result<std::size_t> which) {
 
 void server::start_waiting(std::uint64_t number, connection& to,
                            std::unique_ptr<waiting_call> later) {
-  for (const unique_fd& event : later->events) {
-    if (!epoll_add(events_.get(), event.get(), EPOLLIN, number)) throw std::bad_alloc();
-  }
+  if (!epoll_add(events_.get(), later->event(), EPOLLIN, number)) throw std::bad_alloc();
   to.waiting = std::move(later);
   --silent_;
 }

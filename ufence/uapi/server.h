@@ -16,6 +16,7 @@
 #include "ufence/uapi/buffer_table.h"
 #include "ufence/uapi/call.h"
 #include "ufence/uapi/device_table.h"
+#include "ufence/uapi/waiting_call.h"
 
 namespace ufence::uapi {
 
@@ -47,9 +48,9 @@ class server {
   void accept_all();
   void rest_listener(bool rests) noexcept;
   void drop(connections::iterator at) noexcept;
-  void forget(unique_fd& event) noexcept;
+  void forget(const waiting_call& w) noexcept;
   void on_connection(std::uint64_t number);
-  void finish(connections::iterator at, result<std::size_t> which);
+  void finish(connections::iterator at, bool in_time);
   void look_at(connections::iterator at);
 
   [[nodiscard]] bool receive_call(connection& from, call& c) noexcept;

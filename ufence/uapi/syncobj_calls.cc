@@ -1,7 +1,5 @@
 #include "ufence/uapi/syncobj_calls.h"
 
-#include <sys/eventfd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -10,6 +8,7 @@
 
 #include "ufence/sync/sync_file.h"
 #include "ufence/uapi/ioctls.h"
+#include "ufence/uapi/waiting_call.h"
 
 namespace ufence::uapi {
 namespace {
@@ -162,30 +161,19 @@ reply syncobj_calls::wait(const call& c, bool timeline) {
   return wait_later(w, finish);
 }
 
-// An event for each point: what it is told about is what is there now, or is there first.
+// What each point is told about is what is there now, or is there first.
 template <class Finish>
 reply syncobj_calls::wait_later(const wait_request& w, Finish finish) {
-  auto later = std::make_unique<waiting_call>();
-  later->all = (w.flags & syncobj_flag::wait_all) != 0;
-  later->deadline_ns = w.timeout_ns;
-  const std::uint32_t available = w.flags & syncobj_flag::wait_available;
-  std::vector<syncobj_ref> objects;  // an event of an object that is gone never comes
+  std::vector<syncobj_point> points;
   for (std::size_t i = 0; i < w.what.handles.size(); ++i) {
-    objects.push_back(table_.find(w.what.handles[i]));
-    unique_fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!event) return failed(errno == EMFILE || errno == ENFILE ? ENOMEM : errno);
-    const std::uint64_t point = w.what.points.empty() ? 0 : w.what.points[i];
-    if (const std::error_code e = table_.notify(w.what.handles[i], point, available, event.get())) {
-      return failed(e == errno_code(EMFILE) ? errno_code(ENOMEM) : e);
-    }
-    later->events.push_back(std::move(event));
+    points.push_back({.object = table_.find(w.what.handles[i]),
+                      .point = w.what.points.empty() ? 0 : w.what.points[i]});
   }
-  later->finish = [finish, objects = std::move(objects)](result<std::size_t> first) mutable {
-    return finish(first);
-  };
-  reply r;
-  r.later = std::move(later);
-  return r;
+  return point_wait::begin(points,
+                           {.all = (w.flags & syncobj_flag::wait_all) != 0,
+                            .available = (w.flags & syncobj_flag::wait_available) != 0,
+                            .deadline_ns = w.timeout_ns},
+                           std::move(finish));
 }
 
 reply syncobj_calls::reset_or_signal(const call& c, bool signals) {
@@ -229,20 +217,14 @@ reply syncobj_calls::transfer(const call& c) {
   // Not submitted yet. What is found when it is does not depend on the handles any more.
   const syncobj_ref from = table_.find(a.source);
   const syncobj_ref to = table_.find(a.destination);
-  auto later = std::make_unique<waiting_call>();
-  unique_fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event) return failed(ENOMEM);
-  if (const std::error_code e = from->notify(event.get(), a.source_point, true)) return failed(e);
-  later->events.push_back(std::move(event));
-  later->deadline_ns = deadline_after(submit_patience_ns);
-  later->finish = [from, to, a](result<std::size_t> submitted) {
+  const syncobj_point source{.object = from, .point = a.source_point};
+  auto finish = [source, to, a](result<std::size_t> submitted) {
     if (!submitted) return failed(submitted.error());
-    return failed(ufence::transfer({.object = from, .point = a.source_point},
-                                   {.object = to, .point = a.destination_point}));
+    return failed(ufence::transfer(source, {.object = to, .point = a.destination_point}));
   };
-  reply r;
-  r.later = std::move(later);
-  return r;
+  return point_wait::begin({&source, 1},
+                           {.available = true, .deadline_ns = deadline_after(submit_patience_ns)},
+                           std::move(finish));
 }
 
 reply syncobj_calls::notify(const call& c) {

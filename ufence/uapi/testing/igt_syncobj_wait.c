@@ -1,5 +1,6 @@
 /* What the graphics tests' suite holds of waiting for binary syncobjs; the same for points of
  * timelines. */
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/time.h>
@@ -364,6 +365,66 @@ static void interrupted(void) {
   close(one), close(two), close(drm);
 }
 
+/* --- Beyond the suite --- */
+
+static int descriptors_of_broker(void) {
+  char path[64];
+  DIR* folder;
+  int n = 0;
+
+  snprintf(path, sizeof(path), "/proc/%d/fd", (int)getppid());
+  folder = opendir(path);
+  EXPECT(folder);
+  while (readdir(folder)) n++;
+  closedir(folder);
+  return n;
+}
+
+struct interrupter {
+  pthread_t waits;
+  volatile int ends;
+};
+
+static void* interrupt(void* argument) {
+  struct interrupter* i = argument;
+
+  while (!i->ends) {
+    EXPECT(pthread_kill(i->waits, SIGUSR1) == 0);
+    sched_yield();
+  }
+  return NULL;
+}
+
+/* A call that a signal ends has no trace in the broker, which is this program's parent. */
+static void interrupted_waits_leave_nothing(void) {
+  struct sigaction action = {.sa_handler = on_alarm};
+  int drm = open_drm(), before, i;
+  uint32_t handles[2] = {create(drm), create(drm)};
+  int pending = submit_kind(drm, handles[0]);
+  struct drm_wait a = {.handles = (uintptr_t)handles,
+                       .timeout = INT64_MAX,
+                       .count = 2,
+                       .flags = WAIT_ALL | WAIT_FOR_SUBMIT};
+  struct interrupter other = {.waits = pthread_self()};
+  int64_t until;
+  pthread_t thread;
+
+  EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
+  before = descriptors_of_broker();
+  EXPECT(pthread_create(&thread, NULL, interrupt, &other) == 0);
+  for (i = 0; i < 10000; i++) {
+    a.flags = i % 2 ? WAIT_FOR_SUBMIT : WAIT_ALL | WAIT_FOR_SUBMIT;
+    EXPECT_ERRNO(ioctl(drm, SYNCOBJ_WAIT, &a), EINTR);
+  }
+  other.ends = 1;
+  pthread_join(thread, NULL);
+  until = in_ns(60000000000ll);
+  while (descriptors_of_broker() > before && in_ns(0) < until) sched_yield();
+  EXPECT(descriptors_of_broker() <= before);
+  EXPECT_ERRNO(wait_kind(drm, handles, 2, 0, WAIT_FOR_SUBMIT, NULL), ETIME);
+  close(pending), close(drm);
+}
+
 #define OF_TIMELINES(name)            \
   static void timeline_##name(void) { \
     point_of_kind = 1;                \
@@ -403,6 +464,7 @@ static const struct test_case cases[] = {
     {"SW20_snapshot", snapshot},
     {"SW21_complex", complex},
     {"SW22_interrupted", interrupted},
+    {"DRM_interrupted_waits_leave_nothing", interrupted_waits_leave_nothing},
     {"ST01_invalid_wait_bad_flags", timeline_invalid_wait_bad_flags},
     {"ST01_wait_zero_handles", timeline_wait_zero_handles},
     {"ST01_invalid_wait_illegal_handle", timeline_invalid_wait_illegal_handle},

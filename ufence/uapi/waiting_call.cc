@@ -1,0 +1,56 @@
+#include "ufence/uapi/waiting_call.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ufence::uapi {
+
+reply point_wait::begin(std::span<const syncobj_point> points, const options& how,
+                        answer_function answer) {
+  unique_fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) return failed(ENOMEM);
+  auto made = std::make_unique<point_wait>(std::move(event), how, std::move(answer));
+  for (const syncobj_point& p : points) {
+    watched& one = made->points_.emplace_back(*made, p.object);
+    if (const std::error_code e = one.start(*p.object, p.point, how.available)) return failed(e);
+  }
+  reply r;
+  r.later = std::move(made);
+  return r;
+}
+
+point_wait::~point_wait() {
+  for (watched& one : points_) one.stop(*one.object);
+}
+
+// On whatever thread the fence is settled.
+void point_wait::watched::on_end(syncobj_watch& watch, bool) noexcept {
+  auto& self = static_cast<watched&>(watch);
+  // relaxed, both: each says all there is to it, and is stored before the event tells to look
+  self.has_come.store(true, mo::relaxed);
+  self.wait.come_.fetch_add(1, mo::relaxed);
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(self.wait.event_.get(), &one, sizeof one));
+}
+
+bool point_wait::is_ready() noexcept {
+  // What comes from now on makes it readable again.
+  std::uint64_t count = 0;
+  static_cast<void>(!::read(event_.get(), &count, sizeof count));
+  const std::size_t come = come_.load(mo::relaxed);  // relaxed: read after the event
+  return all_ ? come == points_.size() : come != 0;
+}
+
+reply point_wait::finish(bool in_time) {
+  if (!in_time) return answer_(failure(ETIME));
+  if (all_) return answer_(0);
+  const auto first = std::ranges::find_if(points_, [](const watched& one) {
+    return one.has_come.load(mo::relaxed);  // relaxed: read after the event
+  });
+  return answer_(static_cast<std::size_t>(first - points_.begin()));
+}
+
+}  // namespace ufence::uapi
