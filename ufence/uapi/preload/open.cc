@@ -1,7 +1,11 @@
-// open() and its relatives on emulated paths, and close() of what they gave.
+// open() and its relatives on emulated paths, readlink(), and close() of what they gave.
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include <cstdarg>
+#include <cstring>
+#include <string_view>
 
 #include "ufence/uapi/preload/broker_call.h"
 #include "ufence/uapi/preload/descriptors.h"
@@ -19,16 +23,35 @@ constinit next_function<open_function> next_open64("open64");
 constinit next_function<open_at_function> next_openat("openat");
 constinit next_function<open_at_function> next_openat64("openat64");
 constinit next_function<int(int)> next_close("close");
+constinit next_function<FILE*(const char*, const char*)> next_fopen("fopen");
+constinit next_function<FILE*(const char*, const char*)> next_fopen64("fopen64");
+constinit next_function<ssize_t(const char*, char*, std::size_t)> next_readlink("readlink");
+constinit next_function<ssize_t(int, const char*, char*, std::size_t)> next_readlinkat(
+    "readlinkat");
 
 int fail(int error) noexcept {
   errno = error;
   return -1;
 }
 
+// A file of its own for each that opens it.
+int open_text(const char* text, int flags) noexcept {
+  if ((flags & O_ACCMODE) != O_RDONLY) return fail(EACCES);
+  const unsigned on_exec = (flags & O_CLOEXEC) != 0 ? MFD_CLOEXEC : 0;
+  const int fd = static_cast<int>(::syscall(SYS_memfd_create, "ufence-text", on_exec));
+  if (fd < 0) return -1;
+  const std::size_t size = std::strlen(text);
+  if (::syscall(SYS_pwrite64, fd, text, size, 0L) != static_cast<long>(size)) {
+    system::close(fd);
+    return fail(ENOMEM);
+  }
+  return fd;
+}
+
 int open_emulated(const emulated_path& p, int flags) noexcept {
-  if (p.kind == device_kind::none) return fail(flags & (O_WRONLY | O_RDWR) ? EISDIR : EACCES);
   if ((flags & O_DIRECTORY) != 0) return fail(ENOTDIR);
   if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return fail(EEXIST);
+  if (p.text != nullptr) return open_text(p.text, flags);
   char name[16] = {};
   ::syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
   broker_call call;
@@ -43,8 +66,33 @@ int open_emulated(const emulated_path& p, int flags) noexcept {
 }
 
 // A folder is what it is, if there is one.
-bool is_device(const emulated_path* p) noexcept {
-  return p != nullptr && p->kind != device_kind::none;
+bool is_file(const emulated_path* p) noexcept { return p != nullptr && !p->is_folder(); }
+
+FILE* open_stream(next_function<FILE*(const char*, const char*)>& next, const char* path,
+                  const char* mode) noexcept {
+  const emulated_path* const p = find_path(path);
+  if (!is_file(p)) return next.get()(path, mode);
+  const std::string_view how(mode);
+  const bool reads = how.starts_with('r');
+  int flags = how.find('+') != how.npos ? O_RDWR : reads ? O_RDONLY : O_WRONLY;
+  if (how.find('e') != how.npos) flags |= O_CLOEXEC;
+  const int fd = open_emulated(*p, flags);
+  if (fd < 0) return nullptr;
+  FILE* const stream = ::fdopen(fd, mode);
+  if (stream == nullptr) {
+    const int failed = errno;
+    system::close(fd);
+    errno = failed;
+  }
+  return stream;
+}
+
+// What a link says, cut off at the end of the room.
+ssize_t read_link(const char* target, char* into, std::size_t room) noexcept {
+  if (room == 0) return fail(EINVAL);
+  const std::size_t size = std::strlen(target);
+  const std::size_t fits = size < room ? size : room;
+  return system::copy_out(into, target, fits) ? static_cast<ssize_t>(fits) : fail(EFAULT);
 }
 
 mode_t mode_of(int flags, va_list arguments) noexcept {
@@ -55,13 +103,13 @@ mode_t mode_of(int flags, va_list arguments) noexcept {
 int open_one(next_function<open_function>& next, const char* path, int flags,
              mode_t mode) noexcept {
   const emulated_path* const p = find_path(path);
-  return is_device(p) ? open_emulated(*p, flags) : next.get()(path, flags, mode);
+  return is_file(p) ? open_emulated(*p, flags) : next.get()(path, flags, mode);
 }
 
 int open_one_at(next_function<open_at_function>& next, int folder, const char* path, int flags,
                 mode_t mode) noexcept {
   const emulated_path* const p = find_path(path);
-  return is_device(p) ? open_emulated(*p, flags) : next.get()(folder, path, flags, mode);
+  return is_file(p) ? open_emulated(*p, flags) : next.get()(folder, path, flags, mode);
 }
 
 // Closing the last duplicate of a device has its effects before close() returns, as in the kernel.
@@ -132,6 +180,24 @@ int __openat_2(int folder, const char* path, int flags) {
 }
 int __openat64_2(int folder, const char* path, int flags) {
   return uapi::open_one_at(uapi::next_openat64, folder, path, flags, 0);
+}
+
+UFENCE_REPLACES FILE* fopen(const char* path, const char* mode) {
+  return uapi::open_stream(uapi::next_fopen, path, mode);
+}
+UFENCE_REPLACES FILE* fopen64(const char* path, const char* mode) {
+  return uapi::open_stream(uapi::next_fopen64, path, mode);
+}
+UFENCE_REPLACES ssize_t readlink(const char* path, char* into, std::size_t room) noexcept {
+  const char* const target = uapi::find_link(path);
+  return target != nullptr ? uapi::read_link(target, into, room)
+                           : uapi::next_readlink.get()(path, into, room);
+}
+UFENCE_REPLACES ssize_t readlinkat(int folder, const char* path, char* into,
+                                   std::size_t room) noexcept {
+  const char* const target = uapi::find_link(path);
+  return target != nullptr ? uapi::read_link(target, into, room)
+                           : uapi::next_readlinkat.get()(folder, path, into, room);
 }
 
 UFENCE_REPLACES int close(int fd) { return uapi::close_one(fd); }

@@ -1,6 +1,7 @@
 // The paths that emulated devices are at.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "ufence/uapi/protocol.h"
@@ -9,14 +10,26 @@ namespace ufence::uapi {
 
 struct emulated_path {
   const char* path;
-  device_kind kind;  // none: a folder
+  device_kind kind;  // none: a folder, or a file with a text
   mode_t mode;
-  dev_t device;  // of a device node
+  dev_t device;      // of a device node
+  const char* text;  // of a file that is no device
+
+  [[nodiscard]] bool is_folder() const noexcept { return S_ISDIR(mode); }
 };
 
 /// What is emulated at a path, or nullptr. Only absolute paths, as they are.
 [[nodiscard]] const emulated_path* find_path(const char* path) noexcept;
 /// The node that a descriptor's kind is opened through, or nullptr.
 [[nodiscard]] const emulated_path* path_of(device_kind kind) noexcept;
+/// What an emulated symbolic link says, or nullptr.
+[[nodiscard]] const char* find_link(const char* path) noexcept;
+
+/// The n-th path in a folder, and its name there; nullptr: there are no more.
+struct folder_entry {
+  const emulated_path* path;
+  const char* name;
+};
+[[nodiscard]] folder_entry entry_of(const emulated_path& folder, unsigned n) noexcept;
 
 }  // namespace ufence::uapi

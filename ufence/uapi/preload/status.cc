@@ -32,7 +32,7 @@ int fail(int error) noexcept {
 }
 
 int access_emulated(const emulated_path& p, int mode) noexcept {
-  const int refused = p.kind == device_kind::none ? W_OK : X_OK;
+  const int refused = (p.is_folder() || p.text != nullptr ? W_OK : 0) | (p.is_folder() ? 0 : X_OK);
   return (mode & refused) != 0 ? fail(EACCES) : 0;
 }
 
@@ -63,7 +63,7 @@ int tell(const emulated_path& p, struct statx* into) noexcept {
 template <class Stat, class Next>
 int stat_path(const char* path, Stat* into, Next next) noexcept {
   const emulated_path* const p = find_path(path);
-  if (p != nullptr && p->kind != device_kind::none) return tell(*p, into);
+  if (p != nullptr && !p->is_folder()) return tell(*p, into);
   const int result = next();
   return p != nullptr && result != 0 && errno == ENOENT ? tell(*p, into) : result;
 }

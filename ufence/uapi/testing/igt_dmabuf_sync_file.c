@@ -1,4 +1,5 @@
 /* What the graphics tests' suite holds of fences on buffers: exported, imported, polled. */
+#include <dirent.h>
 #include <linux/dma-buf.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -303,6 +304,59 @@ static void nodes_look_like_nodes(void) {
   EXPECT(fstat(drm, &t) == 0 && S_ISCHR(t.st_mode) && t.st_rdev == (226 << 8 | 128));
 }
 
+static int is_render_node(const struct dirent* entry) {
+  return !strncmp(entry->d_name, "renderD", 7);
+}
+
+/* What is really there is listed as well. */
+static void folders_list_nodes(void) {
+  DIR* folder = opendir("/dev/dri/");
+  struct dirent *entry, **list = NULL;
+  int nodes = 0, others = 0, all, n, i, fd;
+  char text[128];
+  long at = 0;
+
+  EXPECT(folder);
+  while ((entry = readdir(folder))) {
+    int is_node = !strcmp(entry->d_name, "card0") || !strcmp(entry->d_name, "renderD128");
+
+    EXPECT(!is_node || entry->d_type == DT_CHR);
+    nodes += is_node;
+    others += !is_node;
+  }
+  EXPECT(nodes == 2 && others >= 2);
+  rewinddir(folder);
+  for (all = 0; readdir(folder); all++) at = telldir(folder);
+  EXPECT(all == nodes + others && at == all);
+  seekdir(folder, 1);
+  for (n = 0; readdir(folder); n++)
+    ;
+  EXPECT(n == all - 1 && closedir(folder) == 0);
+  n = scandir("/dev/dri", &list, is_render_node, alphasort);
+  EXPECT(n >= 1 && !strcmp(list[0]->d_name, "renderD128"));
+  for (i = 0; i < n; i++) free(list[i]);
+  free(list);
+  n = scandir("/dev/dri", &list, NULL, alphasort);
+  EXPECT(n == all);
+  for (i = 1; i < n; i++) EXPECT(strcoll(list[i - 1]->d_name, list[i]->d_name) <= 0);
+  for (i = 0; i < n; i++) free(list[i]);
+  free(list);
+  /* Other folders are what they are. */
+  folder = opendir("/proc/self/fd");
+  EXPECT(folder && readdir(folder) && dirfd(folder) >= 0 && closedir(folder) == 0);
+  EXPECT(!opendir("/dev/dri/card0") && errno == ENOTDIR);
+  n = (int)readlink("/sys/dev/char/226:0/device/subsystem", text, sizeof(text));
+  EXPECT(n > 9 && !strncmp(text + n - 9, "/platform", 9));
+  EXPECT(readlink("/sys/dev/char/226:0/device/subsystem", text, 3) == 3);
+  fd = open("/sys/dev/char/226:0/uevent", O_RDONLY);
+  n = (int)read(fd, text, sizeof(text) - 1);
+  EXPECT(fd >= 0 && n > 0);
+  text[n] = 0;
+  EXPECT(strstr(text, "MINOR=0\n") && close(fd) == 0);
+  EXPECT_ERRNO(open("/sys/dev/char/226:0/uevent", O_RDWR), EACCES);
+  EXPECT_ERRNO(access("/sys/dev/char/226:0/uevent", W_OK), EACCES);
+}
+
 static const struct test_case cases[] = {
     {"DB01_export_basic", export_basic},
     {"DB02_export_before_signal", export_before_signal},
@@ -315,6 +369,7 @@ static const struct test_case cases[] = {
     {"BUFFER_fences_have_their_errors", fences_of_buffers_have_their_errors},
     {"BUFFER_every_way_to_wait_knows_buffers", every_way_to_wait_knows_buffers},
     {"BUFFER_nodes_look_like_nodes", nodes_look_like_nodes},
+    {"BUFFER_folders_list_nodes", folders_list_nodes},
 };
 
 int main(int argc, char** argv) {

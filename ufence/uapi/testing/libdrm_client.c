@@ -68,9 +68,44 @@ static void syncobjs(void) {
   close(file), close(object), close(fence), close(timeline), close(drm);
 }
 
+/* As programs look for devices: all of them, then by a descriptor. */
+static void devices_are_found(void) {
+  drmDevicePtr devices[16] = {NULL}, mine;
+  int drm = open_node(), count = drmGetDevices2(0, NULL, 0), i, found = -1;
+  char* name;
+
+  EXPECT(count >= 1);
+  count = drmGetDevices2(0, devices, 16);
+  EXPECT(count >= 1);
+  for (i = 0; i < count; i++) {
+    if (!(devices[i]->available_nodes & (1 << DRM_NODE_PRIMARY))) continue;
+    if (strcmp(devices[i]->nodes[DRM_NODE_PRIMARY], "/dev/dri/card0")) continue;
+    EXPECT(found == -1);
+    found = i;
+  }
+  EXPECT(found >= 0 && (devices[found]->available_nodes & (1 << DRM_NODE_RENDER)));
+  EXPECT(!strcmp(devices[found]->nodes[DRM_NODE_RENDER], "/dev/dri/renderD128"));
+  EXPECT(devices[found]->bustype == DRM_BUS_PLATFORM);
+  EXPECT(!strcmp(devices[found]->businfo.platform->fullname, "vgem"));
+  EXPECT(drmGetDevice2(drm, 0, &mine) == 0 && drmDevicesEqual(mine, devices[found]));
+  drmFreeDevice(&mine);
+  drmFreeDevices(devices, count);
+  name = drmGetRenderDeviceNameFromFd(drm);
+  EXPECT(name && !strcmp(name, "/dev/dri/renderD128"));
+  free(name);
+  name = drmGetPrimaryDeviceNameFromFd(drm);
+  EXPECT(name && !strcmp(name, "/dev/dri/card0"));
+  free(name);
+  name = drmGetDeviceNameFromFd2(drm);
+  EXPECT(name && !strcmp(name, "/dev/dri/card0"));
+  free(name);
+  close(drm);
+}
+
 static const struct test_case cases[] = {
     {"LIBDRM_version_and_capabilities", version_and_capabilities},
     {"LIBDRM_syncobjs", syncobjs},
+    {"LIBDRM_devices_are_found", devices_are_found},
 };
 
 int main(int argc, char** argv) {
