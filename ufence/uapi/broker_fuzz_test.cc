@@ -4,27 +4,13 @@
 #include <linux/sync_file.h>
 #include <sys/eventfd.h>
 
-#include <array>
+#include <iterator>
 #include <random>
 
 #include "ufence/uapi/uapi_test_support.h"
 
 namespace ufence::testing {
 namespace {
-
-constexpr std::array codes{
-    uapi::sw_sync_create_fence, uapi::sw_sync_inc,           uapi::sw_sync_deadline_of,
-    uapi::sync_ioc_merge,       uapi::sync_ioc_file_info,    uapi::sync_ioc_set_deadline,
-    uapi::dma_buf_sync,         uapi::dma_buf_export,        uapi::dma_buf_import,
-    uapi::drm::version,         uapi::drm::gem_close,        uapi::drm::get_cap,
-    uapi::drm::prime_to_fd,     uapi::drm::prime_from_fd,    uapi::drm::fence_attach,
-    uapi::drm::fence_signal,    uapi::drm::create_dumb,      uapi::drm::map_dumb,
-    uapi::drm::destroy_dumb,    uapi::drm::syncobj_create,   uapi::drm::syncobj_destroy,
-    uapi::drm::syncobj_to_fd,   uapi::drm::syncobj_from_fd,  uapi::drm::syncobj_wait,
-    uapi::drm::syncobj_reset,   uapi::drm::syncobj_signal,   uapi::drm::syncobj_timeline_wait,
-    uapi::drm::syncobj_query,   uapi::drm::syncobj_transfer, uapi::drm::syncobj_timeline_signal,
-    uapi::drm::syncobj_eventfd,
-};
 
 class fuzzer {
  public:
@@ -80,7 +66,7 @@ class fuzzer {
   int likely_subject() { return chance(3) ? any_descriptor() : held_[below(2)].get(); }
 
   std::vector<std::byte> make_request(std::vector<int>& fds) {
-    std::uint32_t code = codes[below(codes.size())];
+    std::uint32_t code = uapi::known_controls[below(std::size(uapi::known_controls))];
     if (chance(20)) code ^= 1U << below(30);
     std::uint32_t descriptors = 0;
     if (!chance(20)) {

@@ -159,6 +159,26 @@ inline constexpr std::uint32_t syncobj_timeline_signal = 0xC01864CD;
 inline constexpr std::uint32_t syncobj_eventfd = 0xC01864CF;
 }  // namespace drm
 
+/// All of them.
+inline constexpr std::uint32_t known_controls[] = {
+    sw_sync_create_fence,  sw_sync_inc,
+    sw_sync_deadline_of,   sync_ioc_merge,
+    sync_ioc_file_info,    sync_ioc_set_deadline,
+    dma_buf_sync,          dma_buf_export,
+    dma_buf_import,        drm::version,
+    drm::gem_close,        drm::get_cap,
+    drm::prime_to_fd,      drm::prime_from_fd,
+    drm::fence_attach,     drm::fence_signal,
+    drm::create_dumb,      drm::map_dumb,
+    drm::destroy_dumb,     drm::syncobj_create,
+    drm::syncobj_destroy,  drm::syncobj_to_fd,
+    drm::syncobj_from_fd,  drm::syncobj_wait,
+    drm::syncobj_reset,    drm::syncobj_signal,
+    drm::syncobj_query,    drm::syncobj_timeline_wait,
+    drm::syncobj_transfer, drm::syncobj_timeline_signal,
+    drm::syncobj_eventfd,
+};
+
 static_assert(sizeof(drm_version) == _IOC_SIZE(drm::version));
 static_assert(sizeof(drm_prime) == _IOC_SIZE(drm::prime_to_fd));
 static_assert(sizeof(drm_dumb_buffer) == _IOC_SIZE(drm::create_dumb));

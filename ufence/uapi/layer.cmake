@@ -19,6 +19,20 @@ set_target_properties(ufence_preload PROPERTIES OUTPUT_NAME ufence-preload LINKE
 install(TARGETS ufence_preload LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 
 if(UFENCE_BUILD_TESTS)
+  # libFuzzer on all that the broker is told, where the compiler has it; requests by chance over its
+  # socket are uapi_broker_fuzz_test.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT UFENCE_SANITIZE)
+    file(GLOB broker_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cc")
+    list(FILTER broker_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
+    add_executable(uapi_broker_fuzzer "${CMAKE_CURRENT_LIST_DIR}/testing/broker_fuzzer.cc"
+      ${broker_sources})
+    target_link_libraries(uapi_broker_fuzzer PRIVATE ufence_sync)
+    target_compile_options(uapi_broker_fuzzer PRIVATE -fsanitize=fuzzer,address)
+    target_link_options(uapi_broker_fuzzer PRIVATE -fsanitize=fuzzer,address)
+    ufence_add_command_test(uapi_broker_fuzzer LABEL fuzz
+      COMMAND uapi_broker_fuzzer -runs=4000 -max_len=1024 -len_control=0 -seed=1)
+  endif()
+
   # Programs in C that know nothing of ufence; each case is a ctest of its own, uapi.CASE.
   # add_uapi_program(NAME): testing/NAME.c; the cases are the names in its table.
   function(add_uapi_program name)

@@ -15,8 +15,6 @@
 
 #include "ufence/sync/reactor.h"
 #include "ufence/sync/socket.h"
-#include "ufence/uapi/drm_node.h"
-#include "ufence/uapi/ioctls.h"
 
 namespace ufence::uapi {
 namespace {
@@ -47,6 +45,13 @@ void raise_descriptor_limit() noexcept {
   }
 }
 
+bool may_open(int connection) noexcept {
+  ucred caller{};
+  socklen_t size = sizeof caller;
+  return ::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &caller, &size) == 0 &&
+         (caller.uid == ::geteuid() || caller.uid == 0);
+}
+
 bool exports_sync_files() noexcept { return detail::watched_table().count() != 0; }
 
 }  // namespace
@@ -65,8 +70,8 @@ std::error_code server::begin() noexcept {
   }
   events_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!events_) return errno_code(errno);
-  if (const std::error_code e = devices_.begin()) return e;
-  if (!epoll_add(events_.get(), devices_.hung_up(), EPOLLIN, tag_hung_up) ||
+  if (const std::error_code e = dispatcher_.devices().begin()) return e;
+  if (!epoll_add(events_.get(), dispatcher_.devices().hung_up(), EPOLLIN, tag_hung_up) ||
       !epoll_add(events_.get(), listener_.get(), EPOLLIN, tag_listener) ||
       (owner_ >= 0 && !epoll_add(events_.get(), owner_, EPOLLIN | EPOLLONESHOT, tag_owner))) {
     return errno_code(errno);
@@ -84,7 +89,7 @@ std::error_code server::run() {
     for (int i = 0; i < n; ++i) {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
       if (tag == tag_hung_up) {
-        if (devices_.reap()) last_use_ns_ = now_ns();
+        if (dispatcher_.devices().reap()) last_use_ns_ = now_ns();
       } else if (tag == tag_listener) {
         accept_all();
       } else if (tag == tag_owner) {
@@ -99,7 +104,8 @@ std::error_code server::run() {
 }
 
 bool server::is_needed() {
-  if (!connections_.empty() || !devices_.empty() || !owner_is_gone_ || !buffers_.sweep()) {
+  if (!connections_.empty() || !dispatcher_.devices().empty() || !owner_is_gone_ ||
+      !dispatcher_.buffers().sweep()) {
     return true;
   }
   // The fences that its devices made are all signaled now: their files tell the rest without it.
@@ -108,11 +114,11 @@ bool server::is_needed() {
 }
 
 int server::timeout_ms() {
-  std::int64_t at = devices_.next_time_ns();
+  std::int64_t at = dispatcher_.devices().next_time_ns();
   for (const auto& [number, c] : connections_) {
     if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
-  const bool may_end = owner_is_gone_ && connections_.empty() && devices_.empty();
+  const bool may_end = owner_is_gone_ && connections_.empty() && dispatcher_.devices().empty();
   if (listener_rests_ || may_end) at = std::min(at, deadline_after(look_again_ns));
   if (at == no_deadline) return -1;
   const std::int64_t left = at - now_ns();
@@ -121,7 +127,7 @@ int server::timeout_ms() {
 
 void server::on_time() {
   const std::int64_t now = now_ns();
-  devices_.on_time(now);
+  dispatcher_.devices().on_time(now);
   for (auto at = connections_.begin(); at != connections_.end();) {
     const auto next = std::next(at);
     if (at->second.waiting && at->second.waiting->deadline_ns() <= now) finish(at, false);
@@ -184,10 +190,10 @@ void server::on_connection(std::uint64_t number) {
     if (errno != EAGAIN) drop(at);
     return;
   }
-  if (devices_.reap()) last_use_ns_ = now_ns();
+  if (dispatcher_.devices().reap()) last_use_ns_ = now_ns();
   reply r;
   try {
-    r = handle(at->second, c);
+    r = dispatcher_.handle(c, may_open(at->second.socket.get()));
     if (r.later) {
       start_waiting(number, at->second, std::move(r.later));
       return;
@@ -273,66 +279,6 @@ void server::reply_to(int socket, const reply& r) noexcept {
   // Who does not wait for the answer has none.
   static_cast<void>(send_message(
       socket, {buffer_.data(), static_cast<std::size_t>(at - buffer_.data())}, {&fd, fd_count}));
-}
-
-// --- Calls ---
-
-reply server::handle(const connection& from, const call& c) {
-  switch (c.what) {
-    case operation::open: return open(from, c);
-    case operation::control: return control(c);
-    case operation::settle: return {};
-    case operation::memory: return memory(c);
-  }
-  return failed(ENOSYS);
-}
-
-reply server::open(const connection& from, const call& c) {
-  ucred caller{};
-  socklen_t size = sizeof caller;
-  if (::getsockopt(from.socket.get(), SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0 ||
-      (caller.uid != ::geteuid() && caller.uid != 0)) {
-    return failed(EACCES);
-  }
-  const auto name = c.argument_as<std::array<char, 16>>();
-  const std::string_view thread_name(
-      name.data(),
-      static_cast<std::size_t>(std::find(name.begin(), name.end() - 1, '\0') - name.begin()));
-  result<std::unique_ptr<device>> made = failure(ENXIO);
-  switch (static_cast<device_kind>(c.code)) {
-    case device_kind::sw_sync: made = make_sw_sync(thread_name); break;
-    case device_kind::drm_card:
-    case device_kind::drm_render:
-      made = make_drm_node(static_cast<device_kind>(c.code), devices_, buffers_);
-      break;
-    default: break;
-  }
-  if (!made) return failed(made.error());
-  result<unique_fd> descriptor = devices_.publish(std::move(*made));
-  if (!descriptor) return failed(descriptor.error());
-  reply r;
-  r.descriptor = std::move(*descriptor);
-  return r;
-}
-
-reply server::memory(const call& c) {
-  device* const d = c.subject ? devices_.find(c.subject.get()) : nullptr;
-  if (d == nullptr) return failed(ENODEV);
-  result<unique_fd> memory = d->memory_at(c.argument_as<std::uint64_t>());
-  if (!memory) return failed(memory.error());
-  reply r;
-  r.descriptor = std::move(*memory);
-  return r;
-}
-
-reply server::control(const call& c) {
-  if (!c.subject) return failed(EBADF);
-  const std::uint32_t type = _IOC_TYPE(c.code);
-  if (device* const d = devices_.find(c.subject.get())) return d->control(c);
-  if (type == sync_type) return sync_file_control(c);
-  if (type == dma_buf_type) return buffers_.control(c);
-  // A device of a broker that is gone.
-  return failed(ENODEV);
 }
 
 }  // namespace ufence::uapi

@@ -13,9 +13,8 @@
 
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
-#include "ufence/uapi/buffer_table.h"
 #include "ufence/uapi/call.h"
-#include "ufence/uapi/device_table.h"
+#include "ufence/uapi/dispatcher.h"
 #include "ufence/uapi/waiting_call.h"
 
 namespace ufence::uapi {
@@ -56,10 +55,6 @@ class server {
   [[nodiscard]] bool receive_call(connection& from, call& c) noexcept;
   void reply_to(int socket, const reply& r) noexcept;
   void start_waiting(std::uint64_t number, connection& to, std::unique_ptr<waiting_call> later);
-  [[nodiscard]] reply handle(const connection& from, const call& c);
-  [[nodiscard]] reply open(const connection& from, const call& c);
-  [[nodiscard]] reply memory(const call& c);
-  [[nodiscard]] reply control(const call& c);
 
   unique_fd listener_;
   const int owner_;
@@ -70,8 +65,7 @@ class server {
   std::uint64_t next_number_ = 1;
   std::size_t silent_ = 0;  // connections that have not called yet
   connections connections_;
-  buffer_table buffers_;  // outlives the devices
-  device_table devices_;
+  dispatcher dispatcher_;
   std::vector<std::byte> buffer_;  // for one request, or one reply
 };
 

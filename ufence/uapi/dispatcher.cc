@@ -1,0 +1,65 @@
+#include "ufence/uapi/dispatcher.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+
+#include "ufence/uapi/drm_node.h"
+#include "ufence/uapi/ioctls.h"
+
+namespace ufence::uapi {
+
+reply dispatcher::handle(const call& c, bool may_open) {
+  switch (c.what) {
+    case operation::open: return may_open ? open(c) : failed(EACCES);
+    case operation::control: return control(c);
+    case operation::settle: return {};
+    case operation::memory: return memory(c);
+  }
+  return failed(ENOSYS);
+}
+
+reply dispatcher::open(const call& c) {
+  const auto name = c.argument_as<std::array<char, 16>>();
+  const std::string_view thread_name(
+      name.data(),
+      static_cast<std::size_t>(std::find(name.begin(), name.end() - 1, '\0') - name.begin()));
+  result<std::unique_ptr<device>> made = failure(ENXIO);
+  switch (static_cast<device_kind>(c.code)) {
+    case device_kind::sw_sync: made = make_sw_sync(thread_name); break;
+    case device_kind::drm_card:
+    case device_kind::drm_render:
+      made = make_drm_node(static_cast<device_kind>(c.code), devices_, buffers_);
+      break;
+    default: break;
+  }
+  if (!made) return failed(made.error());
+  result<unique_fd> descriptor = devices_.publish(std::move(*made));
+  if (!descriptor) return failed(descriptor.error());
+  reply r;
+  r.descriptor = std::move(*descriptor);
+  return r;
+}
+
+reply dispatcher::memory(const call& c) {
+  device* const d = c.subject ? devices_.find(c.subject.get()) : nullptr;
+  if (d == nullptr) return failed(ENODEV);
+  result<unique_fd> memory = d->memory_at(c.argument_as<std::uint64_t>());
+  if (!memory) return failed(memory.error());
+  reply r;
+  r.descriptor = std::move(*memory);
+  return r;
+}
+
+reply dispatcher::control(const call& c) {
+  if (!c.subject) return failed(EBADF);
+  const std::uint32_t type = _IOC_TYPE(c.code);
+  if (device* const d = devices_.find(c.subject.get())) return d->control(c);
+  if (type == sync_type) return sync_file_control(c);
+  if (type == dma_buf_type) return buffers_.control(c);
+  // A device of a broker that is gone.
+  return failed(ENODEV);
+}
+
+}  // namespace ufence::uapi

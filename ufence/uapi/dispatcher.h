@@ -1,0 +1,28 @@
+// Which device, file or buffer a call is about, and what it answers.
+#pragma once
+
+#include "ufence/uapi/buffer_table.h"
+#include "ufence/uapi/call.h"
+#include "ufence/uapi/device_table.h"
+
+namespace ufence::uapi {
+
+/// Threads: the broker's alone. May throw std::bad_alloc.
+class dispatcher {
+ public:
+  /// @param may_open  whether the caller is one who may open devices
+  [[nodiscard]] reply handle(const call& c, bool may_open);
+
+  [[nodiscard]] device_table& devices() noexcept { return devices_; }
+  [[nodiscard]] buffer_table& buffers() noexcept { return buffers_; }
+
+ private:
+  [[nodiscard]] reply open(const call& c);
+  [[nodiscard]] reply memory(const call& c);
+  [[nodiscard]] reply control(const call& c);
+
+  buffer_table buffers_;  // outlives the devices
+  device_table devices_;
+};
+
+}  // namespace ufence::uapi
