@@ -192,15 +192,43 @@ int control(int fd, std::uint32_t code, void* theirs) noexcept {
   return end(call_broker(call), a);
 }
 
-// The types that an emulated descriptor may know; all others are looked at by nobody here.
-bool is_emulated(int fd, std::uint32_t type) noexcept {
-  switch (type) {
-    case sw_sync_type:
-    case drm_type: return device_of(fd) != device_kind::none;
-    case sync_type: return is_sync_file(fd);
-    case dma_buf_type: return may_be_dma_buf(fd);
-    default: return false;
+bool is_known(std::uint32_t code) noexcept {
+  for (const std::uint32_t known : known_controls) {
+    if (is_same(code, known)) return true;
   }
+  return false;
+}
+
+// What a descriptor is to the number of an ioctl. What is refused is refused before anything of the
+// argument is looked at, as in the kernel.
+struct subject {
+  bool is_emulated = false;  // false: whatever it is, it is not for us
+  int refusal = 0;           // errno, or 0
+};
+
+subject subject_of(int fd, std::uint32_t code) noexcept {
+  const int unknown = is_known(code) ? 0 : ENOTTY;
+  switch (_IOC_TYPE(code)) {
+    case sw_sync_type: {
+      const device_kind kind = device_of(fd);
+      return {kind != device_kind::none, kind == device_kind::sw_sync ? unknown : ENOTTY};
+    }
+    case drm_type: {
+      const device_kind kind = device_of(fd);
+      const bool is_node = kind == device_kind::drm_card || kind == device_kind::drm_render;
+      return {kind != device_kind::none, !is_node ? ENOTTY : unknown != 0 ? EINVAL : 0};
+    }
+    case sync_type: return {is_sync_file(fd), unknown};
+    case dma_buf_type: return {may_be_dma_buf(fd), unknown};
+    default: return {};
+  }
+}
+
+// DRM takes arguments of any size; no more than this means anything.
+std::uint32_t of_known_size(std::uint32_t code) noexcept {
+  if (_IOC_TYPE(code) != drm_type || _IOC_SIZE(code) <= argument_size_max) return code;
+  return (code & ~(std::uint32_t{_IOC_SIZEMASK} << _IOC_SIZESHIFT)) |
+         std::uint32_t{argument_size_max} << _IOC_SIZESHIFT;
 }
 
 }  // namespace
@@ -212,8 +240,11 @@ extern "C" [[gnu::visibility("default")]] int ioctl(int fd, unsigned long reques
   void* const argument = va_arg(arguments, void*);
   va_end(arguments);
   const auto code = static_cast<std::uint32_t>(request);
-  if (ufence::uapi::is_emulated(fd, _IOC_TYPE(code))) {
-    return ufence::uapi::control(fd, code, argument);
+  const ufence::uapi::subject subject = ufence::uapi::subject_of(fd, code);
+  if (!subject.is_emulated) return ufence::uapi::next_ioctl.get()(fd, request, argument);
+  if (subject.refusal == 0) {
+    return ufence::uapi::control(fd, ufence::uapi::of_known_size(code), argument);
   }
-  return ufence::uapi::next_ioctl.get()(fd, request, argument);
+  errno = subject.refusal;
+  return -1;
 }

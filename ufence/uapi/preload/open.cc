@@ -23,6 +23,7 @@ constinit next_function<open_function> next_open64("open64");
 constinit next_function<open_at_function> next_openat("openat");
 constinit next_function<open_at_function> next_openat64("openat64");
 constinit next_function<int(int)> next_close("close");
+constinit next_function<int(int, int)> next_shutdown("shutdown");
 constinit next_function<FILE*(const char*, const char*)> next_fopen("fopen");
 constinit next_function<FILE*(const char*, const char*)> next_fopen64("fopen64");
 constinit next_function<ssize_t(const char*, char*, std::size_t)> next_readlink("readlink");
@@ -200,4 +201,11 @@ UFENCE_REPLACES ssize_t readlinkat(int folder, const char* path, char* into,
                            : uapi::next_readlinkat.get()(folder, path, into, room);
 }
 
+// What is no socket in the kernel is none here: its other holders keep it.
+UFENCE_REPLACES int shutdown(int fd, int how) noexcept {
+  if (uapi::device_of(fd) != uapi::device_kind::none || uapi::is_sync_file(fd)) {
+    return uapi::fail(ENOTSOCK);
+  }
+  return uapi::next_shutdown.get()(fd, how);
+}
 UFENCE_REPLACES int close(int fd) { return uapi::close_one(fd); }

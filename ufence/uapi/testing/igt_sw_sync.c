@@ -375,6 +375,7 @@ static void arguments_are_checked(void) {
   int fd = open_timeline(), fence = make_fence(fd, 7);
   struct sync_file_info info = {.flags = 1};
   struct sync_set_deadline_data hint = {.pad = 1};
+  struct sw_sync_get_deadline pad = {.pad = 1};
   void* bad = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   void* fixed = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -394,8 +395,18 @@ static void arguments_are_checked(void) {
   EXPECT_ERRNO(ioctl(fence, SYNC_IOC_FILE_INFO, &info), EFAULT);
   EXPECT_ERRNO(ioctl(fence, SYNC_IOC_DEADLINE, &hint), EINVAL);
   EXPECT_ERRNO(ioctl(fd, _IO('W', 9)), ENOTTY);
-  EXPECT_ERRNO(ioctl(fd, _IOW('W', 1, uint64_t), bad), EFAULT);
+  /* A number says its size: another one is not known, and nothing is looked at. */
+  EXPECT_ERRNO(ioctl(fd, _IOW('W', 1, uint64_t), bad), ENOTTY);
   EXPECT_ERRNO(ioctl(fd, _IOW('W', 1, uint64_t), &hint), ENOTTY);
+  EXPECT_ERRNO(ioctl(fd, _IOWR('W', 1, uint32_t), bad), ENOTTY);
+  EXPECT_ERRNO(ioctl(fence, _IOWR('>', 3, uint64_t), bad), ENOTTY);
+  EXPECT_ERRNO(ioctl(fence, _IOWR('>', 1, struct sync_merge_data), bad), ENOTTY);
+  EXPECT_ERRNO(ioctl(fence, SW_SYNC_IOC_CREATE_FENCE, bad), ENOTTY);
+  EXPECT_ERRNO(ioctl(fd, SYNC_IOC_FILE_INFO, bad), ENOTTY);
+  EXPECT_ERRNO(ioctl(fd, SW_SYNC_GET_DEADLINE, bad), EFAULT);
+  EXPECT_ERRNO(ioctl(fence, SYNC_IOC_DEADLINE, bad), EFAULT);
+  pad.fence_fd = fence;
+  EXPECT_ERRNO(ioctl(fd, SW_SYNC_GET_DEADLINE, &pad), EINVAL);
   EXPECT_ERRNO(ioctl(fence, _IO('>', 0)), ENOTTY);
   EXPECT_ERRNO(ioctl(fence, SW_SYNC_IOC_INC, &info), ENOTTY);
   EXPECT(status_of(fence) == ACTIVE);
@@ -457,6 +468,18 @@ static void deadlines_keep_the_soonest(void) {
   close(fence), close(fd);
 }
 
+/* Nobody takes it from the others. */
+static void no_sockets(void) {
+  int fd = open_timeline(), copy = dup(fd), fence = make_fence(fd, 1);
+
+  EXPECT_ERRNO(shutdown(fd, SHUT_RDWR), ENOTSOCK);
+  EXPECT_ERRNO(shutdown(fence, SHUT_RDWR), ENOTSOCK);
+  EXPECT(status_of(fence) == ACTIVE && wait_for(fence, 0) == 0);
+  EXPECT(increase(copy, 1) == 0 && wait_for(fence, 0) == 1);
+  EXPECT_ERRNO(shutdown(-1, SHUT_RDWR), EBADF);
+  close(fd), close(copy), close(fence);
+}
+
 static void the_last_duplicate_closes(void) {
   int fd = open_timeline(), copy = dup(fd), fence = make_fence(fd, 1), copy_of_fence = dup(fence);
 
@@ -514,6 +537,7 @@ static const struct test_case cases[] = {
     {"SYNC_values_wrap_and_are_shared", values_wrap_and_are_shared},
     {"SYNC_deadlines_keep_the_soonest", deadlines_keep_the_soonest},
     {"SYNC_the_last_duplicate_closes", the_last_duplicate_closes},
+    {"SYNC_no_sockets", no_sockets},
     {"SYNC_paths_are_there", paths_are_there},
 };
 

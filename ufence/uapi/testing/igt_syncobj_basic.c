@@ -149,8 +149,8 @@ static void arguments_of_other_sizes_are_known(void) {
     int64_t timeout;
     uint32_t count, flags, first, pad;
   } old = {.count = 1, .first = ~0u};
-  int drm = open_drm();
-  uint32_t handle = create(drm);
+  int drm = open_drm(), timeline = open_timeline();
+  uint32_t handle = create(drm), large[128] = {0};
 
   old.handles = (uintptr_t)&handle;
   EXPECT_ERRNO(drm_ioctl(drm, _IOC(_IOC_READ | _IOC_WRITE, 'd', 0xC3, sizeof(old)), &old), EINVAL);
@@ -159,6 +159,16 @@ static void arguments_of_other_sizes_are_known(void) {
   EXPECT(old.first == 0);
   old.handles = 1;
   EXPECT_ERRNO(drm_ioctl(drm, _IOC(_IOC_READ | _IOC_WRITE, 'd', 0xC3, sizeof(old)), &old), EFAULT);
+  /* What is longer than known, and what is too short to say what it must. */
+  EXPECT(drm_ioctl(drm, _IOC(_IOC_READ | _IOC_WRITE, 'd', 0xBF, sizeof(large)), large) == 0);
+  EXPECT(large[0] == handle + 1 && destroy(drm, large[0]) == 0);
+  EXPECT_ERRNO(drm_ioctl(drm, _IOC(_IOC_READ | _IOC_WRITE, 'd', 0xC0, 4), large), EINVAL);
+  EXPECT_ERRNO(ioctl(drm, _IO('d', 0xC4)), EINVAL);
+  /* A number that is not known is refused before its argument is looked at. */
+  EXPECT_ERRNO(drm_ioctl(drm, _IOWR('d', 0xFE, uint64_t), (void*)8), EINVAL);
+  EXPECT_ERRNO(drm_ioctl(drm, _IOWR('W', 0, uint64_t), (void*)8), ENOTTY);
+  EXPECT_ERRNO(drm_ioctl(drm, SYNCOBJ_CREATE, (void*)8), EFAULT);
+  EXPECT_ERRNO(drm_ioctl(timeline, SYNCOBJ_CREATE, (void*)8), ENOTTY);
 }
 
 static const struct test_case cases[] = {
