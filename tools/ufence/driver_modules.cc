@@ -54,8 +54,8 @@ std::expected<std::unique_ptr<instance>, std::string> driver_modules::load(drive
   std::string why;
   result<device_ref> loaded = host_.load(path, &why);
   if (!loaded) {
-    return std::unexpected(
-        fmt::format("{}: {}", path, why.empty() ? loaded.error().message() : why));
+    return std::unexpected(why.empty() ? fmt::format("{}: {}", path, loaded.error().message())
+                                       : why);
   }
   {
     const std::scoped_lock lock(mutex_);

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -185,7 +187,11 @@ int tell_modules(const modules_options& options) {
   // Names and strings of files need not be UTF-8.
   if (options.json)
     fmt::print("{}\n", all.dump(2, ' ', false, ordered_json::error_handler_t::replace));
-  return std::fflush(stdout) == 0 && all_good ? 0 : 1;
+  if (std::fflush(stdout) != 0) {
+    static_cast<void>(std::fprintf(stderr, "ufence: standard output: %s\n", std::strerror(errno)));
+    return 1;
+  }
+  return all_good ? 0 : 1;
 }
 
 }  // namespace

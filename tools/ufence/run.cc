@@ -1,5 +1,6 @@
 #include "tools/ufence/run.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -248,8 +249,23 @@ run_report session::report() const {
           .readers_lost = readers.lost};
 }
 
+// A standard stream that was closed leaves its number to the next file that is opened, and what is
+// said on the stream would land there: in the sums, if it is their file. Such a stream is held by a
+// descriptor that refuses all use.
+bool hold_closed_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest number that is free, so this one.
+    if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
-int run(const run_options& options) { return session(options).run(); }
+int run(const run_options& options) {
+  if (!hold_closed_streams()) return 1;  // and nowhere to say so
+  return session(options).run();
+}
 
 }  // namespace ufence::tool

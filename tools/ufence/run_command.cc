@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -34,6 +33,7 @@ constexpr const char* footer =
     "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op,\n"
     "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned,\n"
     "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost.\n"
+    "The two retired_by_... also count the job that tells each loaded `cpu` its workers.\n"
     "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
     "a\n"
     "wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
@@ -72,23 +72,24 @@ void add_run_command(CLI::App& app, command& chosen) {
                    "Unload and reload both modules at this interval for as long as the job runs")
       ->type_name("MS")
       ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max));
-  const std::map<std::string, unload_policy> policies{{"drain", unload_policy::drain},
-                                                      {"cancel", unload_policy::cancel}};
   run_app
-      ->add_option("--policy", options->policy,
-                   "What a reload does with jobs under way: waits for them, or ends them (they are "
-                   "submitted again)")
+      ->add_option_function<std::string>(
+          "--policy",
+          [options](const std::string& name) {
+            options->policy = name == "cancel" ? unload_policy::cancel : unload_policy::drain;
+          },
+          "What a reload does with jobs under way: waits for them, or ends them (they are "
+          "submitted again)")
       ->type_name("drain|cancel")
-      ->transform(CLI::Transformer(policies, CLI::ignore_case))
+      ->check(CLI::IsMember({"drain", "cancel"}))
       ->default_str("drain");
-  const std::map<std::string, read_path> paths{{"sync-file", read_path::sync_file}};
   CLI::Option* const via =
       run_app
-          ->add_option(
-              "--via", options->via,
+          ->add_option_function<std::string>(
+              "--via", [options](const std::string&) { options->via = read_path::sync_file; },
               "Read in a process of its own, and pass the fence of each read as a sync file")
           ->type_name("sync-file")
-          ->transform(CLI::CheckedTransformer(paths));
+          ->check(CLI::IsMember({"sync-file"}));
   run_app
       ->add_option("--kill-reader-every", options->kill_reader_every_ms,
                    "Kill the reader process so long after its first read, and start another one")

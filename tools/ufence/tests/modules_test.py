@@ -3,9 +3,10 @@
 import json
 import os
 import pathlib
+import subprocess
 import unittest
 
-from support import Case
+from support import PATIENCE_S, PROGRAM, Case
 
 DRIVERS = pathlib.Path(os.environ["UFENCE_DRIVERS"])
 BROKEN = pathlib.Path(os.environ["UFENCE_TEST_DRIVERS"])
@@ -56,6 +57,16 @@ class Modules(Case):
         self.assertEqual(good["trial"], {"loaded": True, "driver": "cpu", "timeline": "sha256",
                                          "features": ["cancel"], "unload_state": "unmapped",
                                          "pins": []})
+
+    def test_that_cannot_be_told_are_a_failure(self):
+        with open("/dev/full", "wb") as full:
+            for options in ([], ["--json"]):
+                finished = subprocess.run([PROGRAM, "modules", *options, DRIVERS / "cpu.so"],
+                                          stdout=full, stderr=subprocess.PIPE, check=False,
+                                          timeout=PATIENCE_S)
+                self.assertEqual(finished.returncode, 1)
+                self.assertEqual(finished.stderr.decode(),
+                                 "ufence: standard output: No space left on device\n")
 
     def test_as_json(self):
         self.write(b"\xff\n", b"no module\n")
