@@ -5,23 +5,24 @@
 // returned). Beside it, for a fence with a backend: retired (the issuer's data is the issuer's
 // again).
 //
-// Operation x operation, for one fence ("-" any threads at once, "X" the caller excludes it):
+// Operation x operation, for one fence ("-" any threads at once, "X" the caller excludes it).
+// Each call needs a reference.
 //
 //                     get/put  look  wait  callbacks  ops  decide  settle
-//   get / put            -      -     -       -        -     -       -      each call needs a
-//   reference look (is_*, status)  -      -     -       -        -     -       - wait, quiesce - -
-//   -       -        -     -       - add/remove callback  -      -     -       X(1)     -     - -
-//   (1) one node, two callers ops (poll, ...)      -      -     -       -        -     -       -
-//   decide (signal)      -      -     -       -        -     -(2)    -      (2) one wins, F1
-//   settle               -      -     -       -        -     -       X(3)   (3) one settlement
-//   holds it
+//   get / put            -      -     -       -        -     -       -
+//   look (is_*, status)  -      -     -       -        -     -       -
+//   wait, quiesce        -      -     -       -        -     -       -
+//   add/remove callback  -      -     -       X        -     -       -     X: one node, two callers
+//   ops (poll, ...)      -      -     -       -        -     -       -
+//   decide (signal)      -      -     -       -        -     -       -     of two, one wins: F1
+//   settle               -      -     -       -        -     -       X     X: in one settlement
 //
 // Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
-//   FENCE.1/2/15 lock and unlock of LOCK       FENCE.7/8       running callbacks against
-//   remove_callback FENCE.3/4    the decision against lookers  FENCE.9/16      settled against
-//   wait_settled FENCE.5/6    enter and leave of an op      FENCE.10/18     retired against quiesce
-//   FENCE.11..14 references and get_rcu        TL.*            timelines (timeline.h)
+//   FENCE.1/2/15  lock and unlock of LOCK          FENCE.7/8    running callbacks, remove_callback
+//   FENCE.3/4     the decision against lookers     FENCE.9/16   settled against wait_settled
+//   FENCE.5/6     enter and leave of an op         FENCE.10/18  retired against quiesce
+//   FENCE.11..14  references and get_rcu           TL.*         timelines (timeline.h)
 #pragma once
 
 #include <cstddef>
@@ -182,9 +183,8 @@ class UFENCE_API alignas(16) fence {
   /// Source: Linux dma_fence_wait_timeout(); differs: absolute time, not interruptible
   [[nodiscard]] std::error_code wait(std::int64_t deadline_ns = no_deadline) noexcept;
   /// Waits until all callbacks have returned.
-  /// @return  as wait(); -EDEADLK inside an op, retire or callback of this fence, or when its
-  /// settling
-  ///          is queued on this thread
+  /// @return  as wait(); unless they have, -EDEADLK inside an op, retire or callback of this fence,
+  ///          or when its settling is queued on this thread
   [[nodiscard]] std::error_code wait_settled(std::int64_t deadline_ns = no_deadline) noexcept;
   /// Waits until no op runs and retire is done: the issuer's question. Never waits for callbacks of
   /// consumers. Same errnos as wait_settled().
@@ -367,8 +367,9 @@ class UFENCE_API signaler {
   constexpr signaler() noexcept = default;
   signaler(signaler&& other) noexcept : fence_(std::exchange(other.fence_, nullptr)) {}
   signaler& operator=(signaler&& other) noexcept {
+    fence* const taken = std::exchange(other.fence_, nullptr);  // first: `other` may be this one
     drop();
-    fence_ = std::exchange(other.fence_, nullptr);
+    fence_ = taken;
     return *this;
   }
   ~signaler() {

@@ -346,7 +346,7 @@ TEST(R11_lock_inversion, between_issuer_lock_and_fence_does_not_exist) {
       {[&] {
          settlement later;
          const std::lock_guard guard(list_lock);
-         made->signal.decide(0, later);
+         EXPECT_TRUE(made->signal.decide(0, later));
        },
        [&] {
          scripted_callback node([&](fence&) { take(); });
@@ -356,5 +356,9 @@ TEST(R11_lock_inversion, between_issuer_lock_and_fence_does_not_exist) {
          f.poll();
          if (!added) static_cast<void>(f.remove_callback(node));
        }},
-      [&] { made.reset(); });
+      [&] {
+        EXPECT_TRUE(made->fence->is_settled()) << "nobody waits for a lock";
+        EXPECT_EQ(made->fence->quiesce(0), no_error);
+        made.reset();
+      });
 }

@@ -48,6 +48,17 @@ TEST(F12_dropped, a_signaler_whose_fence_is_signaled_is_dropped_silently) {
   EXPECT_TRUE(reports.all().empty());
 }
 
+TEST(F12_dropped, a_right_that_is_assigned_to_itself_stays) {
+  kept_reports reports;
+  new_fence made = make_fence();
+  signaler& same = made.signal;
+  made.signal = std::move(same);
+  EXPECT_FALSE(made.fence->is_signaled());
+  EXPECT_TRUE(made.signal.signal());
+  EXPECT_EQ(made.fence->status(), 1);
+  EXPECT_TRUE(reports.all().empty());
+}
+
 TEST(F12_dropped, a_signaler_runs_its_fences_retire) {
   kept_reports reports;
   scripted_backend data;

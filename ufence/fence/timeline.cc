@@ -63,6 +63,9 @@ bool timeline::is_inherited() const noexcept { return generation_ != fork_genera
 namespace {
 // In word_ of a linked fence beside the previous one's address: the first has no previous.
 constexpr std::uintptr_t linked = 1;
+
+// What a timeline may fail with.
+constexpr bool is_failure(int error) { return error < 0 && detail::is_error_in_range(error); }
 }  // namespace
 
 fence* timeline::previous(const fence& f) noexcept {
@@ -457,13 +460,22 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
 }
 
 void timeline_issuer::fail(int error) noexcept {
+  if (line_->is_inherited()) return;
+  if (!is_failure(error)) {
+    send_report({.kind = report_kind::bad_error,
+                 .context = line_->context(),
+                 .seqno = line_->emitted(),
+                 .driver_name = line_->driver_name(),
+                 .timeline_name = line_->timeline_name(),
+                 .text = "a timeline fails with a negative errno; -EINVAL is used"});
+  }
   settlement later;
   decide_fail(error, later);
 }
 
 void timeline_issuer::decide_fail(int error, settlement& later) noexcept {
   if (line_->is_inherited()) return;
-  line_->close(error < 0 && detail::is_error_in_range(error) ? error : -EINVAL, later);
+  line_->close(is_failure(error) ? error : -EINVAL, later);
 }
 
 std::error_code timeline_issuer::notify() noexcept {

@@ -139,7 +139,8 @@ class UFENCE_API timeline {
 /// fails what is pending with -ECANCELED and reports it (F12), if the value has not reached the
 /// last seqno of emit(); call fail() to end a timeline without a report. In a child of fork() the
 /// handle of a parent does nothing. Threads: emit, create, signal_up_to, decide_up_to, notify,
-/// decide_notify, signal, decide, fail: any, concurrently. Moving and dropping: alone.
+/// decide_notify, signal, decide, fail: any, concurrently. Moving and dropping: alone; a handle
+/// that was moved from can only be assigned to or dropped.
 class UFENCE_API timeline_issuer {
  public:
   /// @return  -ENOMEM; -EINVAL initial_seqno is not below 2^62
@@ -159,8 +160,9 @@ class UFENCE_API timeline_issuer {
   /// @return  -ENOMEM; -ECANCELED the timeline is closed; -EOWNERDEAD as emit()
   [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
 
-  /// All fences up to this seqno succeeded. Callbacks run here. Moves forward only: an older seqno
-  /// changes nothing; nothing is changed on a closed timeline. Costs the same for any number of
+  /// All fences up to this seqno succeeded, also those that are emitted later. Callbacks run here.
+  /// Moves forward only: an older seqno changes nothing; nor does one from 2^63 on, which no fence
+  /// has; nothing is changed on a closed timeline. Costs the same for any number of
   /// fences that nobody observes. Blocks: never by itself. Allocates: never. Context: signalling
   /// path ok; no lock of the caller's that callbacks take.
   void signal_up_to(std::uint64_t seqno) noexcept;
@@ -175,6 +177,8 @@ class UFENCE_API timeline_issuer {
 
   /// Closes the timeline: everything not completed ends with the error, now and in future. The
   /// first call decides; later ones change nothing.
+  /// @param error  a negative errno; anything else becomes -EINVAL and is reported (F2; not by
+  ///               decide_fail)
   void fail(int error) noexcept;
   void decide_fail(int error, settlement& later) noexcept;
 

@@ -156,6 +156,36 @@ TEST(timeline, a_bad_error_of_one_fence_becomes_EINVAL_and_is_reported) {
   issuer.signal_up_to(1);
 }
 
+TEST(timeline, failing_with_no_negative_errno_is_EINVAL_and_reported) {
+  for (const int error : {0, 7, -4096}) {
+    kept_reports reports;
+    timeline_issuer issuer = make_timeline();
+    const fence_ref f = issuer.emit().value();
+    issuer.fail(error);
+    EXPECT_EQ(f->status(), -EINVAL) << error;
+    EXPECT_EQ(reports.count(report_kind::bad_error), 1) << error;
+  }
+  kept_reports reports;
+  timeline_issuer issuer = make_timeline();
+  const fence_ref f = issuer.emit().value();
+  settlement later;
+  issuer.decide_fail(7, later);
+  EXPECT_EQ(f->status(), -EINVAL);
+  EXPECT_TRUE(reports.all().empty()) << "a decision runs no foreign code (F5)";
+}
+
+TEST(timeline, a_seqno_that_no_fence_has_completes_nothing) {
+  for (const std::uint64_t seqno : {std::uint64_t{1} << 63U, UINT64_MAX}) {
+    timeline_issuer issuer = make_timeline();
+    const fence_ref f = issuer.emit().value();
+    issuer.signal_up_to(seqno);
+    EXPECT_FALSE(f->is_signaled());
+    EXPECT_FALSE(issuer.line()->is_closed());
+    issuer.signal_up_to(f->seqno());
+    EXPECT_EQ(f->status(), 1);
+  }
+}
+
 TEST(timeline, fail_ends_everything_later_now_and_in_future) {
   timeline_issuer issuer = make_timeline();
   const std::vector<fence_ref> fences = emit(issuer, 4);
