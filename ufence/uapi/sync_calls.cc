@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "ufence/container/unwrap.h"
+#include "ufence/base/clock.h"
+#include "ufence/sync/ask.h"
 #include "ufence/sync/exported.h"
 #include "ufence/sync/sw_sync.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/uapi/device.h"
 #include "ufence/uapi/ioctls.h"
+#include "ufence/uapi/waiting_call.h"
 
 namespace ufence::uapi {
 namespace {
@@ -69,25 +71,100 @@ void put_name(char (&to)[32], std::string_view name) noexcept {
   std::copy_n(name.data(), std::min(name.size(), sizeof to - 1), to);
 }
 
-// Of a file that another process exports: what its fence here tells, since the broker asks nobody
-// who may not answer.
-reply info_of_others_file(const call& c, ::sync_file_info info) {
-  const result<fence_ref> f = sync_file_get_fence(c.subject.get());
-  if (!f) return failed(f.error());
+// --- Of a file that another process exports ---
+
+reply info_of_leaves(const call& c, ::sync_file_info info,
+                     std::span<const ::sync_fence_info> leaves) {
   const std::uint32_t room = info.num_fences;
-  info.num_fences = 1;
-  info.status = (*f)->status();
-  put_name(info.name, (*f)->timeline_name());
-  ::sync_fence_info leaf{};
-  put_name(leaf.obj_name, (*f)->timeline_name());
-  put_name(leaf.driver_name, (*f)->driver_name());
-  leaf.status = info.status;
-  if (leaf.status != 0) leaf.timestamp_ns = static_cast<std::uint64_t>((*f)->timestamp_ns());
+  info.num_fences = static_cast<std::uint32_t>(leaves.size());
+  if (room == 0) return answer(c, info);
+  if (room < leaves.size()) return failed(EINVAL);
+  if (leaves.size_bytes() > data_size_max) return failed(ENOMEM);
+  // The first one that is not signaled without an error decides.
+  const auto decides =
+      std::ranges::find_if(leaves, [](const ::sync_fence_info& leaf) { return leaf.status <= 0; });
+  info.status = decides != leaves.end() ? decides->status : 1;
   reply r = answer(c, info);
-  if (room != 0) {
-    const auto bytes = std::as_bytes(std::span(&leaf, 1));
-    r.data.assign(bytes.begin(), bytes.end());
+  const auto bytes = std::as_bytes(leaves);
+  r.data.assign(bytes.begin(), bytes.end());
+  return r;
+}
+
+::sync_fence_info leaf_of(const detail::record_leaf& from) noexcept {
+  ::sync_fence_info leaf{};
+  put_name(leaf.obj_name, from.timeline_name);
+  put_name(leaf.driver_name, from.driver_name);
+  leaf.status = from.status;
+  leaf.timestamp_ns = static_cast<std::uint64_t>(from.timestamp_ns);
+  return leaf;
+}
+
+reply info_of_record(const call& c, ::sync_file_info info, const detail::record_view& record) {
+  put_name(info.name, record.name());
+  info.status = record.status();
+  std::vector<::sync_fence_info> leaves;
+  record.for_each_leaf(
+      [&leaves](const detail::record_leaf& leaf) { leaves.push_back(leaf_of(leaf)); });
+  return info_of_leaves(c, info, leaves);
+}
+
+// What the fence here tells of it: one leaf.
+reply info_of_proxy(const call& c, ::sync_file_info info, fence& f) {
+  put_name(info.name, f.timeline_name());
+  info.status = f.status();
+  const ::sync_fence_info leaf = leaf_of({.status = info.status,
+                                          .timestamp_ns = info.status != 0 ? f.timestamp_ns() : 0,
+                                          .driver_name = f.driver_name(),
+                                          .timeline_name = f.timeline_name()});
+  return info_of_leaves(c, info, {&leaf, 1});
+}
+
+// A question to the exporter, who need not answer. The connection becomes readable with the answer.
+class info_question final : public waiting_call {
+ public:
+  static constexpr std::int64_t patience_ns = 1'000'000'000;
+
+  info_question(unique_fd connection, std::uint32_t code, const ::sync_file_info& info,
+                fence_ref proxy) noexcept
+      : waiting_call(deadline_after(patience_ns)),
+        connection_(std::move(connection)),
+        info_(info),
+        proxy_(std::move(proxy)) {
+    call_.code = code;
   }
+
+  [[nodiscard]] int event() const noexcept override { return connection_.get(); }
+  [[nodiscard]] bool is_ready() noexcept override {
+    answer_ = buffer_.take(connection_.get());
+    return answer_ || answer_.error() != errno_code(EAGAIN);
+  }
+  [[nodiscard]] reply finish(bool) override {
+    const bool has_leaves = answer_ && answer_->leaf_count() != 0;
+    return has_leaves ? info_of_record(call_, info_, *answer_)
+                      : info_of_proxy(call_, info_, *proxy_);
+  }
+
+ private:
+  const unique_fd connection_;
+  call call_;
+  const ::sync_file_info info_;
+  const fence_ref proxy_;
+  detail::record_buffer buffer_;
+  result<detail::record_view> answer_ = failure(EAGAIN);  // in the buffer
+};
+
+reply info_of_others_file(const call& c, const ::sync_file_info& info) {
+  result<fence_ref> proxy = sync_file_get_fence(c.subject.get());
+  if (!proxy) return failed(proxy.error());
+  detail::record_buffer buffer;
+  const result<detail::record_view> told = buffer.peek(c.subject.get());
+  if (told && told->leaf_count() != 0) return info_of_record(c, info, *told);
+  if (told || told.error() != errno_code(EAGAIN)) return info_of_proxy(c, info, **proxy);
+  result<unique_fd> connection = detail::ask(c.subject.get(), {});
+  if (!connection) return info_of_proxy(c, info, **proxy);
+  reply r;
+  r.later =
+      std::make_unique<info_question>(std::move(*connection), c.code, info, std::move(*proxy));
   return r;
 }
 
