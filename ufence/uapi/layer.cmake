@@ -33,6 +33,12 @@ if(UFENCE_BUILD_TESTS)
       COMMAND uapi_broker_fuzzer -runs=4000 -max_len=1024 -len_control=0 -seed=1)
   endif()
 
+  # As many as the suites have, but for a broker that is slowed down.
+  set(stress_rounds 4096)
+  if(UFENCE_SANITIZE)
+    set(stress_rounds 256)
+  endif()
+
   # Programs in C that know nothing of ufence; each case is a ctest of its own, uapi.CASE.
   # add_uapi_program(NAME): testing/NAME.c; the cases are the names in its table.
   function(add_uapi_program name)
@@ -40,7 +46,7 @@ if(UFENCE_BUILD_TESTS)
     set(source "${CMAKE_CURRENT_SOURCE_DIR}/uapi/testing/${name}.c")
     add_executable(uapi_${name} "${source}")
     target_link_libraries(uapi_${name} PRIVATE ufence_flags Threads::Threads ${arg_LINK})
-    target_compile_definitions(uapi_${name} PRIVATE _GNU_SOURCE)
+    target_compile_definitions(uapi_${name} PRIVATE _GNU_SOURCE STRESS_ROUNDS=${stress_rounds})
     target_compile_options(uapi_${name} PRIVATE ${no_sanitizer})
     target_link_options(uapi_${name} PRIVATE ${no_sanitizer})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
@@ -50,7 +56,7 @@ if(UFENCE_BUILD_TESTS)
     endif()
     foreach(row IN LISTS rows)
       string(REGEX REPLACE "^[^\"]*\"([A-Za-z0-9_]+)\".*" "\\1" case "${row}")
-      ufence_add_command_test(uapi.${case} LABEL process
+      ufence_add_command_test(uapi.${case} LABEL process TIMEOUT 300
         COMMAND ufence_tool uapi -- "$<TARGET_FILE:uapi_${name}>" ${case})
     endforeach()
   endfunction()

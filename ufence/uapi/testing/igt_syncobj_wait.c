@@ -47,25 +47,55 @@ static void invalid_wait_illegal_handle(void) {
   EXPECT_ERRNO(wait_kind(open_drm(), &handle, 1, 0, 0, NULL), ENOENT);
 }
 
-static void expect_bad_arrays(unsigned long request) {
+static void expect_no_zero_handles(unsigned long request) {
   int drm = open_drm();
-  uint32_t handles[2] = {create(drm), 0};
-  struct drm_array a = {.handles = (uintptr_t)handles, .count = 1, .pad = 0xdeadbeef};
-  int timeline = submit(drm, handles[0], 0);
+  uint32_t handle = create(drm);
 
-  EXPECT_ERRNO(on_all(drm, request, handles, 0), EINVAL);
-  EXPECT_ERRNO(on_all(drm, request, handles + 1, 1), ENOENT);
+  EXPECT_ERRNO(on_all(drm, request, &handle, 0), EINVAL);
+  EXPECT_ERRNO(on_all(drm, request, NULL, 0), EINVAL);
+}
+
+static void expect_no_illegal_handle(unsigned long request) {
+  uint32_t handle = 0;
+
+  EXPECT_ERRNO(on_all(open_drm(), request, &handle, 1), ENOENT);
+}
+
+static void expect_no_one_illegal_handle(unsigned long request) {
+  int drm = open_drm();
+  uint32_t handles[3] = {create(drm), 0, create(drm)};
+  int first = submit_kind(drm, handles[0]), last = submit_kind(drm, handles[2]);
+
   EXPECT_ERRNO(on_all(drm, request, handles, 2), ENOENT);
-  /* The other one was not touched. */
-  EXPECT_ERRNO(wait_flags(drm, handles, 1, 0, 0, NULL), ETIME);
-  EXPECT_ERRNO(drm_ioctl(drm, request, &a), EINVAL);
+  EXPECT_ERRNO(on_all(drm, request, handles, 3), ENOENT);
   EXPECT_ERRNO(on_all(drm, request, (uint32_t*)8, 1), EFAULT);
+  /* The others were not touched. */
+  EXPECT_ERRNO(wait_kind(drm, &handles[0], 1, 0, 0, NULL), ETIME);
+  EXPECT_ERRNO(wait_kind(drm, &handles[2], 1, 0, 0, NULL), ETIME);
+  close(first), close(last);
+}
+
+static void expect_no_bad_pad(unsigned long request) {
+  int drm = open_drm();
+  uint32_t handle = create(drm);
+  struct drm_array a = {.handles = (uintptr_t)&handle, .count = 1, .pad = 0xdeadbeef};
+  int timeline = submit_kind(drm, handle);
+
+  EXPECT_ERRNO(drm_ioctl(drm, request, &a), EINVAL);
+  EXPECT_ERRNO(wait_kind(drm, &handle, 1, 0, 0, NULL), ETIME);
   close(timeline);
 }
 
-static void invalid_reset(void) { expect_bad_arrays(SYNCOBJ_RESET); }
-
-static void invalid_signal(void) { expect_bad_arrays(SYNCOBJ_SIGNAL); }
+static void invalid_reset_zero_handles(void) { expect_no_zero_handles(SYNCOBJ_RESET); }
+static void invalid_reset_illegal_handle(void) { expect_no_illegal_handle(SYNCOBJ_RESET); }
+static void invalid_reset_one_illegal_handle(void) { expect_no_one_illegal_handle(SYNCOBJ_RESET); }
+static void invalid_reset_bad_pad(void) { expect_no_bad_pad(SYNCOBJ_RESET); }
+static void invalid_signal_zero_handles(void) { expect_no_zero_handles(SYNCOBJ_SIGNAL); }
+static void invalid_signal_illegal_handle(void) { expect_no_illegal_handle(SYNCOBJ_SIGNAL); }
+static void invalid_signal_one_illegal_handle(void) {
+  expect_no_one_illegal_handle(SYNCOBJ_SIGNAL);
+}
+static void invalid_signal_bad_pad(void) { expect_no_bad_pad(SYNCOBJ_SIGNAL); }
 
 /* --- Each state, each flag --- */
 
@@ -90,12 +120,12 @@ static int expected(const enum state* states, int count, uint32_t flags) {
 
 static void expect_wait(int drm, const uint32_t* handles, const enum state* states, int count,
                         uint32_t flags) {
-  const int64_t timeouts[] = {0, in_ns(1000000), INT64_MAX};
+  const int64_t timeouts[] = {0, in_ns(1000000), (int64_t)UINT64_MAX, INT64_MAX};
   const int error = expected(states, count, flags);
   unsigned i;
 
-  for (i = 0; i < 3; i++) {
-    if (i == 2 && error == ETIME) continue;
+  for (i = 0; i < 4; i++) {
+    if (i == 3 && error == ETIME) continue;
     errno = 0;
     EXPECT(wait_kind(drm, handles, (uint32_t)count, timeouts[i], flags, NULL) == (error ? -1 : 0));
     EXPECT(errno == error);
@@ -137,7 +167,8 @@ struct later {
   uint32_t handles[8];
   int timelines[8];
   int count;
-  int what; /* 0 signal, 1 submit something signaled, 2 reset, then signal */
+  int what; /* 0 signal, 1 submit something signaled, 2 reset, then that, 3 submit what is pending
+             */
   pid_t waits;
 };
 
@@ -171,6 +202,10 @@ static void* act_later(void* argument) {
       EXPECT(increase(l->timelines[i], 1) == 0);
       continue;
     }
+    if (l->what == 3) {
+      l->timelines[i] = submit_kind(l->drm, l->handles[i]);
+      continue;
+    }
     if (l->what == 2) EXPECT(on_all(l->drm, SYNCOBJ_RESET, &l->handles[i], 1) == 0);
     signal_kind(l->drm, l->handles[i]);
   }
@@ -189,16 +224,27 @@ static void expect_wait_ends(uint32_t flags, int count, int what) {
   EXPECT(pthread_create(&thread, NULL, act_later, &l) == 0);
   EXPECT(wait_kind(l.drm, l.handles, (uint32_t)count, in_ns(30000000000ll), flags, NULL) == 0);
   pthread_join(thread, NULL);
-  for (i = 0; what == 0 && i < count; i++) close(l.timelines[i]);
+  for (i = 0; i < count; i++) {
+    if (what == 0 || what == 3) close(l.timelines[i]);
+  }
   close(l.drm);
 }
 
-static void delayed(void) {
-  expect_wait_ends(0, 1, 0);
-  expect_wait_ends(WAIT_FOR_SUBMIT, 1, 1);
-  expect_wait_ends(WAIT_ALL, 4, 0);
+static void delayed_signal(void) { expect_wait_ends(0, 1, 0); }
+static void for_submit_delayed_submit(void) { expect_wait_ends(WAIT_FOR_SUBMIT, 1, 1); }
+static void all_delayed_signal(void) { expect_wait_ends(WAIT_ALL, 4, 0); }
+static void all_for_submit_delayed_submit(void) {
   expect_wait_ends(WAIT_ALL | WAIT_FOR_SUBMIT, 4, 1);
-  if (point_of_kind) expect_wait_ends(WAIT_ALL | WAIT_AVAILABLE, 4, 1);
+}
+/* Of what is available nothing need be signaled. */
+static void available_delayed_submit(void) {
+  expect_wait_ends(WAIT_AVAILABLE, 1, 3);
+  expect_wait_ends(WAIT_AVAILABLE | WAIT_FOR_SUBMIT, 4, 3);
+}
+static void all_available_delayed_submit(void) {
+  expect_wait_ends(WAIT_ALL | WAIT_AVAILABLE, 4, 3);
+  expect_wait_ends(WAIT_ALL | WAIT_AVAILABLE | WAIT_FOR_SUBMIT, 4, 3);
+  expect_wait_ends(WAIT_ALL | WAIT_AVAILABLE, 4, 1);
 }
 
 static void reset_during_wait_for_submit(void) { expect_wait_ends(WAIT_FOR_SUBMIT, 1, 2); }
@@ -223,9 +269,11 @@ static void reset_signaled(void) {
 
   signal_kind(drm, handle);
   EXPECT(wait_kind(drm, &handle, 1, 0, 0, NULL) == 0);
+  EXPECT(query(drm, handle) == point_of_kind);
   EXPECT(on_all(drm, SYNCOBJ_RESET, &handle, 1) == 0);
   EXPECT_ERRNO(wait_kind(drm, &handle, 1, 0, 0, NULL), EINVAL);
   EXPECT_ERRNO(wait_kind(drm, &handle, 1, 0, WAIT_FOR_SUBMIT, NULL), ETIME);
+  EXPECT(query(drm, handle) == 0);
 }
 
 static void reset_multiple_signaled(void) {
@@ -234,7 +282,10 @@ static void reset_multiple_signaled(void) {
 
   for (i = 0; i < 3; i++) signal_kind(drm, handles[i] = create(drm));
   EXPECT(on_all(drm, SYNCOBJ_RESET, handles, 3) == 0);
-  for (i = 0; i < 3; i++) EXPECT_ERRNO(wait_kind(drm, &handles[i], 1, 0, 0, NULL), EINVAL);
+  for (i = 0; i < 3; i++) {
+    EXPECT_ERRNO(wait_kind(drm, &handles[i], 1, 0, 0, NULL), EINVAL);
+    EXPECT(query(drm, handles[i]) == 0);
+  }
 }
 
 static void signal_by_host(void) {
@@ -434,10 +485,18 @@ static void interrupted_waits_leave_nothing(void) {
 OF_TIMELINES(invalid_wait_bad_flags)
 OF_TIMELINES(wait_zero_handles)
 OF_TIMELINES(invalid_wait_illegal_handle)
-OF_TIMELINES(invalid_reset)
+OF_TIMELINES(invalid_reset_zero_handles)
+OF_TIMELINES(invalid_reset_illegal_handle)
+OF_TIMELINES(invalid_reset_one_illegal_handle)
+OF_TIMELINES(invalid_reset_bad_pad)
 OF_TIMELINES(single_wait)
 OF_TIMELINES(multi_wait)
-OF_TIMELINES(delayed)
+OF_TIMELINES(delayed_signal)
+OF_TIMELINES(for_submit_delayed_submit)
+OF_TIMELINES(all_delayed_signal)
+OF_TIMELINES(all_for_submit_delayed_submit)
+OF_TIMELINES(available_delayed_submit)
+OF_TIMELINES(all_available_delayed_submit)
 OF_TIMELINES(reset_unsignaled)
 OF_TIMELINES(reset_signaled)
 OF_TIMELINES(reset_multiple_signaled)
@@ -451,11 +510,20 @@ static const struct test_case cases[] = {
     {"SW01_invalid_wait_bad_flags", invalid_wait_bad_flags},
     {"SW02_wait_zero_handles", wait_zero_handles},
     {"SW03_invalid_wait_illegal_handle", invalid_wait_illegal_handle},
-    {"SW04_to_SW07_invalid_reset", invalid_reset},
-    {"SW08_to_SW11_invalid_signal", invalid_signal},
+    {"SW04_invalid_reset_zero_handles", invalid_reset_zero_handles},
+    {"SW05_invalid_reset_illegal_handle", invalid_reset_illegal_handle},
+    {"SW06_invalid_reset_one_illegal_handle", invalid_reset_one_illegal_handle},
+    {"SW07_invalid_reset_bad_pad", invalid_reset_bad_pad},
+    {"SW08_invalid_signal_zero_handles", invalid_signal_zero_handles},
+    {"SW09_invalid_signal_illegal_handle", invalid_signal_illegal_handle},
+    {"SW10_invalid_signal_one_illegal_handle", invalid_signal_one_illegal_handle},
+    {"SW11_invalid_signal_bad_pad", invalid_signal_bad_pad},
     {"SW12_single_wait", single_wait},
     {"SW13_multi_wait", multi_wait},
-    {"SW14_delayed", delayed},
+    {"SW14_wait_delayed_signal", delayed_signal},
+    {"SW14_wait_for_submit_delayed_submit", for_submit_delayed_submit},
+    {"SW14_wait_all_delayed_signal", all_delayed_signal},
+    {"SW14_wait_all_for_submit_delayed_submit", all_for_submit_delayed_submit},
     {"SW15_reset_unsignaled", reset_unsignaled},
     {"SW16_reset_signaled", reset_signaled},
     {"SW17_reset_multiple_signaled", reset_multiple_signaled},
@@ -468,10 +536,18 @@ static const struct test_case cases[] = {
     {"ST01_invalid_wait_bad_flags", timeline_invalid_wait_bad_flags},
     {"ST01_wait_zero_handles", timeline_wait_zero_handles},
     {"ST01_invalid_wait_illegal_handle", timeline_invalid_wait_illegal_handle},
-    {"ST04_invalid_reset", timeline_invalid_reset},
+    {"ST04_invalid_reset_zero_handles", timeline_invalid_reset_zero_handles},
+    {"ST04_invalid_reset_illegal_handle", timeline_invalid_reset_illegal_handle},
+    {"ST04_invalid_reset_one_illegal_handle", timeline_invalid_reset_one_illegal_handle},
+    {"ST04_invalid_reset_bad_pad", timeline_invalid_reset_bad_pad},
     {"ST08_single_wait", timeline_single_wait},
     {"ST09_multi_wait", timeline_multi_wait},
-    {"ST10_delayed", timeline_delayed},
+    {"ST10_wait_delayed_signal", timeline_delayed_signal},
+    {"ST10_wait_for_submit_delayed_submit", timeline_for_submit_delayed_submit},
+    {"ST10_wait_all_delayed_signal", timeline_all_delayed_signal},
+    {"ST10_wait_all_for_submit_delayed_submit", timeline_all_for_submit_delayed_submit},
+    {"ST10_wait_available_delayed_submit", timeline_available_delayed_submit},
+    {"ST10_wait_all_available_delayed_submit", timeline_all_available_delayed_submit},
     {"ST11_reset_unsignaled", timeline_reset_unsignaled},
     {"ST11_reset_signaled", timeline_reset_signaled},
     {"ST11_reset_multiple_signaled", timeline_reset_multiple_signaled},

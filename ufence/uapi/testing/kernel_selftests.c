@@ -46,6 +46,7 @@ static void fence_one_timeline_merge(void) {
   int d = merge(ab, c);
 
   EXPECT(d >= 0);
+  EXPECT(count(a, ACTIVE) == 1 && count(b, ACTIVE) == 1 && count(c, ACTIVE) == 1);
   EXPECT(count(d, ACTIVE) == 1);
   EXPECT(increase(timeline, 1) == 0);
   EXPECT(wait_for(a, 0) == 1 && wait_for(d, 0) == 0);
@@ -94,7 +95,7 @@ static void fence_multi_timeline_wait(void) {
 
 /* --- Stress --- */
 
-#define HANDOVERS 300
+#define HANDOVERS STRESS_ROUNDS
 static int shared_timeline;
 static int handovers;
 
@@ -126,7 +127,7 @@ static void stress_two_threads_shared_timeline(void) {
 }
 
 #define PRODUCERS 5
-#define ROUNDS 100
+#define ROUNDS STRESS_ROUNDS
 static int producer_timelines[PRODUCERS], consumer_timeline;
 static int produced;
 static pthread_mutex_t producing = PTHREAD_MUTEX_INITIALIZER;
