@@ -65,7 +65,7 @@ struct drm_event {
 #define SYNCOBJ_TIMELINE_SIGNAL _IOWR('d', 0xCD, struct drm_points)
 #define SYNCOBJ_EVENTFD _IOWR('d', 0xCF, struct drm_event)
 
-enum { WAIT_ALL = 1, WAIT_FOR_SUBMIT = 2, WAIT_AVAILABLE = 4 };
+enum { WAIT_ALL = 1, WAIT_FOR_SUBMIT = 2, WAIT_AVAILABLE = 4, WAIT_DEADLINE = 8 };
 enum { SYNC_FILE = 1, AT_POINT = 2 };
 
 #define SHORT_NS 20000000ll

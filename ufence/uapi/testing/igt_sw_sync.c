@@ -2,6 +2,7 @@
  * errors. */
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -493,6 +494,30 @@ static void the_last_duplicate_closes(void) {
   close(fence), close(copy_of_fence);
 }
 
+/* What fails for want of a descriptor has done nothing. */
+static void descriptors_run_out(void) {
+  int fd = open_timeline(), fence = make_fence(fd, 1), copies[3], i, merged;
+  struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64};
+
+  EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  for (i = 0; i < 3; i++) copies[i] = dup(fd);
+  while (dup(fd) >= 0)
+    ;
+  EXPECT(errno == EMFILE);
+  EXPECT_ERRNO(make_fence(fd, 1), EMFILE);
+  EXPECT_ERRNO(open("/dev/sw_sync", O_RDWR), EMFILE);
+  /* The call itself takes one, for a moment. */
+  close(copies[0]);
+  EXPECT_ERRNO(make_fence(fd, 1), EMFILE);
+  EXPECT_ERRNO(merge(fence, fence), EMFILE);
+  EXPECT_ERRNO(open("/dev/sw_sync", O_RDWR), EMFILE);
+  close(copies[1]);
+  merged = merge(fence, fence);
+  EXPECT(merged >= 0 && count_all(merged) == 1);
+  close(merged);
+  EXPECT(status_of(fence) == ACTIVE && increase(fd, 1) == 0 && wait_for(fence, 0) == 1);
+}
+
 static void paths_are_there(void) {
   struct stat s;
   int fd;
@@ -538,6 +563,7 @@ static const struct test_case cases[] = {
     {"SYNC_deadlines_keep_the_soonest", deadlines_keep_the_soonest},
     {"SYNC_the_last_duplicate_closes", the_last_duplicate_closes},
     {"SYNC_no_sockets", no_sockets},
+    {"SYNC_descriptors_run_out", descriptors_run_out},
     {"SYNC_paths_are_there", paths_are_there},
 };
 

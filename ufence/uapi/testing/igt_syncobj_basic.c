@@ -140,6 +140,29 @@ static void errors_of_sync_files(void) {
   EXPECT(increase(timeline, 1) == 0 && wait_for(a.fd, 0) == 1);
   a.flags = 0, a.point = 1;
   EXPECT_ERRNO(drm_ioctl(drm, SYNCOBJ_HANDLE_TO_FD, &a), EINVAL);
+  a.flags = AT_POINT;
+  EXPECT_ERRNO(drm_ioctl(drm, SYNCOBJ_HANDLE_TO_FD, &a), EINVAL);
+  EXPECT_ERRNO(drm_ioctl(drm, SYNCOBJ_FD_TO_HANDLE, &a), EINVAL);
+  EXPECT(put_fence(drm, handle, fence, 5) == 0);
+  a.flags = SYNC_FILE | AT_POINT, a.point = 6;
+  EXPECT_ERRNO(drm_ioctl(drm, SYNCOBJ_HANDLE_TO_FD, &a), EINVAL);
+  a.point = 5;
+  EXPECT(drm_ioctl(drm, SYNCOBJ_HANDLE_TO_FD, &a) == 0 && wait_for(a.fd, 0) == 1);
+}
+
+static void deadlines_reach_fences(void) {
+  int drm = open_drm(), timeline = open_timeline(), fence = make_fence(timeline, 1);
+  uint32_t handle = create(drm);
+  struct drm_wait wait = {
+      .handles = (uintptr_t)&handle, .count = 1, .flags = WAIT_DEADLINE, .deadline = 12345};
+  struct sw_sync_get_deadline told = {.fence_fd = fence};
+
+  EXPECT(put_fence(drm, handle, fence, 0) == 0);
+  EXPECT_ERRNO(wait_flags(drm, &handle, 1, 0, 0, NULL), ETIME);
+  EXPECT_ERRNO(ioctl(timeline, SW_SYNC_GET_DEADLINE, &told), ENOENT);
+  EXPECT_ERRNO(drm_ioctl(drm, SYNCOBJ_WAIT, &wait), ETIME);
+  EXPECT(ioctl(timeline, SW_SYNC_GET_DEADLINE, &told) == 0 && told.deadline_ns == 12345);
+  close(fence), close(timeline), close(drm);
 }
 
 /* The shorter argument of older headers. */
@@ -187,6 +210,7 @@ static const struct test_case cases[] = {
     {"DRM_node_tells_what_it_is", node_tells_what_it_is},
     {"DRM_errors_of_sync_files", errors_of_sync_files},
     {"DRM_arguments_of_other_sizes_are_known", arguments_of_other_sizes_are_known},
+    {"DRM_deadlines_reach_fences", deadlines_reach_fences},
 };
 
 int main(int argc, char** argv) {

@@ -1,5 +1,6 @@
 /* What the graphics tests' suite holds of timelines and of eventfds, beyond waiting. */
 #include <poll.h>
+#include <pthread.h>
 
 #include "ufence/uapi/testing/drm.h"
 
@@ -173,6 +174,49 @@ static void limit_of_32_bits(void) {
   EXPECT_ERRNO(wait_points(drm, &handle, &next, 1, 0, WAIT_FOR_SUBMIT, NULL), ETIME);
 }
 
+/* --- Beyond the suite --- */
+
+static void query_of_last_submitted(void) {
+  int drm = open_drm();
+  uint32_t handle = create(drm);
+  uint64_t value = 7;
+  int one = submit(drm, handle, 3), two = submit(drm, handle, 9);
+
+  EXPECT(query(drm, handle) == 0);
+  EXPECT(query_all(drm, &handle, &value, 1, 1) == 0 && value == 9);
+  EXPECT(increase(one, 1) == 0 && query(drm, handle) == 3);
+  EXPECT(query_all(drm, &handle, &value, 1, 1) == 0 && value == 9);
+  close(one), close(two);
+}
+
+struct submission {
+  int drm;
+  uint32_t handle;
+};
+
+static void* submit_five(void* argument) {
+  struct submission* s = argument;
+  uint64_t five = 5;
+
+  EXPECT(signal_points(s->drm, &s->handle, &five, 1) == 0);
+  return NULL;
+}
+
+static void transfer_waits_for_submission(void) {
+  int drm = open_drm();
+  struct submission s = {.drm = drm, .handle = create(drm)};
+  uint32_t timeline = create(drm);
+  pthread_t thread;
+
+  EXPECT(pthread_create(&thread, NULL, submit_five, &s) == 0);
+  EXPECT(transfer(drm, s.handle, 5, timeline, 8, WAIT_FOR_SUBMIT) == 0);
+  pthread_join(thread, NULL);
+  EXPECT(query(drm, timeline) == 8);
+  EXPECT_ERRNO(transfer(drm, s.handle, 6, timeline, 9, 0), EINVAL);
+  EXPECT_ERRNO(transfer(drm, s.handle, 6, timeline, 9, WAIT_FOR_SUBMIT), ETIME);
+  EXPECT(query(drm, timeline) == 8);
+}
+
 /* --- Events --- */
 
 static int event_ioctl(int drm, uint32_t handle, uint64_t point, int fd, uint32_t flags) {
@@ -255,6 +299,8 @@ static const struct test_case cases[] = {
     {"ST16_device_submit_unordered", device_submit_unordered},
     {"ST17_host_signal_ordered", host_signal_ordered},
     {"ST18_limit_of_32_bits", limit_of_32_bits},
+    {"DRM_query_of_last_submitted", query_of_last_submitted},
+    {"DRM_transfer_waits_for_submission", transfer_waits_for_submission},
     {"SE01_invalid_bad_flags", event_bad_flags},
     {"SE02_invalid_illegal_handle", event_illegal_handle},
     {"SE03_invalid_illegal_eventfd", event_illegal_eventfd},
