@@ -1,14 +1,40 @@
 #include "ufence/fence/legacy.h"
 
+#include <algorithm>
+
 #include "ufence/base/futex.h"
 #include "ufence/fence/callback_batch.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/trace.h"
+#include "ufence/rcu/rcu.h"
 
 namespace ufence {
 
 using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
+
+fence_names::name fence_names::copy_of(std::string_view text) noexcept {
+  name copy{};
+  std::ranges::copy(text.substr(0, copy.size() - 1), copy.begin());
+  return copy;
+}
+
+bool fence_names::stay(const fence& f) noexcept {
+  return f.is_independent() || f.owner() != nullptr;
+}
+
+fence_names::fence_names(const fence& f) noexcept {
+  const char* driver = nullptr;
+  const char* timeline = nullptr;
+  const rcu::read_section section;
+  if (!stay(f)) {
+    const auto& l = static_cast<const legacy_fence&>(f);
+    if (l.ops->driver_name != nullptr) driver = l.ops->driver_name(l.data);
+    if (l.ops->timeline_name != nullptr) timeline = l.ops->timeline_name(l.data);
+  }
+  driver_ = copy_of(driver != nullptr ? driver : f.driver_name());
+  timeline_ = copy_of(timeline != nullptr ? timeline : f.timeline_name());
+}
 
 // The external lock is touched inside an op or by who settles. RETIRED says that the callbacks have
 // returned; the last of {that, the last op leaving} flips to SETTLED, so that after SETTLED nobody

@@ -5,7 +5,9 @@
 // release op runs wherever the last reference is dropped, be it a decide() that loses.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "ufence/base/api.h"
 #include "ufence/base/result.h"
@@ -37,6 +39,10 @@ struct legacy_ops {
   fence_ref (*child)(void* data, std::uint32_t i) noexcept = nullptr;
   /// Of the node of a chain: the node before that is pending, or null.
   fence_ref (*before)(void* data) noexcept = nullptr;
+  /// For fences in place, which have no timeline: their names, any thread, inside a read section, until
+  /// the end of which they are valid; null: they have gone.
+  const char* (*driver_name)(void* data) noexcept = nullptr;
+  const char* (*timeline_name)(void* data) noexcept = nullptr;
 };
 
 /// Makes a legacy fence of this timeline, with its next seqno.
@@ -45,6 +51,29 @@ struct legacy_ops {
 [[nodiscard]] UFENCE_API result<new_fence> create_legacy_fence(timeline_issuer& issuer,
                                                                const legacy_ops& ops,
                                                                void* data) noexcept;
+
+/// Copies of the names of a fence, cut to 63 characters.
+class fence_names {
+ public:
+  UFENCE_API explicit fence_names(const fence& f) noexcept;
+  [[nodiscard]] std::string_view driver_name() const noexcept { return driver_.data(); }
+  [[nodiscard]] std::string_view timeline_name() const noexcept { return timeline_.data(); }
+  /// Will they stay as they are? Those of fences in place become placeholders with the signal.
+  [[nodiscard]] UFENCE_API static bool stay(const fence& f) noexcept;
+
+ private:
+  using name = std::array<char, 64>;
+  static name copy_of(std::string_view text) noexcept;
+
+  name driver_{};
+  name timeline_{};
+};
+
+/// The names of any fence, as of now: of a fence in place those that its issuer says as long as it can,
+/// while fence::driver_name() and timeline_name(), which ask nobody, have placeholders for it.
+/// Context: any that may call an op; runs a name op of a fence in place, as the kernel's readers do.
+/// Source: Linux dma_fence_driver_name(), dma_fence_timeline_name()
+[[nodiscard]] inline fence_names names_of(const fence& f) noexcept { return fence_names(f); }
 
 /// signaler::signal() for a caller that holds the external lock; callbacks run under it, at once, also
 /// when the caller is a callback itself.

@@ -130,7 +130,20 @@ int dma_resv_reserve_fences(dma_resv* obj, unsigned int num_fences) {
   return -of(*obj).reserve(num_fences).value();
 }
 
+namespace {
+
+// All that walks it takes what it finds for one of this interface.
+bool is_of_this_interface(const dma_fence* f) noexcept {
+  const auto& native = reinterpret_cast<const ufence::fence&>(*f);
+  if (ufence::kernel_fence::is_one(native)) return true;
+  ufence::warn("a fence of ufence's own is no struct dma_fence; to_dma_fence() makes one for it");
+  return false;
+}
+
+}  // namespace
+
 void dma_resv_add_fence(dma_resv* obj, dma_fence* fence, dma_resv_usage usage) {
+  if (!is_of_this_interface(fence)) return;
   if (dma_fence_is_container(fence)) {
     ufence::warn("a container is no fence of a reservation object; it is not added", fence);
     return;
@@ -142,6 +155,7 @@ void dma_resv_add_fence(dma_resv* obj, dma_fence* fence, dma_resv_usage usage) {
 
 void dma_resv_replace_fences(dma_resv* obj, std::uint64_t context, dma_fence* fence,
                              dma_resv_usage usage) {
+  if (!is_of_this_interface(fence)) return;
   if (of(*obj).replace(context, reference_to(fence), native(usage))) {
     ufence::warn("fences are not replaced: no such usage", fence);
   }

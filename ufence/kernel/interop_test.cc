@@ -2,17 +2,24 @@
 
 #include <gtest/gtest.h>
 
+#include <linux/sync_file.h>
+
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "ufence/container/array.h"
 #include "ufence/container/unwrap.h"
+#include "ufence/fence/legacy.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/wait.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
 #include "ufence/kernel/linux/dma-fence.h"
+#include "ufence/kernel/linux/dma-resv.h"
+#include "ufence/sync/sync_file.h"
 
 namespace ufence {
 namespace {
@@ -67,6 +74,59 @@ TEST(kernel_fence, is_the_fence_in_its_first_bytes) {
   EXPECT_EQ(native->status(), -EIO);
   EXPECT_EQ(native->timestamp_ns(), f->timestamp);
   EXPECT_TRUE(native->is_settled());
+}
+
+constexpr dma_fence_ops longer_names{[](dma_fence*) { return "a driver with a name"; },
+                                     [](dma_fence*) { return "ring 7 of that driver"; },
+                                     nullptr,
+                                     nullptr,
+                                     nullptr,
+                                     [](dma_fence* f) { dma_fence_free(f); },
+                                     nullptr};
+
+TEST(kernel_fence, has_its_names_for_native_readers_while_it_has_ops) {
+  const mock f;
+  EXPECT_EQ(names_of(*f.native()).driver_name(), "mock");
+  EXPECT_EQ(names_of(*f.native()).timeline_name(), "mock");
+  dma_fence_signal(f.get());
+  EXPECT_EQ(names_of(*f.native()).driver_name(), "detached-driver");
+  EXPECT_EQ(names_of(*f.native()).timeline_name(), "signaled-timeline");
+
+  auto* kept = static_cast<dma_fence*>(std::calloc(1, sizeof(dma_fence)));
+  dma_fence_init(kept, &longer_names, nullptr, dma_fence_context_alloc(1), 1);
+  dma_fence_signal(kept);
+  EXPECT_EQ(names_of(*to_fence(*kept)).timeline_name(), "ring 7 of that driver")
+      << "with a release op the ops stay";
+  dma_fence_put(kept);
+  rcu_barrier();
+
+  EXPECT_EQ(names_of(*fence::stub()).driver_name(), "stub");
+  timeline_issuer issuer = std::move(
+      *timeline_issuer::create({.driver_name = std::string(100, 'd'), .timeline_name = "l"}));
+  const fence_ref emitted = *issuer.emit();
+  EXPECT_EQ(names_of(*emitted).driver_name(), std::string(63, 'd'));
+  EXPECT_EQ(names_of(*emitted).timeline_name(), "l");
+  issuer.signal_up_to(emitted->seqno());
+}
+
+// The names of the only leaf, as a holder of the file is told.
+std::string leaf_of(int file) {
+  ::sync_fence_info leaf{};
+  ::sync_file_info info{};
+  info.num_fences = 1;
+  info.sync_fence_info = reinterpret_cast<std::uintptr_t>(&leaf);
+  EXPECT_FALSE(sync_file_get_info(file, info));
+  EXPECT_EQ(info.num_fences, 1U);
+  return std::string(leaf.driver_name) + "/" + leaf.obj_name;
+}
+
+TEST(kernel_fence, has_its_names_in_a_sync_file_until_they_go) {
+  const mock f;
+  const unique_fd file = *sync_file_create(f.native());
+  EXPECT_EQ(leaf_of(file.get()), "mock/mock");
+  dma_fence_signal(f.get());
+  EXPECT_EQ(leaf_of(file.get()), "detached-driver/signaled-timeline")
+      << "longer than what it was when the file was made";
 }
 
 // What the library reports while it lives.
@@ -240,6 +300,32 @@ TEST(to_dma_fence, may_be_dropped_while_it_waits_for_its_original) {
   dma_fence_enable_sw_signaling(f);
   dma_fence_put(f);
   made.signal.signal();
+  rcu_barrier();
+}
+
+TEST(dma_resv, refuses_a_fence_that_is_no_struct_dma_fence) {
+  reports told;
+  new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 1));
+  auto* mistaken = reinterpret_cast<dma_fence*>(made.fence.get());
+  dma_resv resv;
+  dma_resv_init(&resv);
+  ASSERT_EQ(dma_resv_lock(&resv, nullptr), 0);
+  ASSERT_EQ(dma_resv_reserve_fences(&resv, 1), 0);
+  dma_resv_add_fence(&resv, mistaken, DMA_RESV_USAGE_WRITE);
+  EXPECT_EQ(told.count(), 1);
+  dma_resv_replace_fences(&resv, made.fence->context(), mistaken, DMA_RESV_USAGE_WRITE);
+  EXPECT_EQ(told.count(), 2);
+  EXPECT_TRUE(dma_resv_test_signaled(&resv, DMA_RESV_USAGE_BOOKKEEP)) << "it is not in it";
+
+  dma_fence* standing = to_dma_fence(made.fence);
+  dma_resv_add_fence(&resv, standing, DMA_RESV_USAGE_WRITE);
+  EXPECT_FALSE(dma_resv_test_signaled(&resv, DMA_RESV_USAGE_BOOKKEEP));
+  made.signal.signal();
+  EXPECT_TRUE(dma_resv_test_signaled(&resv, DMA_RESV_USAGE_BOOKKEEP));
+  EXPECT_EQ(told.count(), 2);
+  dma_resv_unlock(&resv);
+  dma_resv_fini(&resv);
+  dma_fence_put(standing);
   rcu_barrier();
 }
 

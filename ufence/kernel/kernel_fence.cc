@@ -85,6 +85,16 @@ void op_work(void* data) noexcept {
 
 bool op_is_container(void* data) noexcept { return dma_fence_is_container(&fence_at(data).c()); }
 
+const char* op_driver_name(void* data) noexcept {
+  const dma_fence_ops* ops = fence_at(data).attached_ops();
+  return ops != nullptr ? ops->get_driver_name(&fence_at(data).c()) : nullptr;
+}
+
+const char* op_timeline_name(void* data) noexcept {
+  const dma_fence_ops* ops = fence_at(data).attached_ops();
+  return ops != nullptr ? ops->get_timeline_name(&fence_at(data).c()) : nullptr;
+}
+
 fence_ref adopt(dma_fence* f) noexcept {
   return f != nullptr ? fence_ref::adopt(&kernel_fence::of(*f)) : nullptr;
 }
@@ -113,7 +123,9 @@ constexpr legacy_ops ops_in_place{.lock = &op_lock,
                                   .work = &op_work,
                                   .is_container = &op_is_container,
                                   .child = &op_child,
-                                  .before = &op_before};
+                                  .before = &op_before,
+                                  .driver_name = &op_driver_name,
+                                  .timeline_name = &op_timeline_name};
 
 void run_callback(callback& node, fence& f) noexcept {
   auto* cb = reinterpret_cast<dma_fence_cb*>(reinterpret_cast<char*>(&node) -

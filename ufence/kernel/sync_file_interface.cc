@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -81,7 +80,7 @@ char* sync_file_get_name(sync_file* sync, char* buf, int len) {
   }
   const ufence::rcu::read_section section;
   dma_fence* f = sync->fence;
-  std::snprintf(buf, size, "%s-%s%" PRIu64 "-%" PRIi64, dma_fence_driver_name(f),
-                dma_fence_timeline_name(f), f->context, static_cast<std::int64_t>(f->seqno));
+  std::snprintf(buf, size, "%s-%s%llu-%lld", dma_fence_driver_name(f), dma_fence_timeline_name(f),
+                f->context, static_cast<s64>(f->seqno));
   return buf;
 }

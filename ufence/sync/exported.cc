@@ -10,6 +10,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
+#include "ufence/fence/legacy.h"
 #include "ufence/fence/signalling.h"
 #include "ufence/sync/reactor.h"
 #include "ufence/sync/socket.h"
@@ -67,9 +68,10 @@ void write_default_name(std::span<char> to, const fence& f) noexcept {
     const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
     put({digits.data(), static_cast<std::size_t>(end - digits.data())});
   };
-  put(f.driver_name());
+  const fence_names names = names_of(f);
+  put(names.driver_name());
   put("-");
-  put(f.timeline_name());
+  put(names.timeline_name());
   put_number(f.context());
   put("-");
   put_number(static_cast<std::int64_t>(f.seqno()));
@@ -111,6 +113,8 @@ std::span<std::byte> exported::room() noexcept {
 // One step under the table's lock: a fork() of another thread finds the exporting end in the table,
 // or does not copy it at all.
 result<unique_fd> exported::make_ends(exported& self) noexcept {
+  const fence& f = *self.file_.f;
+  const fence_names names = names_of(f);  // may ask its issuer: without the table's lock
   watched_table table;
   const std::uint64_t number = table.exporter_number();
   if (number == 0) return failure(EAGAIN);
@@ -118,13 +122,12 @@ result<unique_fd> exported::make_ends(exported& self) noexcept {
   if (!ends) return failure(ends.error().value());
   const result<std::uint64_t> cookie = socket_cookie(ends->first.get());
   if (!cookie) return failure(cookie.error().value());
-  const fence& f = *self.file_.f;
   const socket_address address = write_address({.exporter = number,
                                                 .serial = *cookie,
                                                 .context = f.context(),
                                                 .seqno = f.seqno(),
-                                                .driver_name = f.driver_name(),
-                                                .timeline_name = f.timeline_name()});
+                                                .driver_name = names.driver_name(),
+                                                .timeline_name = names.timeline_name()});
   if (::bind(ends->first.get(), address.get(), address.size) != 0) return failure(errno);
   self.key = *cookie;
   if (const std::error_code failed = table.add(self, ends->second.get())) {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "ufence/container/unwrap.h"
+#include "ufence/fence/legacy.h"
 
 namespace ufence::detail {
 namespace {
@@ -123,7 +124,9 @@ struct leaf_header {
 
 bool is_status(std::int32_t status) noexcept { return status >= -4095 && status <= 1; }
 
+// Room for it whenever it is written.
 std::size_t leaf_size(const fence& leaf) noexcept {
+  if (!fence_names::stay(leaf)) return sizeof(leaf_header) + 2 * sync_name_max;
   return sizeof(leaf_header) + cut(leaf.driver_name()).size() + cut(leaf.timeline_name()).size();
 }
 
@@ -132,8 +135,9 @@ void put(std::byte*& to, std::string_view text) noexcept {
 }
 
 std::byte* write_leaf(std::byte* to, fence& leaf) noexcept {
-  const std::string_view driver = cut(leaf.driver_name());
-  const std::string_view timeline = cut(leaf.timeline_name());
+  const fence_names names = names_of(leaf);
+  const std::string_view driver = cut(names.driver_name());
+  const std::string_view timeline = cut(names.timeline_name());
   const leaf_header header{.timestamp_ns = leaf.timestamp_ns(),
                            .status = leaf.status(),
                            .driver_size = static_cast<std::uint16_t>(driver.size()),

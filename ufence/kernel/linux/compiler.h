@@ -12,6 +12,12 @@
 #define xchg(p, value) UFENCE_EXCHANGE(p, value)
 #define cmpxchg(p, old, value) UFENCE_COMPARE_EXCHANGE(p, old, value)
 #define barrier() __asm__ __volatile__("" ::: "memory")
+#define smp_mb() UFENCE_FENCE(__ATOMIC_SEQ_CST)
+#define smp_rmb() UFENCE_FENCE(__ATOMIC_ACQUIRE)
+#define smp_wmb() UFENCE_FENCE(__ATOMIC_RELEASE)
+#define smp_mb__before_atomic() smp_mb()
+#define smp_mb__after_atomic() smp_mb()
+#define smp_mb__after_spinlock() smp_mb()
 
 #ifndef likely
 #define likely(x) __builtin_expect(!!(x), 1)

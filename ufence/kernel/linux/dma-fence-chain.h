@@ -4,6 +4,10 @@
 
 #include <linux/dma-fence.h>
 
+#if __has_include(<linux/slab.h>)
+#include <linux/slab.h>
+#endif
+
 UFENCE_C_BEGIN
 
 struct dma_fence_chain {

@@ -17,7 +17,13 @@
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
+#include <linux/timekeeping.h>
 #include <linux/types.h>
+
+/* A shim's: sources get by this header what the kernel's gets them. */
+#if __has_include(<linux/printk.h>)
+#include <linux/printk.h>
+#endif
 
 UFENCE_C_BEGIN
 
@@ -171,6 +177,9 @@ int dma_fence_add_callback(struct dma_fence *fence, struct dma_fence_cb *cb, dma
 bool dma_fence_remove_callback(struct dma_fence *fence, struct dma_fence_cb *cb)
 	UFENCE_KERNEL(dma_fence_remove_callback);
 void dma_fence_enable_sw_signaling(struct dma_fence *fence)
+	UFENCE_KERNEL(dma_fence_enable_sw_signaling);
+/* The same, in later kernels. */
+void dma_fence_enable_signaling(struct dma_fence *fence)
 	UFENCE_KERNEL(dma_fence_enable_sw_signaling);
 /* Jiffies left, at least 1; 0: not by then; or an errno. */
 signed long dma_fence_wait_timeout(struct dma_fence *fence, bool intr, signed long timeout)

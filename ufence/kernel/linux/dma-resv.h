@@ -5,6 +5,10 @@
 #include <linux/dma-fence.h>
 #include <linux/ww_mutex.h>
 
+#if __has_include(<linux/slab.h>)
+#include <linux/slab.h>
+#endif
+
 UFENCE_C_BEGIN
 
 extern const struct ww_class reservation_ww_class UFENCE_KERNEL(reservation_ww_class);

@@ -5,6 +5,7 @@
 #pragma GCC system_header
 #include_next <linux/sync_file.h>
 
+#include <linux/dma-fence-array.h>
 #include <linux/dma-fence.h>
 #include <linux/file.h>
 #include <linux/types.h>

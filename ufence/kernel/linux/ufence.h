@@ -46,4 +46,23 @@
 		ufence_old;                                                                        \
 	})
 
+/*
+ * Fences, for the sources that have them. A race detector knows only accesses: for it each fence is one
+ * to a word that all have in common.
+ */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define UFENCE_FENCES_ARE_ACCESSES 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define UFENCE_FENCES_ARE_ACCESSES 1
+#endif
+#ifdef UFENCE_FENCES_ARE_ACCESSES
+__attribute__((weak)) unsigned int ufence_fence_word;
+#define UFENCE_FENCE(order) ((void)__atomic_fetch_add(&ufence_fence_word, 0U, __ATOMIC_SEQ_CST))
+#else
+#define UFENCE_FENCE(order) __atomic_thread_fence(order)
+#endif
+
 #endif
