@@ -20,6 +20,8 @@ TEST = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
 # Suites in C, in the kernel's style.
 KUNIT_CASE = re.compile(r"\bKUNIT_CASE\((\w+)\)")
 KUNIT_NAME = re.compile(r"^\t\.name = \"(\w+)\",$", re.MULTILINE)
+# Programs in C with a table of cases (ufence/uapi/layer.cmake): uapi.CASE.
+PROGRAM_CASE = re.compile(r"^ +\{ ?\"([A-Z]\w+)\",", re.MULTILINE)
 TYPED_OR_COMMAND = re.compile(r"ufence_add_command_test\(\s*([\w.${}]+)")
 FILE_NAME = re.compile(r"\w+\.(?:h|hpp|c|cc|py|txt|cmake|md|so|map)")
 TAG = re.compile(r"\b[A-Z]+\.[0-9]+\b")
@@ -72,6 +74,9 @@ def known_tests(tree: Tree) -> set[str]:
             tests |= {f"{m[1]}.{m[2]}" for m in TEST.finditer(file.source.code)}
             tests |= {f"{suite}.{case}" for suite in KUNIT_NAME.findall(file.text)
                       for case in KUNIT_CASE.findall(file.source.code)}
+            if file.path.endswith(".c"):
+                layer = pathlib.PurePosixPath(file.path).parent.parent.name
+                tests |= {f"{layer}.{case}" for case in PROGRAM_CASE.findall(file.text)}
         elif file.path.endswith(("CMakeLists.txt", ".cmake")):
             tests |= _command_tests(tree, file)
     return tests

@@ -1,6 +1,7 @@
 /* What the graphics tests' suite holds of sw_sync, and more of the interface: sizes, numbers,
  * errors. */
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -494,6 +495,71 @@ static void the_last_duplicate_closes(void) {
   close(fence), close(copy_of_fence);
 }
 
+/* The program once more, for one case, with a variable that tells it what to do. */
+static void run_again(const char* name, const char* variable, const char* value) {
+  pid_t child = fork();
+
+  EXPECT(child >= 0);
+  if (child == 0) {
+    setenv(variable, value, 1);
+    execl("/proc/self/exe", "again", name, (char*)NULL);
+    _exit(1);
+  }
+  end_child(child);
+}
+
+static void descriptors_live_through_exec(void) {
+  const char* inherited = getenv("INHERITED_TIMELINE");
+  char number[16];
+  int fd, fence;
+
+  if (inherited) {
+    EXPECT(increase(atoi(inherited), 1) == 0);
+    return;
+  }
+  fd = open_timeline(), fence = make_fence(fd, 1);
+  EXPECT(fcntl(fd, F_GETFD) == 0);
+  snprintf(number, sizeof(number), "%d", fd);
+  run_again("SYNC_descriptors_live_through_exec", "INHERITED_TIMELINE", number);
+  EXPECT(wait_for(fence, 0) == 1 && status_of(fence) == SIGNALED);
+  close(fence);
+  fence = make_fence(fd, 2);
+  EXPECT(wait_for(fence, 0) == 0);
+  close(fence), close(fd);
+}
+
+/* A broker of its own, which the first open starts. */
+static void the_broker_may_be_killed(void) {
+  const char* const own = getenv("UFENCE_UAPI_BROKER");
+  int fd, pending, done, other, status, i;
+  struct ucred broker;
+  socklen_t size = sizeof(broker);
+  char name[64];
+
+  if (!own || strncmp(own, "killed-", 7) != 0) {
+    snprintf(name, sizeof(name), "killed-%d-%ld", (int)getpid(), (long)time(NULL));
+    run_again("SYNC_the_broker_may_be_killed", "UFENCE_UAPI_BROKER", name);
+    return;
+  }
+  fd = open_timeline(), pending = make_fence(fd, 2), done = make_fence(fd, 1);
+  EXPECT(pending >= 0 && increase(fd, 1) == 0 && status_of(done) == SIGNALED);
+  EXPECT(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &broker, &size) == 0);
+  EXPECT(broker.pid > 1 && broker.pid != getpid() && broker.pid != getppid());
+  EXPECT(kill(broker.pid, SIGKILL) == 0);
+  EXPECT(wait_for(pending, -1) == 1 && wait_for(done, -1) == 1);
+  /* Another one finds out what became of them. */
+  other = open_timeline();
+  EXPECT(other >= 0 && status_of(done) == SIGNALED);
+  for (i = 0; (status = status_of(pending)) == ACTIVE && i < 30000; i++) poll(NULL, 0, 1);
+  EXPECT(status == -EOWNERDEAD);
+  EXPECT_ERRNO(increase(fd, 1), ENODEV);
+  EXPECT_ERRNO(make_fence(fd, 1), ENODEV);
+  close(done);
+  done = make_fence(other, 1);
+  EXPECT(increase(other, 1) == 0 && wait_for(done, 0) == 1);
+  close(fd), close(pending), close(done), close(other);
+}
+
 /* What fails for want of a descriptor has done nothing. */
 static void descriptors_run_out(void) {
   int fd = open_timeline(), fence = make_fence(fd, 1), copies[3], i, merged;
@@ -563,6 +629,8 @@ static const struct test_case cases[] = {
     {"SYNC_deadlines_keep_the_soonest", deadlines_keep_the_soonest},
     {"SYNC_the_last_duplicate_closes", the_last_duplicate_closes},
     {"SYNC_no_sockets", no_sockets},
+    {"SYNC_descriptors_live_through_exec", descriptors_live_through_exec},
+    {"SYNC_the_broker_may_be_killed", the_broker_may_be_killed},
     {"SYNC_descriptors_run_out", descriptors_run_out},
     {"SYNC_paths_are_there", paths_are_there},
 };
