@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import re
 import subprocess
 import unittest
 
@@ -155,6 +156,17 @@ class Output(Case):
         return subprocess.run(["sh", "-c", f'exec "$0" {rest}', PROGRAM], cwd=self.folder,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                               timeout=PATIENCE_S)
+
+
+class Program(Case):
+    def test_takes_no_library_from_the_working_directory(self):
+        dynamic = subprocess.run(["readelf", "-dW", PROGRAM], check=True, capture_output=True,
+                                 text=True).stdout
+        libraries = re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)
+        self.assertIn("libfmt", " ".join(libraries))
+        for library in libraries:
+            self.write(library, b"no library")
+        self.assert_succeeded(self.run_ufence("--version"))
 
 
 class Usage(Case):
