@@ -107,7 +107,9 @@ fence* leaves::next() noexcept {
 
 // --- Merging ---
 
-std::size_t dedup(std::span<fence_ref> fences) noexcept {
+std::size_t dedup(std::span<fence_ref> given) noexcept {
+  const auto nulls = std::ranges::remove(given, fence_ref());
+  const std::span fences(given.begin(), nulls.begin());
   std::ranges::sort(fences, [](const fence_ref& a, const fence_ref& b) {
     if (a->context() != b->context()) return a->context() < b->context();
     return is_later(a->seqno(), b->seqno());

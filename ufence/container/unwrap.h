@@ -11,8 +11,8 @@
 
 namespace ufence {
 
-/// Walks over the leaves of a fence: what is not a container, of chains (latest first), arrays, and all
-/// of them inside each other, to any depth.
+/// Walks over the leaves of a fence: what is not a container, of chains (latest first), arrays, and
+/// all of them inside each other, to any depth.
 ///
 ///     leaves all(f);
 ///     while (fence* leaf = all.next()) ...
@@ -50,19 +50,21 @@ class UFENCE_API leaves {
   bool is_incomplete_ = false;
 };
 
-/// One fence for many: the latest of each context among the leaves that are pending, in an array (all)
-/// if more than one remains; if all are signaled, a signaled fence with the newest timestamp.
+/// One fence for many: the latest of each context among the leaves that are pending, in an array
+/// (all) if more than one remains; if all are signaled, a signaled fence with the newest timestamp.
 /// Null fences are ignored.
 /// @return  -ENOMEM: nothing was taken
 /// Allocates: yes. Blocks, Context: as fence_array.  Source: Linux dma_fence_unwrap_merge()
 [[nodiscard]] UFENCE_API result<fence_ref> merge(std::span<const fence_ref> fences) noexcept;
 
-/// Sorts by context, and keeps the latest fence of each: the first `n` that it returns; the references
-/// of the others are dropped.  Source: Linux dma_fence_dedup_array()
+/// Sorts by context, and keeps the latest fence of each: the first `n` that it returns; the
+/// references of the others are dropped. Null fences are ignored.  Source: Linux
+/// dma_fence_dedup_array()
 [[nodiscard]] UFENCE_API std::size_t dedup(std::span<fence_ref> fences) noexcept;
 
-/// The leaf that failed first, as the containers above it know: of an array the child that decides its
-/// result, of a chain the lowest point; the fence itself if it is a leaf and failed; null if none did.
+/// The leaf that failed first, as the containers above it know: of an array the child that decides
+/// its result, of a chain the lowest point; the fence itself if it is a leaf and failed; null if
+/// none did.
 [[nodiscard]] UFENCE_API fence_ref error_origin(const fence_ref& f) noexcept;
 
 }  // namespace ufence

@@ -164,6 +164,19 @@ TEST(dedup, keeps_the_latest_of_each_context) {
   EXPECT_EQ(dedup({}), 0U);
 }
 
+TEST(dedup, ignores_null_fences) {
+  issuer make;
+  const std::uint64_t x = fence::allocate_contexts(1), y = fence::allocate_contexts(1);
+  fences list{nullptr, make(y, 1), nullptr, make(x, 2), make(x, 1), nullptr};
+  const fence_ref y1 = list[1], x2 = list[3];
+  ASSERT_EQ(dedup(list), 2U);
+  EXPECT_EQ(list[0], x2);
+  EXPECT_EQ(list[1], y1);
+  EXPECT_FALSE(list[2] || list[3] || list[4] || list[5]);
+  fences nulls(3);
+  EXPECT_EQ(dedup(nulls), 0U);
+}
+
 TEST(error_origin, of_a_leaf_is_the_leaf_and_of_what_did_not_fail_nothing) {
   new_fence failed = make_fence(), pending = make_fence();
   failed.signal.signal(-EIO);
