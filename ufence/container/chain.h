@@ -27,8 +27,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   /// @param previous  the point before, another fence, or null
   /// @param contained what this point waits for
   /// @param point     later than that of `previous`: the node joins its context; else it starts a
-  /// context
-  ///                  of its own, with the larger of the two points
+  ///                  context of its own, with the larger of the two points
   /// @return  -EINVAL no fence; -ENOMEM: nothing was taken
   /// Ownership: takes references of its own. Allocates: the node. Blocks, Context: as fence_array.
   /// Source: Linux dma_fence_chain_init(); differs: allocates, does not consume

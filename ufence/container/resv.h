@@ -81,8 +81,7 @@ class UFENCE_API resv {
   /// Adds a fence, in place of those of the same context that it is not earlier than, and whose
   /// usage is the same or a later one.
   /// @return  -EINVAL null, no such usage, or a container (add its leaves); -ENOSPC nothing is
-  /// reserved
-  ///          for it: nothing changed
+  ///          reserved for it: nothing changed
   /// Blocks, Allocates: never. Ownership: takes a reference of its own.
   /// Source: Linux dma_resv_add_fence()
   [[nodiscard]] std::error_code add(const fence_ref& f, resv_usage usage) noexcept;

@@ -43,8 +43,7 @@ class UFENCE_API resv_locks {
   /// Drops what it holds, and calls the body until nothing that it locked has to be given back.
   /// @param body  returns what lock() returned if that is an error; its other errors end the run
   /// @return  what the body returned. What it locked stays locked, maybe with an object that only
-  /// an
-  ///          earlier call of the body asked for.
+  ///          an earlier call of the body asked for.
   template <class Body>
   [[nodiscard]] std::error_code run(Body body) {
     unlock_all();

@@ -15,8 +15,7 @@
 //                the waiters' lock, so the owner that is found in it under that lock stays alive
 //   waiters      guarded by waiters_lock_ (rank leaf)
 // Orders: WW.1/WW.6/WW.2/WW.5 the word: who unlocks against who locks, who locks against who wounds
-// it;
-//         WW.3/WW.4 who unlocks against the waiter that it gives the mutex to.
+//         it; WW.3/WW.4 who unlocks against the waiter that it gives the mutex to.
 #pragma once
 
 #include <cstddef>
@@ -65,8 +64,7 @@ class UFENCE_API ww_mutex {
 
   /// @param context  of the caller; null: this one mutex alone, and no other while it is held
   /// @return  0 locked; -EDEADLK the context is wounded (never if it holds nothing): unlock all,
-  /// then
-  ///          lock_slow(); -EALREADY the context holds this one
+  ///          then lock_slow(); -EALREADY the context holds this one
   /// Blocks: until it is free. Context: not on the signalling path, not in callbacks.
   /// Source: Linux ww_mutex_lock()
   [[nodiscard]] std::error_code lock(ww_context* context = nullptr) noexcept;

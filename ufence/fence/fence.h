@@ -176,9 +176,8 @@ class UFENCE_API alignas(16) fence {
   /// Waits until signaled; enables signaling first.
   /// @param deadline_ns  absolute, CLOCK_MONOTONIC; 0 polls, no_deadline never ends
   /// @return  0 signaled; -ETIME not by then (looked at once more after expiry); -EDEADLK inside an
-  /// op
-  ///          of this fence; -EOWNERDEAD pending and inherited through fork() (F18); what a legacy
-  ///          wait op returned
+  ///          op of this fence; -EOWNERDEAD pending and inherited through fork() (F18); what a
+  ///          legacy wait op returned
   /// Order: after 0, what the signaller wrote before is visible.
   /// Source: Linux dma_fence_wait_timeout(); differs: absolute time, not interruptible
   [[nodiscard]] std::error_code wait(std::int64_t deadline_ns = no_deadline) noexcept;
@@ -201,8 +200,8 @@ class UFENCE_API alignas(16) fence {
 
   /// Queues a callback, after enabling signaling.
   /// @return  0 it will run once; -ENOENT signaled already, it will not run (F10); -EINVAL no
-  /// function;
-  ///          -EBUSY the node is queued already; -EOWNERDEAD (F18); -ESHUTDOWN the group is closed
+  ///          function; -EBUSY the node is queued already; -EOWNERDEAD (F18); -ESHUTDOWN the group
+  ///          is closed
   /// @param group  the registrations of a module that may be unloaded, or nullptr
   /// Threads: any. Blocks: never. Allocates: never. Context: not in a signal handler.
   /// Source: Linux dma_fence_add_callback()

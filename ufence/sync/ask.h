@@ -22,9 +22,8 @@ class record_buffer {
 
   /// Reads the record that waits at a sync file, and leaves it there.
   /// @return  valid as long as the buffer; -EAGAIN there is none: pending; -ENODATA there will be
-  /// none
-  ///          here: its exporter is gone, or a holder took it away; -EPROTO it is no record of a
-  ///          signaled fence; -ENOMEM
+  ///          none here: its exporter is gone, or a holder took it away; -EPROTO it is no record of
+  ///          a signaled fence; -ENOMEM
   [[nodiscard]] result<record_view> peek(int file) noexcept;
   /// Takes the answer of an exporter.
   /// @return  as peek(); the status may be 0
@@ -44,8 +43,7 @@ class record_buffer {
 
 /// Sends a request to the exporter of a sync file.
 /// @return  the connection on which the answer comes; -ECONNREFUSED the exporter is gone; -EAGAIN
-/// it has
-///          no time now; -EMFILE, -ENFILE, -ENOMEM, -EINVAL as address_of()
+///          it has no time now; -EMFILE, -ENFILE, -ENOMEM, -EINVAL as address_of()
 /// Blocks: never.
 [[nodiscard]] result<unique_fd> ask(int file, const sync_request& request) noexcept;
 

@@ -55,8 +55,7 @@ class UFENCE_API channel {
 
   /// Takes a connected socket of type SOCK_SEQPACKET.
   /// @return  -EINVAL not one, or items_max is too large; -EACCES the process at the other end,
-  /// when it
-  ///          was connected, was another user's
+  ///          when it was connected, was another user's
   [[nodiscard]] static result<channel> adopt(unique_fd socket,
                                              const channel_options& options = {}) noexcept;
   /// Two channels that are connected, for a child of fork() or to send one end away.
@@ -65,9 +64,8 @@ class UFENCE_API channel {
 
   /// Sends one parcel; `sender` is not looked at.
   /// @return  -ETIME the other end did not read by the deadline; -EPIPE it is gone; -EMSGSIZE more
-  /// than
-  ///          the options allow, or than a socket takes; -EINVAL an item that is nothing; of making
-  ///          descriptors: -EMFILE, -EPERM, ...: nothing was sent
+  ///          than the options allow, or than a socket takes; -EINVAL an item that is nothing; of
+  ///          making descriptors: -EMFILE, -EPERM, ...: nothing was sent
   /// Blocks: until there is room, up to the deadline (0: never).
   [[nodiscard]] std::error_code send(const parcel& what, std::int64_t deadline_ns) noexcept;
 

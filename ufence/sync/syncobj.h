@@ -138,9 +138,8 @@ class UFENCE_API syncobj {
 /// Waits for points.
 /// @param deadline_ns  absolute, CLOCK_MONOTONIC; <= 0 polls, no_deadline never ends
 /// @return  the lowest index that is done, 0 with `all` or without points; -ETIME; -EINVAL a null
-/// object,
-///          or a point that is not submitted (without `for_submit` and `available`); -ENOMEM;
-///          -EDEADLK, -EOWNERDEAD as fence::wait()
+///          object, or a point that is not submitted (without `for_submit` and `available`);
+///          -ENOMEM; -EDEADLK, -EOWNERDEAD as fence::wait()
 /// Threads: any. Blocks: up to deadline. Context: not on the signalling path.
 /// Allocates: beyond 8 points, and for points that are not submitted.
 /// Source: Linux drm_syncobj_timeline_wait_ioctl(); differs: not interruptible
@@ -152,7 +151,8 @@ class UFENCE_API syncobj {
 /// fence.
 /// @param submit_by_ns  until when the source's point is waited for; 0 not at all
 /// @return  -EINVAL a null object, or the point is not submitted; -ETIME; -ENOMEM; -EDEADLK,
-/// -EOWNERDEAD Source: Linux drm_syncobj_transfer_ioctl(); differs: the caller's deadline
+///          -EOWNERDEAD
+/// Source: Linux drm_syncobj_transfer_ioctl(); differs: the caller's deadline
 [[nodiscard]] UFENCE_API std::error_code transfer(const syncobj_point& from,
                                                   const syncobj_point& to,
                                                   std::int64_t submit_by_ns = 0) noexcept;

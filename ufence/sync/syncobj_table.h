@@ -79,16 +79,14 @@ class UFENCE_API syncobj_table {
 
   /// A descriptor for the object, or with the flag sync_file a sync file of what a point waits for.
   /// @return  -EINVAL another flag, an unknown handle, a point without a sync file; of a sync file:
-  /// -ENOENT
-  ///          unknown handle, -EINVAL not submitted; -EMFILE, ... as syncobj_export(),
+  ///          -ENOENT unknown handle, -EINVAL not submitted; -EMFILE, ... as syncobj_export(),
   ///          sync_file_create()
   [[nodiscard]] result<unique_fd> to_fd(handle h, std::uint32_t flags = 0,
                                         std::uint64_t point = 0) const noexcept;
   /// A new handle to the object of a descriptor; or with the flag sync_file puts its fence into the
   /// object `into`, or adds it as a point.
   /// @return  the handle, or `into`; -EINVAL another flag, not such a descriptor, a point without a
-  /// sync
-  ///          file; -ENOENT `into` is unknown; -ENOMEM, ...
+  ///          sync file; -ENOENT `into` is unknown; -ENOMEM, ...
   [[nodiscard]] result<handle> from_fd(int fd, std::uint32_t flags = 0, handle into = 0,
                                        std::uint64_t point = 0) noexcept;
 
