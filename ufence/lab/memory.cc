@@ -161,6 +161,10 @@ problem memory::free(const actor& who, void* at) {
     return {failure::double_free, "a block" + made(b->made) + " was freed" + at_place(b->freed) +
                                       " and is freed again by " + by(who.thread, who.where)};
   }
+  if (!who.follows(b->made_by, b->made_at)) {
+    return {failure::data_race, by(who.thread, who.where) + " frees a block made by " +
+                                    by(b->made_by, b->made) + " without being ordered after that"};
+  }
   for (unsigned t = 0; t < max_threads; ++t) {
     if (b->accessed[t] != 0 && !who.follows(t, static_cast<std::uint16_t>(b->accessed[t] - 1))) {
       return {failure::use_after_free,

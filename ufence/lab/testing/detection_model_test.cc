@@ -94,6 +94,18 @@ TEST(data_race, is_found_between_an_object_and_its_construction) {
   expect_safe([=] { publish_object(mo::release); });
   expect_found(failure::data_race, [=] { publish_object(mo::relaxed); });
 }
+TEST(data_race, is_found_between_an_allocation_and_who_frees_it) {
+  const auto hand_over = [](std::memory_order order) {
+    atomic<int*> slot{nullptr};
+    thread a("a", [&] { slot.store(new int(7), mo::release); });
+    thread b("b", [&] { delete slot.exchange(nullptr, order); });
+    a.join();
+    b.join();
+    delete slot.load(mo::relaxed);
+  };
+  expect_safe([=] { hand_over(mo::acquire); });
+  expect_found(failure::data_race, [=] { hand_over(mo::relaxed); });
+}
 TEST(data_race, is_not_seen_in_what_one_thread_does) {
   expect_safe([] {
     cell<int> data{0};

@@ -21,8 +21,8 @@ inline void deallocate(void* memory,
                        std::source_location where = std::source_location::current()) noexcept {
   lab::hooks::deallocate(memory, where);
 }
-// Each block comes from there, and goes back.
-inline constexpr std::size_t kept_bytes_max = 0;
+// Each block comes from there, and goes back; a scenario about what is kept lets some be kept.
+inline constinit std::size_t kept_bytes_max = 0;
 
 [[nodiscard]] inline void* allocate_pages(
     std::size_t bytes, std::source_location where = std::source_location::current()) noexcept {
