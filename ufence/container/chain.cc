@@ -115,9 +115,9 @@ fence_ref fence_chain::walk(fence& f) noexcept {
     }
     fence* expected = before.get();
     fence_ref link = further;
-    // [CHAIN.1] acq_rel: the node further back, and the failures that were noted, before the link;
-    // pairs with [CHAIN.2]
-    if (chain->previous_.compare_exchange(expected, link.get(), mo::acq_rel, mo::relaxed)) {
+    // [CHAIN.1] release: the failures that were noted, before the link. What it was changed to
+    // before was seen when it was followed: it never gets a value twice; pairs with [FENCE.14]
+    if (chain->previous_.compare_exchange(expected, link.get(), mo::release, mo::relaxed)) {
       static_cast<void>(link.release());
       before->put();  // the link's until now
       if (!further || !contained_in(*further).is_signaled()) return further;

@@ -4,7 +4,7 @@
 // the signaled nodes that it meets, so that a chain stays as long as what is pending.
 //
 //   previous_   owns a reference; changed by CAS, only ever to a node further back, or null
-// Orders: CHAIN.1 unlink against CHAIN.2 following the link.
+// Orders: CHAIN.1 unlink against who follows the link with a reference (fence::get_rcu()).
 #pragma once
 
 #include <cstdint>
@@ -71,8 +71,9 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   /// The node linked before, without a reference: inside an RCU read section. Its context and point
   /// may be read there; for what it contains take a reference first (fence::get_rcu()).
   [[nodiscard]] fence* previous_rcu() const noexcept {
-    // [CHAIN.2] acquire: the node's fields; pairs with [CHAIN.1]
-    return previous_.load(mo::acquire);
+    // relaxed: all nodes further back were made before this one was, and who knows this one sees
+    // their constant fields. Failures are looked for by who follows links with a reference.
+    return previous_.load(mo::relaxed);
   }
 
   /// Goes from the last node to the one whose signaling completes `point`: `f` becomes that node,

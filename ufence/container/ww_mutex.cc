@@ -82,8 +82,9 @@ std::uintptr_t ww_mutex::take_or_mark(std::uintptr_t mine) noexcept {
   std::uintptr_t seen = word_.load(mo::relaxed);
   while ((seen & waiters_bit) == 0) {
     const std::uintptr_t wanted = seen == 0 ? mine : seen | waiters_bit;
-    // [WW.5] acq_rel: as [WW.2], and see the owner's stamp; pairs with [WW.1], [WW.2], [WW.6]
-    if (word_.compare_exchange_weak(seen, wanted, mo::acq_rel, mo::relaxed)) return seen;
+    // [WW.5] acquire: see what the last owner did, or the stamp of this one. The waiters' lock
+    // shows the context to who looks at it; pairs with [WW.1], [WW.2], [WW.6]
+    if (word_.compare_exchange_weak(seen, wanted, mo::acquire, mo::relaxed)) return seen;
   }
   return seen;
 }

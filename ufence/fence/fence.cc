@@ -106,7 +106,8 @@ bool fence::try_get() noexcept {
 
 fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
   for (;;) {
-    // [FENCE.14] acquire: the fence's slot memory is set up; pairs with the caller's publication
+    // [FENCE.14] acquire: the fence's slot memory is set up; pairs with [CHAIN.1], and with the
+    // caller's publication
     fence* f = slot.load(mo::acquire);
     if (f == nullptr) return nullptr;
     const bool taken = f->try_get();
@@ -126,8 +127,7 @@ fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
 std::uint32_t fence::lock_slow(std::uint32_t s) noexcept {
   for (int spins = 0;;) {
     if ((s & fence_state::lock) == 0) {
-      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.24],
-      // [FENCE.25]
+      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.24]
       if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed))
         return s;
       continue;
@@ -287,7 +287,7 @@ bool fence::enter_op(std::uint32_t once, backend*& data) noexcept {
     // relaxed: constant while pending, and the CAS fails once it is not
     data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
     // [FENCE.5] acq_rel: the op is inside before it touches the backend, and `once` elects; pairs
-    // with [FENCE.3], [FENCE.6], [FENCE.27]
+    // with [FENCE.3], [FENCE.6]
   } while (!state_.compare_exchange_weak(s, (s | once) + one_op, mo::acq_rel, mo::relaxed));
   return true;
 }

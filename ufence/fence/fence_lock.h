@@ -1,9 +1,9 @@
 // The LOCK bit of a fence, inline: for the sources of this layer.
 //
-// What a locked instruction has just written is slow to load again (three times the cost of a hit on
-// x86), so the state word is not loaded beside its RMWs: lock() starts with a guess of the word and
-// returns what it was, and a bit that is known to be set or clear is flipped by an addition, the one
-// locked instruction beside the exchanges that returns the old word.
+// What a locked instruction has just written is slow to load again (three times the cost of a hit
+// on x86), so the state word is not loaded beside its RMWs: lock() starts with a guess of the word
+// and returns what it was, and a bit that is known to be set or clear is flipped by an addition,
+// the one locked instruction beside the exchanges that returns the old word.
 #pragma once
 
 #include "ufence/base/fork.h"
@@ -21,7 +21,7 @@ inline std::uint32_t fence::lock(std::uint32_t guess) noexcept {
   rank_acquire(lock_rank::fence);
   guess &= ~fence_state::lock;
   // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9],
-  // [FENCE.24], [FENCE.25]
+  // [FENCE.24]
   if (state_.compare_exchange(guess, guess | fence_state::lock, mo::acquire, mo::relaxed)) {
     return guess;
   }

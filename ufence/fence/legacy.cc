@@ -111,9 +111,10 @@ void legacy_fence::call_back() noexcept {
 }
 
 void legacy_fence::finish() noexcept {
-  // [FENCE.26] acq_rel: the callbacks have returned and the external lock is dropped, and what ops
-  // that left did; pairs with [FENCE.27], [FENCE.16], [FENCE.18], [FENCE.23]
-  std::uint32_t old = state_.fetch_or(retired, mo::acq_rel);
+  // [FENCE.26] release: the callbacks have returned and the external lock is dropped. Who finds it
+  // settled sees also what ops did that left before: this goes on with the release of each of them.
+  // Nobody looks at that here; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
+  std::uint32_t old = state_.fetch_or(retired, mo::release);
   if (ops_inside(old) == 0) old |= set_settled();
   wake(old);
   UFENCE_TRACE(dma_fence_settled, *this);
@@ -136,9 +137,9 @@ int legacy_fence::call_legacy_op(std::uint32_t once, Call call) noexcept {
     foreign_scope scope(thread, *this);
     op_result = call();
   }
-  // [FENCE.27] acq_rel: the op has left the external lock; pairs with [FENCE.26], [FENCE.5],
-  // [FENCE.16], [FENCE.18], [FENCE.23]
-  const std::uint32_t old = state_.fetch_sub(one_op, mo::acq_rel);
+  // [FENCE.27] release: the op has left the external lock; as [FENCE.26]; pairs with [FENCE.16],
+  // [FENCE.18], [FENCE.23]
+  const std::uint32_t old = state_.fetch_sub(one_op, mo::release);
   if ((old & retired) != 0 && ops_inside(old) == 1) wake(old | set_settled());
   thread.run_queue();
   return op_result;

@@ -297,9 +297,10 @@ void fence::decide_disarmed(int how, std::int64_t now, bool keep, settlement& la
   if ((s & signaled) == 0) {
     mark_locked(how, now, nothing_to_call ? signaled | settled : signaled);
   } else if (nothing_to_call) {
-    // [FENCE.25] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1],
-    // [FENCE.15]
-    flipped(state_.fetch_add(settled - fence_state::lock, mo::release));
+    // relaxed: who finds it settled sees what who marked it wrote, and who removed its callbacks,
+    // by their releases; this goes on with those. No callback ran here, and nobody changes the list
+    // any more.
+    flipped(state_.fetch_add(settled - fence_state::lock, mo::relaxed));
   } else {
     unlock();
   }

@@ -59,20 +59,22 @@ constinit atomic<std::uint32_t> batches_in_flight{0};
 struct own_batches_tag;
 using own_batches = per_thread<own_batches_tag, std::uint32_t>;
 
-// It counts as in flight before it is taken, so that who finds nothing pending finds it there.
 void end_batch() noexcept {
   // [RCU.3] release: the frees are done; pairs with [RCU.4]
   batches_in_flight.fetch_sub(1, mo::release);
   futex_wake_all(batches_in_flight);
 }
 
+// A batch counts as in flight before it is taken, so that who finds nothing pending finds it there.
 deferred* take_pending() noexcept {
+  // [RCU.8] acquire: the batch in flight, of who took what was pending; pairs with [RCU.6]
+  if (pending.load(mo::acquire) == nullptr) return nullptr;
   // relaxed: before the exchange
   batches_in_flight.fetch_add(1, mo::relaxed);
   // relaxed: a hint
   pending_count.store(0, mo::relaxed);
   // [RCU.6] acq_rel: the nodes; the batch in flight, for who takes next; pairs with [RCU.6],
-  // [RCU.7]
+  // [RCU.7], [RCU.8]
   deferred* batch = pending.exchange(nullptr, mo::acq_rel);
   if (batch == nullptr) end_batch();
   return batch;

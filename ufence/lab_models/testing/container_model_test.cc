@@ -1,6 +1,8 @@
 // Arrays and chains, explored: enabling against children, polling, walkers against those that
 // unlink.
+#include "ufence/base/alloc.h"
 #include "ufence/container/array.h"
+#include "ufence/container/block.h"
 #include "ufence/container/chain.h"
 #include "ufence/lab_models/testing/harness.h"
 
@@ -69,9 +71,11 @@ TEST(container_model, an_array_that_is_enabled_late_ends_with_the_error_of_befor
     and_free([] {
       two_fences children;
       const fence_ref all = children.array();
-      children.one.signal.signal(-5);
+      // Enabling finds it before or after it has registered with the other one.
+      const bool is_first = choose(2) == 0;
+      (is_first ? children.one : children.two).signal.signal(-5);
       {
-        thread second("second", [&] { children.two.signal.signal(); });
+        thread other("other", [&] { (is_first ? children.two : children.one).signal.signal(); });
         thread enable("enable", [&] { all->enable_signaling(); });
       }
       LAB_CHECK(all->is_signaled() && all->error() == -5);
@@ -130,6 +134,21 @@ TEST(container_model, an_array_of_any_ends_with_the_first_of_its_children) {
         });
       }
       LAB_CHECK(any->is_signaled());
+    });
+  });
+}
+
+TEST(container_model, an_array_of_any_has_the_error_of_a_child) {
+  expect_safe([] {
+    and_free([] {
+      two_fences children;
+      const fence_ref any = children.array(array_mode::any);
+      any->enable_signaling();
+      {
+        thread first("first", [&] { children.one.signal.signal(-1); });
+        thread second("second", [&] { children.two.signal.signal(-2); });
+      }
+      LAB_CHECK(any->error() == -1 || any->error() == -2);
     });
   });
 }
@@ -220,8 +239,39 @@ TEST(container_model, readers_of_a_chain_meet_nodes_that_others_unlink_and_free)
   });
 }
 
-// A link that was changed leads to nodes that were there before; but a chain may start with another
-// one, made by somebody else.
+// Who knows a node knows those that were there when it was made, also through links that others
+// have changed since.
+TEST(container_model, a_reader_follows_the_links_of_a_node_that_it_found_in_a_slot) {
+  expect_safe([] {
+    and_free([] {
+      new_fence fences[3] = {make_fence(), make_fence(), make_fence()};
+      const fence_ref first = fence_chain::create({}, fences[0].fence, 1).value();
+      fence_ref last;
+      atomic<fence*> slot{nullptr};
+      fences[1].signal.signal();
+      {
+        thread make("make", [&] {
+          fence_ref second = fence_chain::create(first, fences[1].fence, 2).value();
+          last = fence_chain::create(second, fences[2].fence, 3).value();
+          slot.store(last.get(), mo::release);
+          second.reset();
+          static_cast<void>(fence_chain::walk(*last));
+        });
+        thread read("read", [&] {
+          const rcu::read_section section;
+          for (fence* at = slot.load(mo::acquire); at != nullptr;) {
+            fence* before = fence_chain::from(*at)->previous_rcu();
+            LAB_CHECK(before == nullptr || before->seqno() < at->seqno());
+            at = before;
+          }
+        });
+        thread signal("signal", [&] { fences[0].signal.signal(); });
+      }
+      fences[2].signal.signal();
+    });
+  });
+}
+
 TEST(container_model, the_failure_of_an_unlinked_node_is_remembered) {
   expect_safe_so_far([] {
     and_free([] {
@@ -261,6 +311,28 @@ TEST(container_model, a_chain_is_enabled_while_its_fences_signal) {
       LAB_CHECK(runs.get() == (added.get() ? 1 : 0));
       LAB_CHECK(last->is_signaled());
     });
+  });
+}
+
+// --- Their memory ---
+
+TEST(container_model, memory_that_is_kept_is_used_by_one_thread_at_a_time) {
+  expect_safe([] {
+    constexpr std::size_t bytes = 64;
+    kept_bytes_max = 2 * bytes;
+    const auto use = [] {
+      void* memory = ufence::detail::allocate_block(bytes);
+      auto* value = ::new (memory) cell<int>(1);
+      LAB_CHECK(value->get() == 1);
+      ufence::detail::free_block(memory, bytes);
+    };
+    {
+      thread first("first", use);
+      thread second("second", use);
+    }
+    kept_bytes_max = 0;
+    void* kept[] = {ufence::detail::allocate_block(bytes), ufence::detail::allocate_block(bytes)};
+    for (void* memory : kept) ufence::detail::free_block(memory, bytes);
   });
 }
 

@@ -55,6 +55,20 @@ TEST(rcu_model, what_was_deferred_is_freed_when_a_flush_returns) {
   });
 }
 
+TEST(rcu_model, what_one_thread_deferred_another_frees) {
+  expect_safe([] {
+    cell<int> frees;
+    const auto defer_one = [&] { rcu::defer(*new deferred_data(frees), &deferred_data::free); };
+    defer_one();
+    {
+      thread defer("defer", defer_one);
+      thread flush("flush", [] { rcu::flush_deferred(); });
+    }
+    rcu::flush_deferred();
+    LAB_CHECK(frees.get() == 2);
+  });
+}
+
 TEST(rcu_model, a_deferred_free_waits_for_readers) {
   expect_safe([] {
     cell<int> frees;

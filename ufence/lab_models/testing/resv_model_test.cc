@@ -9,6 +9,9 @@
 namespace ufence::lab {
 namespace {
 
+using ufence::detail::resv_list;
+using ufence::detail::resv_slot;
+
 constexpr auto usage = resv_usage::write;
 
 void put(resv& object, const fence_ref& f) {
@@ -47,6 +50,58 @@ TEST(resv_model, a_reader_finds_what_was_added_before) {
       made.signal.signal();
     }
     rcu::flush_deferred();
+  });
+}
+
+TEST(resv_model, who_finds_a_fence_sees_what_was_written_before_it_was_added) {
+  expect_safe([] {
+    {
+      resv object;
+      new_fence old = make_fence_of(1, 1);
+      new_fence made = make_fence_of(2, 1);
+      cell<int> work;
+      put(object, old.fence);
+      {
+        thread add("add", [&] { work.set(1), put(object, made.fence); });
+        thread read("read", [&] {
+          const rcu::read_section section;
+          resv_rcu_cursor all(object, usage);
+          while (const fence* f = all.next()) LAB_CHECK(f->context() == 1 || work.get() == 1);
+        });
+      }
+      old.signal.signal();
+      made.signal.signal();
+    }
+    rcu::flush_deferred();
+  });
+}
+
+// Where there is no memory for another list: the list by itself.
+TEST(resv_model, who_finds_a_fence_in_the_place_of_another_sees_what_was_written_before) {
+  expect_safe([] {
+    new_fence old = make_fence_of(1, 1);
+    new_fence made = make_fence_of(1, 2);
+    resv_list* list = resv_list::make(1);
+    list->append(resv_slot(*fence_ref(old.fence).release(), usage));
+    cell<int> work;
+    {
+      thread replace("replace", [&] {
+        work.set(1);
+        list->overwrite(0, resv_slot(*fence_ref(made.fence).release(), usage));
+        rcu::synchronize();
+        old.fence->put();
+      });
+      thread read("read", [&] {
+        const rcu::read_section section;
+        std::uint32_t at = 0;
+        resv_usage found_usage{};
+        const fence* f = list->next_fence(at, usage, found_usage);
+        LAB_CHECK(f->seqno() == 1 || work.get() == 1);
+      });
+    }
+    resv_list::destroy(list);
+    old.signal.signal();
+    made.signal.signal();
   });
 }
 
@@ -145,6 +200,33 @@ TEST(resv_model, contexts_that_lock_in_both_orders_do_not_deadlock) {
       thread first("first", [&] { lock_both(0); });
       thread second("second", [&] { lock_both(1); });
     }
+    LAB_CHECK(count.get() == 2);
+  });
+}
+
+// The younger one waits for what the older one has, is wounded, and leaves it with WAITERS set and
+// nobody waiting.
+TEST(resv_model, a_mutex_that_a_waiter_has_left_orders_its_owners) {
+  expect_safe([] {
+    ww_context older, younger;
+    ww_mutex locks[2];
+    cell<int> count;  // of locks[0]
+    LAB_CHECK(!locks[0].lock(&older) && !locks[1].lock(&younger));
+    thread first("older", [&] {
+      LAB_CHECK(!locks[1].lock(&older));
+      count.set(count.get() + 1);
+      locks[0].unlock();
+      locks[1].unlock();
+    });
+    thread second("younger", [&] {
+      LAB_CHECK(locks[0].lock(&younger) == errno_code(EDEADLK));
+      locks[1].unlock();
+      locks[0].lock_slow(younger);
+      count.set(count.get() + 1);
+      locks[0].unlock();
+    });
+    first.join();
+    second.join();
     LAB_CHECK(count.get() == 2);
   });
 }

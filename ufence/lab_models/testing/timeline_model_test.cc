@@ -115,6 +115,24 @@ TEST(timeline_model, the_first_observer_marks_while_others_add_and_drain) {
   });
 }
 
+// Armed, its callback is gone, and marked by who looks: who drains it settles it and adds nothing.
+TEST(timeline_model, what_is_drained_without_a_callback_is_settled_with_all_that_was_before) {
+  expect_safe_so_far([] {
+    timeline_issuer line = make_line();
+    const fence_ref f = line.emit().value();
+    cell<int> work, runs;
+    counting node(runs, false);
+    LAB_CHECK(!f->add_callback(node));
+    LAB_CHECK(f->remove_callback(node).value());
+    thread signal("signal", [&] { work.set(1), line.signal_up_to(1); });
+    thread mark("mark", [&] { static_cast<void>(f->is_signaled()); });
+    thread look("look", [&] {
+      if (!f->is_settled()) return;
+      LAB_CHECK(work.get() == 1 && f->status() == 1 && f->timestamp_ns() != 0);
+    });
+  });
+}
+
 TEST(timeline_model, who_finds_it_settled_sees_what_callbacks_and_signaller_wrote) {
   expect_safe_so_far([] {
     timeline_issuer line = make_line();
