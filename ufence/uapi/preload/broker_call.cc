@@ -20,13 +20,14 @@ void pause_shortly() noexcept {
 // A connection, or -1 with errno.
 int connect_to_broker(bool starts) noexcept {
   const broker_address& address = address_of_broker();
-  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+  for (int attempt = 0; attempt < attempts_max;) {
     const int fd = system::socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
     if (fd < 0) return -1;
     if (system::connect(fd, &address.name, address.size) == 0) return fd;
     const int failed = errno;
     system::close(fd);
-    if (failed == EINTR) continue;
+    if (failed == EINTR) continue;  // the listener's queue was full
+    ++attempt;
     if (failed != ECONNREFUSED || !starts) {
       errno = ENODEV;
       return -1;

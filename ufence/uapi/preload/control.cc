@@ -1,4 +1,6 @@
 // ioctl() on emulated descriptors.
+#include <time.h>
+
 #include <cstdarg>
 
 #include "ufence/uapi/ioctls.h"
@@ -23,6 +25,7 @@ struct layout {
   int results = -1;             // array that comes back
   std::size_t result_size = 0;  // of its elements
   bool waits = false;
+  int timeout = -1;  // when the wait ends, absolute
 };
 
 constexpr layout layouts[] = {
@@ -36,12 +39,14 @@ constexpr layout layouts[] = {
     {.code = drm::syncobj_wait,
      .count = offsetof(drm_syncobj_wait, count),
      .handles = offsetof(drm_syncobj_wait, handles),
-     .waits = true},
+     .waits = true,
+     .timeout = offsetof(drm_syncobj_wait, timeout_ns)},
     {.code = drm::syncobj_timeline_wait,
      .count = offsetof(drm_syncobj_timeline_wait, count),
      .handles = offsetof(drm_syncobj_timeline_wait, handles),
      .points = offsetof(drm_syncobj_timeline_wait, points),
-     .waits = true},
+     .waits = true,
+     .timeout = offsetof(drm_syncobj_timeline_wait, timeout_ns)},
     {.code = drm::syncobj_reset,
      .count = offsetof(drm_syncobj_array, count),
      .handles = offsetof(drm_syncobj_array, handles)},
@@ -117,6 +122,12 @@ int add_arrays(broker_call& call, const layout& l, const argument& a) noexcept {
   return 0;
 }
 
+bool is_past(std::int64_t time_ns) noexcept {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return time_ns <= now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
 broker_reply failed_with(int error) noexcept {
   broker_reply reply;
   reply.error = error;
@@ -182,7 +193,8 @@ int control(int fd, std::uint32_t code, void* theirs) noexcept {
     const int other = a.at<std::int32_t>(l.descriptor, -1);
     // The broker says what it means that there is none.
     if (other >= 0 && system::fcntl(other, F_GETFD) >= 0) call.other = other;
-    call.is_interruptible = l.waits;
+    // What waits no more can't be interrupted: who calls again and again comes to an end.
+    call.is_interruptible = l.waits && !is_past(a.at<std::int64_t>(l.timeout, INT64_MAX));
   }
   if (is_same(code, drm::prime_to_fd)) {
     call.close_on_exec = (a.at<std::uint32_t>(offsetof(drm_prime, flags), 0) &

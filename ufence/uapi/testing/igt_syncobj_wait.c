@@ -431,6 +431,9 @@ static int descriptors_of_broker(void) {
   return n;
 }
 
+/* Fewer with a broker that is slowed down. */
+enum { INTERRUPTED_WAITS = STRESS_ROUNDS > 1000 ? 10000 : 1000 };
+
 struct interrupter {
   pthread_t waits;
   volatile int ends;
@@ -463,7 +466,7 @@ static void interrupted_waits_leave_nothing(void) {
   EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
   before = descriptors_of_broker();
   EXPECT(pthread_create(&thread, NULL, interrupt, &other) == 0);
-  for (i = 0; i < 10000; i++) {
+  for (i = 0; i < INTERRUPTED_WAITS; i++) {
     a.flags = i % 2 ? WAIT_FOR_SUBMIT : WAIT_ALL | WAIT_FOR_SUBMIT;
     EXPECT_ERRNO(ioctl(drm, SYNCOBJ_WAIT, &a), EINTR);
   }
@@ -473,6 +476,24 @@ static void interrupted_waits_leave_nothing(void) {
   while (descriptors_of_broker() > before && in_ns(0) < until) sched_yield();
   EXPECT(descriptors_of_broker() <= before);
   EXPECT_ERRNO(wait_kind(drm, handles, 2, 0, WAIT_FOR_SUBMIT, NULL), ETIME);
+  close(pending), close(drm);
+}
+
+/* What does not wait is not interrupted, however often signals come. */
+static void polls_are_not_interrupted(void) {
+  struct sigaction action = {.sa_handler = on_alarm};
+  int drm = open_drm(), i;
+  uint32_t handle = create(drm);
+  int pending = submit_kind(drm, handle);
+  struct drm_wait a = {.handles = (uintptr_t)&handle, .count = 1};
+  struct interrupter other = {.waits = pthread_self()};
+  pthread_t thread;
+
+  EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
+  EXPECT(pthread_create(&thread, NULL, interrupt, &other) == 0);
+  for (i = 0; i < STRESS_ROUNDS || !alarms; i++) EXPECT_ERRNO(ioctl(drm, SYNCOBJ_WAIT, &a), ETIME);
+  other.ends = 1;
+  pthread_join(thread, NULL);
   close(pending), close(drm);
 }
 
@@ -533,6 +554,7 @@ static const struct test_case cases[] = {
     {"SW21_complex", complex},
     {"SW22_interrupted", interrupted},
     {"DRM_interrupted_waits_leave_nothing", interrupted_waits_leave_nothing},
+    {"DRM_polls_are_not_interrupted", polls_are_not_interrupted},
     {"ST01_invalid_wait_bad_flags", timeline_invalid_wait_bad_flags},
     {"ST01_wait_zero_handles", timeline_wait_zero_handles},
     {"ST01_invalid_wait_illegal_handle", timeline_invalid_wait_illegal_handle},
