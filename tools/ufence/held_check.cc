@@ -17,9 +17,9 @@ const char* inconsistency(const held_fence& held, std::int64_t begin_ns, std::in
   if (f.status() != (held.error == 0 ? 1 : held.error)) return "has a status that is not its error";
   if (f.timestamp_ns() < begin_ns) return "was signaled before the run";
   if (f.timestamp_ns() > end_ns) return "was signaled after the run";
-  if (f.driver_name() != name_of(held.from->which)) return "has another driver name";
-  if (!held.from->device) return nullptr;  // a reader process's: the rest is known there
+  if (!held.from->device) return nullptr;  // a reader process's: what it is called is known there
   if (f.context() != held.from->device->context()) return "has another context than its device";
+  if (f.driver_name() != name_of(held.from->which)) return "has another driver name";
   if (f.driver_name() != held.from->device->driver_name()) return "has another driver name";
   if (f.timeline_name() != held.from->device->timeline_name()) return "has another timeline name";
   return nullptr;

@@ -26,6 +26,8 @@ constexpr std::uint64_t in_vain_max = 5;
 // late: else a run on a slow machine might never end.
 constexpr std::int64_t kill_postponed_ns = 1'000'000'000;
 constexpr std::int64_t finish_ns = 5'000'000'000;
+// Between two attempts to send where there was no room.
+constexpr std::int64_t retry_ns = 2'000'000;
 
 timeline_issuer make_timeline() {
   auto made =
@@ -42,12 +44,19 @@ class process_reads::opened_file final : public file_reads {
  public:
   opened_file(process_reads& service, file_location where)
       : service_(service), where_(std::move(where)) {}
+  ~opened_file() override { leave_timeline(); }
 
   [[nodiscard]] result<issued_fence> submit(block& b) override {
     if (!fd_) {
       if (const int error = open(); error != 0) return service_.ended_fence(-error);
     }
-    return service_.ask(b, fd_.get());
+    if (service_.via_ == read_path::syncobj) return submit_to_timeline(b);
+    const read_message wanted{.block = static_cast<std::uint32_t>(b.index), .offset = b.offset};
+    if (const std::error_code failed = service_.ask(wanted, fd_.get())) {
+      return std::unexpected(failed);
+    }
+    service_.await_fence(b, wanted);
+    return issued_fence{};
   }
   [[nodiscard]] const std::uint64_t& size_of(const block& b) const override {
     return b.read == block::step::done ? b.bytes_read : *service_.memory_.bytes_read(b.index);
@@ -69,7 +78,39 @@ class process_reads::opened_file final : public file_reads {
   }
   [[nodiscard]] std::uint64_t file_size() const override { return file_size_; }
 
+  // The timeline that was asked for; null: there will be none.
+  void take_timeline(shared_timeline_ref line) {
+    if (!line) timeline_id_ = 0;
+    timeline_ = std::move(line);
+  }
+
  private:
+  // A timeline that has ended is followed by another one.
+  result<issued_fence> submit_to_timeline(block& b) {
+    if (timeline_ && timeline_->error() != 0) leave_timeline();
+    if (timeline_id_ == 0) {
+      timeline_id_ = service_.begin_timeline(*this);
+      points_ = 0;
+    }
+    const read_message wanted{.block = static_cast<std::uint32_t>(b.index),
+                              .offset = b.offset,
+                              .timeline = timeline_id_,
+                              .point = points_ + 1};
+    if (const std::error_code failed = service_.ask(wanted, fd_.get())) {
+      return std::unexpected(failed);
+    }
+    ++points_;
+    if (timeline_) {
+      if (issued_fence f = service_.fence_of(*timeline_, points_)) return f;
+    }
+    service_.await_fence(b, wanted);
+    return issued_fence{};
+  }
+  void leave_timeline() {
+    if (timeline_id_ != 0) service_.forget_timeline(timeline_id_);
+    take_timeline(nullptr);
+  }
+
   // As the module `uring` does it. 0 or a positive errno.
   int open() {
     const int directory = where_.directory ? where_.directory->get() : AT_FDCWD;
@@ -91,6 +132,9 @@ class process_reads::opened_file final : public file_reads {
   file_location where_;
   unique_fd fd_;
   std::uint64_t file_size_ = 0;
+  std::uint64_t timeline_id_ = 0;  // 0: none
+  std::uint64_t points_ = 0;       // of it that were given to reads
+  shared_timeline_ref timeline_;   // null: it is to come
 };
 
 std::unique_ptr<file_reads> process_reads::open(file_location where) {
@@ -103,6 +147,7 @@ process_reads::process_reads(const run_options& options, std::string driver_path
                              const shared_blocks& memory, job_issuer& jobs)
     : program_(options.reader_program),
       driver_path_(std::move(driver_path)),
+      via_(options.via),
       kill_interval_(options.kill_reader_every_ms),
       reload_every_ms_(options.reload_every_ms),
       cancels_at_reload_(options.policy == unload_policy::cancel),
@@ -181,8 +226,11 @@ void process_reads::ended(std::string_view why) {
 // Nothing of it comes any more: what was asked of it is cut off.
 void process_reads::forget_reader() {
   for (std::size_t i = 0; i < asked_.size(); ++i) {
-    if (asked_[i] != nullptr) deliver(i, ended_fence(-EOWNERDEAD));
+    if (asked_[i].what != nullptr) deliver(i, ended_fence(-EOWNERDEAD));
   }
+  for (const auto& [id, f] : std::exchange(timelines_, {})) f->take_timeline(nullptr);
+  forgotten_.clear();
+  retry_at_ns_ = no_deadline;
   totals_.fences_outliving += jobs_.retire(driver::uring);
   kill_at_ns_ = no_deadline;
 }
@@ -199,33 +247,40 @@ void process_reads::kill_if_due() {
   reader_.kill();
 }
 
-std::int64_t process_reads::news_at_ns() const { return told_.empty() ? kill_at_ns_ : 0; }
+std::int64_t process_reads::news_at_ns() const {
+  return told_.empty() ? std::min(kill_at_ns_, retry_at_ns_) : 0;
+}
 
 // --- Messages. ---
 
-result<issued_fence> process_reads::ask(block& b, int file) {
-  UFENCE_CHECK(b.index < asked_.size() && asked_[b.index] == nullptr);
-  if (!reader_) return ufence::failure(ENODEV);
-  const read_message wanted{.block = static_cast<std::uint32_t>(b.index), .offset = b.offset};
-  const std::error_code failed =
-      send_message(reader_.socket(), bytes_of(wanted), std::span(&file, 1));
-  if (!failed) {
-    asked_[b.index] = &b;
-    ++asked_count_;
-    return issued_fence{};
+// -ENODEV: the reader is gone, which will be told; or has much to do: again a little later.
+std::error_code process_reads::send(std::span<const std::byte> message, std::span<const int> fds) {
+  if (!reader_) return errno_code(ENODEV);
+  const std::error_code failed = send_message(reader_.socket(), message, fds);
+  switch (failed.value()) {
+    case EPIPE:
+    case ECONNRESET: return errno_code(ENODEV);
+    case EAGAIN:
+    case ENOBUFS:
+    case ETOOMANYREFS: retry_at_ns_ = deadline_after(retry_ns); return errno_code(ENODEV);
+    default: return failed;
   }
-  // It is gone, which will be told; or has much to do, and will tell of that.
-  const bool is_gone = failed == errno_code(EPIPE) || failed == errno_code(ECONNRESET);
-  const bool is_full =
-      asked_count_ != 0 && (failed == errno_code(EAGAIN) || failed == errno_code(ETOOMANYREFS) ||
-                            failed == errno_code(ENOBUFS));
-  if (is_gone || is_full) return ufence::failure(ENODEV);
-  return std::unexpected(failed);
+}
+
+std::error_code process_reads::ask(const read_message& wanted, int file) {
+  return send(bytes_of(wanted), std::span(&file, 1));
+}
+
+void process_reads::await_fence(block& b, const read_message& asked) {
+  UFENCE_CHECK(b.index < asked_.size() && asked_[b.index].what == nullptr);
+  asked_[b.index] = {.what = &b, .timeline = asked.timeline, .point = asked.point};
 }
 
 bool process_reads::take_news(const std::function<void(file_hash&)>& on_file) {
   kill_if_due();
-  bool has_any = false;
+  tell_forgotten();
+  bool has_any = now_ns() >= retry_at_ns_;
+  if (has_any) retry_at_ns_ = no_deadline;
   while (reader_) {
     answer said{};
     auto got = receive_message(reader_.socket(), room_of(said));
@@ -253,6 +308,9 @@ bool process_reads::take_answer(const answer& said, received_message& got) {
   if (said.kind == reader_message::fences && got.size == sizeof(fences_message)) {
     return take_fences(said.fences, got);
   }
+  if (said.kind == reader_message::timeline && got.size == sizeof(timeline_message)) {
+    return take_timeline(said.timeline, got);
+  }
   if (said.kind == reader_message::failed && got.size == sizeof(failed_message)) {
     const auto& why = said.failed.why;
     failure_ = std::string(why.data(), ::strnlen(why.data(), why.size()));
@@ -265,7 +323,8 @@ bool process_reads::take_fences(const fences_message& said, received_message& go
   if (said.count == 0 || said.count > said.reads.size()) return false;
   std::size_t next_fd = 0;
   for (const fences_message::entry& e : std::span(said.reads).first(said.count)) {
-    if (e.block >= asked_.size() || asked_[e.block] == nullptr || e.error > 0) return false;
+    if (e.block >= asked_.size() || e.error > 0) return false;
+    if (asked_[e.block].what == nullptr || asked_[e.block].timeline != 0) return false;
     if (e.error != 0) {
       deliver(e.block, ended_fence(e.error));
       continue;
@@ -281,8 +340,7 @@ bool process_reads::take_fences(const fences_message& said, received_message& go
 }
 
 void process_reads::deliver(std::size_t index, issued_fence f) {
-  block& b = *std::exchange(asked_[index], nullptr);
-  --asked_count_;
+  block& b = *std::exchange(asked_[index], {}).what;
   b.read_fence = std::move(f);
   told_.push_back(static_cast<file_hash*>(b.read_watch.owner));
 }
@@ -293,6 +351,54 @@ issued_fence process_reads::ended_fence(int error) {
   if (!made) throw std::bad_alloc();
   made->signal.signal(error < -4095 ? -EPROTO : error);
   return jobs_.adopt(std::move(made->fence), *issuer_);
+}
+
+// --- Timelines. ---
+
+std::uint64_t process_reads::begin_timeline(opened_file& of) {
+  timelines_.emplace(++last_timeline_, &of);
+  return last_timeline_;
+}
+
+void process_reads::forget_timeline(std::uint64_t id) {
+  if (timelines_.erase(id) != 0) forgotten_.push_back(id);  // else: another reader's
+}
+
+void process_reads::tell_forgotten() {
+  while (!forgotten_.empty()) {
+    if (send(bytes_of(forget_message{.timeline = forgotten_.back()}), {})) return;
+    forgotten_.pop_back();
+  }
+}
+
+// Empty: it is to come, with the reader's end, since nobody could wait for the read.
+issued_fence process_reads::fence_of(shared_timeline& line, std::uint64_t point) {
+  result<fence_ref> f = line.fence_at(point);
+  if (f) return jobs_.adopt(*std::move(f), *issuer_);
+  reader_.kill();
+  return {};
+}
+
+bool process_reads::take_timeline(const timeline_message& said, received_message& got) {
+  if (said.error > 0 || got.fd_count != (said.error == 0 ? 1U : 0U)) return false;
+  const auto found = timelines_.find(said.timeline);
+  if (found == timelines_.end()) return true;  // it was forgotten meanwhile
+  opened_file* const of = found->second;
+  shared_timeline_ref line;
+  if (said.error == 0) {
+    auto imported = shared_timeline::import(got.fds[0].get());
+    if (!imported) return false;
+    line = *std::move(imported);
+  }
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    if (asked_[i].timeline != said.timeline) continue;
+    issued_fence f = line ? fence_of(*line, asked_[i].point) : ended_fence(said.error);
+    if (!f) return false;
+    deliver(i, std::move(f));
+  }
+  if (!line) timelines_.erase(found);
+  of->take_timeline(std::move(line));
+  return true;
 }
 
 }  // namespace ufence::tool

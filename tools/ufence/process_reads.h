@@ -1,9 +1,10 @@
 // Reads by a reader process, which is started again whenever it ends.
 //
 // The run opens the files and owns the memory; the reader gets a descriptor and a block for each
-// read, and sends a sync file of the read's fence. So nothing is lost with a reader: fences that
-// were signaled stay so, the others end with -EOWNERDEAD, and their reads go to the next reader as
-// they are. A reader's end is waited for before another one gets a block, so no two write to it.
+// read, and sends a sync file of the read's fence; or, once for each file, a timeline that rises
+// with the file's reads, in their order. So nothing is lost with a reader: fences that were
+// signaled stay so, the others end with -EOWNERDEAD, and their reads go to the next reader as they
+// are. A reader's end is waited for before another one gets a block, so no two write to it.
 #pragma once
 
 #include <chrono>
@@ -11,8 +12,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <unordered_map>
 #include <vector>
 
 #include "tools/ufence/block_reads.h"
@@ -22,6 +26,7 @@
 #include "tools/ufence/run_options.h"
 #include "tools/ufence/shared_blocks.h"
 #include "ufence/fence/timeline.h"
+#include "ufence/sync/shared_timeline.h"
 
 namespace ufence::tool {
 
@@ -55,16 +60,30 @@ class process_reads final : public read_service {
 
  private:
   class opened_file;
+  // A read whose fence is to come.
+  struct asked_read {
+    block* what = nullptr;
+    std::uint64_t timeline = 0;  // 0: none
+    std::uint64_t point = 0;
+  };
   // What the reader said.
   union answer {
     reader_message kind;
     fences_message fences;
+    timeline_message timeline;
     failed_message failed;
   };
 
-  [[nodiscard]] result<issued_fence> ask(block& b, int file);
+  [[nodiscard]] std::error_code send(std::span<const std::byte> message, std::span<const int> fds);
+  [[nodiscard]] std::error_code ask(const read_message& wanted, int file);
+  void await_fence(block& b, const read_message& asked);
+  [[nodiscard]] std::uint64_t begin_timeline(opened_file& of);
+  void forget_timeline(std::uint64_t id);
+  void tell_forgotten();
+  [[nodiscard]] issued_fence fence_of(shared_timeline& line, std::uint64_t point);
   [[nodiscard]] bool take_answer(const answer& said, received_message& got);
   [[nodiscard]] bool take_fences(const fences_message& said, received_message& got);
+  [[nodiscard]] bool take_timeline(const timeline_message& said, received_message& got);
   void deliver(std::size_t index, issued_fence f);
   [[nodiscard]] issued_fence ended_fence(int error);
   void note_completed();
@@ -75,6 +94,7 @@ class process_reads final : public read_service {
 
   const std::string program_;
   const std::string driver_path_;
+  const read_path via_;
   const std::chrono::milliseconds kill_interval_;  // 0: never
   const std::uint64_t reload_every_ms_;
   const bool cancels_at_reload_;
@@ -82,10 +102,13 @@ class process_reads final : public read_service {
   job_issuer& jobs_;
   timeline_issuer own_fences_;  // of reads that no reader has made a fence of
   reader_process reader_;
-  instance* issuer_ = nullptr;  // of the reader's fences
-  std::vector<block*> asked_;   // by index: its fence is to come
-  std::size_t asked_count_ = 0;
-  std::vector<file_hash*> told_;  // that got fences, for take_news()
+  instance* issuer_ = nullptr;                                 // of the reader's fences
+  std::vector<asked_read> asked_;                              // by the block's index
+  std::unordered_map<std::uint64_t, opened_file*> timelines_;  // that this reader knows, or will
+  std::uint64_t last_timeline_ = 0;
+  std::vector<std::uint64_t> forgotten_;    // timelines, to be told
+  std::int64_t retry_at_ns_ = no_deadline;  // there was no room for a message
+  std::vector<file_hash*> told_;            // that got fences, for take_news()
   reader_totals totals_;
   std::string failure_;
   std::uint64_t completed_ = 0;  // reads, by this reader

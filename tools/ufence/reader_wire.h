@@ -2,7 +2,9 @@
 //
 //   run to reader   setup, once, with the memory of the blocks
 //                   read, with the file
-//   reader to run   fences, each with a sync file for every read
+//                   forget, of a timeline
+//   reader to run   fences, with a sync file for each read
+//                   timeline, with its page
 //                   failed, and then it ends
 //
 // Both are the same program, so there is no version. The run believes nothing of what the reader
@@ -21,7 +23,7 @@ namespace ufence::tool {
 /// The reader's end of the socket.
 inline constexpr int reader_socket_fd = 3;
 
-enum class reader_message : std::uint32_t { setup, read, fences, failed };
+enum class reader_message : std::uint32_t { setup, read, forget, fences, timeline, failed };
 
 struct setup_message {
   reader_message kind = reader_message::setup;
@@ -36,6 +38,17 @@ struct read_message {
   reader_message kind = reader_message::read;
   std::uint32_t block = 0;
   std::uint64_t offset = 0;
+  // 0: a sync file is wanted. Else the timeline, by the run's number, which is made with its first
+  // read; and the read's point: they count up from 1.
+  std::uint64_t timeline = 0;
+  std::uint64_t point = 0;
+};
+
+/// Nothing is read for this timeline any more.
+struct forget_message {
+  reader_message kind = reader_message::forget;
+  std::uint32_t reserved = 0;
+  std::uint64_t timeline = 0;
 };
 
 /// For each read of the message its fence's file, in order; or, of error, none, if the read could
@@ -48,6 +61,12 @@ struct fences_message {
   reader_message kind = reader_message::fences;
   std::uint32_t count = 0;
   std::array<entry, message_fds_max> reads{};
+};
+
+struct timeline_message {
+  reader_message kind = reader_message::timeline;
+  std::int32_t error = 0;  // 0, or a negative errno: there is none, and its reads are not begun
+  std::uint64_t timeline = 0;
 };
 
 struct failed_message {

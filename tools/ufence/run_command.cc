@@ -86,10 +86,14 @@ void add_run_command(CLI::App& app, command& chosen) {
   CLI::Option* const via =
       run_app
           ->add_option_function<std::string>(
-              "--via", [options](const std::string&) { options->via = read_path::sync_file; },
-              "Read in a process of its own, and pass the fence of each read as a sync file")
-          ->type_name("sync-file")
-          ->check(CLI::IsMember({"sync-file"}));
+              "--via",
+              [options](const std::string& name) {
+                options->via = name == "syncobj" ? read_path::syncobj : read_path::sync_file;
+              },
+              "Read in a process of its own, and pass the fence of each read as a sync file, "
+              "or as a point of one shared timeline for each file")
+          ->type_name("sync-file|syncobj")
+          ->check(CLI::IsMember({"sync-file", "syncobj"}));
   run_app
       ->add_option("--kill-reader-every", options->kill_reader_every_ms,
                    "Kill the reader process so long after its first read, and start another one")

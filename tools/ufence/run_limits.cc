@@ -12,6 +12,8 @@ constexpr std::size_t blocks_min = 2;     // however large they are
 constexpr std::size_t blocks_max = 1024;  // however small they are
 constexpr std::size_t blocks_per_file_max = 8;
 constexpr std::size_t files_in_flight_max = 128;
+// Each is a thread in both processes.
+constexpr std::size_t timelines_max = 32;
 // Descriptors for everything but what is in flight: streams, directories of the walk, the modules'.
 constexpr std::size_t reserved_descriptors = 40;
 
@@ -37,6 +39,7 @@ run_limits limits_of(const run_options& options) {
     // Half of them for the fences: two in this process for a moment; in the reader three for each
     // read, with the file's.
     limits.files = std::clamp<std::size_t>(left / 4, 1, files_in_flight_max);
+    if (options.via == read_path::syncobj) limits.files = std::min(limits.files, timelines_max);
     limits.blocks = std::clamp<std::size_t>(left / 4, blocks_min, limits.blocks);
   }
   limits.blocks_per_file = std::min(blocks_per_file_max, limits.blocks);

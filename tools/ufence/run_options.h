@@ -13,6 +13,7 @@ namespace ufence::tool {
 enum class read_path : std::uint8_t {
   direct,     // the module is in this process
   sync_file,  // from a reader process, as descriptors
+  syncobj,    // the same, as points of one shared timeline for each file
 };
 
 struct run_options {

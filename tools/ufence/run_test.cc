@@ -95,13 +95,15 @@ TEST_F(run_in_process, gives_up_a_reader_that_never_reads) {
 TEST_F(run_in_process, leaves_nothing_behind_with_readers_that_are_killed) {
   ASSERT_EQ(run(options_), 0);
   const std::string expected = sums();
-  options_.via = read_path::sync_file;
   options_.reader_program = UFENCE_PROGRAM;
-  for (const std::uint64_t every_ms : {0U, 1U, 20U}) {
-    options_.kill_reader_every_ms = every_ms;
-    options_.holds = every_ms == 20;
-    EXPECT_EQ(run(options_), 0);
-    EXPECT_EQ(sums(), expected);
+  for (const read_path via : {read_path::sync_file, read_path::syncobj}) {
+    for (const std::uint64_t every_ms : {0U, 1U, 20U}) {
+      options_.via = via;
+      options_.kill_reader_every_ms = every_ms;
+      options_.holds = every_ms == 20;
+      EXPECT_EQ(run(options_), 0);
+      EXPECT_EQ(sums(), expected);
+    }
   }
 }
 
@@ -126,7 +128,7 @@ TEST_F(run_in_process, leaves_nothing_behind_when_it_is_interrupted) {
   options_.reload_every_ms = 1;
   for (int round = 0; round < 10; ++round) {
     options_.holds = round % 2 == 0;
-    options_.via = round % 3 == 0 ? read_path::sync_file : read_path::direct;
+    options_.via = static_cast<read_path>(round % 3);
     options_.reader_program = UFENCE_PROGRAM;
     std::thread interrupter(interrupt_soon);
     EXPECT_EQ(run(options_), 128 + SIGTERM);

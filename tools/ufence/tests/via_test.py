@@ -2,9 +2,12 @@
 
 import os
 import pathlib
+import resource
 import shutil
 import signal
+import socket
 import subprocess
+import time
 import unittest
 
 from support import (PATIENCE_S, PROGRAM, Case, cpu_seconds, expected_sums, make_odd_tree, pattern,
@@ -144,8 +147,8 @@ class Kill(Via):
                     self.assertEqual(report["unloads_unmapped"], report["module_unloads"])
 
     def test_by_others_at_any_time(self):
+        expected = self.make_work()
         for via in VIAS:
-            expected = self.make_work()
             running = self.start_ufence("run", "--input", "tree", "--output", "sums", "--json",
                                         "--quiet", "--via", via, "--block", "1000")
             killed = set()
@@ -204,6 +207,42 @@ class Kill(Via):
             self.assertEqual((self.folder / "sums").read_bytes(), expected)
             report = self.report(subprocess.CompletedProcess([], 0, out, problems))
             self.assertEqual(report["readers_lost"], 1)
+
+
+class Room(Via):
+    def test_for_descriptors_on_their_way_is_waited_for(self):
+        # There is a limit to those of one user, unless he has all rights.
+        limit = 64
+        without_rights = []
+        if os.geteuid() == 0:
+            without_rights = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+        self.make_endless()
+        for via in VIAS:
+            mine, others = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            running = subprocess.Popen(
+                [*without_rights, PROGRAM, "run", "--quiet", "--input", "tree", "--via", via],
+                cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+            self.addCleanup(running.kill)
+            wait_until(lambda: cpu_seconds(running.pid) > 0.2, "work")
+            reader = children(running.pid)[0]
+            for _ in range(limit // 10):
+                socket.send_fds(mine, [b"x"], [mine.fileno()] * 16)
+            wait_until(lambda: not self.is_working(reader), "a pause")
+            self.assertEqual(children(running.pid), [reader])
+            mine.close()
+            others.close()
+            used = cpu_seconds(reader)
+            wait_until(lambda: cpu_seconds(reader) > used + 0.2, "more work")
+            running.send_signal(signal.SIGINT)
+            problems = running.communicate(timeout=PATIENCE_S)[1]
+            self.assertEqual((running.returncode, problems), (130, b""))
+
+    @staticmethod
+    def is_working(pid):
+        used = cpu_seconds(pid)
+        time.sleep(0.3)
+        return cpu_seconds(pid) > used + 0.1
 
 
 class End(Via):
