@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -174,22 +175,25 @@ int main_of(int argc, char** argv) {
   app.add_option("--html", o.html_file, "Also write the table, with all traces, as one HTML page")
       ->type_name("FILE");
   app.add_option("--replay", o.replay, "Repeat this execution of one hazard of one design")
-      ->type_name("TRACE");
+      ->type_name("TRACE")
+      ->check([](const std::string& trace) { return trace.empty() ? "the trace is empty" : ""; });
   app.add_option(
          "--seconds", o.seconds,
          "Processor time for each search of a cell: the exhaustive one and, if that does not "
          "end, a bounded and a random one")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   app.add_option("--jobs", o.jobs, "Cells that are explored at once; default: the processors")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1U, 1024U));
   app.add_flag("--quiet", o.is_quiet, "No progress on stderr");
   try {
     app.parse(argc, argv);
     if (o.hazards.size() == 1 && o.hazards[0] == "list") {
+      if (argc > 2) throw CLI::ValidationError("`list` takes no options");
       list();
       return std::fflush(stdout) == 0 ? all_good : lab_failed;
     }
+    if (std::isnan(o.seconds)) throw CLI::ValidationError("--seconds: that is no number");
     return run(o);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? all_good : usage;

@@ -121,7 +121,11 @@ class Mistakes(Case):
         self.assert_refused('no design "flag-last-B15"', "--design", "flag-last-B15")
         self.assert_refused("--replay needs one hazard", "--replay", "aab")
         self.assert_refused("--replay needs one hazard", "R3", "--replay", "aab")
+        self.assert_refused("--replay", "R3", "--design", "ufence", "--replay", "")
         self.assert_refused("--seconds", "--seconds", "0")
+        self.assert_refused("--seconds", "--seconds", "nan")
+        self.assert_refused("--jobs", "--jobs", "0")
+        self.assert_refused("`list` takes no options", "list", "--json")
         self.assert_refused("--markdown", "--json", "--markdown")
         self.assert_refused("--wrong", "--wrong")
 
