@@ -23,8 +23,8 @@ namespace {
 
 // Between two attempts to unload what is still mapped.
 constexpr std::chrono::milliseconds retry_interval{1};
-// A drain ends by itself unless a read hangs: then it becomes a cancel.
-constexpr std::int64_t reload_drain_ns = 1'000'000'000;
+// A drain ends by itself unless a read hangs: then it becomes a cancel. Ctrl-C waits for that.
+constexpr std::int64_t reload_drain_ns = 700'000'000;
 constexpr std::int64_t reload_give_up_ns = 20'000'000'000;
 constexpr std::int64_t final_drain_ns = 10'000'000'000;
 constexpr std::int64_t final_give_up_ns = 5'000'000'000;

@@ -61,6 +61,8 @@ std::error_code sum_output::open_file(const std::string& path) {
     return {};
   }
   if (errno != ENOENT) return last_error();
+  struct stat link {};
+  if (::lstat(path.c_str(), &link) == 0) return errno_code(ENOENT);  // it leads nowhere: it stays
   return open_replacement(path, nullptr);
 }
 

@@ -112,6 +112,19 @@ class Output(Case):
             self.assert_succeeded(finished, 1)
             self.assertEqual(finished.stderr.decode(), f"ufence: {path}: {why}\n")
 
+    def test_to_a_link_replaces_what_it_leads_to(self):
+        self.write("x", b"x")
+        self.write("sums", b"old")
+        os.symlink("sums", self.folder / "link")
+        self.assert_succeeded(self.run_ufence("run", "--input", "x", "--output", "link"))
+        self.assertEqual(os.readlink(self.folder / "link"), "sums")
+        self.assertEqual((self.folder / "sums").read_bytes(), expected_sums(self.folder, ["x"]))
+        os.symlink("nothing", self.folder / "dangling")
+        finished = self.run_ufence("run", "--quiet", "--input", "x", "--output", "dangling")
+        self.assert_succeeded(finished, 1)
+        self.assertEqual(finished.stderr.decode(), "ufence: dangling: No such file or directory\n")
+        self.assertEqual(os.readlink(self.folder / "dangling"), "nothing")
+
     def test_that_cannot_be_written_is_told(self):
         self.write("x", b"x")
         finished = self.run_ufence("run", "--quiet", "--input", "x", "--output", "/dev/full")
