@@ -1,6 +1,7 @@
 // ufence: not a model but the product's own sources. signal() is decide(); clean_up() settles, and
 // retire gives the driver its data back when no op is inside.
 #include <array>
+#include <climits>
 #include <new>
 #include <optional>
 
@@ -220,6 +221,8 @@ void set_up() {
   line.signal_up_to(1);
   // What is dropped is reported; a scenario that drops knows.
   static_cast<void>(set_report_handler([](const ufence::report&, void*) noexcept {}, nullptr));
+  // As the kernel's designs have spinlocks: how a thread sleeps for LOCK, lab_models explores.
+  turns_before_sleep = INT_MAX;
 }
 
 }  // namespace

@@ -206,6 +206,13 @@ TEST(ufence, is_not_safe_with_a_weaker_order) {
   }
 }
 
+TEST(ufence, has_all_executions_explored_of_callbacks_against_their_removal) {
+  for (const char* id : {"R4", "R7"}) {
+    const finding f = run(id, "ufence");
+    EXPECT_TRUE(f.explored.is_exhaustive()) << id << f.explored;
+  }
+}
+
 TEST(costs, are_those_that_the_design_pays) {
   const auto paid = [](std::string_view id, std::string_view name) { return run(id, name).paid; };
   const auto bit = [](cost c) { return costs{1} << static_cast<unsigned>(c); };

@@ -154,7 +154,10 @@ inline void spin_pause(std::source_location where = std::source_location::curren
   lab::hooks::pause(where);
 }
 
-/// The lab does not spin before it sleeps: the sleeping path is the one to explore.
-[[nodiscard]] constexpr int spin_limit() noexcept { return 0; }
+/// The lab does not spin before it sleeps: the sleeping path is the one to explore. A scenario that
+/// is about something else lets it spin: a turn is no step, and each sleeper doubles the
+/// executions.
+inline constinit int turns_before_sleep = 0;
+[[nodiscard]] inline int spin_limit() noexcept { return turns_before_sleep; }
 
 }  // namespace ufence
