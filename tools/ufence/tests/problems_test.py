@@ -179,7 +179,9 @@ class Program(Case):
         self.assertIn("libfmt", " ".join(libraries))
         for library in libraries:
             self.write(library, b"no library")
-        self.assert_succeeded(self.run_ufence("--version"))
+        environment = {name: value for name, value in os.environ.items()
+                       if name != "LD_LIBRARY_PATH"}
+        self.assert_succeeded(self.run_ufence("--version", env=environment))
 
 
 class Usage(Case):
