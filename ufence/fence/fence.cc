@@ -164,7 +164,8 @@ fence::outcome fence::decide(int error, std::int64_t now) noexcept {
     unlock();
     return outcome::lost;
   }
-  error_.set(error);
+  // A fence in place has it already, and who has seen its issuer's own flag may be reading it.
+  if (error_.get() != error) error_.set(error);
   timestamp_.set(now != 0 ? now : now_ns());
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
   // relaxed: constant while pending

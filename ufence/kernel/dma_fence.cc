@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
@@ -60,7 +59,7 @@ void dma_fence_free(dma_fence* fence) {
     if (f->ufence_services != nullptr) {
       f->ufence_services->free(f);
     } else {
-      std::free(f);
+      ufence::deallocate(f);
     }
   });
 }
@@ -136,7 +135,7 @@ void dma_fence_set_error(dma_fence* fence, int error) {
     ufence::warn("an error must be a negative errno", fence);
     if (error != 0) error = -EINVAL;
   }
-  fence->error = error;
+  ufence::as_cell(fence->error).set(error);
 }
 
 bool ufence_dma_fence_poll(dma_fence* fence) { return kernel_fence::of(*fence).poll(); }
@@ -154,7 +153,7 @@ ktime_t dma_fence_timestamp(dma_fence* fence) {
          0) {
     ufence::spin_pause();
   }
-  return fence->timestamp;
+  return ufence::as_cell(fence->timestamp).get();
 }
 
 bool dma_fence_begin_signalling() {

@@ -1,6 +1,5 @@
 #include "ufence/kernel/linux/dma-fence-array.h"
 
-#include <cstdlib>
 #include <cstring>
 
 #include "ufence/base/alloc.h"
@@ -35,7 +34,7 @@ void end_errors(dma_fence_array& array) noexcept {
 
 // True for the one that completes it: the last child, or the first of an `any` array.
 bool is_completed_by(dma_fence_array& array, dma_fence& child) noexcept {
-  note_error(array, child.error);
+  note_error(array, ufence::as_cell(child.error).get());
   // [KERNEL.9] acq_rel: the errors that all noted; pairs with [KERNEL.9], [KERNEL.10]
   return as_atomic(array.num_pending.counter).fetch_sub(1, mo::acq_rel) == 1;
 }
@@ -75,7 +74,7 @@ bool is_signaled(dma_fence* f) {
   } else {
     for (unsigned int i = 0; i < array.num_fences && pending > 0; ++i) {
       if (!dma_fence_is_signaled(array.fences[i])) continue;
-      note_error(array, array.fences[i]->error);
+      note_error(array, ufence::as_cell(array.fences[i]->error).get());
       --pending;
     }
     if (pending > 0) return false;
@@ -87,7 +86,7 @@ bool is_signaled(dma_fence* f) {
 void release(dma_fence* f) {
   dma_fence_array& array = array_of(f);
   for (unsigned int i = 0; i < array.num_fences; ++i) dma_fence_put(array.fences[i]);
-  std::free(array.fences);
+  ufence::deallocate(array.fences);
   dma_fence_free(f);
 }
 

@@ -139,9 +139,9 @@ dma_fence* dma_fence_chain_walk(dma_fence* fence) {
     dma_fence_chain* node = to_dma_fence_chain(before);
     dma_fence* further = node != nullptr ? previous_of(*node) : nullptr;
     dma_fence* expected = before;
-    // [KERNEL.11] acq_rel: the node further back, before the link; pairs with
+    // [KERNEL.11] release: that the node between them is done, for who goes around it; pairs with
     // dma_fence_get_rcu_safe()
-    if (as_atomic(chain->prev).compare_exchange(expected, further, mo::acq_rel, mo::relaxed)) {
+    if (as_atomic(chain->prev).compare_exchange(expected, further, mo::release, mo::relaxed)) {
       dma_fence_put(before);  // the link's until now
     } else {
       dma_fence_put(further);

@@ -130,10 +130,9 @@ constexpr legacy_ops ops_in_place{.lock = &op_lock,
 void run_callback(callback& node, fence& f) noexcept {
   auto* cb = reinterpret_cast<dma_fence_cb*>(reinterpret_cast<char*>(&node) -
                                              offsetof(dma_fence_cb, ufence_node));
-  // relaxed: only a remover reads it, through next
+  // relaxed, both: says only that it is not queued; remove() asks the fence for the rest
   as_atomic(cb->node.prev).store(&cb->node, mo::relaxed);
-  // [KERNEL.4] release: that the callback runs; pairs with [KERNEL.5]
-  as_atomic(cb->node.next).store(&cb->node, mo::release);
+  as_atomic(cb->node.next).store(&cb->node, mo::relaxed);
   cb->func(&static_cast<kernel_fence&>(f).c(), cb);  // may free it
 }
 
@@ -187,7 +186,7 @@ void kernel_fence::end() noexcept {
   if (has_callbacks() && !has_signaled_flag()) {
     warn("a fence is released with callbacks pending; it ends with -EDEADLK", &c());
     lock_foreign();
-    c().error = -EDEADLK;
+    as_cell(c().error).set(-EDEADLK);
     if (decide(0)) call_back();
     unlock_foreign();
   }
@@ -248,7 +247,8 @@ bool kernel_fence::decide(std::int64_t timestamp_ns) noexcept {
   constexpr unsigned long signaled = flag(DMA_FENCE_FLAG_SIGNALED_BIT);
   // [KERNEL.1] release: the error; pairs with dma_fence_test_signaled_flag()
   if ((flags.fetch_or(signaled, mo::release) & signaled) != 0) return false;
-  decide_in_place(c().error, timestamp_ns);
+  // relaxed: of containers, whose children note errors; nobody changes it any more
+  decide_in_place(as_atomic(c().error).load(mo::relaxed), timestamp_ns);
   // [KERNEL.2] release: the timestamp; pairs with [KERNEL.3]
   flags.fetch_or(flag(DMA_FENCE_FLAG_TIMESTAMP_BIT), mo::release);
   const dma_fence_ops* attached = attached_ops();
@@ -301,8 +301,8 @@ int kernel_fence::add(dma_fence_cb& cb, dma_fence_func_t func) noexcept {
 }
 
 bool kernel_fence::remove(dma_fence_cb& cb) noexcept {
-  // [KERNEL.5] acquire: the fence says that it runs, or no longer; pairs with [KERNEL.4]
-  const bool is_queued = as_atomic(cb.node.next).load(mo::acquire) != &cb.node;
+  // relaxed: is_done_with() takes the fence's LOCK, after the one under which it was taken off
+  const bool is_queued = as_atomic(cb.node.next).load(mo::relaxed) != &cb.node;
   if (!is_queued) {
     if (!is_done_with(node_of(cb))) {
       warn("two running callbacks remove each other; one does not wait", &c());

@@ -3,8 +3,7 @@
 // It is a legacy fence in place: its lock, ops and callbacks are handled as ufence/fence/legacy.h
 // says.
 //
-// Orders: KERNEL.1..3 what a signal publishes through the flags; KERNEL.4/5 a callback that is
-// about to run against dma_fence_remove_callback(); KERNEL.6..8 spinlocks.
+// Orders: KERNEL.1..3 what a signal publishes through the flags; KERNEL.6..8 spinlocks.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +20,13 @@ template <class T>
 [[nodiscard]] inline atomic<T>& as_atomic(T& word) noexcept {
   static_assert(sizeof(atomic<T>) == sizeof(T) && alignof(atomic<T>) == alignof(T));
   return reinterpret_cast<atomic<T>&>(word);
+}
+
+/// A field of a C struct as a cell.
+template <class T>
+[[nodiscard]] inline cell<T>& as_cell(T& field) noexcept {
+  static_assert(sizeof(cell<T>) == sizeof(T) && alignof(cell<T>) == alignof(T));
+  return reinterpret_cast<cell<T>&>(field);
 }
 
 /// Tells the report handler what the kernel would warn about.
