@@ -1,8 +1,5 @@
 #include "ufence/sync/exported.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -128,7 +125,9 @@ result<unique_fd> exported::make_ends(exported& self) noexcept {
                                                 .seqno = f.seqno(),
                                                 .driver_name = names.driver_name(),
                                                 .timeline_name = names.timeline_name()});
-  if (::bind(ends->first.get(), address.get(), address.size) != 0) return failure(errno);
+  if (const std::error_code failed = bind_socket(ends->first.get(), address)) {
+    return std::unexpected(failed);
+  }
   self.key = *cookie;
   if (const std::error_code failed = table.add(self, ends->second.get())) {
     return std::unexpected(failed);
@@ -166,7 +165,7 @@ void exported::send_record() noexcept {
   const std::size_t size = write_record(room(), file_.name.data(), file_.f);
   // Without the record holders ask for it.
   static_cast<void>(send_message(end_.get(), room().first(size)));
-  ::shutdown(end_.get(), SHUT_WR);
+  end_sending(end_.get());
 }
 
 void exported::on_signaled(callback& node, fence&) noexcept {
@@ -178,11 +177,8 @@ void exported::on_signaled(callback& node, fence&) noexcept {
 bool exported::is_gone(watched& w, int& probe) noexcept {
   auto& self = static_cast<exported&>(w);
   socket_address address;
-  address.size = sizeof address.name;
   // [EXPORT.2] acquire: its maker is done with it; pairs with [EXPORT.1]
-  return self.is_published_.load(mo::acquire) &&
-         ::getpeername(self.end_.get(), reinterpret_cast<sockaddr*>(&address.name),
-                       &address.size) == 0 &&
+  return self.is_published_.load(mo::acquire) && find_peer(self.end_.get(), address) &&
          !is_bound(address, probe);
 }
 

@@ -1,7 +1,6 @@
 #include "ufence/sync/reactor.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -14,7 +13,9 @@
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
 #include "ufence/sync/answer.h"
+#include "ufence/sync/own_thread.h"
 #include "ufence/sync/random.h"
+#include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::detail {
@@ -310,8 +311,7 @@ std::error_code open_descriptors() noexcept UFENCE_REQUIRES(table_lock) {
       (fds.hung_up = ::epoll_create1(EPOLL_CLOEXEC)) < 0 ||
       (fds.wake = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
       (fds.listener = make_socket()) < 0 || (fds.probe = make_socket()) < 0 ||
-      ::bind(fds.listener, address.get(), address.size) != 0 ||
-      ::listen(fds.listener, SOMAXCONN) != 0 ||
+      bind_socket(fds.listener, address) || ::listen(fds.listener, SOMAXCONN) != 0 ||
       !epoll_change(fds.events, EPOLL_CTL_ADD, fds.hung_up, EPOLLIN | EPOLLONESHOT, tag_hung_up) ||
       !epoll_change(fds.events, EPOLL_CTL_ADD, fds.wake, EPOLLIN, tag_wake) ||
       !epoll_change(fds.events, EPOLL_CTL_ADD, fds.listener, EPOLLIN | EPOLLONESHOT,
@@ -321,23 +321,10 @@ std::error_code open_descriptors() noexcept UFENCE_REQUIRES(table_lock) {
   return {};
 }
 
-// A thread that takes no signals and that nobody joins.
-int start_thread() noexcept {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_BLOCK, &all, &before);
-  pthread_t thread;
-  const int failed = ::pthread_create(&thread, nullptr, &run_reactor, nullptr);
-  if (failed == 0) ::pthread_detach(thread);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return failed;
-}
-
 std::error_code start() noexcept UFENCE_REQUIRES(table_lock) {
   if (is_running) return {};
   std::error_code failed = open_descriptors();
-  if (!failed) failed = errno_code(start_thread());
+  if (!failed) failed = errno_code(start_own_thread(&run_reactor, nullptr));
   if (failed) {
     close_descriptors();
     return failed;
@@ -419,7 +406,7 @@ std::uint64_t watched_table::exporter_number() noexcept UFENCE_NO_TSA {
 
 bool is_bound(const socket_address& address, int& probe) noexcept {
   if (probe < 0 && (probe = make_socket()) < 0) return true;
-  if (::bind(probe, address.get(), address.size) != 0) return true;
+  if (bind_socket(probe, address)) return true;
   // It is bound now, and of no more use.
   close_one(probe);
   probe = make_socket();

@@ -1,27 +1,19 @@
 #include "ufence/sync/shared_timeline.h"
 
-#include <fcntl.h>
 #include <linux/futex.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <new>
 #include <utility>
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/sync/page_file.h"
 #include "ufence/sync/shared_page.h"
 
 namespace ufence {
 namespace {
-
-// Nobody can make the page smaller under those who have mapped it.
-constexpr int seals_of_size = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-constexpr int seals_against_writers = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 
 // Where an end of the owner must be noticed although the waiter that the kernel has woken, and that
 // should have woken the others, was killed at that moment.
@@ -30,22 +22,6 @@ constexpr std::int64_t look_again_ns = 1'000'000'000;
 constexpr std::int64_t poll_owner_ns = 10'000'000;
 
 int sane_error(int error) noexcept { return error < 0 && error >= -4095 ? error : -EPROTO; }
-
-result<unique_fd> duplicate(int fd) noexcept {
-  unique_fd own(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  // EINVAL is about the lowest number that may be used, above the limit.
-  if (!own) return failure(errno == EINVAL ? EMFILE : errno);
-  return own;
-}
-
-result<shared_page*> map(const unique_fd& fd, bool writable) noexcept {
-  void* memory = ::mmap(nullptr, shared_page::bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-                        MAP_SHARED, fd.get(), 0);
-  if (memory == MAP_FAILED) return failure(errno == ENOMEM ? ENOMEM : EINVAL);
-  return static_cast<shared_page*>(memory);
-}
-
-void unmap(shared_page* page) noexcept { ::munmap(page, shared_page::bytes); }
 
 // By point, for a heap with the lowest in front.
 constexpr auto later_first = [](const auto& a, const auto& b) { return a.point > b.point; };
@@ -72,26 +48,16 @@ shared_timeline::shared_timeline(shared_page& page, unique_fd fd, bool is_owner,
   name_ = {name_bytes_.data(), length};
 }
 
-shared_timeline::~shared_timeline() { unmap(&page_); }
+shared_timeline::~shared_timeline() { detail::unmap_page(page_); }
 
 result<shared_timeline_ref> shared_timeline::create(
     const shared_timeline_options& options) noexcept {
   if (options.initial_point > point_max) return failure(EINVAL);
-  unique_fd fd(::memfd_create("ufence-timeline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return failure(errno);
-  if (::ftruncate(fd.get(), shared_page::bytes) != 0) return failure(errno);
-  const result<shared_page*> page = map(fd, true);
-  if (!page) return std::unexpected(page.error());
-  const int seals =
-      seals_of_size | (options.peers_may_signal ? 0 : static_cast<int>(F_SEAL_FUTURE_WRITE));
-  if (::fcntl(fd.get(), F_ADD_SEALS, seals) != 0) {
-    const int failed = errno;
-    unmap(*page);
-    return failure(failed);
-  }
+  result<detail::mapped_page> file = detail::make_page(options.peers_may_signal);
+  if (!file) return std::unexpected(file.error());
 
   // relaxed, all: nobody else has the page yet
-  shared_page& p = **page;
+  shared_page& p = *file->page;
   p.magic.store(shared_page::right_magic, mo::relaxed);
   p.version.store(shared_page::right_version, mo::relaxed);
   const std::string_view name = options.name.substr(0, shared_page::name_bytes - 1);
@@ -100,11 +66,11 @@ result<shared_timeline_ref> shared_timeline::create(
 
   void* memory = allocate(sizeof(shared_timeline));
   if (memory == nullptr) {
-    unmap(*page);
+    detail::unmap_page(p);
     return failure(ENOMEM);
   }
   auto* made =
-      ::new (memory) shared_timeline(p, std::move(fd), true, true, options.peers_may_signal);
+      ::new (memory) shared_timeline(p, std::move(file->fd), true, true, options.peers_may_signal);
   std::error_code failed;
   {
     const scoped_lock hold(made->lock_);
@@ -117,39 +83,25 @@ result<shared_timeline_ref> shared_timeline::create(
 }
 
 result<shared_timeline_ref> shared_timeline::import(int fd) noexcept {
-  const int mode = ::fcntl(fd, F_GETFL);
-  if (mode < 0) return failure(errno);
-  const int seals = ::fcntl(fd, F_GET_SEALS);
-  struct stat file {};
-  if (seals < 0 || ::fstat(fd, &file) != 0) return failure(errno);
-  if ((seals & F_SEAL_SHRINK) == 0 || file.st_size != shared_page::bytes) return failure(EINVAL);
-  result<unique_fd> own = duplicate(fd);
-  if (!own) return std::unexpected(own.error());
-  const bool writable = (mode & O_ACCMODE) == O_RDWR && (seals & seals_against_writers) == 0;
-  const result<shared_page*> page = map(*own, writable);
-  if (!page) return std::unexpected(page.error());
-
+  result<detail::mapped_page> file = detail::map_page(fd);
+  if (!file) return std::unexpected(file.error());
+  shared_page& page = *file->page;
   // relaxed, both: constant
-  const bool is_ours = (*page)->magic.load(mo::relaxed) == shared_page::right_magic;
-  const bool is_known = (*page)->version.load(mo::relaxed) == shared_page::right_version;
+  const bool is_ours = page.magic.load(mo::relaxed) == shared_page::right_magic;
+  const bool is_known = page.version.load(mo::relaxed) == shared_page::right_version;
   void* memory = is_ours && is_known ? allocate(sizeof(shared_timeline)) : nullptr;
   if (memory == nullptr) {
-    unmap(*page);
+    detail::unmap_page(page);
     return failure(!is_ours ? EINVAL : !is_known ? EPROTO : ENOMEM);
   }
-  return shared_timeline_ref::adopt(
-      ::new (memory) shared_timeline(**page, std::move(*own), false, writable, writable));
+  return shared_timeline_ref::adopt(::new (memory) shared_timeline(
+      page, std::move(file->fd), false, file->is_writable, file->is_writable));
 }
 
 result<unique_fd> shared_timeline::export_fd(shared_access access) const noexcept {
   if (access == shared_access::signal && !peers_may_signal_) return failure(EPERM);
   // Where peers may not signal, the seals of the page see to it.
-  if (access == shared_access::signal || !peers_may_signal_) return duplicate(fd_.get());
-  std::array<char, 32> path{};
-  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd_.get());
-  unique_fd reader(::open(path.data(), O_RDONLY | O_CLOEXEC));
-  if (!reader) return failure(errno);
-  return reader;
+  return detail::export_page(fd_, access == shared_access::signal || !peers_may_signal_);
 }
 
 bool shared_timeline::is_inherited() const noexcept { return generation_ != fork_generation(); }

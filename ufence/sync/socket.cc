@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "ufence/sync/wire.h"
+
 namespace ufence {
 
 result<socket_pair> make_socket_pair() noexcept {
@@ -24,6 +26,17 @@ result<std::uint64_t> socket_cookie(int socket) noexcept {
   if (::getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return failure(errno);
   return cookie;
 }
+
+std::error_code bind_socket(int socket, const detail::socket_address& address) noexcept {
+  return errno_code(::bind(socket, address.get(), address.size) == 0 ? 0 : errno);
+}
+
+bool find_peer(int socket, detail::socket_address& address) noexcept {
+  address.size = sizeof address.name;
+  return ::getpeername(socket, reinterpret_cast<sockaddr*>(&address.name), &address.size) == 0;
+}
+
+void end_sending(int socket) noexcept { ::shutdown(socket, SHUT_WR); }
 
 namespace {
 

@@ -13,6 +13,10 @@
 
 namespace ufence {
 
+namespace detail {
+struct socket_address;
+}
+
 struct socket_pair {
   unique_fd first;
   unique_fd second;
@@ -24,6 +28,15 @@ struct socket_pair {
 /// A number that no other socket has, the same for each duplicate in each process.
 /// @return  -EBADF; -ENOTSOCK
 [[nodiscard]] result<std::uint64_t> socket_cookie(int socket) noexcept;
+
+/// Gives a socket its address.
+/// @return  -EADDRINUSE; ...
+[[nodiscard]] std::error_code bind_socket(int socket,
+                                          const detail::socket_address& address) noexcept;
+/// The address of the other end, also when that is closed.
+[[nodiscard]] bool find_peer(int socket, detail::socket_address& address) noexcept;
+/// Nothing more is sent: the other end reads what was, and then the end.
+void end_sending(int socket) noexcept;
 
 /// Sends one message whole, with descriptors (at most message_fds_max).
 /// @return  -EAGAIN no room; -EPIPE the other end is gone; -EMSGSIZE; -EINVAL too many descriptors;

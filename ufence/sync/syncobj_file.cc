@@ -73,7 +73,9 @@ result<unique_fd> exported_syncobj::make_ends() noexcept {
   const result<std::uint64_t> cookie = socket_cookie(ends->first.get());
   if (!cookie) return std::unexpected(cookie.error());
   const socket_address address = address_of(number, *cookie);
-  if (::bind(ends->first.get(), address.get(), address.size) != 0) return failure(errno);
+  if (const std::error_code failed = bind_socket(ends->first.get(), address)) {
+    return std::unexpected(failed);
+  }
   key = *cookie;
   if (const std::error_code failed = table.add(*this, ends->second.get())) {
     return std::unexpected(failed);

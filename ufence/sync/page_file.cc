@@ -1,0 +1,75 @@
+#include "ufence/sync/page_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+
+namespace ufence::detail {
+namespace {
+
+// Nobody can make the page smaller under those who have mapped it.
+constexpr int seals_of_size = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr int seals_against_writers = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+
+result<unique_fd> duplicate(int fd) noexcept {
+  unique_fd own(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  // EINVAL is about the lowest number that may be used, above the limit.
+  if (!own) return failure(errno == EINVAL ? EMFILE : errno);
+  return own;
+}
+
+result<mapped_page> map(unique_fd fd, bool is_writable) noexcept {
+  void* memory = ::mmap(nullptr, shared_page::bytes,
+                        is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (memory == MAP_FAILED) return failure(errno == ENOMEM ? ENOMEM : EINVAL);
+  return mapped_page{
+      .page = static_cast<shared_page*>(memory), .fd = std::move(fd), .is_writable = is_writable};
+}
+
+}  // namespace
+
+result<mapped_page> make_page(bool peers_may_write) noexcept {
+  unique_fd fd(::memfd_create("ufence-timeline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return failure(errno);
+  if (::ftruncate(fd.get(), shared_page::bytes) != 0) return failure(errno);
+  result<mapped_page> made = map(std::move(fd), true);
+  if (!made) return made;
+  const int seals = seals_of_size | (peers_may_write ? 0 : static_cast<int>(F_SEAL_FUTURE_WRITE));
+  if (::fcntl(made->fd.get(), F_ADD_SEALS, seals) != 0) {
+    const int failed = errno;
+    unmap_page(*made->page);
+    return failure(failed);
+  }
+  return made;
+}
+
+result<mapped_page> map_page(int fd) noexcept {
+  const int mode = ::fcntl(fd, F_GETFL);
+  if (mode < 0) return failure(errno);
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  struct stat file {};
+  if (seals < 0 || ::fstat(fd, &file) != 0) return failure(errno);
+  if ((seals & F_SEAL_SHRINK) == 0 || file.st_size != shared_page::bytes) return failure(EINVAL);
+  result<unique_fd> own = duplicate(fd);
+  if (!own) return std::unexpected(own.error());
+  const bool is_writable = (mode & O_ACCMODE) == O_RDWR && (seals & seals_against_writers) == 0;
+  return map(std::move(*own), is_writable);
+}
+
+result<unique_fd> export_page(const unique_fd& fd, bool may_write) noexcept {
+  if (may_write) return duplicate(fd.get());
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd.get());
+  unique_fd reader(::open(path.data(), O_RDONLY | O_CLOEXEC));
+  if (!reader) return failure(errno);
+  return reader;
+}
+
+void unmap_page(shared_page& page) noexcept { ::munmap(&page, shared_page::bytes); }
+
+}  // namespace ufence::detail
