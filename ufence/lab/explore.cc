@@ -26,6 +26,8 @@ class exploration {
     machine_.events_max = with.events_max;
     machine_.allow_leaks = with.allow_leaks;
     machine_.explore_timeouts = with.explore_timeouts;
+    machine_.ignore_deadlines = with.ignore_deadlines;
+    machine_.has_futex_waitv = with.has_futex_waitv;
     machine_.weakenings = with.weakenings;
     if (with.prelude) machine_.run_prelude(with.prelude);
   }

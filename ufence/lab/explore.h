@@ -37,6 +37,9 @@ struct settings {
   std::size_t events_max = 4000;  // in one execution: more is a livelock
   bool allow_leaks = false;
   bool explore_timeouts = false;  // sleeps with a deadline may end by it
+  /// No deadline ends a sleep: one that only a look from time to time would end is a lost wakeup.
+  bool ignore_deadlines = false;
+  bool has_futex_waitv = false;  // threads may sleep on several words; else they are told -ENOSYS
   /// Take failing turns of retry loops for what they lead to (graph_search.cc).
   bool skip_retries = true;
   std::string replay;  // a trace

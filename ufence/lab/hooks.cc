@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -144,13 +145,16 @@ void pause(std::source_location where) noexcept {
   m().perform(op);
 }
 
-// The kernel looks at the word and queues the sleeper in one step with respect to wakes. So: look
-// at the count of wakes (whoever woke before has its stores seen), look at the word, sleep until
-// the count differs.
-int futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_ns,
-               std::uint32_t classes, std::source_location where) noexcept {
+namespace {
+
+// The kernel looks at a word and queues the sleeper in one step with respect to wakes. So: look at
+// the count of wakes (whoever woke before has its stores seen), look at the word, sleep until the
+// count differs. With several words, which of them ends the sleep is a choice; one that can't end
+// it is no deadlock while another one can.
+int sleep_on(std::span<const futex_word> words, std::int64_t deadline_ns, std::uint32_t classes,
+             std::source_location where) noexcept {
   if (!in_model()) would_block("a futex");
-  const bool may_expire = deadline_ns != INT64_MAX;
+  const bool may_expire = deadline_ns != INT64_MAX && !m().ignore_deadlines;
   if (may_expire && m().explore_timeouts) {
     operation expires = access(action::choice, nullptr, 0, std::memory_order_relaxed, where);
     expires.operand = 2;
@@ -160,16 +164,44 @@ int futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_n
       return -ETIME;
     }
   }
-  operation look = queue_access(action::load, word, std::memory_order_acquire, where);
-  m().perform(look);
-  if (load(word, 4, std::memory_order_relaxed, where) != expected) return 0;
+  std::array<sleeping_place, futex_words_max> places;
   const std::uint64_t mask = each_class(classes, UINT32_MAX);
-  operation sleep = queue_access(action::load, word, std::memory_order_relaxed, where);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    operation look = queue_access(action::load, words[i].word, std::memory_order_acquire, where);
+    m().perform(look);
+    if (load(words[i].word, 4, std::memory_order_relaxed, where) != words[i].expected) return 0;
+    places[i] = {.at = look.at,
+                 .until = {.mask = mask, .wanted = look.value & mask, .equal = false}};
+  }
+  std::size_t which = 0;
+  if (words.size() > 1) {
+    operation choice = access(action::choice, nullptr, 0, std::memory_order_relaxed, where);
+    choice.operand = words.size();
+    m().perform(choice);
+    which = choice.value;
+  }
+  operation sleep = queue_access(action::load, words[which].word, std::memory_order_relaxed, where);
   sleep.waits = waiting::sleep;
   sleep.may_expire = may_expire;
-  sleep.until = {.mask = mask, .wanted = look.value & mask, .equal = false};
+  sleep.until = places[which].until;
+  sleep.places = {places.data(), words.size()};
   m().perform(sleep);
   return 0;
+}
+
+}  // namespace
+
+int futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_ns,
+               std::uint32_t classes, std::source_location where) noexcept {
+  const futex_word one{.word = word, .expected = expected};
+  return sleep_on({&one, 1}, deadline_ns, classes, where);
+}
+
+int futex_wait_any(std::span<const futex_word> words, std::int64_t deadline_ns,
+                   std::source_location where) noexcept {
+  constexpr std::uint32_t any_class = UINT32_MAX;
+  if (!in_model() || !m().has_futex_waitv || words.size() > futex_words_max) return -ENOSYS;
+  return sleep_on(words, deadline_ns, any_class, where);
 }
 
 void futex_wake(const void* word, std::uint32_t classes, std::source_location where) noexcept {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <span>
 
 #include "ufence/lab/mode.h"
 #include "ufence/lab/operation.h"
@@ -44,6 +45,14 @@ void pause(std::source_location where) noexcept;
 /// @param classes  what kinds of sleepers: a bit for each of two, or all
 int futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t classes, std::source_location where) noexcept;
+/// The same for several words, if settings::has_futex_waitv; else, or for more, -ENOSYS.
+inline constexpr std::size_t futex_words_max = 8;
+struct futex_word {
+  const void* word;
+  std::uint32_t expected;
+};
+int futex_wait_any(std::span<const futex_word> words, std::int64_t deadline_ns,
+                   std::source_location where) noexcept;
 void futex_wake(const void* word, std::uint32_t classes, std::source_location where) noexcept;
 
 [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment,

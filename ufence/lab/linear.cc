@@ -202,13 +202,13 @@ ending run_linear(machine& m, chooser& choose, std::string* trace) {
   return linear_run(m, choose, trace).run();
 }
 
-problem describe_deadlock(const machine& m) {
+problem describe_deadlock(machine& m) {
   failure kind = failure::deadlock;
   std::string text;
   for (unsigned t = 0; t < m.thread_count(); ++t) {
     const operation* op = m.pending(t);
     if (op == nullptr) continue;
-    if (op->may_expire) return {};
+    if (op->may_expire || m.was_woken(t)) return {};
     std::string why = "waits";
     if (op->what == action::join) {
       why = "waits for the end of " + m.name_of(static_cast<unsigned>(op->operand));

@@ -43,7 +43,7 @@ class chooser {
 ending run_linear(machine& m, chooser& choose, std::string* trace = nullptr);
 
 /// What each of the waiting threads waits for; says what kind of failure it is.
-[[nodiscard]] problem describe_deadlock(const machine& m);
+[[nodiscard]] problem describe_deadlock(machine& m);
 
 /// The threads' steps of an execution, to be repeated by a replay chooser: a letter for the thread;
 /// a number for how many newer stores a load or store leaves aside, or for a choice. A capital: a

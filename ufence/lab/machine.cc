@@ -1,5 +1,6 @@
 #include "ufence/lab/machine.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -197,6 +198,14 @@ location_id machine::locate(unsigned number) {
     first_values_[id] = value;
   }
   return id;
+}
+
+bool machine::was_woken(unsigned number) {
+  return std::ranges::any_of(threads_[number].pending->places, [this](const sleeping_place& p) {
+    bool is_new = false;
+    const location_id id = identify(places_.at(p.at, is_new), p.at);
+    return p.until.holds(value_of(id, graph_.last_store(id)));
+  });
 }
 
 void machine::construct(const void* at, unsigned bytes, std::uint64_t value,

@@ -109,6 +109,8 @@ class machine {
 
   [[nodiscard]] const problem& found() const noexcept { return problem_; }
   void fail(problem p);
+  /// Whether some word that the pending operation sleeps on was woken.
+  [[nodiscard]] bool was_woken(unsigned t);
   /// All threads have ended: what must hold then.
   void check_end();
   /// The events of this execution in the order in which they happened.
@@ -123,6 +125,8 @@ class machine {
   std::size_t events_max = 4000;
   bool allow_leaks = false;
   bool explore_timeouts = false;
+  bool ignore_deadlines = false;
+  bool has_futex_waitv = false;
   std::vector<weakening> weakenings;
   [[nodiscard]] bool weakening_was_used() const noexcept { return weakening_used_; }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <source_location>
+#include <span>
 
 namespace ufence::lab {
 
@@ -43,6 +44,12 @@ struct condition {
   }
 };
 
+/// One of several words that a sleep is for: what its queue has once that is woken.
+struct sleeping_place {
+  std::uintptr_t at = 0;
+  condition until;
+};
+
 struct operation {
   action what = action::begin;
   modification how = modification::exchange;
@@ -57,6 +64,7 @@ struct operation {
   std::uint64_t operand = 0;   // store, modify, compare: new value; choice: how many; join: whom
   std::uint64_t expected = 0;  // compare
   condition until;
+  std::span<const sleeping_place> places;  // waiting::sleep: all of them; it waits for one
   std::source_location where;
   // spawn: what the thread runs
   void (*run)(void*) = nullptr;

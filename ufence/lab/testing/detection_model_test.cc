@@ -288,6 +288,44 @@ TEST(lost_wakeup, is_found_if_another_class_of_sleepers_is_woken) {
   expect_safe([=] { wake(futex_class::any); });
   expect_found(failure::lost_wakeup, [=] { wake(futex_class::state); });
 }
+TEST(lost_wakeup, is_found_where_a_deadline_alone_would_end_the_sleep) {
+  const auto sleep = [] {
+    atomic<std::uint32_t> word{0};
+    thread a("waiter", [&] { futex_wait(word, 0, deadline_after(1000)); });
+    thread b("setter", [&] { word.store(1, mo::release); });
+  };
+  expect_safe(sleep);
+  settings with;
+  with.ignore_deadlines = true;
+  const report r = explore(sleep, with);
+  EXPECT_EQ(r.found.kind, failure::lost_wakeup) << r;
+}
+// A sleep on two words; one of them is woken, both, or the other setter forgets to.
+void sleep_on_two(bool wakes_first, bool wakes_second) {
+  atomic<std::uint32_t> first{0}, second{0};
+  thread a("waiter", [&] {
+    const futex_waiter both[] = {{.word = &first, .expected = 0}, {.word = &second, .expected = 0}};
+    while (first.load(mo::relaxed) == 0 && second.load(mo::relaxed) == 0) {
+      LAB_CHECK(futex_wait_any(both, no_deadline) == 0);
+    }
+  });
+  if (wakes_first) {
+    thread b("first", [&] { first.store(1, mo::relaxed), futex_wake_all(first); });
+  } else {
+    thread c("second", [&] {
+      second.store(1, mo::relaxed);
+      if (wakes_second) futex_wake_all(second);
+    });
+  }
+}
+TEST(futex, a_sleep_on_several_words_is_ended_by_each) {
+  settings with;
+  with.has_futex_waitv = true;
+  expect_safe([] { sleep_on_two(true, false); }, with);
+  expect_safe([] { sleep_on_two(false, true); }, with);
+  const report r = explore([] { sleep_on_two(false, false); }, with);
+  EXPECT_EQ(r.found.kind, failure::lost_wakeup) << r;
+}
 TEST(futex, a_sleep_with_a_deadline_may_end_by_it) {
   settings with;
   with.explore_timeouts = true;
