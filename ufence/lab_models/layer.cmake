@@ -8,15 +8,30 @@ foreach(part rcu fence container module issuer)
   list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
   list(APPEND product_sources ${part_sources})
 endforeach()
-foreach(source syncobj syncobj_wait syncobj_watch syncobj_event)
+foreach(source exported shared_timeline shared_timeline_thread sw_sync syncobj syncobj_event
+    syncobj_wait syncobj_watch wire)
   list(APPEND product_sources "${CMAKE_CURRENT_SOURCE_DIR}/sync/${source}.cc")
 endforeach()
+# What they ask of the system.
+list(APPEND product_sources "${UFENCE_LAB_PRODUCT_DOUBLES}/system.cc")
 add_library(ufence_lab_product STATIC EXCLUDE_FROM_ALL ${product_sources})
 target_include_directories(ufence_lab_product
   BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}" "${UFENCE_LAB_PRODUCT_DOUBLES}")
 target_link_libraries(ufence_lab_product PRIVATE ufence_core_flags PUBLIC ufence_lab ufence_flags)
 # A search runs these millions of times, whatever the build is for.
 target_compile_options(ufence_lab_product PRIVATE -O2)
+
+# The kernel's interface over it; a double of its linux/ufence.h leads C's atomics to the explorer.
+set(kernel_sources "")
+foreach(source dma_fence dma_fence_array dma_fence_chain interop kernel_fence services)
+  list(APPEND kernel_sources "${CMAKE_CURRENT_SOURCE_DIR}/kernel/${source}.cc")
+endforeach()
+add_library(ufence_lab_kernel STATIC EXCLUDE_FROM_ALL ${kernel_sources})
+target_include_directories(ufence_lab_kernel
+  BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}" "${UFENCE_LAB_PRODUCT_DOUBLES}"
+    "${CMAKE_CURRENT_SOURCE_DIR}/kernel")
+target_link_libraries(ufence_lab_kernel PRIVATE ufence_core_flags PUBLIC ufence_lab_product)
+target_compile_options(ufence_lab_kernel PRIVATE -O2 -fno-strict-aliasing)
 
 # One program for each file of model tests.
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/lab_models/testing")
@@ -26,3 +41,6 @@ foreach(test IN LISTS model_tests)
   ufence_add_lab_test(lab_models_${name}
     SOURCES "${test}" "${folder}/harness.cc" LINK ufence_lab_product)
 endforeach()
+if(TARGET lab_models_kernel_model_test)
+  target_link_libraries(lab_models_kernel_model_test PRIVATE ufence_lab_kernel)
+endif()

@@ -284,18 +284,27 @@ TEST(fence_model, a_waiter_with_a_deadline_is_told_of_either) {
       with);
 }
 
-TEST(fence_model, waiting_for_any_of_two_ends_with_either) {
-  expect_safe_so_far([] {
-    new_fence one = make_fence();
-    new_fence two = make_fence();
-    thread first("first", [&] { one.signal.signal(-1); });
-    thread second("second", [&] { two.signal.signal(-2); });
-    thread wait("wait", [&] {
-      const fence_ref both[] = {one.fence, two.fence};
-      const std::size_t found = wait_any(both, no_deadline).value();
-      LAB_CHECK(both[found]->error() == (found == 0 ? -1 : -2));
-    });
+void wait_for_any_of_two() {
+  new_fence one = make_fence();
+  new_fence two = make_fence();
+  thread first("first", [&] { one.signal.signal(-1); });
+  thread second("second", [&] { two.signal.signal(-2); });
+  thread wait("wait", [&] {
+    const fence_ref both[] = {one.fence, two.fence};
+    const std::size_t found = wait_any(both, no_deadline).value();
+    LAB_CHECK(both[found]->error() == (found == 0 ? -1 : -2));
   });
+}
+
+// By callbacks.
+TEST(fence_model, waiting_for_any_of_two_ends_with_either) {
+  expect_safe_so_far(wait_for_any_of_two);
+}
+
+TEST(fence_model, one_sleep_on_any_of_two_ends_with_either) {
+  settings with;
+  with.has_futex_waitv = true;
+  expect_safe_so_far(wait_for_any_of_two, with);
 }
 
 // --- Ops ---

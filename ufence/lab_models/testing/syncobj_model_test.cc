@@ -46,6 +46,33 @@ TEST(syncobj_model, a_point_that_is_added_ends_the_wait_for_it) {
   });
 }
 
+TEST(syncobj_model, waiting_for_any_of_two_ends_with_an_install_or_a_signal) {
+  expect_safe_so_far([] {
+    {
+      const syncobj_ref empty = syncobj::create().value();
+      const syncobj_ref full = syncobj::create().value();
+      new_fence installed = make_fence();
+      new_fence pending = make_fence();
+      LAB_CHECK(!full->replace_fence(pending.fence));
+      installed.signal.signal(-5);
+      cell<int> work[2];
+      {
+        thread install("install", [&] {
+          work[0].set(1);
+          LAB_CHECK(!empty->replace_fence(installed.fence));
+        });
+        thread signal("signal", [&] { work[1].set(1), pending.signal.signal(-7); });
+        thread wait("wait", [&] {
+          const syncobj_point points[] = {{.object = empty}, {.object = full}};
+          const auto found = ufence::wait(points, no_deadline, {.for_submit = true}).value();
+          LAB_CHECK(work[found].get() == 1);
+        });
+      }
+    }
+    rcu::flush_deferred();
+  });
+}
+
 TEST(syncobj_model, the_last_reference_frees_after_all_uses) {
   expect_safe_so_far([] {
     {
