@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "ufence/base/clock.h"
 #include "ufence/uapi/call.h"
 
 namespace ufence::uapi {
