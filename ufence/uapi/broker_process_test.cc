@@ -92,6 +92,8 @@ TEST(foreign_file, of_an_exporter_that_does_not_answer_tells_what_is_known_here)
   {
     const broker_on_thread broker;
     ASSERT_EQ(::kill(exporter.pid(), SIGSTOP), 0);
+    siginfo_t stopped{};  // all its threads have
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(exporter.pid()), &stopped, WSTOPPED), 0);
     // Others are answered meanwhile.
     const unique_fd asking = broker.connect();
     ::sync_file_info info{};

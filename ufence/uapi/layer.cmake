@@ -29,7 +29,7 @@ if(UFENCE_BUILD_TESTS)
     target_link_libraries(uapi_broker_fuzzer PRIVATE ufence_sync)
     target_compile_options(uapi_broker_fuzzer PRIVATE -fsanitize=fuzzer,address)
     target_link_options(uapi_broker_fuzzer PRIVATE -fsanitize=fuzzer,address)
-    ufence_add_command_test(uapi_broker_fuzzer LABEL fuzz
+    ufence_add_command_test(uapi_broker_fuzzer LABEL fuzz TIMEOUT 300
       COMMAND uapi_broker_fuzzer -runs=4000 -max_len=1024 -len_control=0 -seed=1)
   endif()
 
