@@ -13,11 +13,12 @@ if(UFENCE_BUILD_TESTS)
 
   set(suites "${testing}/shim/services.c" "${testing}/st_dma_fence.c"
     "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c"
-    "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c")
+    "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c" "${testing}/headers.c")
   # The kernel's dialect: GNU C, as the kernel's own sources are written.
-  set_source_files_properties(${suites} "${testing}/other_shim.c" PROPERTIES COMPILE_OPTIONS -Wno-pedantic)
+  set(other_suites "${testing}/other_shim.c" "${testing}/other_spinlock.c")
+  set_source_files_properties(${suites} ${other_suites} PROPERTIES COMPILE_OPTIONS -Wno-pedantic)
   # With another spinlock.h.
-  add_library(ufence_kernel_other_shim OBJECT "${testing}/other_shim.c")
+  add_library(ufence_kernel_other_shim OBJECT ${other_suites})
   target_include_directories(ufence_kernel_other_shim BEFORE PRIVATE "${testing}/other_shim")
   target_link_libraries(ufence_kernel_other_shim PRIVATE ufence_kernel_testing)
   ufence_add_test(kernel_kunit_test FENCES

@@ -34,6 +34,14 @@
 	{                                                                                          \
 		return UFENCE_SUB(&v->counter, value) - value;                                     \
 	}                                                                                          \
+	static inline value_type prefix##_fetch_add(value_type value, type *v)                     \
+	{                                                                                          \
+		return UFENCE_ADD(&v->counter, value);                                             \
+	}                                                                                          \
+	static inline value_type prefix##_fetch_sub(value_type value, type *v)                     \
+	{                                                                                          \
+		return UFENCE_SUB(&v->counter, value);                                             \
+	}                                                                                          \
 	static inline value_type prefix##_inc_return(type *v)                                      \
 	{                                                                                          \
 		return prefix##_add_return(1, v);                                                  \
@@ -69,6 +77,15 @@
 	static inline value_type prefix##_cmpxchg(type *v, value_type old, value_type value)       \
 	{                                                                                          \
 		return UFENCE_COMPARE_EXCHANGE(&v->counter, old, value);                           \
+	}                                                                                          \
+	/* False: what it is goes to `old`. */                                                     \
+	static inline bool prefix##_try_cmpxchg(type *v, value_type *old, value_type value)        \
+	{                                                                                          \
+		value_type seen = prefix##_cmpxchg(v, *old, value);                                \
+		bool is_done = seen == *old;                                                       \
+                                                                                                   \
+		*old = seen;                                                                       \
+		return is_done;                                                                    \
 	}                                                                                          \
 	static inline bool prefix##_inc_not_zero(type *v)                                          \
 	{                                                                                          \

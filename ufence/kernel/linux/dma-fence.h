@@ -225,6 +225,7 @@ static inline spinlock_t *dma_fence_spinlock(struct dma_fence *fence)
 }
 
 #ifndef UFENCE_KFREE
+#include <stdlib.h>
 #define UFENCE_KFREE free
 #endif
 #ifdef UFENCE_SPINLOCK

@@ -53,6 +53,20 @@ static inline void list_del_init(struct list_head *entry)
 	INIT_LIST_HEAD(entry);
 }
 
+static inline void list_replace(struct list_head *old, struct list_head *entry)
+{
+	entry->next = old->next;
+	entry->next->prev = entry;
+	entry->prev = old->prev;
+	WRITE_ONCE(entry->prev->next, entry);
+}
+
+static inline void list_replace_init(struct list_head *old, struct list_head *entry)
+{
+	list_replace(old, entry);
+	INIT_LIST_HEAD(old);
+}
+
 static inline void list_move(struct list_head *entry, struct list_head *head)
 {
 	__list_del_entry(entry);
@@ -125,6 +139,14 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 #define list_for_each_entry_reverse(at, head, member)                                              \
 	for (at = list_last_entry(head, __typeof__(*at), member); &at->member != (head);           \
 	     at = list_prev_entry(at, member))
+/* From the one after `at` on. */
+#define list_for_each_entry_continue(at, head, member)                                             \
+	for (at = list_next_entry(at, member); &at->member != (head);                              \
+	     at = list_next_entry(at, member))
+#define list_for_each_entry_safe_reverse(at, following, head, member)                              \
+	for (at = list_last_entry(head, __typeof__(*at), member),                                  \
+	    following = list_prev_entry(at, member);                                               \
+	     &at->member != (head); at = following, following = list_prev_entry(following, member))
 #define list_for_each_entry_safe(at, following, head, member)                                      \
 	for (at = list_first_entry(head, __typeof__(*at), member),                                 \
 	    following = list_next_entry(at, member);                                               \

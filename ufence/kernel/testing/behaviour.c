@@ -672,53 +672,6 @@ static void later_kernels_call_it_enable_signaling(struct kunit *test)
 	dma_fence_put(&job->base);
 }
 
-/* The compiler checks formats. */
-static void numbers_are_printed_with_the_kernels_formats(struct kunit *test)
-{
-	struct job *job = new_job(test, &job_ops, NULL);
-	u64 most = ~0ULL;
-	s64 least = -1;
-	char text[64];
-
-	snprintf(text, sizeof(text), "%llu %lld %llx", most, least, most);
-	KUNIT_EXPECT_STREQ(test, text, "18446744073709551615 -1 ffffffffffffffff");
-	snprintf(text, sizeof(text), "%llu:%llu", job->base.context, job->base.seqno);
-	KUNIT_EXPECT_NOT_NULL(test, strchr(text, ':'));
-	dma_fence_signal(&job->base);
-	snprintf(text, sizeof(text), "%lld", dma_fence_timestamp(&job->base));
-	KUNIT_EXPECT_GT(test, strlen(text), 1);
-	dma_fence_put(&job->base);
-}
-
-struct message {
-	int text;
-	bool is_sent;
-};
-
-static int send(void *data)
-{
-	struct message *message = data;
-
-	message->text = 42;
-	smp_wmb();
-	WRITE_ONCE(message->is_sent, true);
-	return 0;
-}
-
-static void barriers_order_what_is_not_atomic(struct kunit *test)
-{
-	struct message message = { 0 };
-	struct task_struct *task = kthread_run(send, &message, "sender");
-
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	while (!READ_ONCE(message.is_sent))
-		cond_resched();
-	smp_rmb();
-	KUNIT_EXPECT_EQ(test, message.text, 42);
-	smp_mb();
-	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
-}
-
 static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(the_struct_begins_with_the_fence_and_is_small),
 	KUNIT_CASE(ops_and_callbacks_run_with_the_lock_held),
@@ -745,8 +698,6 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(a_chain_of_100000_ends_without_recursion),
 	KUNIT_CASE(later_is_wrapped_unless_seqnos_have_64_bits),
 	KUNIT_CASE(later_kernels_call_it_enable_signaling),
-	KUNIT_CASE(numbers_are_printed_with_the_kernels_formats),
-	KUNIT_CASE(barriers_order_what_is_not_atomic),
 	{}
 };
 
