@@ -18,6 +18,8 @@ void poll_op_or_lock(session& s);
 void is_signaled_or_lock(session& s);
 void wake_waiter(session& s);
 void array_of_64(session& s);
+void kernel_create_signal_release(session& s);
+void kernel_array_of_64(session& s);
 void chain_walk_rcu(session& s);
 void chain_walk(session& s);
 void chain_build_signal_collect(session& s);

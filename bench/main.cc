@@ -38,6 +38,8 @@ constexpr entry benchmarks[] = {
     {"is_signaled_or_lock", is_signaled_or_lock},
     {"wake_waiter", wake_waiter},
     {"array_of_64", array_of_64},
+    {"kernel_create_signal_release", kernel_create_signal_release},
+    {"kernel_array_of_64", kernel_array_of_64},
     {"chain_walk_rcu", chain_walk_rcu},
     {"chain_walk", chain_walk},
     {"chain_build_signal_collect", chain_build_signal_collect},
