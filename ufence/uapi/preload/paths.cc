@@ -85,15 +85,15 @@ const char* find_link(const char* path) noexcept {
   return nullptr;
 }
 
-folder_entry entry_of(const emulated_path& folder, unsigned n) noexcept {
-  const std::string_view above(folder.path);
+folder_entry entry_of(const emulated_path& above, unsigned n) noexcept {
+  const std::string_view prefix(above.path);
   for (const emulated_path& p : paths) {
     const std::string_view path(p.path);
-    if (!path.starts_with(above) || path.size() <= above.size() + 1 || path[above.size()] != '/' ||
-        path.find('/', above.size() + 1) != path.npos) {
+    if (!path.starts_with(prefix) || path.size() <= prefix.size() + 1 ||
+        path[prefix.size()] != '/' || path.find('/', prefix.size() + 1) != path.npos) {
       continue;
     }
-    if (n-- == 0) return {&p, p.path + above.size() + 1};
+    if (n-- == 0) return {&p, p.path + prefix.size() + 1};
   }
   return {nullptr, nullptr};
 }
