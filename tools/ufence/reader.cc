@@ -29,6 +29,7 @@
 #include "tools/ufence/reader_wire.h"
 #include "tools/ufence/reloader.h"
 #include "tools/ufence/shared_blocks.h"
+#include "tools/ufence/told_reports.h"
 #include "ufence/base/clock.h"
 #include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/sync_file.h"
@@ -353,6 +354,7 @@ void reader::fail(std::string_view why) {
 int run_reader(unique_fd socket) {
   // Ctrl-C is for the run, which ends its reader.
   for (const int number : {SIGINT, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
+  const told_reports reports;
   setup_message setup{};
   result<received_message> got = failure(EAGAIN);
   for (;;) {

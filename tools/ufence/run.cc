@@ -30,6 +30,7 @@
 #include "tools/ufence/run_report.h"
 #include "tools/ufence/shared_blocks.h"
 #include "tools/ufence/sum_output.h"
+#include "tools/ufence/told_reports.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/result.h"
 
@@ -265,6 +266,7 @@ bool hold_closed_streams() {
 
 int run(const run_options& options) {
   if (!hold_closed_streams()) return 1;  // and nowhere to say so
+  const told_reports reports;
   return session(options).run();
 }
 

@@ -1,9 +1,11 @@
 """Modules come and go under a run, and its result does not change."""
 
+import ctypes
 import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import unittest
 
@@ -78,6 +80,34 @@ class Reload(Case):
         configurations = report["module_loads"] // 2  # `cpu` gets its workers at each load
         self.assertEqual(report["retired_by_settlement"] + report["retired_by_last_op"],
                          report["fences_issued"] + configurations)
+
+
+def refuse_io_uring():
+    """For what this process executes, as many containers do: io_uring_setup() is EPERM."""
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    # Load the number of the call; is it io_uring_setup, 425 everywhere? EPERM; else allow.
+    steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = Program(len(steps), ctypes.cast(code, ctypes.c_void_p))
+    libc = ctypes.CDLL(None)
+    no_new_privileges, seccomp, filter_mode = 38, 22, 2
+    if (libc.prctl(no_new_privileges, 1, 0, 0, 0) != 0
+            or libc.prctl(seccomp, filter_mode, ctypes.byref(program)) != 0):
+        raise OSError("no seccomp filter")
+
+
+class Refused(Case):
+    def test_io_uring_is_told_once(self):
+        make_odd_tree(self)
+        for number in range(200):
+            self.write(f"tree/small/{number}", pattern(number * 50, number))
+        finished = self.run_ufence("run", "--quiet", "--input", "tree", "--block", "512",
+                                   "--reload-every", "1", preexec_fn=refuse_io_uring)
+        self.assert_succeeded(finished)
+        self.assertEqual(finished.stdout, expected_sums(self.folder, ["tree"]))
+        self.assertEqual(finished.stderr.decode(), "ufence: driver: uring: io_uring is refused "
+                                                   "(EPERM): reading with threads and pread()\n")
 
 
 class Replace(Case):
