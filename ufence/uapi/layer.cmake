@@ -30,7 +30,7 @@ if(UFENCE_BUILD_TESTS)
     target_compile_options(uapi_broker_fuzzer PRIVATE -fsanitize=fuzzer,address)
     target_link_options(uapi_broker_fuzzer PRIVATE -fsanitize=fuzzer,address)
     ufence_add_command_test(uapi_broker_fuzzer LABEL fuzz TIMEOUT 300
-      COMMAND uapi_broker_fuzzer -runs=4000 -max_len=1024 -len_control=0 -seed=1)
+      COMMAND uapi_broker_fuzzer -runs=2000 -max_len=1024 -len_control=0 -seed=1)
   endif()
 
   # As many as the suites have, but for a broker that is slowed down.
