@@ -1,42 +1,22 @@
 #include "ufence/issuer/driver_threads.h"
 
 #include <cxxabi.h>
-#include <signal.h>
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <new>
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/system_thread.h"
 #include "ufence/issuer/module_scope.h"
 
 namespace ufence::detail {
 namespace {
 
 constexpr std::size_t name_max = 15;  // what the kernel keeps
-
-// A driver's threads take no signals of the program: its handlers would run on them.
-class blocked_signals {
- public:
-  blocked_signals() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) {
-      sigdelset(&all, fault);
-    }
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~blocked_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  blocked_signals(const blocked_signals&) = delete;
-  blocked_signals& operator=(const blocked_signals&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 
@@ -45,7 +25,7 @@ struct driver_threads::thread {
   void (*function)(void*) = nullptr;
   void* argument = nullptr;
   std::array<char, name_max + 1> name{};
-  pthread_t id{};
+  system_thread system;
   thread* next = nullptr;              // guarded by the owner's lock
   atomic<std::uint32_t> has_ended{0};  // the function has; its thread_local objects may remain
 };
@@ -56,12 +36,12 @@ driver_threads::~driver_threads() {
 
 void* driver_threads::run(void* argument) {
   thread& t = *static_cast<thread*>(argument);
-  pthread_setname_np(pthread_self(), t.name.data());
+  system_thread::name_this(t.name.data());
   struct end {
     thread& of;
     ~end() {
-      // [ISSUER.7] release: what the thread did; pairs with [ISSUER.8]
-      of.has_ended.store(1, mo::release);
+      // relaxed: who sees it joins the thread, which orders what it did
+      of.has_ended.store(1, mo::relaxed);
       futex_wake_all(of.has_ended);
     }
   } at_end{t};
@@ -92,8 +72,7 @@ int driver_threads::start(const char* name, void (*function)(void*), void* argum
     if (is_closed_) {
       failed = ESHUTDOWN;
     } else {
-      const blocked_signals none;
-      failed = pthread_create(&t->id, nullptr, &run, t);
+      failed = t->system.start(&run, t);
     }
     if (failed == 0) {
       t->next = first_;
@@ -125,7 +104,7 @@ void driver_threads::join_ended() noexcept {
     const scoped_lock hold(lock_);
     for (thread** at = &first_; *at != nullptr;) {
       thread* const t = *at;
-      if (pthread_tryjoin_np(t->id, nullptr) != 0) {
+      if (!t->system.try_join()) {
         at = &t->next;
         continue;
       }
@@ -144,21 +123,12 @@ void driver_threads::join_ended() noexcept {
 
 bool driver_threads::join(thread& t, std::int64_t deadline_ns) noexcept {
   for (bool expired = false;;) {
-    // [ISSUER.8] acquire: what the thread did; pairs with [ISSUER.7]
-    if (t.has_ended.load(mo::acquire) != 0) break;
+    // relaxed: the join orders
+    if (t.has_ended.load(mo::relaxed) != 0) break;
     if (expired) return false;
     expired = futex_wait(t.has_ended, 0, deadline_ns) == -ETIME;
   }
-  if (deadline_ns == no_deadline) return pthread_join(t.id, nullptr) == 0;
-  // A destructor may hang as well as a function; this call knows the wall clock only.
-  timespec until{};
-  clock_gettime(CLOCK_REALTIME, &until);
-  constexpr std::int64_t second = 1'000'000'000;
-  constexpr std::int64_t exit_ns = 10'000'000;  // a thread that has ended takes a moment to go
-  const std::int64_t left = std::max(deadline_ns - now_ns(), exit_ns) + until.tv_nsec;
-  until.tv_sec += left / second;
-  until.tv_nsec = left % second;
-  return pthread_timedjoin_np(t.id, nullptr, &until) == 0;
+  return t.system.join(deadline_ns);  // a destructor may hang as well as a function
 }
 
 bool driver_threads::join_all(std::int64_t deadline_ns) noexcept {
@@ -178,7 +148,7 @@ bool driver_threads::join_all(std::int64_t deadline_ns) noexcept {
 
 void driver_threads::abandon() noexcept {
   const scoped_lock hold(lock_);
-  for (const thread* t = first_; t != nullptr; t = t->next) pthread_detach(t->id);
+  for (const thread* t = first_; t != nullptr; t = t->next) t->system.detach();
 }
 
 std::vector<std::string> driver_threads::names() const {

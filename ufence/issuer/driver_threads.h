@@ -1,9 +1,6 @@
 // The threads of a driver: started for it, joined after its stop() (D-8).
 #pragma once
 
-#include <pthread.h>
-
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
