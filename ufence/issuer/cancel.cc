@@ -24,7 +24,7 @@ struct batch {
 
   void add(job_record& r) noexcept {
     records[count] = &r;
-    fences[count++] = fence_ref::take(*r.of);
+    fences[count++] = fence_ref::take(*r.of.get());
   }
 };
 
@@ -44,7 +44,7 @@ bool is_pending(const job_record& r) noexcept {
 
 // Ends a job whose phase is given_up.
 void end_job(device::impl& d, job_record& r) noexcept {
-  for (std::uint32_t i = 0; i < r.in_count; ++i) {
+  for (std::uint32_t i = 0; i < r.in_count.get(); ++i) {
     // One that runs now finds the job given up. It waits for nothing, so this never says -EDEADLK.
     if (r.in[i].on) static_cast<void>(r.in[i].on->remove_callback(r.in[i]));
   }
@@ -61,7 +61,7 @@ std::vector<fence_ref> device::impl::pending_fences() {
   const scoped_lock hold(lock);
   for (job_record* r = jobs.first(); r != nullptr; r = r->next) {
     if (is_pending(*r) && fences.size() < fences.capacity()) {
-      fences.push_back(fence_ref::take(*r->of));
+      fences.push_back(fence_ref::take(*r->of.get()));
     }
   }
   return fences;
@@ -73,11 +73,12 @@ void device::impl::give_up_waiting() noexcept {
     {
       const scoped_lock hold(lock);
       collect(jobs, b, [](job_record& r) {
-        // [ISSUER.12] acquire: the record is complete; or its job is on its way to the driver, then so
-        // is a thread in submitters; pairs with [ISSUER.11], [ISSUER.18]
+        // [ISSUER.12] acquire: if the job is on its way to the driver, its thread is in submitters;
+        // pairs with [ISSUER.18]. All records are complete: who made them has left.
         job_phase phase = r.phase.load(mo::acquire);
         if (phase != job_phase::waiting && !(phase == job_phase::ready && r.has_turn)) return false;
-        // [ISSUER.19] acquire: as [ISSUER.12], where it fails; pairs with [ISSUER.18]
+        // [ISSUER.19] acquire: as [ISSUER.12], where it fails; pairs with [ISSUER.18]. Success needs
+        // none, but compilers want it to be as strong.
         return r.phase.compare_exchange(phase, job_phase::given_up, mo::acquire, mo::acquire);
       });
     }

@@ -41,7 +41,7 @@ void device::impl::reap() noexcept {
   {
     const scoped_lock hold(lock);
     while (job_record* const r = with_device.first) {
-      const bool is_passed = !is_later(r->seqno, completed);
+      const bool is_passed = !is_later(r->seqno.get(), completed);
       if (r->users != 0) break;
       if (!r->is_done) {
         if (!(is_passed || is_closed) || !r->elect(job_phase::with_driver, job_phase::decided)) break;
@@ -76,7 +76,7 @@ void device::impl::reap() noexcept {
 
 void device::impl::retired(job_record& r, retired_by who) noexcept {
   if (!r.is_poison_intact()) {
-    violations.note(violation::wrote_after_decision, r.seqno);
+    violations.note(violation::wrote_after_decision, r.seqno.get());
     r.is_poisoned = false;
   }
   violations.flush(*this);

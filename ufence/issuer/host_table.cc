@@ -40,22 +40,24 @@ int elect(ufence_job* job, int error, job_record*& r) noexcept {
   r = job_record::of_job(job);
   if (r == nullptr) return note_caller(violation::no_job_of_ours), -EINVAL;
   device::impl& d = *r->owner;
-  if (!is_error(error)) return d.violations.note(violation::bad_error, r->seqno), -EINVAL;
+  if (!is_error(error)) return d.violations.note(violation::bad_error, r->seqno.get()), -EINVAL;
   if (r->elect(job_phase::with_driver, job_phase::decided)) {
     // relaxed: set once nobody may decide any more; the decision stands all the same
     if (d.is_stopped.load(mo::relaxed) != 0) {
-      d.violations.note(violation::decided_after_stop, r->seqno);
+      d.violations.note(violation::decided_after_stop, r->seqno.get());
     }
     return 0;
   }
   switch (r->phase_now()) {
     case job_phase::completed: return -EALREADY;  // an op said so at the same time
     case job_phase::given_up:
-      d.violations.note(violation::decided_after_stop, r->seqno);
+      d.violations.note(violation::decided_after_stop, r->seqno.get());
       return -ECANCELED;
     case job_phase::vacant:
-    case job_phase::decided: d.violations.note(violation::decided_twice, r->seqno); return -EALREADY;
-    default: d.violations.note(violation::decided_unsubmitted, r->seqno); return -EINVAL;
+    case job_phase::decided:
+      d.violations.note(violation::decided_twice, r->seqno.get());
+      return -EALREADY;
+    default: d.violations.note(violation::decided_unsubmitted, r->seqno.get()); return -EINVAL;
   }
 }
 

@@ -36,7 +36,7 @@ bool job_record::reserve(std::size_t args_bytes, std::size_t in_fences) noexcept
     in = static_cast<in_fence*>(memory);
     std::uninitialized_default_construct_n(in, in_fences);
   }
-  in_count = static_cast<std::uint32_t>(in_fences);
+  in_count.set(static_cast<std::uint32_t>(in_fences));
   return true;
 }
 
@@ -48,15 +48,15 @@ void job_record::free_args() noexcept {
 
 void job_record::free_in_fences() noexcept {
   if (in != inline_in.data()) {
-    std::destroy_n(in, in_count);
+    std::destroy_n(in, in_count.get());
     deallocate(in);
     in = inline_in.data();
   }
-  in_count = 0;
+  in_count.set(0);
 }
 
 void job_record::drop_in_fences() noexcept {
-  for (std::uint32_t i = 0; i < in_count; ++i) in[i].on.reset();
+  for (std::uint32_t i = 0; i < in_count.get(); ++i) in[i].on.reset();
 }
 
 void job_record::poison_args() noexcept {

@@ -99,19 +99,19 @@ struct job_record : backend {
 
   ufence_job job{};
   device::impl* owner = nullptr;
-  std::uint64_t seqno = 0;         // job.seqno is the driver's to spoil
+  cell<std::uint64_t> seqno;       // job.seqno is the driver's to spoil
   atomic<job_phase> phase{job_phase::vacant};
   atomic<std::uint32_t> asked{0};
   atomic<std::int64_t> deadline{no_deadline};  // the soonest asked for
-  bool is_known = false;           // accepted, or may be: retire() concerns it. Inside submit's op only
+  cell<bool> is_known;             // accepted, or may be: retire() concerns it. Inside submit's op only
   bool runs_after_failure = false;
   signaler right;                  // who decides takes it; timelines have none
-  fence* of = nullptr;             // its fence: alive while the record is not vacant
+  cell<fence*> of;                 // its fence: alive while the record is not vacant
   fence_ref held;                  // timelines: keeps it so
 
   std::array<in_fence, inline_in_fences_max> inline_in;
   in_fence* in = inline_in.data();
-  std::uint32_t in_count = 0;
+  cell<std::uint32_t> in_count;
   atomic<std::uint32_t> in_pending{0};  // callbacks that did not run, and the submitting thread
   atomic<std::int32_t> in_error{0};     // the first one
 

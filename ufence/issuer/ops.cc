@@ -32,7 +32,7 @@ int call_op(job_record& r, job_op op, std::string_view name, Call call) noexcept
   }
   d.gate.leave();
   if (op_result > 1 || op_result < -4095) {
-    d.violations.note(violation::bad_op_result, r.seqno);
+    d.violations.note(violation::bad_op_result, r.seqno.get());
     op_result = 0;
   }
   d.violations.flush(d);
@@ -102,7 +102,7 @@ void set_job_deadline(backend* data, std::int64_t deadline_ns) noexcept {
 void retire_job(backend* data, retired_by who) noexcept {
   job_record& r = record(data);
   device::impl& d = *r.owner;
-  if (d.has(UFENCE_F_RETIRE) && r.is_known) {
+  if (d.has(UFENCE_F_RETIRE) && r.is_known.get()) {
     call_module(d, "retire()", [&] { d.ops->retire(d.state, &r.job); });
   }
   d.retired(r, who);
@@ -176,7 +176,7 @@ int wait_old(void* data, std::int64_t deadline_ns) noexcept {
 void release_old(void* data) noexcept {
   job_record& r = old_record(data);
   device::impl& d = *r.owner;
-  if (r.is_known) call_module(d, "release()", [&] { d.ops->release(d.state, &r.job); });
+  if (r.is_known.get()) call_module(d, "release()", [&] { d.ops->release(d.state, &r.job); });
   d.retired(r, retired_by::settlement);
 }
 

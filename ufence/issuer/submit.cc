@@ -37,7 +37,7 @@ void on_in_fence(callback& node, fence& f) noexcept {
 
 // Registers on all in-fences. The submitting thread counts as one of them until it is through.
 void watch_in_fences(job_record& r) noexcept {
-  for (std::uint32_t i = 0; i < r.in_count; ++i) {
+  for (std::uint32_t i = 0; i < r.in_count.get(); ++i) {
     fence& f = *r.in[i].on;
     const std::error_code refused = f.add_callback(r.in[i]);
     if (!refused) continue;
@@ -59,17 +59,17 @@ void describe_job(job_record& r, const job_request& request, const fence& f) noe
   r.job.host = &r;
   if (!request.args.empty()) std::memcpy(r.args, request.args.data(), request.args.size());
   r.runs_after_failure = request.run_after_failed_in_fence;
-  for (std::uint32_t i = 0; i < r.in_count; ++i) {
+  for (std::uint32_t i = 0; i < r.in_count.get(); ++i) {
     r.in[i].job = &r;
     r.in[i].set_function(&on_in_fence);
     r.in[i].on = request.in_fences[i];
   }
   // relaxed: nobody else knows the record yet
-  r.in_pending.store(r.in_count + 1, mo::relaxed);
+  r.in_pending.store(r.in_count.get() + 1, mo::relaxed);
   r.in_error.store(0, mo::relaxed);
   r.asked.store(0, mo::relaxed);
   r.deadline.store(no_deadline, mo::relaxed);
-  r.is_known = false;
+  r.is_known.set(false);
   r.was_cancelled = false;
 }
 
@@ -81,7 +81,7 @@ int call_submit(device::impl& d, job_record& r) noexcept {
     error = call_module(d, "submit()", -EIO, [&] { return d.ops->submit(d.state, &r.job); });
   }
   if (error > 0 || error < -4095) {
-    d.violations.note(violation::bad_error, r.seqno);
+    d.violations.note(violation::bad_error, r.seqno.get());
     return -EINVAL;
   }
   return error;
@@ -109,8 +109,8 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
     submitters.add();
   }
   const detail::counted here(submitters);
-  if (!r->is_poison_intact()) violations.note(violation::wrote_after_decision, r->seqno);
-  if (!r->is_private_intact()) violations.note(violation::wrote_after_retire, r->seqno);
+  if (!r->is_poison_intact()) violations.note(violation::wrote_after_decision, r->seqno.get());
+  if (!r->is_private_intact()) violations.note(violation::wrote_after_retire, r->seqno.get());
   violations.flush(*this);
   int failed = r->reserve(request.args.size(), request.in_fences.size()) ? 0 : ENOMEM;
   if (failed == 0) failed = make_fence(*r, f);
@@ -122,7 +122,8 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
   submitted.fetch_add(1, mo::relaxed);
   detail::describe_job(*r, request, *f);
   detail::watch_in_fences(*r);
-  // [ISSUER.11] release: the record is complete for who gives the job up; pairs with [ISSUER.12]
+  // [ISSUER.11] release: the record is complete for who tells its name; pairs with [ISSUER.7]. Who
+  // gives the job up has waited for this thread; who takes it to the driver was in in_pending.
   r->phase.store(job_phase::waiting, mo::release);
   detail::leave_in_fences(*r);
   return f;
@@ -147,8 +148,8 @@ int device::impl::make_fence(job_record& r, fence_ref& f) noexcept {
     f = std::move(made->fence);
     r.right = std::move(made->signal);
   }
-  r.of = f.get();
-  r.seqno = f->seqno();
+  r.of.set(f.get());
+  r.seqno.set(f->seqno());
   return 0;
 }
 
@@ -191,25 +192,24 @@ void device::impl::job_ready(job_record& r) noexcept {
 
 // The phase is `ready`: nobody but this thread may decide the job, until the driver has it.
 void device::impl::submit_now(job_record& r) noexcept {
-  const issuer_op op(*r.of);  // for a legacy fence only a reference
-  if (!gate.enter()) {
-    // relaxed: as above
-    r.phase.store(job_phase::given_up, mo::relaxed);
+  const issuer_op op(*r.of.get());  // for a legacy fence only a reference
+  const bool is_open = gate.enter();
+  // [ISSUER.8] release: the record is complete for who tells its name; pairs with [ISSUER.7]
+  r.phase.store(is_open ? job_phase::with_driver : job_phase::given_up, mo::release);
+  if (!is_open) {
     settlement later;
     return finish(r, -ECANCELED, later);
   }
-  // relaxed, and is_known: the driver gets them with the call, retire() after this op
-  r.phase.store(job_phase::with_driver, mo::relaxed);
-  r.is_known = true;
+  r.is_known.set(true);
   if (const int error = detail::call_submit(*this, r); error == 0) {
     detail::accept(r);
   } else {
-    r.is_known = false;
+    r.is_known.set(false);
     settlement later;
     if (r.elect(job_phase::with_driver, job_phase::decided)) {
       finish(r, error, later);
     } else {
-      violations.note(violation::refused_decided, r.seqno);
+      violations.note(violation::refused_decided, r.seqno.get());
     }
   }
   gate.leave();
@@ -234,7 +234,7 @@ void device::impl::submit_in_turn() noexcept {
         turns.pop();
         with_device.push(*r);
         ++r->users;
-        last_submitted = r->seqno;
+        last_submitted = r->seqno.get();
         is_submitting = true;
       }
     }
@@ -256,7 +256,7 @@ void device::impl::take_turn(job_record& r) noexcept {
     if (r.elect(job_phase::with_driver, job_phase::decided)) {
       finish(r, error, later);
     } else if (is_open) {
-      violations.note(violation::refused_decided, r.seqno);
+      violations.note(violation::refused_decided, r.seqno.get());
     }
   }
   violations.flush(*this);

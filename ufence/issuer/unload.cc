@@ -84,13 +84,14 @@ class unload_attempt {
     const scoped_lock hold(d_.lock);
     std::size_t n = 0;
     for (job_record* r = d_.jobs.first(); r != nullptr; r = r->next) {
-      if (r->phase_now() == job_phase::preparing || n++ >= pins_max) continue;
+      // [ISSUER.7] acquire: the record is complete; pairs with [ISSUER.8], [ISSUER.11]
+      if (r->phase.load(mo::acquire) == job_phase::preparing || n++ >= pins_max) continue;
       pin([&] { return name_of_fence(*r) + text(*r); });
     }
     if (n > pins_max) pin([&] { return "and " + counted(n - pins_max, "fence", "fences") + " more"; });
   }
   std::string name_of_fence(const job_record& r) const {
-    return "fence " + std::to_string(d_.context) + ":" + std::to_string(r.seqno) + " " +
+    return "fence " + std::to_string(d_.context) + ":" + std::to_string(r.seqno.get()) + " " +
            d_.timeline_name + " " + d_.driver_name + ": ";
   }
 
@@ -231,9 +232,9 @@ bool unload_attempt::wait_until_out() noexcept {
   }
   const scoped_lock hold(d_.lock);
   d_.jobs.for_newest_vacant([this](job_record& r) {
-    if (!r.is_poison_intact()) d_.violations.note(violation::wrote_after_decision, r.seqno);
+    if (!r.is_poison_intact()) d_.violations.note(violation::wrote_after_decision, r.seqno.get());
     r.is_poisoned = false;
-    if (!r.is_private_intact()) d_.violations.note(violation::wrote_after_retire, r.seqno);
+    if (!r.is_private_intact()) d_.violations.note(violation::wrote_after_retire, r.seqno.get());
     r.poison_private();
   });
   return true;

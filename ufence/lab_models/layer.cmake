@@ -1,9 +1,9 @@
-# ufence_lab_product: the sources of the product, unchanged, over the doubles of base and of liburcu. For
-# programs of the lab, in place of the layers' libraries; never both in one program.
+# ufence_lab_product: the sources of the product, unchanged, over the doubles of base, of the module loader
+# and of liburcu. For programs of the lab, in place of the layers' libraries; never both in one program.
 
 set(UFENCE_LAB_PRODUCT_DOUBLES "${CMAKE_CURRENT_SOURCE_DIR}/lab_models/doubles")
 set(product_sources "")
-foreach(part rcu fence container module issuer)
+foreach(part rcu fence container issuer)
   file(GLOB part_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${part}/*.cc")
   list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
   list(APPEND product_sources ${part_sources})
@@ -40,6 +40,9 @@ foreach(test IN LISTS model_tests)
   get_filename_component(name "${test}" NAME_WE)
   ufence_add_lab_test(lab_models_${name}
     SOURCES "${test}" "${folder}/harness.cc" LINK ufence_lab_product)
+  if(TARGET lab_models_${name})
+    target_include_directories(lab_models_${name} BEFORE PRIVATE "${UFENCE_LAB_PRODUCT_DOUBLES}")
+  endif()
 endforeach()
 if(TARGET lab_models_kernel_model_test)
   target_link_libraries(lab_models_kernel_model_test PRIVATE ufence_lab_kernel)
