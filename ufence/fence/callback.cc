@@ -164,18 +164,19 @@ inline bool fence::dequeue(callback& node) noexcept {
 
 result<bool> fence::remove_callback(callback& node) noexcept {
   if (is_inherited()) return false;
-  if ((lock() & fence_state::signaled) != 0) [[unlikely]]
-    return remove_settling(node);
+  const std::uint32_t s = lock();
+  if ((s & fence_state::signaled) != 0) [[unlikely]]
+    return remove_settling(node, s);
   const bool is_queued = dequeue(node);
   unlock();
   return is_queued;
 }
 
-result<bool> fence::remove_settling(callback& node) noexcept {
-  switch (find_in_batch(node)) {
+result<bool> fence::remove_settling(callback& node, std::uint32_t s) noexcept {
+  switch (find_in_batch(node, s)) {
     case batch_place::runs: unlock(); return wait_until_returned(node);
     case batch_place::waits:
-      batch()->remove(node);
+      batch(s)->remove(node);
       node.next_.set(nullptr);
       unlock();
       return true;
@@ -186,13 +187,14 @@ result<bool> fence::remove_settling(callback& node) noexcept {
   return is_queued;
 }
 
-callback_batch* fence::batch() const noexcept {
+callback_batch* fence::batch(std::uint32_t s) const noexcept {
+  if ((s & fence_state::settled) != 0) return nullptr;  // what is left in word_ is gone
   // relaxed: read and written under LOCK
   return callback_batch::of_word(word_.load(mo::relaxed));
 }
 
-batch_place fence::find_in_batch(const callback& node) const noexcept {
-  callback_batch* b = batch();
+batch_place fence::find_in_batch(const callback& node, std::uint32_t s) const noexcept {
+  callback_batch* b = batch(s);
   return b != nullptr ? b->find(node) : batch_place::elsewhere;
 }
 
@@ -201,7 +203,7 @@ result<bool> fence::wait_until_returned(callback& node) noexcept {
   if (thread.runs(node, *this)) return false;
   blocked_remover me{.thread = &thread, .target = &node, .of = this, .next = nullptr};
   if (!enlist(me)) return failure(EDEADLK);
-  for (lock(); find_in_batch(node) == batch_place::runs; lock()) {
+  while (find_in_batch(node, lock()) == batch_place::runs) {
     // relaxed: who runs it takes LOCK when it has returned, since the batch is contested
     state_.fetch_or(fence_state::waiters, mo::relaxed);
     // Dropping LOCK took LOCK_WAITERS away: with it in the word one would not sleep, but take LOCK

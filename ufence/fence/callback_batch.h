@@ -40,6 +40,11 @@ class callback_batch {
   // --- The settling thread ---
 
   /// LOCK held, the batch not yet in word_.
+  void clear() noexcept {
+    // relaxed: nobody looks at it
+    at_.store(0, mo::relaxed);
+    size_ = 0;
+  }
   [[nodiscard]] bool is_full() const noexcept { return size_ == capacity; }
   void append(callback& node) noexcept { std::construct_at(&slots_[size_++].node, &node); }
 
@@ -50,13 +55,14 @@ class callback_batch {
   /// Goes on to the next one. False: there is none, or somebody has a word in that: take LOCK and
   /// ask advance_locked().
   [[nodiscard]] bool advance(position& at) noexcept {
-    if (at + 1 == size_) return false;
+    if (is_last(at)) return false;
     std::uint32_t expected = at;
     // [FENCE.7] release: the callback has returned; pairs with [FENCE.8]
     if (!at_.compare_exchange(expected, at + 1, mo::release, mo::relaxed)) return false;
     ++at;
     return true;
   }
+  [[nodiscard]] bool is_last(position at) const noexcept { return at + 1 == size_; }
   /// LOCK held. False: the batch is done.
   [[nodiscard]] bool advance_locked(position& at) noexcept {
     do {

@@ -5,7 +5,6 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
-#include "ufence/fence/callback_batch.h"
 #include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/legacy_fence.h"
@@ -127,7 +126,8 @@ fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
 std::uint32_t fence::lock_slow(std::uint32_t s) noexcept {
   for (int spins = 0;;) {
     if ((s & fence_state::lock) == 0) {
-      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.24]
+      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.28],
+      // [FENCE.24]
       if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed))
         return s;
       continue;
@@ -155,128 +155,6 @@ void fence::wake_sleepers() noexcept {
   // relaxed: a sleeper that sets the bit again does so on a word that it looked at after this
   state_.fetch_and(~waiters, mo::relaxed);
   futex_wake_all(state_, futex_class::state);
-}
-
-// --- Deciding ---
-
-fence::outcome fence::decide(int error, std::int64_t now) noexcept {
-  if ((lock() & signaled) != 0) {
-    unlock();
-    return outcome::lost;
-  }
-  // A fence in place has it already, and who has seen its issuer's own flag may be reading it.
-  if (error_.get() != error) error_.set(error);
-  timestamp_.set(now != 0 ? now : now_ns());
-  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
-  // relaxed: constant while pending
-  const bool has_backend = word_.load(mo::relaxed) != 0;
-  // A legacy fence is settled by the last of its callbacks and its ops (legacy.cc).
-  const bool nothing_to_call = callbacks_.get() == nullptr && is_independent();
-  const std::uint32_t flips = signaled + (nothing_to_call ? settled : 0) - fence_state::lock;
-  // [FENCE.3] acq_rel: publish the result, and see what ops that left wrote; pairs with [FENCE.4],
-  // [FENCE.5], [FENCE.6], [FENCE.1], [FENCE.15], [FENCE.16], [FENCE.18], [FENCE.23]
-  const std::uint32_t old = state_.fetch_add(flips, mo::acq_rel);
-  // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
-  // or is handed over, and ops that enter later see SIGNALED.
-  if (ops_inside(old) != 0) word_.store(0, mo::relaxed);
-  flipped(old);
-  const bool must_retire = has_backend && ops_inside(old) == 0;
-  return nothing_to_call && !must_retire ? outcome::done : outcome::open;
-}
-
-bool fence::decide_into(int error, settlement& later) noexcept {
-  // After fork() the child may find LOCK held by a thread that it does not have.
-  const outcome how = is_inherited() ? outcome::lost : decide(error, 0);
-  if (how == outcome::open) {
-    later.append(*this);
-  } else {
-    put();
-  }
-  return how != outcome::lost;
-}
-
-// --- Settling ---
-
-void fence::settle() noexcept {
-  if (!is_independent()) {
-    legacy_fence::of(*this).settle_legacy();
-  } else {
-    // relaxed: the decision that filled the settlement is before this
-    auto* data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
-    word_.store(0, mo::relaxed);
-    if (data != nullptr) run_retire(data, retired_by::settlement);
-    // relaxed: SETTLED was set by that decision, or is set here only
-    const std::uint32_t s = state_.load(mo::relaxed);
-    if ((s & settled) == 0) {
-      run_callbacks(s);
-      // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.18],
-      // [FENCE.23], [FENCE.1], [FENCE.15]
-      flipped(state_.fetch_add(settled - fence_state::lock, mo::release));
-      UFENCE_TRACE(dma_fence_settled, *this);
-    }
-    if (is_ordered()) owner_.owner->tell_minimum();
-  }
-  put();
-}
-
-void fence::run_callbacks(std::uint32_t guess) noexcept {
-  foreign_scope scope(thread_state::mine(), *this);
-  lock(guess);
-  while (callbacks_.get() != nullptr) {
-    callback_batch batch;
-    callback_batch::position at = 0;
-    callback_group* const group = pop_batch(batch);
-    // relaxed, as below: read under LOCK
-    word_.store(batch.to_word(), mo::relaxed);
-    do {
-      callback_group::running_callback record;
-      if (group != nullptr) group->begin(batch.node(at), record);
-      const std::uint32_t unlocked = unlock();
-      wake(unlocked);
-      scope.begins(group);
-      do {
-        callback& node = batch.node(at);
-        node.next_.set(nullptr);
-        scope.runs(node);
-        node.function_(node, *this);  // may free the node
-      } while (batch.advance(at));
-      scope.ends();
-      if (group != nullptr) group->end(record);
-      lock(unlocked & ~waiters);
-    } while (batch.advance_locked(at));
-    word_.store(0, mo::relaxed);
-  }
-}
-
-// One callback of a group, or several of none: what begins in a group is told to it under LOCK.
-callback_group* fence::pop_batch(callback_batch& into) noexcept {
-  callback* const first = callbacks_.get();
-  callback* const last = first->previous_.get();
-  callback_group* const group = first->group_;
-  callback* node = first;
-  bool more = false;
-  do {
-    into.append(*node);  // its next_ stays set until its turn: it is in use
-    more = node != last;
-    node = node->next_.get();
-  } while (more && group == nullptr && node->group_ == nullptr && !into.is_full());
-  if (more) {
-    node->previous_.set(last);
-    last->next_.set(node);
-  }
-  callbacks_.set(more ? node : nullptr);
-  return group;
-}
-
-void fence::run_retire(backend* data, retired_by who) noexcept {
-  thread_state& thread = thread_state::mine();
-  if (data->ops->retire != nullptr) {
-    foreign_scope scope(thread, *this);
-    data->ops->retire(data, who);
-  }
-  // [FENCE.10] release: the issuer has its data back; pairs with [FENCE.18]
-  wake(state_.fetch_add(retired, mo::release));
-  UFENCE_TRACE(dma_fence_retired, *this);
 }
 
 // --- Ops ---
@@ -393,8 +271,10 @@ bool signaler::signal(int error) noexcept {
   if (!fence_->is_independent()) {
     return legacy_fence::of(*std::exchange(fence_, nullptr)).signal_legacy(checked, false);
   }
+  fence& f = *std::exchange(fence_, nullptr);
+  if (!f.has_backend()) return f.signal_plain(checked);
   settlement later;
-  return decide(checked, later);
+  return f.decide_into(checked, later);
 }
 
 bool signaler::decide(int error, settlement& later) noexcept {

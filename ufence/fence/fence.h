@@ -302,11 +302,19 @@ class UFENCE_API alignas(16) fence {
   void unlink(callback& node) noexcept;                 // LOCK held
   [[nodiscard]] bool dequeue(callback& node) noexcept;  // LOCK held
 
+  struct callback_turn;                                   // settle.cc
+  void fix_result(int error, std::int64_t now) noexcept;  // LOCK held
+  std::uint32_t mark(std::uint32_t flags) noexcept;       // drops LOCK
   outcome decide(int error, std::int64_t now) noexcept;
-  bool decide_into(int error, settlement& later) noexcept;   // takes over a reference
-  void settle() noexcept;                                    // drops a reference
-  void run_callbacks(std::uint32_t guess) noexcept;          // returns with LOCK held
-  callback_group* pop_batch(callback_batch& into) noexcept;  // LOCK held
+  bool decide_into(int error, settlement& later) noexcept;  // takes over a reference
+  bool signal_plain(int error) noexcept;                    // the same
+  void settle() noexcept;                                   // drops a reference
+  // Callbacks are run; the last of them to return sets `last_flag`, or nothing.
+  void run_all_callbacks(std::uint32_t guess, std::uint32_t last_flag) noexcept;
+  void run_callbacks(callback_turn& turn, std::uint32_t s, std::uint32_t last_flag) noexcept;
+  void take_callbacks(callback_turn& turn) noexcept;     // LOCK held
+  void end_callbacks(std::uint32_t last_flag) noexcept;  // drops LOCK
+  bool end_undisturbed(std::uint32_t s, std::uint32_t last_flag) noexcept;
   void run_retire(backend* data, retired_by who) noexcept;
 
   // Of a timeline fence (timeline.cc).
@@ -325,9 +333,10 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
   [[nodiscard]] std::error_code wait_for_settling(std::uint32_t bits,
                                                   std::int64_t deadline_ns) noexcept;
-  [[nodiscard]] callback_batch* batch() const noexcept;                          // LOCK held
-  [[nodiscard]] batch_place find_in_batch(const callback& node) const noexcept;  // LOCK held
-  [[nodiscard]] result<bool> remove_settling(callback& node) noexcept;           // drops LOCK
+  // With LOCK held, in the state that lock() returned.
+  [[nodiscard]] callback_batch* batch(std::uint32_t s) const noexcept;
+  [[nodiscard]] batch_place find_in_batch(const callback& node, std::uint32_t s) const noexcept;
+  [[nodiscard]] result<bool> remove_settling(callback& node, std::uint32_t s) noexcept;  // drops it
   [[nodiscard]] result<bool> wait_until_returned(callback& node) noexcept;
 
   alignas(preferred_alignment) static fence stub_;
@@ -344,7 +353,8 @@ class UFENCE_API alignas(16) fence {
   cell<std::int32_t> error_;      // LOCK until SIGNALED, then constant
   std::uint32_t kind_ = 0;        // set before publish
   // Pending: the backend, or the previous armed fence (timeline's lock). Decided: the backend, null
-  // if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h).
+  // if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h);
+  // settled: nothing.
   atomic<std::uintptr_t> word_{0};
   // Pending: the next armed fence (timeline's lock). Decided: the next in a settlement (its owner).
   cell<fence*> link_;

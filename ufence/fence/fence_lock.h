@@ -21,7 +21,7 @@ inline std::uint32_t fence::lock(std::uint32_t guess) noexcept {
   rank_acquire(lock_rank::fence);
   guess &= ~fence_state::lock;
   // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9],
-  // [FENCE.24]
+  // [FENCE.28], [FENCE.24]
   if (state_.compare_exchange(guess, guess | fence_state::lock, mo::acquire, mo::relaxed)) {
     return guess;
   }

@@ -106,8 +106,7 @@ void legacy_fence::settle_legacy() noexcept {
 
 void legacy_fence::call_back() noexcept {
   // relaxed: a guess
-  run_callbacks(state_.load(mo::relaxed));
-  unlock();
+  run_all_callbacks(state_.load(mo::relaxed), 0);
 }
 
 void legacy_fence::finish() noexcept {
@@ -225,8 +224,7 @@ bool legacy_fence::wait_until_signaled(std::int64_t deadline_ns) noexcept {
 }
 
 bool legacy_fence::is_done_with(callback& node) noexcept {
-  lock();
-  const bool runs = find_in_batch(node) == batch_place::runs;
+  const bool runs = find_in_batch(node, lock()) == batch_place::runs;
   unlock();
   return !runs || wait_until_returned(node).has_value();
 }

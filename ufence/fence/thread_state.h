@@ -1,4 +1,5 @@
-// What one thread is doing for fences: the foreign code that it runs, and what it still has to settle.
+// What one thread is doing for fences: the foreign code that it runs, and what it still has to
+// settle.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,8 @@ struct thread_state {
     return per_thread<thread_state, thread_state>::get();
   }
 
-  /// An op, retire or callback of this fence runs on this thread, or its settling is queued here (F4).
+  /// An op, retire or callback of this fence runs on this thread, or its settling is queued here
+  /// (F4).
   [[nodiscard]] bool involves(const fence& f) const noexcept;
   /// The same for the fences of one context.
   [[nodiscard]] bool involves(std::uint64_t context) const noexcept;
@@ -62,11 +64,14 @@ struct thread_state {
 
   /// Queues a chain of decided fences (its last one).
   void queue_chain(fence* last) noexcept;
-  /// Settles what is queued, unless foreign code runs on this thread, or an outer call does it, or the
-  /// thread holds a spinlock.
+  /// False: foreign code runs on this thread, or an outer call settles, or it holds a spinlock.
+  [[nodiscard]] bool may_settle() const noexcept {
+    return top == nullptr && !draining && spinlocks_held == 0;
+  }
+  /// Settles what is queued, if it may.
   /// True: it settled something.
   bool run_queue() noexcept {
-    if (queue == nullptr || top != nullptr || draining || spinlocks_held != 0) return false;
+    if (queue == nullptr || !may_settle()) return false;
     drain_queue();
     return true;
   }
@@ -103,9 +108,9 @@ class foreign_scope {
   frame frame_;
 };
 
-/// The issuer itself works on a fence with a backend (submits its job, cancels it): an op like others. It
-/// does not start after the decision, retire waits for it, signals inside are settled after it. The
-/// caller has a reference, or a lock that keeps retire from ending.
+/// The issuer itself works on a fence with a backend (submits its job, cancels it): an op like
+/// others. It does not start after the decision, retire waits for it, signals inside are settled
+/// after it. The caller has a reference, or a lock that keeps retire from ending.
 class issuer_op {
  public:
   explicit issuer_op(fence& f) noexcept

@@ -28,7 +28,7 @@ std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns) no
   bool expired = deadline_ns <= 0;
   for (;;) {
     // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with
-    // [FENCE.3], [FENCE.9], [FENCE.10], [FENCE.24], [FENCE.26], [FENCE.27]
+    // [FENCE.3], [FENCE.9], [FENCE.28], [FENCE.10], [FENCE.24], [FENCE.26], [FENCE.27]
     std::uint32_t s = state_.load(mo::acquire);
     if ((s & bits) == bits) return {};
     if (expired) return errno_code(ETIME);

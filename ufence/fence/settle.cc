@@ -1,0 +1,215 @@
+// Deciding and settling: from the result to the last callback.
+#include "ufence/fence/callback_batch.h"
+#include "ufence/fence/fence_lock.h"
+#include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/thread_state.h"
+#include "ufence/fence/timeline.h"
+#include "ufence/fence/trace.h"
+
+namespace ufence {
+
+using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
+
+// --- Deciding ---
+
+inline void fence::fix_result(int error, std::int64_t now) noexcept {
+  // A fence in place has it already, and who has seen its issuer's own flag may be reading it.
+  if (error_.get() != error) error_.set(error);
+  timestamp_.set(now != 0 ? now : now_ns());
+  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
+}
+
+// Drops LOCK; returns the state.
+inline std::uint32_t fence::mark(std::uint32_t flags) noexcept {
+  // [FENCE.3] acq_rel: publish the result, and see what ops that left wrote; pairs with [FENCE.4],
+  // [FENCE.5], [FENCE.6], [FENCE.1], [FENCE.15], [FENCE.16], [FENCE.18], [FENCE.23]
+  const std::uint32_t old = state_.fetch_add(flags - fence_state::lock, mo::acq_rel);
+  // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
+  // or is handed over, and ops that enter later see SIGNALED.
+  if (ops_inside(old) != 0) word_.store(0, mo::relaxed);
+  flipped(old);
+  return (old + flags - fence_state::lock) & ~(waiters | lock_waiters);
+}
+
+fence::outcome fence::decide(int error, std::int64_t now) noexcept {
+  if ((lock() & signaled) != 0) {
+    unlock();
+    return outcome::lost;
+  }
+  fix_result(error, now);
+  // relaxed: constant while pending
+  const bool has_backend = word_.load(mo::relaxed) != 0;
+  // A legacy fence is settled by the last of its callbacks and its ops (legacy.cc).
+  const bool nothing_to_call = callbacks_.get() == nullptr && is_independent();
+  const std::uint32_t s = mark(signaled + (nothing_to_call ? settled : 0));
+  const bool must_retire = has_backend && ops_inside(s) == 0;
+  return nothing_to_call && !must_retire ? outcome::done : outcome::open;
+}
+
+bool fence::decide_into(int error, settlement& later) noexcept {
+  // After fork() the child may find LOCK held by a thread that it does not have.
+  const outcome how = is_inherited() ? outcome::lost : decide(error, 0);
+  if (how == outcome::open) {
+    later.append(*this);
+  } else {
+    put();
+  }
+  return how != outcome::lost;
+}
+
+// Callbacks that are run: a part of the list.
+struct fence::callback_turn {
+  callback_batch batch;
+  callback_group* group = nullptr;  // theirs
+  callback_group::running_callback record;
+  bool is_last = false;  // none is left in the list
+};
+
+// Nothing but callbacks is to be settled. If that may be done at once, the first ones are taken off
+// the list while LOCK is held for the decision.
+bool fence::signal_plain(int error) noexcept {
+  if (is_inherited()) {
+    put();
+    return false;
+  }
+  if ((lock() & signaled) != 0) {
+    unlock();
+    put();
+    return false;
+  }
+  fix_result(error, 0);
+  if (callbacks_.get() == nullptr) {
+    mark(signaled + settled);
+    put();
+    return true;
+  }
+  thread_state& thread = thread_state::mine();
+  if (!thread.may_settle()) {
+    mark(signaled);
+    settlement later;
+    later.append(*this);
+    return true;
+  }
+  {
+    callback_turn turn;
+    take_callbacks(turn);
+    run_callbacks(turn, mark(signaled), settled);
+  }
+  put();
+  thread.run_queue();
+  return true;
+}
+
+// --- Settling ---
+
+void fence::settle() noexcept {
+  if (!is_independent()) {
+    legacy_fence::of(*this).settle_legacy();
+  } else {
+    // relaxed: the decision that filled the settlement is before this
+    auto* data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
+    word_.store(0, mo::relaxed);
+    if (data != nullptr) run_retire(data, retired_by::settlement);
+    // relaxed: SETTLED was set by that decision, or is set here only
+    const std::uint32_t s = state_.load(mo::relaxed);
+    if ((s & settled) == 0) run_all_callbacks(s, settled);
+    if (is_ordered()) owner_.owner->tell_minimum();
+  }
+  put();
+}
+
+void fence::run_all_callbacks(std::uint32_t guess, std::uint32_t last_flag) noexcept {
+  lock(guess);
+  if (callbacks_.get() == nullptr) return end_callbacks(last_flag);
+  callback_turn turn;
+  take_callbacks(turn);
+  const std::uint32_t s = unlock();
+  wake(s);
+  run_callbacks(turn, s, last_flag);
+}
+
+// `s`: the state when LOCK was dropped.
+void fence::run_callbacks(callback_turn& turn, std::uint32_t s, std::uint32_t last_flag) noexcept {
+  foreign_scope scope(thread_state::mine(), *this);
+  callback_batch::position at = 0;
+  for (;;) {
+    scope.begins(turn.group);
+    do {
+      callback& node = turn.batch.node(at);
+      node.next_.set(nullptr);
+      scope.runs(node);
+      node.function_(node, *this);  // may free the node
+    } while (turn.batch.advance(at));
+    scope.ends();
+    if (turn.group != nullptr) turn.group->end(turn.record);
+    s &= ~waiters;
+    if (turn.is_last && turn.batch.is_last(at) && end_undisturbed(s, last_flag)) return;
+    lock(s);
+    if (!turn.batch.advance_locked(at)) {
+      if (callbacks_.get() == nullptr) break;
+      take_callbacks(turn);
+      at = 0;
+    }
+    s = unlock();
+    wake(s);
+  }
+  // relaxed: read under LOCK
+  word_.store(0, mo::relaxed);
+  end_callbacks(last_flag);
+}
+
+// Up to a batch of them: one of a group, or several of none: what begins in a group is told to it
+// under LOCK.
+void fence::take_callbacks(callback_turn& turn) noexcept {
+  callback* const first = callbacks_.get();
+  callback* const last = first->previous_.get();
+  turn.group = first->group_;
+  turn.batch.clear();
+  callback* node = first;
+  bool more = false;
+  do {
+    turn.batch.append(*node);  // its next_ stays set until its turn: it is in use
+    more = node != last;
+    node = node->next_.get();
+  } while (more && turn.group == nullptr && node->group_ == nullptr && !turn.batch.is_full());
+  if (more) {
+    node->previous_.set(last);
+    last->next_.set(node);
+  }
+  callbacks_.set(more ? node : nullptr);
+  turn.is_last = !more;
+  if (turn.group != nullptr) turn.group->begin(*first, turn.record);
+  // relaxed: read under LOCK
+  word_.store(turn.batch.to_word(), mo::relaxed);
+}
+
+void fence::end_callbacks(std::uint32_t last_flag) noexcept {
+  // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.18],
+  // [FENCE.23], [FENCE.1], [FENCE.15]
+  flipped(state_.fetch_add(last_flag - fence_state::lock, mo::release));
+  if (last_flag != 0) UFENCE_TRACE(dma_fence_settled, *this);
+}
+
+// Without LOCK, if nobody holds it, or sleeps. The batch stays in word_: who takes LOCK from now on
+// sees SETTLED, and does not look at it.
+bool fence::end_undisturbed(std::uint32_t s, std::uint32_t last_flag) noexcept {
+  if (last_flag != settled) return false;
+  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1],
+  // [FENCE.15]
+  if (!state_.compare_exchange(s, s | settled, mo::release, mo::relaxed)) return false;
+  UFENCE_TRACE(dma_fence_settled, *this);
+  return true;
+}
+
+void fence::run_retire(backend* data, retired_by who) noexcept {
+  thread_state& thread = thread_state::mine();
+  if (data->ops->retire != nullptr) {
+    foreign_scope scope(thread, *this);
+    data->ops->retire(data, who);
+  }
+  // [FENCE.10] release: the issuer has its data back; pairs with [FENCE.18]
+  wake(state_.fetch_add(retired, mo::release));
+  UFENCE_TRACE(dma_fence_retired, *this);
+}
+
+}  // namespace ufence
