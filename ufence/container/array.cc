@@ -1,6 +1,8 @@
 #include "ufence/container/array.h"
 
+#include <algorithm>
 #include <new>
+#include <utility>
 
 #include "ufence/container/block.h"
 #include "ufence/container/unwrap.h"
@@ -30,21 +32,22 @@ fence_array::node* fence_array::nodes() const noexcept {
                                  bytes_before_nodes(size_));
 }
 
-template <class Fences>
+template <class Fences, class Reference>
 result<fence_ref> fence_array::make(const Fences& fences, array_mode mode, std::uint64_t context,
-                                    std::uint64_t seqno) noexcept {
+                                    std::uint64_t seqno, Reference reference_of) noexcept {
   rcu::reclaim();
   void* memory = detail::allocate_block(bytes_for(fences.size()));
   if (memory == nullptr) return failure(ENOMEM);
   auto* array = ::new (memory) fence_array(mode, static_cast<std::uint32_t>(fences.size()));
   child_word* child = array->children();
-  for (const auto& f : fences) {
-    fence* at = &*f;
-    at->get();
-    *child++ = at;
-  }
+  for (auto& f : fences) *child++ = reference_of(f).release();
   array->init(context, seqno, array);
   return fence_ref::adopt(array);
+}
+
+bool fence_array::are_valid(std::span<const fence_ref> fences) noexcept {
+  if (fences.empty() || fences.size() > UINT32_MAX - 2) return false;
+  return std::ranges::all_of(fences, [](const fence_ref& f) { return static_cast<bool>(f); });
 }
 
 result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_mode mode) noexcept {
@@ -53,15 +56,19 @@ result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_m
 
 result<fence_ref> fence_array::create(std::span<const fence_ref> fences, array_mode mode,
                                       std::uint64_t context, std::uint64_t seqno) noexcept {
-  if (fences.empty() || fences.size() > UINT32_MAX - 2) return failure(EINVAL);
-  for (const fence_ref& f : fences) {
-    if (!f) return failure(EINVAL);
-  }
-  return make(fences, mode, context, seqno);
+  if (!are_valid(fences)) return failure(EINVAL);
+  return make(fences, mode, context, seqno, [](const fence_ref& f) { return f; });
+}
+
+result<fence_ref> fence_array::adopt(std::span<fence_ref> fences, array_mode mode) noexcept {
+  if (!are_valid(fences)) return failure(EINVAL);
+  return make(fences, mode, fence::allocate_contexts(1), 1,
+              [](fence_ref& f) { return std::move(f); });
 }
 
 result<fence_ref> fence_array::create_of(std::span<fence* const> fences) noexcept {
-  return make(fences, array_mode::all, fence::allocate_contexts(1), 1);
+  return make(fences, array_mode::all, fence::allocate_contexts(1), 1,
+              [](fence* f) { return fence_ref::take(*f); });
 }
 
 void fence_array::release(embedded_fence& f) noexcept {

@@ -37,6 +37,10 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
   [[nodiscard]] static result<fence_ref> create(std::span<const fence_ref> fences, array_mode mode,
                                                 std::uint64_t context,
                                                 std::uint64_t seqno) noexcept;
+  /// As create(), but the caller's references become the array's: they are null afterwards, unless
+  /// it fails.
+  [[nodiscard]] static result<fence_ref> adopt(std::span<fence_ref> fences,
+                                               array_mode mode = array_mode::all) noexcept;
 
   /// The array that `f` is, before and after signaling, or nullptr.
   /// Source: Linux to_dma_fence_array()
@@ -62,9 +66,11 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
   fence_array(array_mode mode, std::uint32_t size) noexcept;
   friend result<fence_ref> merge(std::span<const fence_ref> fences) noexcept;
   [[nodiscard]] static result<fence_ref> create_of(std::span<fence* const> fences) noexcept;
-  template <class Fences>
+  [[nodiscard]] static bool are_valid(std::span<const fence_ref> fences) noexcept;
+  template <class Fences, class Reference>
   [[nodiscard]] static result<fence_ref> make(const Fences& fences, array_mode mode,
-                                              std::uint64_t context, std::uint64_t seqno) noexcept;
+                                              std::uint64_t context, std::uint64_t seqno,
+                                              Reference reference_of) noexcept;
   static void release(embedded_fence& f) noexcept;
   static int enable(backend* data) noexcept;
   static int poll(backend* data) noexcept;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <thread>
 
 #include "ufence/container/container_test_support.h"
@@ -154,6 +155,36 @@ TEST(fence_array, refuses_no_fences_and_null_ones) {
   new_fence made = make_fence();
   EXPECT_EQ(fence_array::create(std::vector<fence_ref>{made.fence, nullptr}).error(),
             errno_code(EINVAL));
+  made.signal.signal();
+}
+
+TEST(fence_array, takes_over_the_references_that_it_adopts) {
+  std::vector<new_fence> made = make_fences(3);
+  std::vector<fence*> fences;
+  std::vector<fence_ref> refs;
+  for (new_fence& f : made) {
+    fences.push_back(f.fence.get());
+    refs.push_back(std::move(f.fence));
+  }
+  const fence_ref array = *fence_array::adopt(refs);
+  EXPECT_EQ(refs, std::vector<fence_ref>(3));
+  ASSERT_EQ(fence_array::from(*array)->size(), 3U);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(&fence_array::from(*array)->child(i), fences[i]);
+  }
+  array->enable_signaling();
+  for (new_fence& f : made) f.signal.signal();
+  // Its children are there as long as it is.
+  EXPECT_EQ(array->status(), 1);
+  for (fence* f : fences) EXPECT_EQ(f->status(), 1);
+}
+
+TEST(fence_array, leaves_the_references_that_it_refuses_to_adopt) {
+  new_fence made = make_fence();
+  std::array<fence_ref, 2> refs{made.fence, nullptr};
+  EXPECT_EQ(fence_array::adopt(refs).error(), errno_code(EINVAL));
+  EXPECT_EQ(refs[0], made.fence);
+  EXPECT_EQ(fence_array::adopt({}).error(), errno_code(EINVAL));
   made.signal.signal();
 }
 

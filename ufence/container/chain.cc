@@ -17,16 +17,16 @@ const backend_ops fence_chain::ops_of_chains{.enable_signaling = &fence_chain::e
                                              .poll = &fence_chain::poll,
                                              .set_deadline = &fence_chain::forward_deadline};
 
-fence_chain::fence_chain(const fence_ref& previous, const fence_ref& contained,
-                         std::uint64_t previous_point, std::uint64_t place) noexcept
+fence_chain::fence_chain(fence_ref previous, fence_ref contained, std::uint64_t previous_point,
+                         std::uint64_t place) noexcept
     : embedded_fence(type_of_chains),
       backend{&ops_of_chains},
-      previous_(fence_ref(previous).release()),
+      previous_(previous.release()),
+      contained_(contained.release()),
       previous_point_(previous_point),
-      place_(place),
-      contained_(fence_ref(contained).release()) {
-  watcher_.set_function(&fence_chain::on_contained);
-  watcher_.chain = this;
+      place_(place) {
+  listed_.set_function(&fence_chain::on_contained);
+  listed_.chain = this;
 }
 
 result<fence_ref> fence_chain::create(const fence_ref& previous, const fence_ref& contained,
@@ -35,6 +35,14 @@ result<fence_ref> fence_chain::create(const fence_ref& previous, const fence_ref
   result<room> memory = reserve();
   if (!memory) return std::unexpected(memory.error());
   return create(std::move(*memory), previous, contained, point);
+}
+
+result<fence_ref> fence_chain::create(fence_ref&& previous, fence_ref&& contained,
+                                      std::uint64_t point) noexcept {
+  if (!contained) return failure(EINVAL);
+  result<room> memory = reserve();
+  if (!memory) return std::unexpected(memory.error());
+  return create(std::move(*memory), std::move(previous), std::move(contained), point);
 }
 
 result<fence_chain::room> fence_chain::reserve() noexcept {
@@ -48,18 +56,16 @@ fence_chain::room::~room() {
   if (memory_ != nullptr) detail::free_block(memory_, sizeof(fence_chain));
 }
 
-fence_ref fence_chain::create(room memory, const fence_ref& previous, const fence_ref& contained,
+fence_ref fence_chain::create(room memory, fence_ref previous, fence_ref contained,
                               std::uint64_t point) noexcept {
-  fence_chain* before = previous ? from(*previous) : nullptr;
-  const bool joins = before != nullptr && is_later(point, before->seqno());
-  auto* chain = ::new (std::exchange(memory.memory_, nullptr)) fence_chain(
-      previous, contained, joins ? before->seqno() : 0, before != nullptr ? before->place_ + 1 : 1);
-  if (joins) {
-    chain->init(before->context(), point, chain);
-  } else {
-    const std::uint64_t first = before != nullptr ? std::max(before->seqno(), point) : point;
-    chain->init(fence::allocate_contexts(1), first, chain);
-  }
+  const fence_chain* before = previous ? from(*previous) : nullptr;
+  const std::uint64_t previous_point = before != nullptr ? before->seqno() : 0;
+  const bool joins = before != nullptr && is_later(point, previous_point);
+  const std::uint64_t context = joins ? before->context() : fence::allocate_contexts(1);
+  const std::uint64_t place = before != nullptr ? before->place_ + 1 : 1;
+  auto* chain = ::new (std::exchange(memory.memory_, nullptr))
+      fence_chain(std::move(previous), std::move(contained), joins ? previous_point : 0, place);
+  chain->init(context, joins ? point : std::max(previous_point, point), chain);
   return fence_ref::adopt(chain);
 }
 
@@ -77,8 +83,8 @@ void fence_chain::release(embedded_fence& f) noexcept {
     failed = std::move(chain.failed_);
   }
   // Nobody has a reference, but RCU readers may still follow previous_ and look at the count.
-  rcu::defer(chain, [](rcu::deferred* d) noexcept {
-    auto* memory = static_cast<fence_chain*>(d);
+  rcu::defer(chain.listed_, [](rcu::deferred* d) noexcept {
+    fence_chain* memory = static_cast<list_nodes*>(d)->chain;
     memory->~fence_chain();
     detail::free_block(memory, sizeof(fence_chain));
   });
@@ -193,7 +199,7 @@ fence_ref fence_chain::first_failed() noexcept {
 bool fence_chain::watch_next() noexcept {
   for (fence_ref at = fence_ref::take(*this); at; at = walk(*at)) {
     fence& f = contained_in(*at);
-    const std::error_code refused = f.add_callback(watcher_);
+    const std::error_code refused = f.add_callback(listed_);
     if (!refused || refused == errno_code(EOWNERDEAD)) return true;
   }
   return false;
@@ -208,7 +214,7 @@ int fence_chain::enable(backend* data) noexcept {
 }
 
 void fence_chain::on_contained(callback& node, fence&) noexcept {
-  fence_chain& chain = *static_cast<watcher&>(node).chain;
+  fence_chain& chain = *static_cast<list_nodes&>(node).chain;
   if (chain.watch_next()) return;
   chain.complete_embedded(0);
   chain.put();

@@ -21,7 +21,7 @@ namespace ufence {
 
 /// Threads: any, concurrently. No operation recurses, however long the chain.
 /// Source: Linux struct dma_fence_chain; differs: contains anything; remembers the first error
-class UFENCE_API fence_chain final : public embedded_fence, private backend, private rcu::deferred {
+class UFENCE_API fence_chain final : public embedded_fence, private backend {
  public:
   /// Makes a point.
   /// @param previous  the point before, another fence, or null
@@ -34,6 +34,9 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   [[nodiscard]] static result<fence_ref> create(const fence_ref& previous,
                                                 const fence_ref& contained,
                                                 std::uint64_t point) noexcept;
+  /// The same with the caller's references, which become the node's, unless it fails.
+  [[nodiscard]] static result<fence_ref> create(fence_ref&& previous, fence_ref&& contained,
+                                                std::uint64_t point) noexcept;
 
   /// Memory for a node.
   class room;
@@ -43,8 +46,8 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   [[nodiscard]] static result<room> reserve() noexcept;
   /// As the other one, but cannot fail; `contained` is not null. Context: under any lock.
   /// Source: Linux dma_fence_chain_init()
-  [[nodiscard]] static fence_ref create(room memory, const fence_ref& previous,
-                                        const fence_ref& contained, std::uint64_t point) noexcept;
+  [[nodiscard]] static fence_ref create(room memory, fence_ref previous, fence_ref contained,
+                                        std::uint64_t point) noexcept;
 
   /// The chain node that `f` is, before and after signaling, or nullptr.
   [[nodiscard]] static fence_chain* from(fence& f) noexcept {
@@ -87,7 +90,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   [[nodiscard]] fence_ref first_failed() noexcept;
 
  private:
-  fence_chain(const fence_ref& previous, const fence_ref& contained, std::uint64_t previous_point,
+  fence_chain(fence_ref previous, fence_ref contained, std::uint64_t previous_point,
               std::uint64_t place) noexcept;
   static void release(embedded_fence& f) noexcept;
   static int enable(backend* data) noexcept;
@@ -108,18 +111,20 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend, pri
   static const embedded_type type_of_chains;
   static const backend_ops ops_of_chains;
 
-  // The callback on the contained fence that is waited for now. One at a time.
-  struct watcher : callback {
+  // What the node is listed as: the callback on the contained fence that is waited for now, one at
+  // a time; at the end a deferred free.
+  struct list_nodes : callback, rcu::deferred {
     fence_chain* chain = nullptr;
   };
 
+  // First what walks look at: it ends in the cache line that the type is in.
   atomic<fence*> previous_;
+  atomic<fence*> contained_;  // owns a reference; null once the last one to the node is dropped
   const std::uint64_t previous_point_;
   // How many nodes were before it when it was made, and one. Points do not order nodes: a context
   // may start with the point at which the last one ended.
   const std::uint64_t place_;
-  atomic<fence*> contained_;  // owns a reference; null once the last one to the node is dropped
-  watcher watcher_;
+  list_nodes listed_;
   // Among unlinked nodes the failed fence of the lowest place, and that place (0: before all
   // nodes).
   // has_failed_ is set once there is one, for who looks without the lock.

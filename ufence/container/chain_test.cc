@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <thread>
 
@@ -11,7 +12,9 @@
 namespace ufence {
 namespace {
 
-std::error_code find(fence_ref& f, std::uint64_t point) { return fence_chain::find_seqno(f, point); }
+std::error_code find(fence_ref& f, std::uint64_t point) {
+  return fence_chain::find_seqno(f, point);
+}
 
 TEST(dma_fence_chain, DC01_sanitycheck) {
   new_fence made = make_fence();
@@ -211,6 +214,24 @@ TEST(fence_chain, refuses_to_contain_nothing) {
   EXPECT_EQ(fence_chain::create(nullptr, nullptr, 1).error(), errno_code(EINVAL));
 }
 
+TEST(fence_chain, takes_over_references_that_are_moved_into_it_unless_it_fails) {
+  std::array<new_fence, 2> made{make_fence(), make_fence()};
+  std::array<fence*, 2> fences{made[0].fence.get(), made[1].fence.get()};
+  fence_ref tail = *fence_chain::create(nullptr, std::move(made[0].fence), 1);
+  EXPECT_FALSE(made[0].fence);
+  fence* const first = tail.get();
+  fence_ref none;
+  EXPECT_EQ(fence_chain::create(std::move(tail), std::move(none), 2).error(), errno_code(EINVAL));
+  ASSERT_EQ(tail.get(), first) << "it is not moved from";
+  const fence_ref last = *fence_chain::create(std::move(tail), std::move(made[1].fence), 2);
+  EXPECT_FALSE(tail);
+  EXPECT_FALSE(made[1].fence);
+  EXPECT_EQ(leaves_of(last), (std::vector<fence*>{fences[1], fences[0]}));
+  EXPECT_EQ(fence_chain::walk(*last).get(), first);
+  for (new_fence& f : made) f.signal.signal();
+  EXPECT_FALSE(fence_chain::walk(*last));
+}
+
 TEST(fence_chain, of_100000_points_is_signaled_and_released_on_a_small_stack) {
   on_small_stack([] {
     chain_of_fences chain(100'000);
@@ -232,8 +253,9 @@ TEST(fence_chain, forwards_deadlines_to_every_fence) {
   struct data : backend {
     std::int64_t asked = 0;
   };
-  static const backend_ops ops{
-      .set_deadline = [](backend* b, std::int64_t ns) noexcept { static_cast<data*>(b)->asked = ns; }};
+  static const backend_ops ops{.set_deadline = [](backend* b, std::int64_t ns) noexcept {
+    static_cast<data*>(b)->asked = ns;
+  }};
   std::array<data, 3> issuers{data{{&ops}}, data{{&ops}}, data{{&ops}}};
   std::vector<new_fence> fences;
   fence_ref tail;

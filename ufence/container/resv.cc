@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -34,10 +33,13 @@ bool is_valid(const fence_ref& f, resv_usage usage) noexcept {
 // --- Lists ---
 
 resv_list* resv_list::make(std::uint64_t room) noexcept {
-  constexpr std::uint32_t room_min = 4;
+  // With its head it fills cache lines of 64 bytes.
+  constexpr std::uint32_t in_head = sizeof(resv_list) / sizeof(atomic<std::uintptr_t>);
+  constexpr std::uint32_t in_line = 64 / sizeof(atomic<std::uintptr_t>);
   constexpr std::uint64_t room_max = UINT64_C(1) << 31;
   if (room > room_max) return nullptr;
-  const auto n = std::bit_ceil(std::max(static_cast<std::uint32_t>(room), room_min));
+  const std::uint32_t lines = (static_cast<std::uint32_t>(room) + in_head + in_line - 1) / in_line;
+  const std::uint32_t n = std::max(lines, 1U) * in_line - in_head;
   void* memory = allocate(sizeof(resv_list) + std::size_t{n} * sizeof(atomic<std::uintptr_t>));
   return memory != nullptr ? ::new (memory) resv_list(n) : nullptr;
 }
@@ -226,7 +228,7 @@ result<fence_ref> resv::singleton(resv_usage usage) const noexcept {
   if (!found) return std::unexpected(found.error());
   if (found->empty()) return fence_ref();
   if (found->size() == 1) return std::move((*found)[0]);
-  return fence_array::create(found->items());
+  return fence_array::adopt(found->items());
 }
 
 std::error_code resv::wait(resv_usage usage, std::int64_t deadline_ns) const noexcept {

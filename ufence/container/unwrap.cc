@@ -18,6 +18,7 @@ namespace {
 
 // Containers nest; other embedded fences are leaves.
 bool is_container(fence& f) noexcept {
+  if (f.is_independent() && !f.is_embedded()) return false;
   return fence_array::from(f) != nullptr || fence_chain::from(f) != nullptr ||
          legacy_fence::container_in(f) != nullptr;
 }
@@ -152,7 +153,8 @@ class pending_leaves {
   [[nodiscard]] std::int64_t newest_signaled_ns() const noexcept { return newest_ns_; }
 
   void merge_runs() noexcept {
-    while (size_ != 0 && end_of_run(leaves_, leaves_ + size_) != leaves_ + size_) merge_pairs();
+    while (merge_pairs() > 1) {
+    }
   }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// After merge_runs(), which is used up.
@@ -165,7 +167,6 @@ class pending_leaves {
  private:
   struct pending_leaf {
     std::uint64_t context;
-    std::uint64_t seqno;
     fence* leaf;
   };
   using iterator = pending_leaf*;
@@ -177,7 +178,7 @@ class pending_leaves {
       return true;
     }
     if (size_ == room_ && !grow()) return false;
-    leaves_[size_++] = {.context = leaf.context(), .seqno = leaf.seqno(), .leaf = &leaf};
+    leaves_[size_++] = {.context = leaf.context(), .leaf = &leaf};
     return true;
   }
   // What is found by walking may leave its chain meanwhile.
@@ -202,19 +203,22 @@ class pending_leaves {
     return true;
   }
 
-  // One pass: each two neighbouring runs become one, in the other half.
-  void merge_pairs() noexcept {
+  // One pass: each two neighbouring runs become one, in the other half. Returns how many there are.
+  std::size_t merge_pairs() noexcept {
     const iterator end = leaves_ + size_;
     iterator a = leaves_;
     iterator out = other_;
-    while (a != end) {
+    std::size_t runs = 0;
+    for (; a != end; ++runs) {
       const iterator b = end_of_run(a, end);
+      if (a == leaves_ && b == end) return 1;
       const iterator next = b != end ? end_of_run(b, end) : end;
       out = merge_two(a, b, next, out);
       a = next;
     }
     size_ = static_cast<std::size_t>(out - other_);
     std::swap(leaves_, other_);
+    return runs;
   }
   static iterator end_of_run(iterator from, iterator end) noexcept {
     do ++from;
@@ -226,7 +230,7 @@ class pending_leaves {
     const iterator middle = b;
     while (a != middle && b != end) {
       if (a->context == b->context) {
-        *out++ = is_later(b->seqno, a->seqno) ? *b : *a;
+        *out++ = is_later(b->leaf->seqno(), a->leaf->seqno()) ? *b : *a;
         ++a;
         ++b;
       } else {

@@ -126,13 +126,12 @@ std::error_code syncobj::add_point(const fence_ref& f, std::uint64_t point) noex
 
 void syncobj::add_point(fence_chain::room memory, const fence_ref& f,
                         std::uint64_t point) noexcept {
-  fence_ref before;  // dropped without the lock
   fence_ref node;
   {
     settlement later;
     const scoped_lock hold(lock_);
-    node = fence_chain::create(std::move(memory), fence_, f, point);
-    before = std::exchange(fence_, node);
+    node = fence_chain::create(std::move(memory), std::move(fence_), f, point);
+    fence_ = node;
     wake_locked(later);
   }
   // Unlinks what is signaled, so that the chain stays as long as what is pending.

@@ -70,6 +70,24 @@ TEST(container_allocation, a_chain_node_takes_nothing_if_it_fails) {
   EXPECT_EQ(leaves_of(before), (std::vector{f.refs[0].get()}));
 }
 
+TEST(container_allocation, what_takes_references_over_takes_none_if_it_fails) {
+  some_fences f(2);
+  std::vector<fence_ref> refs = f.refs;
+  EXPECT_EQ(fail_each([&] { return error_of(fence_array::adopt(refs)); },
+                      [&] { EXPECT_EQ(refs, f.refs); }),
+            1);
+  fence_ref before = f.refs[0];
+  fence_ref contained = f.refs[1];
+  EXPECT_EQ(
+      fail_each(
+          [&] { return error_of(fence_chain::create(std::move(before), std::move(contained), 2)); },
+          [&] {
+            EXPECT_EQ(before, f.refs[0]);
+            EXPECT_EQ(contained, f.refs[1]);
+          }),
+      1);
+}
+
 TEST(container_allocation, a_merge_takes_nothing_if_it_fails) {
   some_fences f(100);
   std::vector<fence_ref> args = f.refs;
