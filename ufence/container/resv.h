@@ -41,7 +41,8 @@ namespace ufence {
 }
 
 /// See the top of this file. Destroyed when nobody uses it: its references are dropped at once.
-/// Source: Linux struct dma_resv
+/// After fork() (F18) the child may look at it; waits for what was pending end with -EOWNERDEAD.
+/// For its lock see ww_mutex.  Source: Linux struct dma_resv
 class UFENCE_API resv {
  public:
   resv() noexcept = default;

@@ -53,8 +53,11 @@ class UFENCE_API ww_context {
 };
 
 /// See the top of this file. Held for as long as its user likes; not one of the library's own
-/// locks. Source: Linux struct ww_mutex; differs: one class for all, never interrupted, no
-/// recursion check without a context
+/// locks. Waits are not interruptible: the kernel ends a wait with -EINTR so that a killed task
+/// gets out of the kernel, while here a signal's handler runs on the waiting thread, or the signal
+/// ends the process and the wait with it. After fork() (F18) the child holds what the thread that
+/// called it held; what others held stays locked there, as with any mutex. Source: Linux struct
+/// ww_mutex; differs: one class for all, never interrupted, no recursion check without a context
 class UFENCE_API ww_mutex {
  public:
   ww_mutex() noexcept = default;
