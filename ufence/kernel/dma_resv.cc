@@ -145,8 +145,7 @@ bool is_of_this_interface(const dma_fence* f) noexcept {
 void dma_resv_add_fence(dma_resv* obj, dma_fence* fence, dma_resv_usage usage) {
   if (!is_of_this_interface(fence)) return;
   if (dma_fence_is_container(fence)) {
-    ufence::warn("a container is no fence of a reservation object; it is not added", fence);
-    return;
+    ufence::warn("a container is added to a reservation object; add what is in it", fence);
   }
   if (of(*obj).add(reference_to(fence), native(usage))) {
     ufence::warn("a fence is added for which nothing is reserved; it is lost", fence);

@@ -225,6 +225,27 @@ dma_fence* array_of(dma_fence* a, dma_fence* b) {
   return &dma_fence_array_create(2, both, dma_fence_context_alloc(1), 1)->base;
 }
 
+TEST(kernel_containers, are_added_to_a_reservation_object_and_reported) {
+  reports told;
+  dma_resv object;
+  dma_resv_init(&object);
+  {
+    const mock a, b;
+    dma_fence* array = array_of(a.get(), b.get());
+    ASSERT_EQ(dma_resv_lock(&object, nullptr), 0);
+    ASSERT_EQ(dma_resv_reserve_fences(&object, 1), 0);
+    dma_resv_add_fence(&object, array, DMA_RESV_USAGE_WRITE);
+    dma_resv_unlock(&object);
+    EXPECT_EQ(told.count(), 1);
+    dma_fence_signal(a.get());
+    EXPECT_EQ(dma_resv_wait_timeout(&object, DMA_RESV_USAGE_WRITE, false, 0), 0);
+    dma_fence_signal(b.get());
+    EXPECT_GT(dma_resv_wait_timeout(&object, DMA_RESV_USAGE_WRITE, false, 0), 0);
+    dma_fence_put(array);
+    dma_resv_fini(&object);
+  }
+}
+
 TEST(kernel_containers, are_unwrapped_and_merged_natively) {
   const mock a, b, c, d;
   dma_fence_chain* first = dma_fence_chain_alloc();
