@@ -27,6 +27,7 @@ void merge_two_arrays(session& s);
 void resv_iterate(session& s);
 void shared_timeline_wake(session& s);
 void sync_file_create_close(session& s);
+void sync_file_create_close_on(session& s);
 void sync_file_merge_two(session& s);
 void sync_file_wake(session& s);
 void sw_sync_random_merge(session& s);

@@ -54,11 +54,10 @@ void array_of_64(session& s) {
             rights[i] = std::move(made.signal);
             fences[i] = std::move(made.fence);
           }
-          const fence_ref array = take(fence_array::create(fences));
+          const fence_ref array = take(fence_array::adopt(fences));
           array->enable_signaling();
           for (signaler& right : rights) right.signal();
           require(array->is_signaled(), "an array is signaled with its last child");
-          for (fence_ref& f : fences) f.reset();
         });
       },
       locked_instructions(children));
@@ -152,7 +151,7 @@ void chain_build_signal_collect(session& s) {
           for (unsigned point = 1; point <= nodes; ++point) {
             new_fence made = make_fence(context, point);
             rights.push_back(std::move(made.signal));
-            tail = take(fence_chain::create(tail, made.fence, point));
+            tail = take(fence_chain::create(std::move(tail), std::move(made.fence), point));
           }
           for (signaler& right : rights) right.signal();
           require(!fence_chain::walk(*tail), "all are collected");

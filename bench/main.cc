@@ -47,6 +47,7 @@ constexpr entry benchmarks[] = {
     {"resv_iterate", resv_iterate},
     {"shared_timeline_wake", shared_timeline_wake},
     {"sync_file_create_close", sync_file_create_close},
+    {"sync_file_create_close_on", sync_file_create_close_on},
     {"sync_file_merge", sync_file_merge_two},
     {"sync_file_wake", sync_file_wake},
     {"sw_sync_random_merge", sw_sync_random_merge},
