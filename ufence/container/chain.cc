@@ -107,27 +107,32 @@ fence_ref fence_chain::skip_signaled(fence& from_here) noexcept {
   return at;
 }
 
+// `before` is signaled. It leaves, with those before it that are, unless it has left already.
+void fence_chain::unlink(fence& before) noexcept {
+  fence_ref further;
+  {
+    const rcu::read_section section;
+    further = skip_signaled(before);
+  }
+  fence* expected = &before;
+  // [CHAIN.1] release: the failures that were noted, before the link. What it was changed to before
+  // was seen when it was followed: it never gets a value twice; pairs with [FENCE.14]
+  if (!previous_.compare_exchange(expected, further.get(), mo::release, mo::relaxed)) return;
+  static_cast<void>(further.release());
+  before.put();  // the link's until now
+}
+
 fence_ref fence_chain::walk(fence& f) noexcept {
   fence_chain* chain = from(f);
   if (chain == nullptr) return nullptr;
   for (;;) {
     fence_ref before;
-    fence_ref further;
     {
       const rcu::read_section section;
       before = fence::get_rcu(chain->previous_);
-      if (!before || !contained_in(*before).is_signaled()) return before;
-      further = chain->skip_signaled(*before);
     }
-    fence* expected = before.get();
-    fence_ref link = further;
-    // [CHAIN.1] release: the failures that were noted, before the link. What it was changed to
-    // before was seen when it was followed: it never gets a value twice; pairs with [FENCE.14]
-    if (chain->previous_.compare_exchange(expected, link.get(), mo::release, mo::relaxed)) {
-      static_cast<void>(link.release());
-      before->put();  // the link's until now
-      if (!further || !contained_in(*further).is_signaled()) return further;
-    }
+    if (!before || !contained_in(*before).is_signaled()) return before;
+    chain->unlink(*before);
   }
 }
 

@@ -101,6 +101,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend {
   bool watch_next() noexcept;
   void note_unlinked(fence& before) noexcept;
   [[nodiscard]] fence_ref skip_signaled(fence& from_here) noexcept;
+  void unlink(fence& before) noexcept;
   [[nodiscard]] bool has_failed() const noexcept {
     // relaxed: who follows a link, or drops the last reference, sees what was noted before
     // (CHAIN.1)
