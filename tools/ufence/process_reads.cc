@@ -199,7 +199,12 @@ void process_reads::send_setup() {
 void process_reads::end(bool is_idle) {
   is_ending_ = true;
   if (!reader_) return;
-  const std::string how = is_idle ? reader_.finish(deadline_after(finish_ns)) : reader_.end();
+  std::string how;
+  if (is_idle) {
+    how = reader_.finish(deadline_after(finish_ns));
+  } else {
+    reader_.end();  // a signal to all processes of the run may have ended it before
+  }
   if (!how.empty() && failure_.empty()) failure_ = how;
   forget_reader();
 }

@@ -260,13 +260,18 @@ class End(Via):
                     self.assertFalse(any(is_running(reader) for reader in before))
 
     def test_by_a_signal_to_all_of_them(self):
-        # As a terminal sends it for Ctrl-C.
+        # As a terminal sends it for Ctrl-C, and who stops a service.
         for via in VIAS:
-            running = self.start_endless(via, start_new_session=True)
-            os.killpg(running.pid, signal.SIGINT)
-            problems = running.communicate(timeout=PATIENCE_S)[1]
-            self.assertEqual(running.returncode, 130)
-            self.assertRegex(problems.decode(), r"^ufence: interrupted\n0 files, ")
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with self.subTest(via=via, number=number):
+                    running = self.start_endless(via, "--kill-reader-every", "5",
+                                                 start_new_session=True)
+                    os.killpg(running.pid, number)
+                    problems = running.communicate(timeout=PATIENCE_S)[1]
+                    self.assertEqual(running.returncode, 128 + number)
+                    self.assertRegex(problems.decode(), r"^ufence: interrupted\n0 files, ")
+                    with self.assertRaises(ProcessLookupError):
+                        os.killpg(running.pid, 0)
 
     def test_by_a_signal_while_the_reader_is_stopped(self):
         for via in VIAS:
