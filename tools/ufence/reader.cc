@@ -46,21 +46,6 @@ bool wait_for(int socket, short events, int timeout_ms = -1) {
   return ::poll(&ready, 1, timeout_ms) > 0;
 }
 
-constexpr std::int64_t room_patience_ns = 2'000'000'000;
-
-// What the run has closed may not have been closed here yet. To make a sync file sees to that,
-// unless another thread is at it just then: there will be room in a moment.
-result<unique_fd> make_sync_file(const fence_ref& f) {
-  const std::int64_t until_ns = deadline_after(room_patience_ns);
-  for (;;) {
-    result<unique_fd> file = sync_file_create(f);
-    const bool has_no_room =
-        !file && (file.error() == errno_code(EMFILE) || file.error() == errno_code(ENFILE));
-    if (!has_no_room || now_ns() > until_ns) return file;
-    static_cast<void>(::poll(nullptr, 0, 1));
-  }
-}
-
 class reader {
  public:
   reader(unique_fd socket, const setup_message& setup, shared_blocks memory)
@@ -255,7 +240,7 @@ bool reader::begin(request& r, answers& to) {
 }
 
 void reader::answer(answers& to, std::uint32_t block, const fence_ref& f) {
-  result<unique_fd> file = make_sync_file(f);
+  result<unique_fd> file = sync_file_create(f);
   if (!file) {
     // It is under way all the same, and must not be when it is refused.
     static_cast<void>(f->wait());
@@ -267,7 +252,7 @@ void reader::answer(answers& to, std::uint32_t block, const fence_ref& f) {
 
 // -ECANCELED: there is room, so the read may be submitted again.
 int reader::make_room_for_descriptors() {
-  const result<unique_fd> probe = make_sync_file(fence::stub());
+  const result<unique_fd> probe = sync_file_create(fence::stub());
   return probe ? -ECANCELED : -probe.error().value();
 }
 

@@ -34,8 +34,9 @@ class exported final : public watched, public callback {
   void send_record() noexcept;
 
   static void on_signaled(callback& node, fence& f) noexcept;
-  static bool is_gone(watched& w, int& probe) noexcept;
-  static void end(watched& w) noexcept;
+  static bool is_gone(watched& w) noexcept;
+  static void close(watched& w) noexcept;
+  static void end(watched& w) noexcept { static_cast<exported&>(w).destroy(); }
   static void on_fork(watched& w) noexcept;
   static const watched_kind kind_of_exports;
 
@@ -47,6 +48,7 @@ class exported final : public watched, public callback {
 
 const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::hung_up,
                                              .is_gone = &exported::is_gone,
+                                             .close = &exported::close,
                                              .end = &exported::end,
                                              .on_fork = &exported::on_fork};
 
@@ -137,12 +139,7 @@ result<unique_fd> exported::make_ends(exported& self) noexcept {
 }
 
 result<unique_fd> exported::publish(exported*& self) noexcept {
-  result<unique_fd> file = make_ends(*self);
-  if (!file && (file.error() == errno_code(EMFILE) || file.error() == errno_code(ENFILE))) {
-    // What holders closed may not have been closed here yet.
-    reap_hung_up();
-    file = make_ends(*self);
-  }
+  result<unique_fd> file = with_room([self] { return make_ends(*self); });
   if (!file) return file;
   if (const std::error_code failed = self->file_.f->add_callback(*self)) {
     if (failed != errno_code(ENOENT)) {
@@ -173,20 +170,20 @@ void exported::on_signaled(callback& node, fence&) noexcept {
 }
 
 // All holders have closed their end; or one of them has shut it down, who can't end it for the
-// others.
-bool exported::is_gone(watched& w, int& probe) noexcept {
+// others. The address of their end is free for ours once it is closed everywhere.
+bool exported::is_gone(watched& w) noexcept {
   auto& self = static_cast<exported&>(w);
   socket_address address;
   // [EXPORT.2] acquire: its maker is done with it; pairs with [EXPORT.1]
   return self.is_published_.load(mo::acquire) && find_peer(self.end_.get(), address) &&
-         !is_bound(address, probe);
+         !bind_socket(self.end_.get(), address);
 }
 
-void exported::end(watched& w) noexcept {
+void exported::close(watched& w) noexcept {
   auto& self = static_cast<exported&>(w);
   // It never waits for a callback that runs here: its own waits for nobody.
   UFENCE_CHECK(self.file_.f->remove_callback(self).has_value());
-  self.destroy();
+  self.end_.reset();
 }
 
 void exported::on_fork(watched& w) noexcept { static_cast<exported&>(w).end_.reset(); }

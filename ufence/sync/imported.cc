@@ -357,7 +357,7 @@ result<fence_ref> import_fence(int file) noexcept {
     watched_table table;
     if (fence_ref known = imported::find(table, from->key)) return known;
   }
-  return imported::create(*from, file);
+  return with_room([&] { return imported::create(*from, file); });
 }
 
 }  // namespace ufence::detail

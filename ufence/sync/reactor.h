@@ -9,6 +9,7 @@
 // Lock: the table's, a leaf.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <system_error>
@@ -20,18 +21,20 @@
 namespace ufence::detail {
 
 struct watched;
-struct socket_address;
 
 /// What is done with one kind of watched things. No lock is held in any of it.
 struct watched_kind {
   enum class event : std::uint8_t { ready, hung_up } waits_for;
   /// Of `ready`: by the reactor's thread.
   void (*on_event)(std::uint64_t key) noexcept = nullptr;
-  /// Of `hung_up`: did all holders really close it, or does one of them pretend? `probe` is a
-  /// socket for is_bound(). By the reactor's thread or by who makes room for descriptors; nobody
-  /// else looks at it meanwhile.
-  bool (*is_gone)(watched& w, int& probe) noexcept = nullptr;
-  /// Then, when no event finds it any more: frees it.
+  /// Of `hung_up`: did all holders really close it, or does one of them pretend? If so, it is not
+  /// asked again. By the reactor's thread or by who makes room for descriptors; nobody else looks
+  /// at it meanwhile.
+  bool (*is_gone)(watched& w) noexcept = nullptr;
+  /// Then, when no event finds it any more: closes its descriptors. Others wait for that: it runs
+  /// nothing foreign.
+  void (*close)(watched& w) noexcept = nullptr;
+  /// Then: frees it.
   void (*end)(watched& w) noexcept = nullptr;
   /// In a child of fork(), for each: closes its descriptors; the memory stays.
   void (*on_fork)(watched& w) noexcept = nullptr;
@@ -72,12 +75,26 @@ class UFENCE_SCOPED_CAPABILITY watched_table {
   [[nodiscard]] std::uint64_t exporter_number() noexcept;
 };
 
-/// Is somebody bound to this address? True also if that can't be told now.
-/// @param probe  a socket that is not bound, or -1: a new one is made; is replaced when it was used
-/// up
-[[nodiscard]] bool is_bound(const socket_address& address, int& probe) noexcept;
-
-/// Handles the hang-ups that are there, on this thread.
+/// Handles the hang-ups that are there and that nobody else handles, on this thread.
 void reap_hung_up() noexcept;
+
+/// How many things that hung up were closed so far.
+[[nodiscard]] std::uint64_t hung_up_closed() noexcept;
+/// Closes what hung up, and waits for others who do so.
+/// @return  whether anything was closed since then
+[[nodiscard]] bool make_room(std::uint64_t closed_before) noexcept;
+
+/// Makes something that needs descriptors. What holders have closed may not have been closed here
+/// yet: without a descriptor it is tried again for as long as some come free.
+template <class Make>
+[[nodiscard]] auto with_room(const Make& make) noexcept {
+  for (;;) {
+    const std::uint64_t closed_before = hung_up_closed();
+    auto made = make();
+    const bool has_none =
+        !made && (made.error() == errno_code(EMFILE) || made.error() == errno_code(ENFILE));
+    if (!has_none || !make_room(closed_before)) return made;
+  }
+}
 
 }  // namespace ufence::detail

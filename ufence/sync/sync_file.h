@@ -34,8 +34,9 @@ namespace ufence {
 /// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread for the reactor; -E2BIG more
 /// leaves than a
 ///          record has room for (thousands); -EOWNERDEAD pending and inherited through fork()
-/// Blocks: never. Allocates: yes. Context: not on the signalling path.
-/// Source: Linux sync_file_create(); differs: signaling is enabled here, since polls can't be seen
+/// Blocks: never; without a free descriptor, while others close what holders have closed, or does
+/// so itself. Allocates: yes. Context: not on the signalling path. Source: Linux
+/// sync_file_create(); differs: signaling is enabled here, since polls can't be seen
 [[nodiscard]] UFENCE_API result<unique_fd> sync_file_create(const fence_ref& f,
                                                             std::string_view name = {}) noexcept;
 

@@ -36,9 +36,9 @@ class exported_syncobj : public watched {
     this->~exported_syncobj();
     deallocate(this);
   }
-  static bool is_gone(watched& w, int& probe) noexcept;
+  static bool is_gone(watched& w) noexcept;
+  static void close(watched& w) noexcept { static_cast<exported_syncobj&>(w).end_.reset(); }
   static void end(watched& w) noexcept { static_cast<exported_syncobj&>(w).destroy(); }
-  static void on_fork(watched& w) noexcept { static_cast<exported_syncobj&>(w).end_.reset(); }
   static const watched_kind kind_of_syncobjs;
 
   const syncobj_ref object_;
@@ -47,8 +47,9 @@ class exported_syncobj : public watched {
 
 const watched_kind exported_syncobj::kind_of_syncobjs{.waits_for = watched_kind::event::hung_up,
                                                       .is_gone = &exported_syncobj::is_gone,
+                                                      .close = &exported_syncobj::close,
                                                       .end = &exported_syncobj::end,
-                                                      .on_fork = &exported_syncobj::on_fork};
+                                                      .on_fork = &exported_syncobj::close};
 
 // A name of its own in the abstract namespace: who still has the holders' end is bound to it.
 socket_address address_of(std::uint64_t process, std::uint64_t serial) noexcept {
@@ -88,21 +89,16 @@ result<unique_fd> exported_syncobj::export_object(const syncobj_ref& object) noe
   void* memory = allocate(sizeof(exported_syncobj));
   if (memory == nullptr) return failure(ENOMEM);
   auto* self = ::new (memory) exported_syncobj(object);
-  result<unique_fd> file = self->make_ends();
-  if (!file && (file.error() == errno_code(EMFILE) || file.error() == errno_code(ENFILE))) {
-    // What holders closed may not have been closed here yet.
-    reap_hung_up();
-    file = self->make_ends();
-  }
+  result<unique_fd> file = with_room([self] { return self->make_ends(); });
   if (!file) self->destroy();
   return file;
 }
 
 // All holders have closed their end; or one of them has shut it down, who can't end it for the
-// others.
-bool exported_syncobj::is_gone(watched& w, int& probe) noexcept {
+// others. The address of their end is free for ours once it is closed everywhere.
+bool exported_syncobj::is_gone(watched& w) noexcept {
   const std::uint64_t number = watched_table().exporter_number();
-  return !is_bound(address_of(number, w.key), probe);
+  return !bind_socket(w.fd, address_of(number, w.key));
 }
 
 }  // namespace

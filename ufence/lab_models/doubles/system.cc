@@ -110,17 +110,20 @@ void reap_hung_up() noexcept {
     if (w == nullptr) return;
     w->is_claimed = true;
   }
-  int probe = -1;
-  const bool is_gone = w->kind->is_gone(*w, probe);
+  const bool is_gone = w->kind->is_gone(*w);
   {
     watched_table table;
     w->is_claimed = false;
     if (is_gone) table.remove(*w);
   }
-  if (is_gone) w->kind->end(*w);
+  if (!is_gone) return;
+  w->kind->close(*w);
+  w->kind->end(*w);
 }
 
-bool is_bound(const socket_address&, int&) noexcept { return false; }
+// There are descriptors enough.
+std::uint64_t hung_up_closed() noexcept { return 0; }
+bool make_room(std::uint64_t) noexcept { return false; }
 
 }  // namespace detail
 
