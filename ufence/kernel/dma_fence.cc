@@ -19,8 +19,7 @@ void ufence_dma_fence_init(dma_fence* fence, const dma_fence_ops* ops, u64 conte
   // The kernel's BUG_ON(): there is no way to refuse.
   UFENCE_CHECK(ops != nullptr && ops->get_driver_name != nullptr &&
                ops->get_timeline_name != nullptr && "a fence has ops with both names");
-  // With spinlocks that are not ours nobody knows whether this is a place to wait.
-  if (services == nullptr) ufence::reclaim_if_possible();
+  // Nothing is reclaimed here: a reader may wait, inside its section, for what this thread publishes.
   kernel_fence::init(*fence, *ops, context, seqno, flags, services);
 }
 

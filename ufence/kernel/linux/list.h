@@ -126,30 +126,38 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 #define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
 #define list_first_entry_or_null(head, type, member)                                               \
 	(list_empty(head) ? NULL : list_first_entry(head, type, member))
-#define list_next_entry(at, member) list_entry((at)->member.next, __typeof__(*(at)), member)
-#define list_prev_entry(at, member) list_entry((at)->member.prev, __typeof__(*(at)), member)
+/* By addresses: around the head there is no entry, which might have to be aligned. */
+#define ufence_link_of(at, member)                                                                 \
+	((struct list_head *)((uintptr_t)(at) + offsetof(__typeof__(*(at)), member)))
+#define list_next_entry(at, member)                                                                \
+	list_entry(ufence_link_of(at, member)->next, __typeof__(*(at)), member)
+#define list_prev_entry(at, member)                                                                \
+	list_entry(ufence_link_of(at, member)->prev, __typeof__(*(at)), member)
+#define list_entry_is_head(at, head, member) (ufence_link_of(at, member) == (head))
 
 #define list_for_each(at, head) for (at = (head)->next; at != (head); at = at->next)
 #define list_for_each_safe(at, following, head)                                                    \
 	for (at = (head)->next, following = at->next; at != (head);                                \
 	     at = following, following = at->next)
 #define list_for_each_entry(at, head, member)                                                      \
-	for (at = list_first_entry(head, __typeof__(*at), member); &at->member != (head);          \
-	     at = list_next_entry(at, member))
+	for (at = list_first_entry(head, __typeof__(*at), member);                                 \
+	     !list_entry_is_head(at, head, member); at = list_next_entry(at, member))
 #define list_for_each_entry_reverse(at, head, member)                                              \
-	for (at = list_last_entry(head, __typeof__(*at), member); &at->member != (head);           \
-	     at = list_prev_entry(at, member))
+	for (at = list_last_entry(head, __typeof__(*at), member);                                  \
+	     !list_entry_is_head(at, head, member); at = list_prev_entry(at, member))
 /* From the one after `at` on. */
 #define list_for_each_entry_continue(at, head, member)                                             \
-	for (at = list_next_entry(at, member); &at->member != (head);                              \
+	for (at = list_next_entry(at, member); !list_entry_is_head(at, head, member);              \
 	     at = list_next_entry(at, member))
 #define list_for_each_entry_safe_reverse(at, following, head, member)                              \
 	for (at = list_last_entry(head, __typeof__(*at), member),                                  \
 	    following = list_prev_entry(at, member);                                               \
-	     &at->member != (head); at = following, following = list_prev_entry(following, member))
+	     !list_entry_is_head(at, head, member);                                                \
+	     at = following, following = list_prev_entry(following, member))
 #define list_for_each_entry_safe(at, following, head, member)                                      \
 	for (at = list_first_entry(head, __typeof__(*at), member),                                 \
 	    following = list_next_entry(at, member);                                               \
-	     &at->member != (head); at = following, following = list_next_entry(following, member))
+	     !list_entry_is_head(at, head, member);                                                \
+	     at = following, following = list_next_entry(following, member))
 
 #endif

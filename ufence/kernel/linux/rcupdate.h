@@ -1,5 +1,5 @@
 /*
- * RCU. Deferred frees run in batches, on a thread that makes fences, waits, or calls rcu_barrier(),
+ * RCU. Deferred frees run in batches, on a thread that makes containers, waits, or calls rcu_barrier(),
  * where it holds no spinlock and is in no read section.
  */
 #ifndef UFENCE_LINUX_RCUPDATE_H

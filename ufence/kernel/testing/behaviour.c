@@ -672,6 +672,48 @@ static void later_kernels_call_it_enable_signaling(struct kunit *test)
 	dma_fence_put(&job->base);
 }
 
+struct waiting_reader {
+	bool is_reading, may_end;
+};
+
+/* What kernel code does that looks for a fence until another thread has published one. */
+static int read_until_told(void *data)
+{
+	struct waiting_reader *reader = data;
+	unsigned long end = jiffies + 20 * HZ;
+	int gave_up = 0;
+
+	rcu_read_lock();
+	WRITE_ONCE(reader->is_reading, true);
+	while (!gave_up && !READ_ONCE(reader->may_end)) {
+		gave_up = time_after(jiffies, end);
+		cond_resched();
+	}
+	rcu_read_unlock();
+	return gave_up;
+}
+
+static void regress_an_init_waits_for_no_reader(struct kunit *test)
+{
+	struct waiting_reader reader = { false, false };
+	struct task_struct *task = kthread_run(read_until_told, &reader, "reader");
+	int i;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	while (!READ_ONCE(reader.is_reading))
+		cond_resched();
+	/* More than what is given back at once. */
+	for (i = 0; i < 5000; i++) {
+		struct job *job = new_job(test, &job_ops, NULL);
+
+		dma_fence_signal(&job->base);
+		dma_fence_put(&job->base);
+	}
+	WRITE_ONCE(reader.may_end, true);
+	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
+	rcu_barrier();
+}
+
 static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(the_struct_begins_with_the_fence_and_is_small),
 	KUNIT_CASE(ops_and_callbacks_run_with_the_lock_held),
@@ -697,6 +739,7 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(a_cascade_of_100000_does_not_recurse),
 	KUNIT_CASE(a_chain_of_100000_ends_without_recursion),
 	KUNIT_CASE(later_is_wrapped_unless_seqnos_have_64_bits),
+	KUNIT_CASE(regress_an_init_waits_for_no_reader),
 	KUNIT_CASE(later_kernels_call_it_enable_signaling),
 	{}
 };

@@ -94,6 +94,35 @@ static void lists_are_walked_and_changed(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, list_empty(&list));
 }
 
+/* Where the entry around the head of a list would be, it would not be aligned. */
+static void lists_of_aligned_entries_end_without_one(struct kunit *test)
+{
+	struct aligned_item {
+		struct list_head link;
+		u64 number;
+	} __attribute__((aligned(64))) a = { .number = 1 }, b = { .number = 2 }, *item, *next;
+	struct {
+		u64 before;
+		struct list_head head;
+	} __attribute__((aligned(64))) list;
+	u64 numbers = 0;
+
+	INIT_LIST_HEAD(&list.head);
+	list_for_each_entry_safe(item, next, &list.head, link)
+		numbers = 9;
+	list_add_tail(&a.link, &list.head);
+	list_add_tail(&b.link, &list.head);
+	list_for_each_entry(item, &list.head, link)
+		numbers = numbers * 10 + item->number;
+	KUNIT_EXPECT_TRUE(test, list_entry_is_head(item, &list.head, link));
+	list_for_each_entry_safe_reverse(item, next, &list.head, link)
+		numbers = numbers * 10 + item->number;
+	list_for_each_entry_safe(item, next, &list.head, link)
+		list_del_init(&item->link);
+	KUNIT_EXPECT_EQ(test, numbers, 1221);
+	KUNIT_EXPECT_TRUE(test, list_empty(&list.head));
+}
+
 static void counters_tell_what_they_were(struct kunit *test)
 {
 	atomic64_t v = ATOMIC64_INIT(5);
@@ -111,6 +140,7 @@ static struct kunit_case header_cases[] = {
 	KUNIT_CASE(numbers_are_printed_with_the_kernels_formats),
 	KUNIT_CASE(barriers_order_what_is_not_atomic),
 	KUNIT_CASE(lists_are_walked_and_changed),
+	KUNIT_CASE(lists_of_aligned_entries_end_without_one),
 	KUNIT_CASE(counters_tell_what_they_were),
 	{}
 };
