@@ -4,7 +4,6 @@
     scripts/mutate_orders.py PROGRAMS [TAG...]            runs the test that scripts/order_tests.txt names
     scripts/mutate_orders.py --search PROGRAMS [TAG...]   looks for one where none is named, and names it
     scripts/mutate_orders.py --search --all PROGRAMS      looks anew for all: the full run
-    scripts/mutate_orders.py --named PROGRAMS             leaves out the orders that no test is named for
 
 PROGRAMS is the folder with the lab_models_* test programs (build/dev/bin). Nothing is built: the doubles
 of the atomics see their source line, and UFENCE_LAB_WEAKEN names the lines whose orders are weaker.
@@ -35,7 +34,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--search", action="store_true", help="look for tests where none is named")
     parser.add_argument("--all", action="store_true", help="with --search: look anew for all")
-    parser.add_argument("--named", action="store_true", help="only orders that a test is named for")
     parser.add_argument("--root", type=pathlib.Path, default=HERE.parent, help="the repository")
     parser.add_argument("-j", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument("programs", type=pathlib.Path, help="the folder of the test programs")
@@ -47,8 +45,6 @@ def main() -> int:
     every = mutants.of_tree(args.root)
     wanted = [m for m in every
               if not args.tags or m.tag in args.tags or m.tag.split(".")[0] in args.tags]
-    if args.named:
-        wanted = [m for m in wanted if (entry := named.get(m)) is not None and entry.test is not None]
     if not wanted:
         parser.error(f"no tagged order is called {' or '.join(args.tags) or 'anything'}")
 
@@ -61,7 +57,7 @@ def main() -> int:
             print(f"{'caught' if is_caught else 'SURVIVES'}  {m}  {text}", flush=True)
             if args.search:
                 named.save(every)
-    stale = [] if args.search or args.named else named.not_of(every)
+    stale = [] if args.search else named.not_of(every)
     for tag, weaker in stale:
         print(f"STALE  {tag} {weaker}  is in {named.path.name}, but no such order is in the sources")
     print(f"mutate_orders: {len(wanted)} weaker orders, {survivors} survive")
