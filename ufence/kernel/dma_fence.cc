@@ -19,7 +19,8 @@ void ufence_dma_fence_init(dma_fence* fence, const dma_fence_ops* ops, u64 conte
   // The kernel's BUG_ON(): there is no way to refuse.
   UFENCE_CHECK(ops != nullptr && ops->get_driver_name != nullptr &&
                ops->get_timeline_name != nullptr && "a fence has ops with both names");
-  // Nothing is reclaimed here: a reader may wait, inside its section, for what this thread publishes.
+  // Not on this thread: a reader may wait, inside its section, for what it is about to publish.
+  ufence::reclaim_elsewhere();
   kernel_fence::init(*fence, *ops, context, seqno, flags, services);
 }
 

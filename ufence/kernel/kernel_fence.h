@@ -34,6 +34,8 @@ void warn(const char* text, const dma_fence* about = nullptr) noexcept;
 
 /// Frees deferred memory if this is a place to wait: no read section, spinlock, op or callback.
 void reclaim_if_possible() noexcept;
+/// Starts a thread for it if much has piled up: for who makes fences, wherever that is.
+void reclaim_elsewhere() noexcept;
 
 class kernel_fence : public legacy_fence {
  public:

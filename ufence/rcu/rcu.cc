@@ -46,6 +46,7 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 
 // Deferred frees wait for a batch of this size, so that a grace period is shared by many.
 constexpr std::size_t batch_size = 64;
+constexpr std::size_t backlog_size = 16 * batch_size;
 
 // What waits: pushed one by one, taken all at once. The count is a hint: it may be off by who is in
 // the middle of a push or a taking.
@@ -146,6 +147,11 @@ void reclaim() noexcept {
   // relaxed: a hint
   if (pending_count.load(mo::relaxed) < batch_size) return;
   if (deferred* batch = take_pending()) free_batch(batch);
+}
+
+bool has_backlog() noexcept {
+  // relaxed: a hint
+  return pending_count.load(mo::relaxed) >= backlog_size;
 }
 
 void flush_deferred() noexcept {

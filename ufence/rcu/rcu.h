@@ -59,6 +59,8 @@ UFENCE_API void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept
 /// so that makers pay for the end of others, and no path that drops a reference ever waits.
 /// Blocks: for a grace period, once in many calls. Context: not inside a read section.
 UFENCE_API void reclaim() noexcept;
+/// Is there so much to free that who must not wait should have reclaim() called elsewhere?
+[[nodiscard]] UFENCE_API bool has_backlog() noexcept;
 /// Frees all that was deferred before the call, also what other threads are freeing now.
 /// Blocks: for a grace period. Context: as synchronize(), and not inside a deferred free.
 /// Source: Linux rcu_barrier()

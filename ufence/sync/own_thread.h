@@ -1,4 +1,4 @@
-// Threads of the library's own. Inside the layer only.
+// Threads of the library's own. Inside the library only.
 #pragma once
 
 namespace ufence::detail {

@@ -1,6 +1,7 @@
 /*
  * RCU. Deferred frees run in batches, on a thread that makes containers, waits, or calls rcu_barrier(),
- * where it holds no spinlock and is in no read section.
+ * where it holds no spinlock and is in no read section; and on one of the library's own where fences are
+ * only made and signaled.
  */
 #ifndef UFENCE_LINUX_RCUPDATE_H
 #define UFENCE_LINUX_RCUPDATE_H

@@ -714,6 +714,43 @@ static void regress_an_init_waits_for_no_reader(struct kunit *test)
 	rcu_barrier();
 }
 
+static atomic_t given_back;
+
+static void free_job(struct rcu_head *head)
+{
+	kfree(job_of(container_of(head, struct dma_fence, rcu)));
+	atomic_inc(&given_back);
+}
+
+static void deferring_release(struct dma_fence *f)
+{
+	call_rcu(&f->rcu, free_job);
+}
+
+static const struct dma_fence_ops deferring_ops = {
+	.get_driver_name = driver_name,
+	.get_timeline_name = timeline_name,
+	.release = deferring_release,
+};
+
+static void fences_that_are_only_made_and_signaled_are_given_back(struct kunit *test)
+{
+	unsigned long end = jiffies + 20 * HZ;
+	int made = 0;
+
+	atomic_set(&given_back, 0);
+	while (atomic_read(&given_back) == 0 && time_before(jiffies, end)) {
+		struct job *job = new_job(test, &deferring_ops, NULL);
+
+		made++;
+		dma_fence_signal(&job->base);
+		dma_fence_put(&job->base);
+	}
+	KUNIT_EXPECT_GT(test, atomic_read(&given_back), 0);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, atomic_read(&given_back), made);
+}
+
 static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(the_struct_begins_with_the_fence_and_is_small),
 	KUNIT_CASE(ops_and_callbacks_run_with_the_lock_held),
@@ -740,6 +777,7 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(a_chain_of_100000_ends_without_recursion),
 	KUNIT_CASE(later_is_wrapped_unless_seqnos_have_64_bits),
 	KUNIT_CASE(regress_an_init_waits_for_no_reader),
+	KUNIT_CASE(fences_that_are_only_made_and_signaled_are_given_back),
 	KUNIT_CASE(later_kernels_call_it_enable_signaling),
 	{}
 };
