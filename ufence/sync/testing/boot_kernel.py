@@ -1,11 +1,10 @@
 """boot_kernel.py INIT: runs INIT as the only program of Debian's kernel in a virtual machine.
 
 Passes if INIT's last line says "passed". The machine is emulated: no KVM, no privileges. It takes
-qemu-system-x86_64, and the files of a linux-image package in $UFENCE_KERNEL, for instance
+qemu-system-x86_64, and the files of a linux-image package in $UFENCE_KERNEL:
 
-    apt-get install qemu-system-x86
-    apt-get download linux-image-6.1.0-56-amd64 && dpkg-deb -x linux-image-*.deb kernel
-    UFENCE_KERNEL=$PWD/kernel ctest -L kernel
+    scripts/setup kernel build/kernel
+    UFENCE_KERNEL=$PWD/build/kernel ctest --test-dir build/release -L kernel
 
 Without them it is skipped (exit code 77).
 """
