@@ -72,7 +72,8 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend {
   /// dma_fence_chain_walk()
   [[nodiscard]] static fence_ref walk(fence& f) noexcept;
   /// The node linked before, without a reference: inside an RCU read section. Its context and point
-  /// may be read there; for what it contains take a reference first (fence::get_rcu()).
+  /// may be read there; for what it contains take a reference first (fence::get_rcu()). Not so of
+  /// another fence that the chain starts with: it may go at once, and only its address may be used.
   [[nodiscard]] fence* previous_rcu() const noexcept {
     // relaxed: all nodes further back were made before this one was, and who knows this one sees
     // their constant fields. Failures are looked for by who follows links with a reference.

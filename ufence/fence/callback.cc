@@ -207,8 +207,9 @@ result<bool> fence::wait_until_returned(callback& node) noexcept {
     // relaxed: who runs it takes LOCK when it has returned, since the batch is contested
     state_.fetch_or(fence_state::waiters, mo::relaxed);
     // Dropping LOCK took LOCK_WAITERS away: with it in the word one would not sleep, but take LOCK
-    // from those who wait for it again and again.
-    const std::uint32_t s = unlock() & ~fence_state::lock_waiters;
+    // from those who wait for it again and again. Who has taken WAITERS away meanwhile woke nobody
+    // here: look again.
+    const std::uint32_t s = (unlock() & ~fence_state::lock_waiters) | fence_state::waiters;
     futex_wait(state_, s, no_deadline, futex_class::state);
   }
   unlock();

@@ -35,7 +35,8 @@ inline std::uint32_t fence::likely_state() const noexcept {
 
 /// Returns the state without LOCK.
 inline std::uint32_t fence::unlock() noexcept {
-  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15]
+  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15],
+  // [FENCE.28]
   const std::uint32_t old = state_.fetch_sub(fence_state::lock, mo::release);
   rank_release(lock_rank::fence);
   if ((old & fence_state::lock_waiters) != 0) wake_lockers();

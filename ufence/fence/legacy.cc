@@ -224,6 +224,7 @@ bool legacy_fence::wait_until_signaled(std::int64_t deadline_ns) noexcept {
 }
 
 bool legacy_fence::is_done_with(callback& node) noexcept {
+  if (is_inherited()) return true;  // what runs it is a thread of the parent's
   const bool runs = find_in_batch(node, lock()) == batch_place::runs;
   unlock();
   return !runs || wait_until_returned(node).has_value();

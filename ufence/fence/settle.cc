@@ -194,9 +194,9 @@ void fence::end_callbacks(std::uint32_t last_flag) noexcept {
 // sees SETTLED, and does not look at it.
 bool fence::end_undisturbed(std::uint32_t s, std::uint32_t last_flag) noexcept {
   if (last_flag != settled) return false;
-  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1],
-  // [FENCE.15]
-  if (!state_.compare_exchange(s, s | settled, mo::release, mo::relaxed)) return false;
+  // [FENCE.28] acq_rel: as [FENCE.9], and removers have looked at the batch, whose memory is used
+  // again; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1], [FENCE.15], [FENCE.2]
+  if (!state_.compare_exchange(s, s | settled, mo::acq_rel, mo::relaxed)) return false;
   UFENCE_TRACE(dma_fence_settled, *this);
   return true;
 }

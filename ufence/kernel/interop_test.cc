@@ -4,6 +4,7 @@
 
 #include <linux/sync_file.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -14,6 +15,7 @@
 #include "ufence/container/unwrap.h"
 #include "ufence/fence/legacy.h"
 #include "ufence/fence/report.h"
+#include "ufence/fence/testing/support.h"
 #include "ufence/fence/wait.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
@@ -83,6 +85,28 @@ constexpr dma_fence_ops longer_names{[](dma_fence*) { return "a driver with a na
                                      nullptr,
                                      [](dma_fence* f) { dma_fence_free(f); },
                                      nullptr};
+
+// A callback that stays until it is told to return.
+struct staying_cb : dma_fence_cb {
+  std::atomic<bool> runs = false;
+  testing::door may_return;
+  static void run(dma_fence*, dma_fence_cb* cb) {
+    auto& self = *static_cast<staying_cb*>(cb);
+    self.runs = true;
+    self.may_return.pass();
+  }
+};
+
+TEST(kernel_fence, a_child_of_fork_does_not_wait_for_callbacks_that_the_parent_runs) {
+  const mock f;
+  staying_cb cb;
+  ASSERT_EQ(dma_fence_add_callback(f.get(), &cb, &staying_cb::run), 0);
+  std::thread signal([&] { dma_fence_signal(f.get()); });
+  EXPECT_TRUE(testing::eventually([&] { return cb.runs.load(); }));
+  EXPECT_EQ(testing::in_child([&] { return dma_fence_remove_callback(f.get(), &cb) ? 1 : 0; }), 0);
+  cb.may_return.open();
+  signal.join();
+}
 
 TEST(kernel_fence, has_its_names_for_native_readers_while_it_has_ops) {
   const mock f;

@@ -68,8 +68,10 @@ void end_batch() noexcept {
 
 // A batch counts as in flight before it is taken, so that who finds nothing pending finds it there.
 deferred* take_pending() noexcept {
+  deferred* none = nullptr;
+  // A write, since the kernel's rcu_barrier() is ordered after relaxed looks that led to it.
   // [RCU.8] acquire: the batch in flight, of who took what was pending; pairs with [RCU.6]
-  if (pending.load(mo::acquire) == nullptr) return nullptr;
+  if (pending.compare_exchange(none, nullptr, mo::acquire, mo::relaxed)) return nullptr;
   // relaxed: before the exchange
   batches_in_flight.fetch_add(1, mo::relaxed);
   // relaxed: a hint

@@ -160,6 +160,45 @@ TEST(fence_model, a_callback_is_removed_while_an_earlier_one_runs) {
   });
 }
 
+TEST(fence_model, a_callback_that_runs_is_waited_for_beside_those_who_wait_for_the_fence) {
+  settings with;
+  with.has_futex_waitv = true;
+  expect_safe_so_far([] {
+    new_fence made = make_fence();
+    cell<int> runs;
+    auto* node = new counting(runs, false);
+    LAB_CHECK(!made.fence->add_callback(*node));
+    // Leaves the mark of a waiter behind, which the signal takes away.
+    LAB_CHECK(wait_any(std::span(&made.fence, 1), 0).error() == errno_code(ETIME));
+    thread signal("signal", [&] { made.signal.signal(); });
+    thread remove("remove", [&] {
+      const bool removed = made.fence->remove_callback(*node).value();
+      LAB_CHECK(runs.get() == (removed ? 0 : 1));
+      delete node;
+    });
+  }, with);
+}
+
+TEST(fence_model, who_looked_for_a_callback_is_done_when_its_place_is_used_again) {
+  expect_safe_so_far([] {
+    new_fence one = make_fence();
+    new_fence two = make_fence();
+    cell<int> runs[2];
+    counting first(runs[0], false);
+    counting second(runs[1], false);
+    LAB_CHECK(!one.fence->add_callback(first));
+    LAB_CHECK(!two.fence->add_callback(second));
+    {
+      thread signal("signal", [&] {
+        one.signal.signal();
+        two.signal.signal();
+      });
+      thread remove("remove", [&] { static_cast<void>(one.fence->remove_callback(first)); });
+    }
+    LAB_CHECK(runs[1].get() == 1);
+  });
+}
+
 TEST(fence_model, a_callback_that_has_run_is_seen_by_who_removes_it_while_the_next_one_runs) {
   expect_safe_so_far([] {
     new_fence made = make_fence();

@@ -36,6 +36,9 @@ report search_for_failures(const std::function<void()>& body, settings with) {
   if (weaker && r.weakening_was_used) std::cout << "[  WEAKER  ] the weaker order was used\n";
   EXPECT_TRUE(r.is_safe()) << r;
   if (r.is_safe()) std::cout << "[ EXPLORED ] " << r << "\n";
+  if (r.is_safe() && !weaker) {
+    EXPECT_GT(r.executions, 0U) << "none came to its end";
+  }
   if (!with.replay.empty()) std::cout << r.interleaving << "\n";
   return r;
 }
