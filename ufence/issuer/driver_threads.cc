@@ -102,6 +102,7 @@ void driver_threads::join_ended() noexcept {
   thread* ended = nullptr;
   {
     const scoped_lock hold(lock_);
+    if (is_closed_) return;  // who unloads joins them
     for (thread** at = &first_; *at != nullptr;) {
       thread* const t = *at;
       if (!t->system.try_join()) {

@@ -19,11 +19,18 @@ namespace {
 constexpr int thread_count = 4;
 constexpr int rounds = 200;
 
+void run_threads(const std::function<void(int thread)>& work) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < thread_count; ++i) threads.emplace_back([&work, i] { work(i); });
+  for (std::thread& t : threads) t.join();
+}
+
 // Leaves room for this many descriptors, for its lifetime.
 class few_descriptors {
  public:
   explicit few_descriptors(int room) {
     let_sanitizers_see_error_codes();
+    run_threads([](int) {});  // UBSan looks at the end of a thread for the first time
     ::getrlimit(RLIMIT_NOFILE, &before_);
     rlimit few = before_;
     for (few.rlim_cur = 0; room > 0; ++few.rlim_cur) {
@@ -42,12 +49,6 @@ class few_descriptors {
 // A file that takes a second descriptor of its maker: of a fence, or of a syncobj.
 result<unique_fd> make_file(const fence_ref& f, const syncobj_ref& object, int number) {
   return number % 3 == 0 ? syncobj_export(object) : sync_file_create(f);
-}
-
-void run_threads(const std::function<void(int thread)>& work) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < thread_count; ++i) threads.emplace_back([&work, i] { work(i); });
-  for (std::thread& t : threads) t.join();
 }
 
 TEST(few_descriptors, are_enough_for_all_that_is_held) {

@@ -97,9 +97,9 @@ void reactor::forget_bunches() noexcept { bunches_claimed = 0; }
 
 void reap_hung_up() noexcept {
   std::array<epoll_event, hung_up_bunch::size_max> events;
-  int n = 0;
-  do {
+  for (bool may_be_more = true; may_be_more;) {
     hung_up_bunch bunch;
+    int n = 0;
     {
       scoped_lock guard(table_lock);  // the thread may end, and its descriptors with it
       n = fds.hung_up < 0 ? 0 : ::epoll_wait(fds.hung_up, events.data(), events.size(), 0);
@@ -108,8 +108,10 @@ void reap_hung_up() noexcept {
         if (w != nullptr) bunch.claim(*w);
       }
     }
+    // What others have claimed is theirs.
+    may_be_more = n == static_cast<int>(events.size()) && !bunch.is_empty();
     bunch.handle();
-  } while (n == static_cast<int>(events.size()));
+  }
 }
 
 std::uint64_t hung_up_closed() noexcept {
@@ -117,9 +119,10 @@ std::uint64_t hung_up_closed() noexcept {
   return closed_count;
 }
 
-bool make_room(std::uint64_t closed_before) noexcept {
-  reap_hung_up();
-  reap_doubtful();
+namespace {
+
+// Waits for those who are closing. Was something closed since then?
+bool were_closed(std::uint64_t closed_before) noexcept {
   for (;;) {
     std::uint32_t done = 0;
     {
@@ -131,6 +134,18 @@ bool make_room(std::uint64_t closed_before) noexcept {
     }
     futex_wait(bunches_done, done, no_deadline);
   }
+}
+
+}  // namespace
+
+bool make_room(std::uint64_t closed_before) noexcept {
+  // Twice: others may have looked at something, and put it back, before it was gone.
+  for (int looks = 0; looks < 2; ++looks) {
+    reap_hung_up();
+    reap_doubtful();
+    if (were_closed(closed_before)) return true;
+  }
+  return false;
 }
 
 }  // namespace ufence::detail

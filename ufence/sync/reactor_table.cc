@@ -41,23 +41,30 @@ watched* find_any(std::uint64_t key) noexcept {
   return w;
 }
 
+// Closing it would not do: a child of fork() may have a duplicate, which keeps the registration.
+namespace {
+void stop_watching(const watched& w) noexcept UFENCE_REQUIRES(table_lock) {
+  const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
+  epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, w.fd, 0, 0);
+}
+}  // namespace
+
 void remove_locked(watched& w) noexcept {
   watched** at = &bucket_of(w.key);
   while (*at != &w) at = &(*at)->next;
   *at = w.next;
   if (w.is_doubtful) {
     --doubtful_count;
-  } else if (w.kind->waits_for == watched_kind::event::ready) {
-    epoll_change(fds.events, EPOLL_CTL_DEL, w.fd, 0, 0);
-  }  // what hung up has no duplicates: closing it does the same
+  } else {
+    stop_watching(w);
+  }
   if (--watched_count == 0) wake_thread();
 }
 
 void doubt_locked(watched& w) noexcept {
   if (w.is_doubtful) return;
   w.is_doubtful = true;
-  const bool is_ready = w.kind->waits_for == watched_kind::event::ready;
-  epoll_change(is_ready ? fds.events : fds.hung_up, EPOLL_CTL_DEL, w.fd, 0, 0);
+  stop_watching(w);
   // The thread did not know yet that it has to look by time.
   if (++doubtful_count == 1) wake_thread();
 }

@@ -91,11 +91,10 @@ template <class T>
   reply r;
   if ((_IOC_DIR(c.code) & _IOC_READ) == 0) return r;
   r.argument.resize(_IOC_SIZE(c.code));
-  if (!c.argument.empty()) {
-    std::memcpy(r.argument.data(), c.argument.data(),
-                std::min(r.argument.size(), c.argument.size()));
-  }
-  std::memcpy(r.argument.data(), &value, std::min(r.argument.size(), sizeof value));
+  const std::size_t came = std::min(r.argument.size(), c.argument.size());
+  if (came != 0) std::memcpy(r.argument.data(), c.argument.data(), came);
+  const std::size_t size = std::min(r.argument.size(), sizeof value);
+  if (size != 0) std::memcpy(r.argument.data(), &value, size);
   return r;
 }
 /// The same with a descriptor, whose number belongs at an offset.

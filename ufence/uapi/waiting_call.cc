@@ -40,17 +40,20 @@ bool point_wait::is_ready() noexcept {
   // What comes from now on makes it readable again.
   std::uint64_t count = 0;
   static_cast<void>(!::read(event_.get(), &count, sizeof count));
-  const std::size_t come = come_.load(mo::relaxed);  // relaxed: read after the event
-  return all_ ? come == points_.size() : come != 0;
+  // relaxed: read after the event
+  return all_ ? come_.load(mo::relaxed) == points_.size() : first_come() != points_.size();
+}
+
+std::size_t point_wait::first_come() const noexcept {
+  const auto first = std::ranges::find_if(points_, [](const watched& one) {
+    return one.has_come.load(mo::relaxed);  // relaxed: says all there is to it
+  });
+  return static_cast<std::size_t>(first - points_.begin());
 }
 
 reply point_wait::finish(bool in_time) {
   if (!in_time) return answer_(failure(ETIME));
-  if (all_) return answer_(0);
-  const auto first = std::ranges::find_if(points_, [](const watched& one) {
-    return one.has_come.load(mo::relaxed);  // relaxed: read after the event
-  });
-  return answer_(static_cast<std::size_t>(first - points_.begin()));
+  return answer_(all_ ? 0 : first_come());
 }
 
 }  // namespace ufence::uapi

@@ -76,6 +76,8 @@ class point_wait final : public waiting_call {
     atomic<bool> has_come{false};
   };
 
+  [[nodiscard]] std::size_t first_come() const noexcept;
+
   const unique_fd event_;  // an eventfd
   const bool all_;
   const answer_function answer_;

@@ -217,7 +217,7 @@ class Room(Via):
             cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
         self.addCleanup(running.kill)
-        wait_until(lambda: cpu_seconds(running.pid) > 0.2, "work")
+        wait_until(lambda: cpu_seconds(running.pid) > 0.2 and children(running.pid), "work")
         reader = children(running.pid)[0]
         for _ in range(limit // 10):
             socket.send_fds(mine, [b"x"], [mine.fileno()] * 16)
