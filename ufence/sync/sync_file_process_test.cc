@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -388,6 +389,30 @@ TEST(fork_of_an_exporter, does_not_hide_its_death) {
   EXPECT_EQ(f->wait(patience()), no_error);
   EXPECT_EQ(f->status(), -EOWNERDEAD);
   EXPECT_EQ(::kill(child, SIGKILL), 0);  // it lived until here
+}
+
+// It has the library's ends too, which fork() takes from a child: closing them here ends nothing there.
+TEST(fork_of_an_exporter, without_handlers_does_not_keep_the_reactor_busy) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
+  const unique_fd from(pipe_ends[0]);
+  const unique_fd to(pipe_ends[1]);
+  new_fence f = make_fence();
+  std::vector<unique_fd> files(200);
+  for (unique_fd& file : files) file = sync_file_create(f.fence).value();
+  const pid_t child = ::_Fork();
+  if (child == 0) {
+    for (const unique_fd& file : files) ::syscall(SYS_close, file.get());
+    ::syscall(SYS_write, to.get(), "x", 1);
+    for (;;) ::syscall(SYS_pause);
+  }
+  char said = 0;
+  EXPECT_EQ(::read(from.get(), &said, 1), 1);
+  files.clear();
+  EXPECT_TRUE(eventually([] { return !has_reactor(); }));
+  EXPECT_EQ(::kill(child, SIGKILL), 0);
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  f.signal.signal();
 }
 
 TEST(fork_of_an_exporter, gives_the_child_what_any_other_process_gets) {
