@@ -175,6 +175,7 @@ void process_reads::start() {
   auto issuer = std::make_unique<instance>(nullptr, driver::uring);
   issuer_ = issuer.get();
   jobs_.use(std::move(issuer));
+  is_set_up_ = false;
   send_setup();
 }
 
@@ -190,9 +191,14 @@ void process_reads::send_setup() {
   std::ranges::copy(driver_path_, setup.driver_path.begin());
   const std::array memory{memory_.fd()};
   const std::error_code failed = send_message(reader_.socket(), bytes_of(setup), memory);
-  // A reader that is gone already is noticed as always.
-  if (failed && failed != errno_code(EPIPE) && failed != errno_code(ECONNRESET)) {
-    failure_ = failed.message();
+  switch (failed.value()) {
+    case 0:
+    case EPIPE:  // a reader that is gone already is noticed as always
+    case ECONNRESET: is_set_up_ = true; break;
+    case EAGAIN:
+    case ENOBUFS:
+    case ETOOMANYREFS: retry_at_ns_ = deadline_after(retry_ns); break;
+    default: failure_ = failed.message(); break;
   }
 }
 
@@ -261,6 +267,8 @@ std::int64_t process_reads::news_at_ns() const {
 // -ENODEV: the reader is gone, which will be told; or has much to do: again a little later.
 std::error_code process_reads::send(std::span<const std::byte> message, std::span<const int> fds) {
   if (!reader_) return errno_code(ENODEV);
+  if (!is_set_up_) send_setup();
+  if (!is_set_up_) return errno_code(ENODEV);
   const std::error_code failed = send_message(reader_.socket(), message, fds);
   switch (failed.value()) {
     case EPIPE:

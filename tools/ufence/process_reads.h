@@ -115,6 +115,7 @@ class process_reads final : public read_service {
   std::uint64_t in_vain_ = 0;    // readers, one after the other, that completed none
   std::int64_t kill_at_ns_ = no_deadline;
   bool was_killed_ = false;  // this reader
+  bool is_set_up_ = false;   // the same: it was told what to do
   bool is_ending_ = false;
 };
 

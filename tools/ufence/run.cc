@@ -172,7 +172,7 @@ bool session::unload_modules(unload_policy policy) {
   bool all_gone = true;
   for (const driver d : all_drivers) {
     instance* const i = jobs_.current(d);
-    if (i == nullptr || i->is_gone) continue;
+    if (i == nullptr || i->is_gone || !i->device) continue;
     if (!modules_.unload_for_good(*i, policy)) all_gone = false;
   }
   for (const std::string& pin : modules_.totals().pins) console_.problem(pin);

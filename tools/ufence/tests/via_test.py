@@ -2,12 +2,9 @@
 
 import os
 import pathlib
-import resource
 import shutil
 import signal
-import socket
 import subprocess
-import time
 import unittest
 
 from support import (PATIENCE_S, PROGRAM, Case, cpu_seconds, expected_sums, make_odd_tree, pattern,
@@ -201,41 +198,6 @@ class Kill(Via):
             self.kill_reader(running)
             lost = self.report_of(running, expected)["readers_lost"]
             self.assertLessEqual(lost, 1)
-
-
-class Room(Via):
-    def test_for_descriptors_on_their_way_is_waited_for(self):
-        # There is a limit to those of one user, unless he has all rights.
-        limit = 64
-        without_rights = []
-        if os.geteuid() == 0:
-            without_rights = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
-        self.make_endless()
-        mine, others = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        running = subprocess.Popen(
-            [*without_rights, PROGRAM, "run", "--quiet", "--input", "tree", "--via", VIA],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
-        self.addCleanup(running.kill)
-        wait_until(lambda: cpu_seconds(running.pid) > 0.2 and children(running.pid), "work")
-        reader = children(running.pid)[0]
-        for _ in range(limit // 10):
-            socket.send_fds(mine, [b"x"], [mine.fileno()] * 16)
-        wait_until(lambda: not self.is_working(reader), "a pause")
-        self.assertEqual(children(running.pid), [reader])
-        mine.close()
-        others.close()
-        used = cpu_seconds(reader)
-        wait_until(lambda: cpu_seconds(reader) > used + 0.2, "more work")
-        running.send_signal(signal.SIGINT)
-        problems = running.communicate(timeout=PATIENCE_S)[1]
-        self.assertEqual((running.returncode, problems), (130, b""))
-
-    @staticmethod
-    def is_working(pid):
-        used = cpu_seconds(pid)
-        time.sleep(0.3)
-        return cpu_seconds(pid) > used + 0.1
 
 
 class End(Via):
