@@ -190,16 +190,9 @@ void process_reads::send_setup() {
   }
   std::ranges::copy(driver_path_, setup.driver_path.begin());
   const std::array memory{memory_.fd()};
-  const std::error_code failed = send_message(reader_.socket(), bytes_of(setup), memory);
-  switch (failed.value()) {
-    case 0:
-    case EPIPE:  // a reader that is gone already is noticed as always
-    case ECONNRESET: is_set_up_ = true; break;
-    case EAGAIN:
-    case ENOBUFS:
-    case ETOOMANYREFS: retry_at_ns_ = deadline_after(retry_ns); break;
-    default: failure_ = failed.message(); break;
-  }
+  const std::error_code failed = post(bytes_of(setup), memory);
+  is_set_up_ = !failed;
+  if (failed && failed != errno_code(ENODEV)) failure_ = failed.message();
 }
 
 void process_reads::end(bool is_idle) {
@@ -268,7 +261,10 @@ std::int64_t process_reads::news_at_ns() const {
 std::error_code process_reads::send(std::span<const std::byte> message, std::span<const int> fds) {
   if (!reader_) return errno_code(ENODEV);
   if (!is_set_up_) send_setup();
-  if (!is_set_up_) return errno_code(ENODEV);
+  return is_set_up_ ? post(message, fds) : errno_code(ENODEV);
+}
+
+std::error_code process_reads::post(std::span<const std::byte> message, std::span<const int> fds) {
   const std::error_code failed = send_message(reader_.socket(), message, fds);
   switch (failed.value()) {
     case EPIPE:

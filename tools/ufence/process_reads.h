@@ -75,6 +75,8 @@ class process_reads final : public read_service {
   };
 
   [[nodiscard]] std::error_code send(std::span<const std::byte> message, std::span<const int> fds);
+  // To a reader that may not be set up yet.
+  [[nodiscard]] std::error_code post(std::span<const std::byte> message, std::span<const int> fds);
   [[nodiscard]] std::error_code ask(const read_message& wanted, int file);
   void await_fence(block& b, const read_message& asked);
   [[nodiscard]] std::uint64_t begin_timeline(opened_file& of);
