@@ -79,19 +79,13 @@ class holder {
 
   void keep(int file) {
     char byte = 'k';
-    iovec data{.iov_base = &byte, .iov_len = 1};
-    control room{};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = room.bytes.data();
-    message.msg_controllen = room.bytes.size();
-    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    letter with_file(&byte, 1);
+    cmsghdr* const rights = CMSG_FIRSTHDR(&with_file.message);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(sizeof file);
     std::memcpy(CMSG_DATA(rights), &file, sizeof file);
-    EXPECT_EQ(::sendmsg(line_.get(), &message, 0), 1);
+    EXPECT_EQ(::sendmsg(line_.get(), &with_file.message, 0), 1);
     EXPECT_EQ(answer<int>(), 0);
   }
   // What it sees of the n-th file; first its own fence has to be signaled, if that is asked for.
@@ -102,8 +96,20 @@ class holder {
   }
 
  private:
-  struct control {
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> bytes;
+  // With room for a descriptor.
+  struct letter {
+    letter(char* text, std::size_t size) : data{.iov_base = text, .iov_len = size} {
+      message.msg_iov = &data;
+      message.msg_iovlen = 1;
+      message.msg_control = room.data();
+      message.msg_controllen = room.size();
+    }
+    letter(const letter&) = delete;
+    letter& operator=(const letter&) = delete;
+
+    iovec data;
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> room{};
+    msghdr message{};
   };
 
   template <class T>
@@ -122,17 +128,11 @@ class holder {
     std::size_t count = 0;
     for (;;) {
       std::array<char, 2> asked{};
-      iovec data{.iov_base = asked.data(), .iov_len = asked.size()};
-      control room{};
-      msghdr message{};
-      message.msg_iov = &data;
-      message.msg_iovlen = 1;
-      message.msg_control = room.bytes.data();
-      message.msg_controllen = room.bytes.size();
-      if (::recvmsg(line, &message, MSG_CMSG_CLOEXEC) <= 0) return 0;
+      letter came(asked.data(), asked.size());
+      if (::recvmsg(line, &came.message, MSG_CMSG_CLOEXEC) <= 0) return 0;
       if (asked[0] == 'k') {
         int file = -1;
-        std::memcpy(&file, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof file);
+        std::memcpy(&file, CMSG_DATA(CMSG_FIRSTHDR(&came.message)), sizeof file);
         files[count].reset(file);
         result<fence_ref> f = sync_file_get_fence(file);
         const int failed = f ? 0 : f.error().value();

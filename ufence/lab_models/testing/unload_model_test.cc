@@ -201,15 +201,19 @@ TEST(unload_model, an_attempt_begins_where_the_last_one_has_stopped) {
   });
 }
 
+void submit_while_it_is_unloaded(loaded& m) {
+  result<fence_ref> f;
+  {
+    thread submit("submit", [&] { f = m.device->submit({}); });
+    thread unload("unload", [&] { m.expect_unmapped(cancel); });
+  }
+  LAB_CHECK(f ? (*f)->error() == -ECANCELED : f.error() == errno_code(ENODEV));
+}
+
 TEST(unload_model, submit_meets_an_unload) {
   expect_safe([] {
     loaded m;
-    result<fence_ref> f;
-    {
-      thread submit("submit", [&] { f = m.device->submit({}); });
-      thread unload("unload", [&] { m.expect_unmapped(cancel); });
-    }
-    LAB_CHECK(f ? (*f)->error() == -ECANCELED : f.error() == errno_code(ENODEV));
+    submit_while_it_is_unloaded(m);
   });
 }
 
@@ -326,12 +330,7 @@ TEST(unload_model, a_cancel_meets_the_completion) {
 TEST(unload_model, a_timeline_meets_an_unload) {
   expect_safe([] {
     loaded m({.features = model_driver::in_order});
-    result<fence_ref> f;
-    {
-      thread submit("submit", [&] { f = m.device->submit({}); });
-      thread unload("unload", [&] { m.expect_unmapped(cancel); });
-    }
-    LAB_CHECK(f ? (*f)->error() == -ECANCELED : f.error() == errno_code(ENODEV));
+    submit_while_it_is_unloaded(m);
   });
 }
 
