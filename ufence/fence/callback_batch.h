@@ -39,9 +39,9 @@ class callback_batch {
 
   // --- The settling thread ---
 
-  /// LOCK held, the batch not yet in word_.
+  /// LOCK held.
   void clear() noexcept {
-    // relaxed: nobody looks at it
+    // relaxed: whoever looks holds LOCK
     at_.store(0, mo::relaxed);
     size_ = 0;
   }
