@@ -92,12 +92,6 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
 }
 
 void legacy_fence::settle_legacy() noexcept {
-  // relaxed: this thread decided it, or queued it for work
-  if ((state_.load(mo::relaxed) & signaled) == 0) {
-    foreign_scope scope(thread_state::mine(), *this);
-    ops->work(data);
-    return;
-  }
   ops->lock(data);
   call_back();
   ops->unlock(data);

@@ -31,9 +31,7 @@ struct legacy_ops {
   int (*wait)(void* data, std::int64_t deadline_ns) noexcept = nullptr;
   /// The last reference is gone; no lock held, any thread.
   void (*release)(void* data) noexcept = nullptr;
-  /// For fences in place (legacy_fence.h): what was queued on a thread while it was pending. No lock held.
-  void (*work)(void* data) noexcept = nullptr;
-  /// For fences in place: is it a container? Then it also has the two below.
+  /// For fences in place (legacy_fence.h): is it a container? Then it also has the two below.
   bool (*is_container)(void* data) noexcept = nullptr;
   /// What is inside: the i-th fence, or null.
   fence_ref (*child)(void* data, std::uint32_t i) noexcept = nullptr;

@@ -40,8 +40,7 @@ struct legacy_fence : fence {
   void decide_in_place(int error, std::int64_t timestamp_ns) noexcept { decide(error, timestamp_ns); }
   void call_back() noexcept;  // external lock held
   void finish() noexcept;     // and dropped, if it was ours
-  /// Queues it on this thread: to be settled if it is decided, else for the `work` op. Takes a reference
-  /// of its own; at most once until that ran.
+  /// Queues it, which the caller has decided and not settled, on this thread. Takes a reference of its own.
   void queue_on_thread() noexcept;
   [[nodiscard]] bool is_of_parent() const noexcept { return is_inherited(); }
   [[nodiscard]] bool has_callbacks() const noexcept { return callbacks_.get() != nullptr; }

@@ -48,16 +48,36 @@ void thread_state::queue_chain(fence* last) noexcept {
   queue = last;
 }
 
+void thread_state::queue_work(thread_work& added) noexcept {
+  added.next = nullptr;
+  if (work == nullptr) {
+    work = &added;
+  } else {
+    last_work->next = &added;
+  }
+  last_work = &added;
+}
+
+// What was decided is settled before further work is begun: as in the kernel, whose nested signals call
+// back at once, and whose irq_work runs later.
 void thread_state::drain_queue() noexcept {
   draining = true;
-  while (queue != nullptr) {
-    fence* first = queue->link_.get();
-    if (first == queue) {
-      queue = nullptr;
+  for (;;) {
+    if (queue != nullptr) {
+      fence* first = queue->link_.get();
+      if (first == queue) {
+        queue = nullptr;
+      } else {
+        queue->link_.set(first->link_.get());
+      }
+      first->settle();
+    } else if (work != nullptr) {
+      thread_work& first = *work;
+      work = first.next;
+      first.run(first);  // may queue it again, or free it
     } else {
-      queue->link_.set(first->link_.get());
+      break;
     }
-    first->settle();
   }
   draining = false;
 }

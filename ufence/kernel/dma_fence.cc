@@ -21,7 +21,7 @@ void ufence_dma_fence_init(dma_fence* fence, const dma_fence_ops* ops, u64 conte
                ops->get_timeline_name != nullptr && "a fence has ops with both names");
   // Not on this thread: a reader may wait, inside its section, for what it is about to publish.
   ufence::reclaim_elsewhere();
-  kernel_fence::init(*fence, *ops, context, seqno, flags, services);
+  kernel_fence::init(*fence, ops, context, seqno, flags, services);
 }
 
 dma_fence* dma_fence_get(dma_fence* fence) {
@@ -71,18 +71,8 @@ u64 dma_fence_context_alloc(unsigned int num) {
 
 namespace {
 
-const char* stub_name(dma_fence*) { return "stub"; }
-
-constexpr dma_fence_ops stub_ops{.get_driver_name = &stub_name,
-                                 .get_timeline_name = &stub_name,
-                                 .enable_signaling = nullptr,
-                                 .signaled = nullptr,
-                                 .wait = nullptr,
-                                 .release = nullptr,
-                                 .set_deadline = nullptr};
-
 struct stub_fence : dma_fence {
-  stub_fence() noexcept { kernel_fence::init_signaled(*this, stub_ops, ufence::now_ns()); }
+  stub_fence() noexcept { kernel_fence::init_signaled(*this, ufence::now_ns()); }
 };
 
 }  // namespace
@@ -95,7 +85,7 @@ dma_fence* dma_fence_get_stub() {
 dma_fence* dma_fence_allocate_private_stub(ktime_t timestamp) {
   ufence::reclaim_if_possible();
   auto* fence = static_cast<dma_fence*>(ufence::allocate(sizeof(dma_fence)));
-  if (fence != nullptr) kernel_fence::init_signaled(*fence, stub_ops, timestamp);
+  if (fence != nullptr) kernel_fence::init_signaled(*fence, timestamp);
   return fence;
 }
 
@@ -232,12 +222,12 @@ void dma_fence_set_deadline(dma_fence* fence, ktime_t deadline) {
 }
 
 const char* dma_fence_driver_name(dma_fence* fence) {
-  const dma_fence_ops* ops = kernel_fence::of(*fence).attached_ops();
+  const dma_fence_ops* ops = kernel_fence::of(*fence).naming_ops();
   return ops != nullptr ? ops->get_driver_name(fence) : "detached-driver";
 }
 
 const char* dma_fence_timeline_name(dma_fence* fence) {
-  const dma_fence_ops* ops = kernel_fence::of(*fence).attached_ops();
+  const dma_fence_ops* ops = kernel_fence::of(*fence).naming_ops();
   return ops != nullptr ? ops->get_timeline_name(fence) : "signaled-timeline";
 }
 

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "ufence/base/alloc.h"
-#include "ufence/kernel/containers.h"
+#include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
 
 using ufence::as_atomic;
@@ -42,10 +42,22 @@ bool is_completed_by(dma_fence_array& array, dma_fence& child) noexcept {
 const char* get_driver_name(dma_fence*) { return "dma_fence_array"; }
 const char* get_timeline_name(dma_fence*) { return "unbound"; }
 
+void signal_itself(ufence::thread_work& work) noexcept {
+  dma_fence_array& array = ufence::around<dma_fence_array>(work, offsetof(dma_fence_array, ufence_work));
+  // Who polled it meanwhile has signaled it already.
+  end_errors(array);
+  kernel_fence::of(array.base).signal(0, false);
+  dma_fence_put(&array.base);
+}
+
 void on_child(dma_fence* child, dma_fence_cb* cb) {
   dma_fence_array& array = *reinterpret_cast<dma_fence_array_cb*>(cb)->array;
-  if (is_completed_by(array, *child)) kernel_fence::of(array.base).queue_on_thread();
-  dma_fence_put(&array.base);
+  if (is_completed_by(array, *child)) {
+    // With the callback's reference. Once: the count ends once.
+    ufence::queue_work(array.ufence_work, &signal_itself);
+  } else {
+    dma_fence_put(&array.base);
+  }
 }
 
 bool enable_signaling(dma_fence* f) {
@@ -99,15 +111,6 @@ void set_deadline(dma_fence* f, ktime_t deadline) {
 
 }  // namespace
 
-namespace ufence {
-
-void array_work(dma_fence& f) noexcept {
-  end_errors(array_of(&f));
-  kernel_fence::of(f).signal(0, false);
-}
-
-}  // namespace ufence
-
 const dma_fence_ops dma_fence_array_ops{.get_driver_name = &get_driver_name,
                                         .get_timeline_name = &get_timeline_name,
                                         .enable_signaling = &enable_signaling,
@@ -131,11 +134,10 @@ void ufence_dma_fence_array_init(dma_fence_array* array, int num_fences, dma_fen
   if (num_fences < 1 || fences == nullptr) ufence::warn("an array of no fences");
   array->num_fences = num_fences < 1 ? 0 : static_cast<unsigned int>(num_fences);
   array->fences = fences;
-  array->ufence_any = any;
   array->callbacks = reinterpret_cast<dma_fence_array_cb*>(array + 1);
   atomic_set(&array->num_pending, any ? 1 : num_fences);
   spin_lock_init(&array->base.inline_lock);
-  kernel_fence::init(array->base, dma_fence_array_ops, context, seqno,
+  kernel_fence::init(array->base, &dma_fence_array_ops, context, seqno,
                      ufence::flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT), nullptr);
   array->base.error = no_error_yet;
   for (unsigned int i = 0; i < array->num_fences; ++i) {

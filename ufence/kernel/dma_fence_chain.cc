@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "ufence/base/alloc.h"
-#include "ufence/kernel/containers.h"
+#include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
 #include "ufence/rcu/rcu.h"
 
@@ -23,10 +23,21 @@ dma_fence* previous_of(dma_fence_chain& chain) noexcept {
   return dma_fence_get_rcu_safe(&chain.prev);
 }
 
+[[nodiscard]] bool watch_next(dma_fence* f);
+
+void go_on(ufence::thread_work& work) noexcept {
+  dma_fence* f =
+      &ufence::around<dma_fence_chain>(work, offsetof(dma_fence_chain, ufence_work)).base;
+  // Who polled it meanwhile has signaled it already.
+  if (!watch_next(f)) kernel_fence::of(*f).signal(0, false);
+  dma_fence_put(f);
+}
+
 void on_contained(dma_fence* contained, dma_fence_cb* cb) {
   auto* chain = reinterpret_cast<dma_fence_chain*>(reinterpret_cast<char*>(cb) -
                                                    offsetof(dma_fence_chain, cb));
-  kernel_fence::of(chain->base).queue_on_thread();
+  // With the callback's reference. Once: no other callback is on its way before this has run.
+  ufence::queue_work(chain->ufence_work, &go_on);
   dma_fence_put(contained);
 }
 
@@ -84,15 +95,6 @@ void set_deadline(dma_fence* f, ktime_t deadline) {
 
 }  // namespace
 
-namespace ufence {
-
-void chain_work(dma_fence& f) noexcept {
-  if (!watch_next(&f)) kernel_fence::of(f).signal(0, false);
-  dma_fence_put(&f);  // that of the callback which ran
-}
-
-}  // namespace ufence
-
 const dma_fence_ops dma_fence_chain_ops{.get_driver_name = &get_driver_name,
                                         .get_timeline_name = &get_timeline_name,
                                         .enable_signaling = &watch_next,
@@ -125,7 +127,7 @@ void dma_fence_chain_init(dma_fence_chain* chain, dma_fence* prev, dma_fence* fe
   chain->fence = fence;
   spin_lock_init(&chain->base.inline_lock);
   kernel_fence::init(
-      chain->base, dma_fence_chain_ops, context, seqno,
+      chain->base, &dma_fence_chain_ops, context, seqno,
       ufence::flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | ufence::flag(DMA_FENCE_FLAG_SEQNO64_BIT),
       nullptr);
   if (dma_fence_is_chain(fence)) ufence::warn("a chain contains a chain", &chain->base);

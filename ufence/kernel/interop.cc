@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "ufence/base/alloc.h"
-#include "ufence/kernel/containers.h"
+#include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
 
 namespace ufence {
@@ -28,6 +28,7 @@ struct stand_in {
   const name_copy driver_name;
   const name_copy timeline_name;
   callback on_original;
+  void* work[2];
 
   explicit stand_in(const fence_ref& f) noexcept
       : original(f),
@@ -41,8 +42,15 @@ struct stand_in {
   static void original_is_signaled(callback& node, fence&) noexcept {
     auto& self = *reinterpret_cast<stand_in*>(reinterpret_cast<char*>(&node) -
                                               offsetof(stand_in, on_original));
-    kernel_fence::of(self.base).queue_on_thread();
-    dma_fence_put(&self.base);  // the callback's
+    // With the callback's reference.
+    queue_work(self.work, &stand_in::signal_itself);
+  }
+
+  static void signal_itself(thread_work& work) noexcept {
+    stand_in& self = around<stand_in>(work, offsetof(stand_in, work));
+    self.take_error();
+    kernel_fence::of(self.base).signal(self.original->timestamp_ns(), false);
+    dma_fence_put(&self.base);
   }
 
   // The caller's lock, or its election by the queue, keeps others from the error.
@@ -94,11 +102,6 @@ constexpr dma_fence_ops stand_in_ops{.get_driver_name = &get_driver_name,
 
 }  // namespace
 
-void stand_in_work(dma_fence& f) noexcept {
-  stand_in::of(&f).take_error();
-  kernel_fence::of(f).signal(stand_in::of(&f).original->timestamp_ns(), false);
-}
-
 fence_ref to_fence(dma_fence& f) noexcept { return fence_ref::take(kernel_fence::of(f)); }
 
 dma_fence* to_dma_fence(const fence_ref& f) noexcept {
@@ -109,7 +112,7 @@ dma_fence* to_dma_fence(const fence_ref& f) noexcept {
   if (memory == nullptr) return nullptr;
   auto* made = ::new (memory) stand_in(f);
   spin_lock_init(&made->base.inline_lock);
-  kernel_fence::init(made->base, stand_in_ops, f->context(), f->seqno(),
+  kernel_fence::init(made->base, &stand_in_ops, f->context(), f->seqno(),
                      flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | flag(DMA_FENCE_FLAG_SEQNO64_BIT),
                      nullptr);
   return &made->base;

@@ -108,7 +108,7 @@ TEST(kernel_fence, a_child_of_fork_does_not_wait_for_callbacks_that_the_parent_r
   signal.join();
 }
 
-TEST(kernel_fence, has_its_names_for_native_readers_while_it_has_ops) {
+TEST(kernel_fence, has_its_names_for_native_readers_until_it_is_signaled) {
   const mock f;
   EXPECT_EQ(names_of(*f.native()).driver_name(), "mock");
   EXPECT_EQ(names_of(*f.native()).timeline_name(), "mock");
@@ -119,8 +119,8 @@ TEST(kernel_fence, has_its_names_for_native_readers_while_it_has_ops) {
   auto* kept = static_cast<dma_fence*>(std::calloc(1, sizeof(dma_fence)));
   dma_fence_init(kept, &longer_names, nullptr, dma_fence_context_alloc(1), 1);
   dma_fence_signal(kept);
-  EXPECT_EQ(names_of(*to_fence(*kept)).timeline_name(), "ring 7 of that driver")
-      << "with a release op the ops stay";
+  EXPECT_EQ(names_of(*to_fence(*kept)).timeline_name(), "signaled-timeline")
+      << "with a release op the ops stay, but are not asked for names";
   dma_fence_put(kept);
   rcu_barrier();
 
@@ -151,6 +151,19 @@ TEST(kernel_fence, has_its_names_in_a_sync_file_until_they_go) {
   dma_fence_signal(f.get());
   EXPECT_EQ(leaf_of(file.get()), "detached-driver/signaled-timeline")
       << "longer than what it was when the file was made";
+}
+
+TEST(kernel_fence, regress_a_sync_file_does_not_ask_a_signaled_fence_with_a_release_op_for_names) {
+  auto* f = static_cast<dma_fence*>(std::calloc(1, sizeof(dma_fence)));
+  dma_fence_init(f, &longer_names, nullptr, dma_fence_context_alloc(1), 1);
+  const unique_fd file = *sync_file_create(to_fence(*f));
+  EXPECT_EQ(leaf_of(file.get()), "a driver with a name/ring 7 of that driver");
+  dma_fence_signal(f);
+  EXPECT_EQ(leaf_of(file.get()), "detached-driver/signaled-timeline");
+  EXPECT_EQ(to_fence(*f)->describe(),
+            std::to_string(f->context) + ":1 signaled-timeline detached-driver signalled");
+  dma_fence_put(f);
+  rcu_barrier();
 }
 
 // What the library reports while it lives.
@@ -326,6 +339,27 @@ TEST(to_dma_fence, of_another_stands_for_it) {
   EXPECT_EQ(cb.runs, 1);
   EXPECT_EQ(cb.status, -EIO);
   EXPECT_EQ(dma_fence_timestamp(f), made.fence->timestamp_ns());
+  dma_fence_put(f);
+  rcu_barrier();
+}
+
+TEST(to_dma_fence, regress_polled_while_it_is_queued_it_is_settled_once) {
+  new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 9));
+  const mock other;
+  dma_fence* f = to_dma_fence(made.fence);
+  counted_cb of_f, of_other;
+  ASSERT_EQ(dma_fence_add_callback(f, &of_f, &counted_cb::run), 0);
+  ASSERT_EQ(dma_fence_add_callback(other.get(), &of_other, &counted_cb::run), 0);
+  callback_registration signals([&](fence&) { dma_fence_signal(other.get()); });
+  callback_registration polls([&](fence&) { EXPECT_TRUE(dma_fence_is_signaled(f)); });
+  ASSERT_FALSE(signals.add(made.fence));
+  ASSERT_FALSE(polls.add(made.fence));
+  made.signal.signal(-EIO);
+  EXPECT_EQ(of_f.runs, 1);
+  EXPECT_EQ(of_f.status, -EIO);
+  EXPECT_EQ(of_other.runs, 1);
+  EXPECT_EQ(dma_fence_wait_timeout(other.get(), false, 0), 1);
+  EXPECT_EQ(kref_read(&f->refcount), 1U);
   dma_fence_put(f);
   rcu_barrier();
 }

@@ -9,7 +9,6 @@
 #include "ufence/base/fork.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
-#include "ufence/kernel/containers.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
 #include "ufence/rcu/rcu.h"
@@ -77,26 +76,15 @@ int op_wait(void* data, std::int64_t deadline_ns) noexcept {
 
 void op_release(void* data) noexcept { fence_at(data).end(); }
 
-void op_work(void* data) noexcept {
-  dma_fence& f = fence_at(data).c();
-  if (dma_fence_is_array(&f)) {
-    array_work(f);
-  } else if (dma_fence_is_chain(&f)) {
-    chain_work(f);
-  } else {
-    stand_in_work(f);
-  }
-}
-
 bool op_is_container(void* data) noexcept { return dma_fence_is_container(&fence_at(data).c()); }
 
 const char* op_driver_name(void* data) noexcept {
-  const dma_fence_ops* ops = fence_at(data).attached_ops();
+  const dma_fence_ops* ops = fence_at(data).naming_ops();
   return ops != nullptr ? ops->get_driver_name(&fence_at(data).c()) : nullptr;
 }
 
 const char* op_timeline_name(void* data) noexcept {
-  const dma_fence_ops* ops = fence_at(data).attached_ops();
+  const dma_fence_ops* ops = fence_at(data).naming_ops();
   return ops != nullptr ? ops->get_timeline_name(&fence_at(data).c()) : nullptr;
 }
 
@@ -125,7 +113,6 @@ constexpr legacy_ops ops_in_place{.lock = &op_lock,
                                   .set_deadline = &op_set_deadline,
                                   .wait = &op_wait,
                                   .release = &op_release,
-                                  .work = &op_work,
                                   .is_container = &op_is_container,
                                   .child = &op_child,
                                   .before = &op_before,
@@ -162,6 +149,11 @@ bool kernel_fence::is_one(const fence& f) noexcept {
   return !f.is_independent() && static_cast<const legacy_fence&>(f).ops == &ops_in_place;
 }
 
+void queue_work(void* (&words)[2], void (*run)(thread_work&) noexcept) noexcept {
+  static_assert(sizeof(thread_work) == sizeof(words));
+  thread_state::mine().queue_work(*::new (static_cast<void*>(words)) thread_work{.run = run});
+}
+
 void warn(const char* text, const dma_fence* about) noexcept {
   send_report({.kind = report_kind::kernel_warning,
                .context = about != nullptr ? about->context : 0,
@@ -186,23 +178,22 @@ void reclaim_elsewhere() noexcept {
 
 // --- Life ---
 
-void kernel_fence::init(dma_fence& f, const dma_fence_ops& its_ops, std::uint64_t context,
+void kernel_fence::init(dma_fence& f, const dma_fence_ops* its_ops, std::uint64_t context,
                         std::uint64_t seqno, unsigned long flags,
                         const ufence_fence_services* services) noexcept {
   auto* made = static_cast<kernel_fence*>(::new (static_cast<void*>(&f)) legacy_fence);
-  f.ops = &its_ops;
+  f.ops = its_ops;
   f.flags = flags | flag(DMA_FENCE_FLAG_INITIALIZED_BIT);
   f.ufence_services = services;
   made->init_in_place(ops_in_place, context, seqno);
 }
 
-void kernel_fence::init_signaled(dma_fence& f, const dma_fence_ops& its_ops,
-                                 std::int64_t timestamp_ns) noexcept {
+void kernel_fence::init_signaled(dma_fence& f, std::int64_t timestamp_ns) noexcept {
   constexpr unsigned long flags =
       flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT) |
       flag(DMA_FENCE_FLAG_SIGNALED_BIT) | flag(DMA_FENCE_FLAG_TIMESTAMP_BIT);
   spin_lock_init(&f.inline_lock);
-  init(f, its_ops, 0, 0, flags, nullptr);
+  init(f, nullptr, 0, 0, flags, nullptr);
   of(f).set_signaled_at_birth(timestamp_ns);
 }
 

@@ -29,6 +29,18 @@ template <class T>
   return reinterpret_cast<cell<T>&>(field);
 }
 
+struct thread_work;
+
+/// What the kernel does in an irq_work: `run` is called on this thread when it runs no op or callback and
+/// holds no spinlock, with `words`, in which nothing is queued.
+void queue_work(void* (&words)[2], void (*run)(thread_work&) noexcept) noexcept;
+
+/// The object that has the work at that offset.
+template <class T>
+[[nodiscard]] T& around(thread_work& work, std::size_t offset) noexcept {
+  return *reinterpret_cast<T*>(reinterpret_cast<char*>(&work) - offset);
+}
+
 /// Tells the report handler what the kernel would warn about.
 void warn(const char* text, const dma_fence* about = nullptr) noexcept;
 
@@ -46,12 +58,11 @@ class kernel_fence : public legacy_fence {
   [[nodiscard]] static bool is_one(const fence& f) noexcept;
   [[nodiscard]] dma_fence& c() noexcept { return reinterpret_cast<dma_fence&>(*this); }
 
-  static void init(dma_fence& f, const dma_fence_ops& its_ops, std::uint64_t context,
+  static void init(dma_fence& f, const dma_fence_ops* its_ops, std::uint64_t context,
                    std::uint64_t seqno, unsigned long flags,
                    const ufence_fence_services* services) noexcept;
-  /// A fence that was signaled at that time.
-  static void init_signaled(dma_fence& f, const dma_fence_ops& its_ops,
-                            std::int64_t timestamp_ns) noexcept;
+  /// A fence that was signaled at that time, whose ops are gone.
+  static void init_signaled(dma_fence& f, std::int64_t timestamp_ns) noexcept;
 
   // A queued node is not an empty list; callbacks and remove_callback() set it so.
   [[nodiscard]] int add(dma_fence_cb& cb, dma_fence_func_t func) noexcept;
@@ -71,12 +82,14 @@ class kernel_fence : public legacy_fence {
   /// The last reference is gone.
   void end() noexcept;
 
-  // Of containers, whose own signaling waits until no lock is held.
-  using legacy_fence::queue_on_thread;
-
   [[nodiscard]] const dma_fence_ops* attached_ops() noexcept {
     // relaxed: the ops are older than the fence's publication, and only ever become null
     return as_atomic(c().ops).load(mo::relaxed);
+  }
+  /// Those whose names may be asked for, inside a read section. With the signal the issuer may free what its
+  /// names are made of after a grace period, also where the ops stay: both are looked at.
+  [[nodiscard]] const dma_fence_ops* naming_ops() noexcept {
+    return has_signaled_flag() ? nullptr : attached_ops();
   }
   [[nodiscard]] bool has_signaled_flag() noexcept;
 

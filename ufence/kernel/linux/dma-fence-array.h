@@ -19,7 +19,7 @@ struct dma_fence_array {
 	unsigned int num_fences;
 	atomic_t num_pending;
 	struct dma_fence **fences; /* its own, with a reference of each */
-	bool ufence_any;
+	void *ufence_work[2]; /* its own signaling, when the last of its fences is signaled */
 	struct dma_fence_array_cb *callbacks; /* behind this struct */
 };
 

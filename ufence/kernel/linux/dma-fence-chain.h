@@ -15,7 +15,10 @@ struct dma_fence_chain {
 	struct dma_fence __rcu *prev; /* with a reference */
 	u64 prev_seqno;
 	struct dma_fence *fence; /* with a reference */
-	struct dma_fence_cb cb;
+	__extension__ union {
+		struct dma_fence_cb cb;
+		void *ufence_work[2]; /* when the callback has run: to go on from there */
+	};
 };
 
 /* Memory for a node, or NULL; free() for one that was not initialized. */

@@ -246,7 +246,7 @@ static void ops_are_detached_by_the_signal_unless_wait_or_release(struct kunit *
 	rcu_read_lock();
 	KUNIT_EXPECT_STREQ(test, dma_fence_driver_name(&plain->base), "detached-driver");
 	KUNIT_EXPECT_STREQ(test, dma_fence_timeline_name(&plain->base), "signaled-timeline");
-	KUNIT_EXPECT_STREQ(test, dma_fence_driver_name(&releasing->base), "driver");
+	KUNIT_EXPECT_STREQ(test, dma_fence_driver_name(&releasing->base), "detached-driver");
 	rcu_read_unlock();
 	dma_fence_put(&plain->base);
 	dma_fence_put(&waiting->base);

@@ -175,6 +175,49 @@ TEST(kernel_model, an_array_is_polled_while_it_is_enabled) {
   }));
 }
 
+// A callback that signals another fence, or polls one.
+struct acting_cb : dma_fence_cb {
+  dma_fence* signals = nullptr;
+  dma_fence* polls = nullptr;
+  static void run(dma_fence*, dma_fence_cb* cb) {
+    auto& self = *static_cast<acting_cb*>(cb);
+    if (self.signals != nullptr) dma_fence_signal(self.signals);
+    if (self.polls != nullptr) static_cast<void>(dma_fence_is_signaled(self.polls));
+  }
+};
+
+// The array waits on one thread for its own signaling, and stands there before another fence that is to be
+// settled, while the other thread polls and signals it, itself in a callback.
+TEST(kernel_model, an_array_is_polled_while_it_is_queued_on_another_thread) {
+  expect_safe_so_far(and_free([] {
+    dma_fence* child = make(1);
+    dma_fence* other = make(2);
+    dma_fence* elsewhere = make(3);
+    auto** list = static_cast<dma_fence**>(allocate(sizeof(dma_fence*)));
+    list[0] = dma_fence_get(child);
+    dma_fence_array* array = dma_fence_array_create(1, list, 9, 1, false);
+    noting_cb of_array;
+    noting_cb of_other;
+    acting_cb signals;
+    acting_cb polls;
+    signals.signals = other;
+    polls.polls = &array->base;
+    LAB_CHECK(dma_fence_add_callback(&array->base, &of_array, &noting_cb::run) == 0);
+    LAB_CHECK(dma_fence_add_callback(other, &of_other, &noting_cb::run) == 0);
+    LAB_CHECK(dma_fence_add_callback(child, &signals, &acting_cb::run) == 0);
+    LAB_CHECK(dma_fence_add_callback(elsewhere, &polls, &acting_cb::run) == 0);
+    {
+      thread first("first", [&] { dma_fence_signal(child); });
+      thread second("second", [&] { dma_fence_signal(elsewhere); });
+    }
+    LAB_CHECK(of_array.runs.get() == 1);
+    LAB_CHECK(of_other.runs.get() == 1);
+    LAB_CHECK(kref_read(&array->base.refcount) == 1);
+    LAB_CHECK(kref_read(&other->refcount) == 1);
+    for (dma_fence* f : {&array->base, child, other, elsewhere}) dma_fence_put(f);
+  }));
+}
+
 TEST(kernel_model, who_follows_a_link_around_a_node_sees_what_its_fence_showed) {
   expect_safe_so_far(and_free([] {
     dma_fence* contained = make();
