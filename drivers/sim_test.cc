@@ -99,8 +99,8 @@ TEST_F(sim, writes_before_it_completes) {
   EXPECT_EQ(written, 42u);
 }
 
-// Nobody armed it, so the device told nobody: whoever waits finds it in the word.
-TEST_F(sim, tells_only_what_was_armed) {
+// Nobody awaited it, so the device told nobody: whoever waits finds it in the word.
+TEST_F(sim, tells_only_what_was_awaited) {
   const fence_ref f = work(d, takes(1));
   advance(d, 5);
   EXPECT_EQ(counters(d).completed, 1u);
@@ -114,8 +114,8 @@ TEST_F(sim, tells_only_what_was_armed) {
   EXPECT_GE(counters(d).told, 1u);
 }
 
-// Armed: 5 only, then also 7; the device was told of 5 alone, and tells both.
-TEST_F(sim, goes_on_telling_after_the_first_armed_one) {
+// Awaited: 5 only, then also 7; the device was told of 5 alone, and tells both.
+TEST_F(sim, goes_on_telling_after_the_first_awaited_one) {
   const fence_ref first = work(d, takes(1));
   const fence_ref second = work(d, takes(1));
   const fence_ref third = work(d, takes(1));

@@ -79,7 +79,7 @@ struct line : smallest {
   using smallest::smallest;
   static constexpr bool is_timeline = true;
   void set_deadline(std::int64_t deadline_ns) { soonest = deadline_ns; }
-  void arm(std::uint64_t) {}
+  void request_notify(std::uint64_t) {}
   void retire_timeline() {}
   std::int64_t soonest = 0;
 };
@@ -106,13 +106,13 @@ TEST_F(driver_wrapper, ops_are_there_exactly_for_members) {
   EXPECT_NE(few.submit, nullptr);
   EXPECT_EQ(few.poll, nullptr);
   EXPECT_EQ(few.cancel, nullptr);
-  EXPECT_EQ(few.arm, nullptr);
+  EXPECT_EQ(few.request_notify, nullptr);
   constexpr ufence_device_ops many = detail::make_ops<most>();
   EXPECT_NE(many.poll, nullptr);
   EXPECT_NE(many.cancel, nullptr);
   EXPECT_EQ(many.lock, nullptr);
   constexpr ufence_device_ops ordered = detail::make_ops<line>();
-  EXPECT_NE(ordered.arm, nullptr);
+  EXPECT_NE(ordered.request_notify, nullptr);
   EXPECT_NE(ordered.retire_timeline, nullptr);
   EXPECT_EQ(ordered.retire, nullptr);
 }

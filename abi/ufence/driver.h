@@ -68,8 +68,8 @@ enum ufence_feature {
 	/* Can end jobs early: cancel. */
 	UFENCE_F_CANCEL = 1u << 4,
 	/* Completes jobs in order of seqno: decide_up_to() or decide_notify(). Its fences are a
-	   timeline's: of the ops above only cancel concerns single jobs; arm and retire_timeline may be
-	   given, and set_deadline is called with job == NULL. */
+	   timeline's: of the ops above only cancel concerns single jobs; request_notify and
+	   retire_timeline may be given, and set_deadline is called with job == NULL. */
 	UFENCE_F_TIMELINE = 1u << 5,
 	/* Works like an old kernel driver (D-19): lock, unlock, wait, release. */
 	UFENCE_F_LEGACY = 1u << 6,
@@ -171,7 +171,7 @@ struct ufence_device_ops {
 	   Its completion is told by decide_up_to() or decide_notify(). Called at most once per new
 	   minimum: for a lower seqno, and for the next one when the minimum has completed. The host
 	   looks at the device word once more after it returned. */
-	void (*arm)(void *state, uint64_t seqno);
+	void (*request_notify)(void *state, uint64_t seqno);
 	/* UFENCE_F_TIMELINE: no op of the timeline runs or will run, the device word is not read again. */
 	void (*retire_timeline)(void *state);
 	/* UFENCE_F_LEGACY: the lock held over enable_signaling, callbacks and signaling, as the kernel

@@ -26,7 +26,7 @@
 //   void cancel(job&)                  UFENCE_F_CANCEL
 //   int observe(ufence_fence&)         UFENCE_F_OBSERVE
 //   static constexpr bool is_timeline = true;                                     UFENCE_F_TIMELINE
-//       and optionally void arm(uint64_t), void retire_timeline()
+//       and optionally void request_notify(uint64_t), void retire_timeline()
 //   void lock(job&), unlock(job&), int wait(job&, int64_t), void release(job&)    UFENCE_F_LEGACY
 // A member with one of these names and another type is a compile error, not a missing feature.
 #pragma once
@@ -207,7 +207,7 @@ namespace detail {
 // Every optional member. If D has one of these names too, of whatever type, then naming it in a
 // class derived from both is ambiguous.
 struct names {
-  int enable_signaling, poll, set_deadline, retire, cancel, arm, retire_timeline;
+  int enable_signaling, poll, set_deadline, retire, cancel, request_notify, retire_timeline;
   int lock, unlock, wait, release, observe, start;
 };
 template <class D>
@@ -226,7 +226,7 @@ UFENCE_DRIVER_MEMBER_(poll, { d.poll(j) } -> std::same_as<int>)
 UFENCE_DRIVER_MEMBER_(retire, { d.retire(j) } -> std::same_as<void>)
 UFENCE_DRIVER_MEMBER_(cancel, { d.cancel(j) } -> std::same_as<void>)
 UFENCE_DRIVER_MEMBER_(observe, { d.observe(f) } -> std::same_as<int>)
-UFENCE_DRIVER_MEMBER_(arm, { d.arm(std::uint64_t{}) } -> std::same_as<void>)
+UFENCE_DRIVER_MEMBER_(request_notify, { d.request_notify(std::uint64_t{}) } -> std::same_as<void>)
 UFENCE_DRIVER_MEMBER_(retire_timeline, { d.retire_timeline() } -> std::same_as<void>)
 UFENCE_DRIVER_MEMBER_(lock, { d.lock(j) } -> std::same_as<void>)
 UFENCE_DRIVER_MEMBER_(unlock, { d.unlock(j) } -> std::same_as<void>)
@@ -295,11 +295,12 @@ constexpr void check_class() noexcept {
                 "void stop() is missing (D-3)");
   static_assert(sound_start<D> && sound_enable_signaling<D> && sound_poll<D> &&
                     sound_set_deadline<D> && sound_retire<D> && sound_cancel<D> &&
-                    sound_observe<D> && sound_arm<D> && sound_retire_timeline<D> &&
+                    sound_observe<D> && sound_request_notify<D> && sound_retire_timeline<D> &&
                     sound_lock<D> && sound_unlock<D> && sound_wait<D> && sound_release<D>,
                 "a member has the name of an op, but not its type");
-  static_assert(is_timeline<D> || !(has_arm<D> || has_retire_timeline<D>),
-                "arm and retire_timeline are a timeline's: is_timeline = true is missing");
+  static_assert(
+      is_timeline<D> || !(has_request_notify<D> || has_retire_timeline<D>),
+      "request_notify and retire_timeline are a timeline's: is_timeline = true is missing");
   static_assert(!is_legacy<D> || (has_lock<D> && has_unlock<D> && has_wait<D> && has_release<D>),
                 "a legacy driver has lock, unlock, wait and release (D-19)");
 }
@@ -379,9 +380,9 @@ template <class D>
       no_throw<D>(s, "cancel threw", [&](D& d) { d.cancel(*j); });
     };
   }
-  if constexpr (has_arm<D>) {
-    ops.arm = [](void* s, std::uint64_t seqno) {
-      no_throw<D>(s, "arm threw", [&](D& d) { d.arm(seqno); });
+  if constexpr (has_request_notify<D>) {
+    ops.request_notify = [](void* s, std::uint64_t seqno) {
+      no_throw<D>(s, "request_notify threw", [&](D& d) { d.request_notify(seqno); });
     };
   }
   if constexpr (has_retire_timeline<D>) {

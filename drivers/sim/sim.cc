@@ -31,7 +31,7 @@ class ring final : public simulator {
   int submit(job& j);
   void cancel(job& j);
   void stop();
-  void arm(std::uint64_t seqno);
+  void request_notify(std::uint64_t seqno);
   void set_deadline(std::int64_t deadline_ns);
   void retire_timeline();
 
@@ -96,7 +96,7 @@ void ring::stop() {
   while (job* const j = running_.front()) forget_locked(*j);
 }
 
-void ring::arm(std::uint64_t seqno) {
+void ring::request_notify(std::uint64_t seqno) {
   const std::scoped_lock lock(mutex_);
   ++counters_.enabled;
   interrupts_from_ = std::min(interrupts_from_, seqno);
@@ -142,7 +142,8 @@ void ring::complete_locked(driver::settlement& later) {
   ++counters_.completed;
   // The word says that all up to it succeeded: one that did not is decided by itself before.
   if (b.error != 0) host_.decide(j, b.error, later);
-  // seq_cst: the word before the look whether its interrupt is on; arm() has the other order
+  // seq_cst: the word before the look whether its interrupt is on; request_notify() has the
+  // other order
   __atomic_store_n(&word_, static_cast<std::uint32_t>(seqno), __ATOMIC_SEQ_CST);
   if (seqno >= interrupts_from_) interrupt_at_ = std::min(interrupt_at_, counters_.now + b.late);
 }

@@ -4,7 +4,7 @@
  * happens when, and nothing depends on real time.
  *
  *  sim      a timeline: jobs run one after the other; the device writes the seqno of each to a word
- *           in memory, and tells the host only from the first armed seqno on.
+ *           in memory, and tells the host only from the first awaited seqno on.
  *  sim_ooo  single fences: jobs run side by side and end in any order; one that nobody enabled
  *           signaling for is complete, but only found out by polling.
  *
@@ -80,7 +80,7 @@ struct ufence_sim_counters {
 	uint64_t told;            /* sim: interrupts raised; sim_ooo: jobs that the driver decided */
 	uint64_t cancelled;
 	uint64_t cancels_ignored; /* UFENCE_SIM_NO_CANCEL */
-	uint64_t enabled;         /* calls of arm, or enable_signaling */
+	uint64_t enabled;         /* calls of request_notify, or enable_signaling */
 	uint64_t polled;          /* calls of poll */
 	uint64_t deadlines;       /* calls of set_deadline */
 	uint64_t boosts;          /* of them sooner than all before: the device runs at double speed

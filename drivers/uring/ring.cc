@@ -17,7 +17,7 @@ int wake_tag, cancel_tag, probe_tag;
 ring::~ring() {
   if (!is_open_) return;
   // The kernel must not write wake_value_ later.
-  while (is_wake_armed_) {
+  while (is_wake_read_queued_) {
     static_cast<void>(::eventfd_write(inbox_.wake_fd(), 1));
     enter(1);
     reap();
@@ -130,11 +130,11 @@ void ring::cancel(bool all) {
 }
 
 void ring::sleep_in_kernel(const inbox::orders& known) {
-  if (!is_wake_armed_) {
+  if (!is_wake_read_queued_) {
     io_uring_sqe& r = request();
     ::io_uring_prep_read(&r, inbox_.wake_fd(), &wake_value_, sizeof wake_value_, 0);
     ::io_uring_sqe_set_data(&r, &wake_tag);
-    is_wake_armed_ = true;
+    is_wake_read_queued_ = true;
   }
   const bool wants_jobs = in_flight_count_ < in_flight_max && !known.leave_ring;
   if (!inbox_.begin_kernel_sleep(known, wants_jobs)) return;
@@ -165,7 +165,7 @@ void ring::reap() {
     for (std::uint32_t i = 0; i < n; ++i) {
       void* const tag = ::io_uring_cqe_get_data(completions[i]);
       if (tag == &wake_tag) {
-        is_wake_armed_ = false;
+        is_wake_read_queued_ = false;
       } else if (tag != &cancel_tag && tag != &probe_tag) {
         complete(*static_cast<job*>(tag), completions[i]->res);
       }

@@ -49,7 +49,7 @@ class ring {
   inbox& inbox_;
   io_uring ring_{};
   bool is_open_ = false;
-  bool is_wake_armed_ = false;    // a read of wake_fd() is in flight
+  bool is_wake_read_queued_ = false;    // a read of wake_fd() is in flight
   bool has_complained_ = false;   // about a failing system call
   std::uint64_t wake_value_ = 0;  // what it reads
   std::uint32_t in_flight_count_ = 0;

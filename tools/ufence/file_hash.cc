@@ -232,7 +232,7 @@ bool file_hash::submit_hash(std::size_t index) {
   std::size_t count = 0;
   for (issued_fence* f : {&b.read_fence, &before}) {
     if (!*f) continue;
-    if (!f->fence->is_signaled()) services_.jobs.note_armed(*f);
+    if (!f->fence->is_signaled()) services_.jobs.note_awaited(*f);
     in_fences[count++] = f->fence;
   }
   const ufence_cpu_sha256_update args{
@@ -288,7 +288,7 @@ bool file_hash::queue(watch& w, issued_fence& on) {
   const std::error_code refused = on.fence->add_callback(w);
   if (!refused) {
     ++services_.watches_queued;
-    services_.jobs.note_armed(on);
+    services_.jobs.note_awaited(on);
     return true;
   }
   UFENCE_CHECK(refused == errno_code(ENOENT));

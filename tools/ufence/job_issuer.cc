@@ -44,10 +44,10 @@ std::uint64_t job_issuer::retire(driver d) {
   return i.note_unmapped();
 }
 
-void job_issuer::note_armed(issued_fence& f) {
-  if (f.is_armed) return;
-  f.is_armed = true;
-  ++fences_armed_;
+void job_issuer::note_awaited(issued_fence& f) {
+  if (f.is_awaited) return;
+  f.is_awaited = true;
+  ++fences_awaited_;
 }
 
 void job_issuer::drop(issued_fence& f) {

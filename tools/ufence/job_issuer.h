@@ -18,7 +18,7 @@ namespace ufence::tool {
 struct issued_fence {
   fence_ref fence;
   instance* from = nullptr;
-  bool is_armed = false;  // somebody was queued on it while it was pending
+  bool is_awaited = false;  // somebody was queued on it while it was pending
 
   explicit operator bool() const noexcept { return static_cast<bool>(fence); }
 };
@@ -62,7 +62,7 @@ class job_issuer {
   /// @return  how many of its fences have outlived it
   std::uint64_t retire(driver d);
   /// Counts a fence as one that somebody was queued on.
-  void note_armed(issued_fence& f);
+  void note_awaited(issued_fence& f);
   /// The fence is not needed any more; leaves `f` empty.
   void drop(issued_fence& f);
 
@@ -71,7 +71,7 @@ class job_issuer {
 
   [[nodiscard]] const std::vector<held_fence>& held() const { return held_; }
   [[nodiscard]] std::uint64_t fences_issued() const { return fences_issued_; }
-  [[nodiscard]] std::uint64_t fences_armed() const { return fences_armed_; }
+  [[nodiscard]] std::uint64_t fences_awaited() const { return fences_awaited_; }
   /// Of those, how many were handed out when their module was unmapped already.
   [[nodiscard]] std::uint64_t fences_born_late() const { return fences_born_late_; }
 
@@ -83,7 +83,7 @@ class job_issuer {
   std::array<bool, all_drivers.size()> available_{};
   std::vector<std::unique_ptr<instance>> replaced_;  // with fences that are still referred to
   std::vector<held_fence> held_;
-  std::uint64_t fences_issued_ = 0, fences_armed_ = 0, fences_born_late_ = 0;
+  std::uint64_t fences_issued_ = 0, fences_awaited_ = 0, fences_born_late_ = 0;
 };
 
 }  // namespace ufence::tool

@@ -232,7 +232,7 @@ run_report session::report() const {
           .errors = console_.problems(),
           .resubmitted = files_.resubmitted,
           .fences_issued = jobs_.fences_issued(),
-          .fences_armed = jobs_.fences_armed(),
+          .fences_awaited = jobs_.fences_awaited(),
           .fences_held_at_exit = jobs_.held().size(),
           .fences_outliving_issuer =
               modules.fences_outliving + jobs_.fences_born_late() + readers.fences_outliving,

@@ -29,7 +29,7 @@ constexpr const char* footer =
     "With --via the modules of both processes are reloaded, and the ones of this process are "
     "told.\n"
     "A reader that is killed loses nothing: what it had under way is submitted again.\n"
-    "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_armed,\n"
+    "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_awaited,\n"
     "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op,\n"
     "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned,\n"
     "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost.\n"

@@ -27,7 +27,7 @@ std::string to_json(const run_report& r) {
       {"errors", r.errors},
       {"resubmitted", r.resubmitted},
       {"fences_issued", r.fences_issued},
-      {"fences_armed", r.fences_armed},
+      {"fences_awaited", r.fences_awaited},
       {"fences_held_at_exit", r.fences_held_at_exit},
       {"fences_outliving_issuer", r.fences_outliving_issuer},
       {"retired_by_settlement", r.retired_by_settlement},
@@ -51,9 +51,10 @@ std::string to_text(const run_report& r) {
   std::string text = fmt::format("{} files, {} in {} ({}/s)", grouped(r.files), byte_size(bytes),
                                  duration(r.seconds), byte_size(bytes / std::max(r.seconds, 1e-9)));
   text += fmt::format("; {} skipped, {} errors\n", grouped(r.skipped), grouped(r.errors));
-  text += fmt::format("{} fences, {} of them armed; {} held to the end, {} outlived their module\n",
-                      grouped(r.fences_issued), grouped(r.fences_armed),
-                      grouped(r.fences_held_at_exit), grouped(r.fences_outliving_issuer));
+  text +=
+      fmt::format("{} fences, {} of them awaited; {} held to the end, {} outlived their module\n",
+                  grouped(r.fences_issued), grouped(r.fences_awaited),
+                  grouped(r.fences_held_at_exit), grouped(r.fences_outliving_issuer));
   text +=
       fmt::format("{} module loads, {} unloads ({} unmapped, {} deferred, {} pinned)",
                   grouped(r.module_loads), grouped(r.module_unloads), grouped(r.unloads_unmapped),

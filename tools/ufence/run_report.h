@@ -12,7 +12,7 @@ struct run_report {
   double seconds = 0;
   std::uint64_t skipped = 0, errors = 0;
   std::uint64_t resubmitted = 0;
-  std::uint64_t fences_issued = 0, fences_armed = 0;
+  std::uint64_t fences_issued = 0, fences_awaited = 0;
   std::uint64_t fences_held_at_exit = 0, fences_outliving_issuer = 0;
   std::uint64_t retired_by_settlement = 0, retired_by_last_op = 0;
   std::uint64_t module_loads = 0, module_unloads = 0;

@@ -28,7 +28,7 @@ TEST(run_report, json_has_each_member_under_its_name) {
                      .errors = 4,
                      .resubmitted = 5,
                      .fences_issued = 6,
-                     .fences_armed = 7,
+                     .fences_awaited = 7,
                      .fences_held_at_exit = 8,
                      .fences_outliving_issuer = 9,
                      .retired_by_settlement = 10,
@@ -45,7 +45,7 @@ TEST(run_report, json_has_each_member_under_its_name) {
                      .readers_lost = 21};
   EXPECT_EQ(to_json(r),
             R"({"files":1,"bytes":2,"seconds":0.5,"skipped":3,"errors":4,"resubmitted":5,)"
-            R"("fences_issued":6,"fences_armed":7,"fences_held_at_exit":8,)"
+            R"("fences_issued":6,"fences_awaited":7,"fences_held_at_exit":8,)"
             R"("fences_outliving_issuer":9,"retired_by_settlement":10,"retired_by_last_op":11,)"
             R"("module_loads":12,"module_unloads":13,"unloads_unmapped":14,"unloads_deferred":15,)"
             R"("unloads_pinned":16,"unload_us_p50":17.5,"unload_us_p99":18.5,)"

@@ -15,7 +15,7 @@ enum class lock_rank : unsigned {
   syncobj = 2,         // sync: the fence of one syncobj, and who waits for it to be there
   blocked = 3,         // fence: who waits for whose callback
   fence = 4,           // fence: the LOCK bit of one fence's state word
-  timeline = 5,        // fence: armed list of one timeline
+  timeline = 5,        // fence: awaited list of one timeline
   callback_group = 6,  // fence: callbacks registered by one module
   slab = 7,            // fence: memory of fences
   leaf = 8,            // nothing is taken under it

@@ -29,7 +29,7 @@ class callback_batch {
   callback_batch& operator=(const callback_batch&) = delete;
 
   /// What a fence's word_ holds while a batch of it is being run; neither a backend nor a link of
-  /// the armed list has this bit.
+  /// the awaited list has this bit.
   [[nodiscard]] std::uintptr_t to_word() noexcept {
     return reinterpret_cast<std::uintptr_t>(this) | tag;
   }

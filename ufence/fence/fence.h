@@ -76,7 +76,7 @@ struct backend_ops {
   /// It must unlink it from the issuer's lists, where a late enable_signaling may have put it.
   void (*retire)(backend*, retired_by) noexcept = nullptr;
   /// Timelines only: somebody waits for this seqno; at most once per new minimum.
-  void (*arm)(backend*, std::uint64_t seqno) noexcept = nullptr;
+  void (*request_notify)(backend*, std::uint64_t seqno) noexcept = nullptr;
 };
 
 /// The issuer's data of a fence, or of a timeline; the issuer derives from it or embeds it first.
@@ -217,7 +217,7 @@ class UFENCE_API alignas(16) fence {
 
   // --- Asking the issuer: calls its ops, with no lock held. ---
 
-  /// Makes sure that the completion is noticed: enable_signaling, or arming on the timeline. Waits
+  /// Makes sure that the completion is noticed: enable_signaling, or awaited on the timeline. Waits
   /// and callbacks do it by themselves.  Source: Linux dma_fence_enable_sw_signaling()
   void enable_signaling() noexcept;
   /// Asks the issuer whether the work is complete and signals if so (callbacks then run here).
@@ -320,7 +320,7 @@ class UFENCE_API alignas(16) fence {
   // Of a timeline fence (timeline.cc).
   bool mark_if_completed() noexcept;
   void mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept;  // drops LOCK
-  void decide_disarmed(int how, std::int64_t now, bool keep, settlement& later) noexcept;
+  void decide_unlinked(int how, std::int64_t now, bool keep, settlement& later) noexcept;
   void enable_ordered() noexcept;
 
   bool enter_op(std::uint32_t once, backend*& data) noexcept;  // false: signaled, or `once` was set
@@ -352,11 +352,12 @@ class UFENCE_API alignas(16) fence {
   cell<callback*> callbacks_;     // head of a circular list; LOCK
   cell<std::int32_t> error_;      // LOCK until SIGNALED, then constant
   std::uint32_t kind_ = 0;        // set before publish
-  // Pending: the backend, or the previous armed fence (timeline's lock). Decided: the backend, null
-  // if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h);
+  // Pending: the backend, or the previous awaited fence (timeline's lock). Decided: the backend,
+  // null if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h);
   // settled: nothing.
   atomic<std::uintptr_t> word_{0};
-  // Pending: the next armed fence (timeline's lock). Decided: the next in a settlement (its owner).
+  // Pending: the next awaited fence (timeline's lock). Decided: the next in a settlement (its
+  // owner).
   cell<fence*> link_;
 };
 static_assert(sizeof(fence) == 64);

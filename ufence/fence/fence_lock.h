@@ -29,8 +29,8 @@ inline std::uint32_t fence::lock(std::uint32_t guess) noexcept {
 }
 
 inline std::uint32_t fence::likely_state() const noexcept {
-  const std::uint32_t armed = (kind_ & kind::ordered) != 0 ? fence_state::armed : 0;
-  return armed | ((kind_ & kind::has_backend) != 0 ? fence_state::enabled : fence_state::retired);
+  const std::uint32_t awaited = (kind_ & kind::ordered) != 0 ? fence_state::awaited : 0;
+  return awaited | ((kind_ & kind::has_backend) != 0 ? fence_state::enabled : fence_state::retired);
 }
 
 /// Returns the state without LOCK.

@@ -73,11 +73,11 @@ TEST(F18_fork, waits_on_what_was_inherited_pending_are_EOWNERDEAD) {
   new_fence made = make_fence(&data);
   timeline_issuer issuer = make_timeline();
   const fence_ref ordered = issuer.emit().value();
-  const fence_ref armed = issuer.emit().value();
-  armed->enable_signaling();
+  const fence_ref awaited = issuer.emit().value();
+  awaited->enable_signaling();
   const int child = in_child([&] {
     const std::error_code dead = errno_code(EOWNERDEAD);
-    const std::vector<fence_ref> all = {made.fence, ordered, armed};
+    const std::vector<fence_ref> all = {made.fence, ordered, awaited};
     for (const fence_ref& f : all) {
       scripted_callback node;
       UFENCE_CHILD_EXPECT(!f->is_signaled());

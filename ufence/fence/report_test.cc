@@ -73,16 +73,16 @@ TEST(F12_dropped, a_timeline_fails_the_rest_and_is_reported) {
   std::optional<timeline_issuer> issuer =
       make_timeline({.driver_name = "drv", .timeline_name = "ring"});
   const fence_ref done = issuer->emit().value();
-  const fence_ref armed = issuer->emit().value();
+  const fence_ref awaited = issuer->emit().value();
   const fence_ref unobserved = issuer->emit().value();
   const std::uint64_t context = issuer->line()->context();
   const timeline_ref line = issuer->line();
   scripted_callback node;
-  ASSERT_EQ(armed->add_callback(node), no_error);
+  ASSERT_EQ(awaited->add_callback(node), no_error);
   issuer->signal_up_to(done->seqno());
   issuer.reset();
   EXPECT_EQ(done->status(), 1);
-  EXPECT_EQ(armed->status(), -ECANCELED);
+  EXPECT_EQ(awaited->status(), -ECANCELED);
   EXPECT_EQ(unobserved->status(), -ECANCELED);
   EXPECT_EQ(node.runs(), 1);
   EXPECT_TRUE(line->is_closed());

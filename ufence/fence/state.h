@@ -11,7 +11,7 @@
 //   SETTLED       settle or decide, once  never                      all callbacks have returned
 //   RETIRED       retire, once; at birth of a fence without backend  the issuer's data is the issuer's again
 //                 (a legacy fence: its callbacks have returned, ops may still be inside)
-//   ARMED         arming a timeline fence never                      who unlinks the armed entry settles
+//   AWAITED       a timeline fence is     never                      who unlinks the awaited entry settles
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ inline constexpr std::uint32_t enabled = 1U << 3;
 inline constexpr std::uint32_t waiters = 1U << 4;
 inline constexpr std::uint32_t settled = 1U << 5;
 inline constexpr std::uint32_t retired = 1U << 6;
-inline constexpr std::uint32_t armed = 1U << 7;
+inline constexpr std::uint32_t awaited = 1U << 7;
 inline constexpr std::uint32_t one_op = 1U << 8;
 
 /// How many ops are inside.

@@ -58,7 +58,7 @@ int timeline::decided_inherited(const fence& f) const noexcept {
 
 bool timeline::is_inherited() const noexcept { return generation_ != fork_generation(); }
 
-// --- The armed list: by rising seqno, through word_ (previous) and link_ (next) ---
+// --- The awaited list: by rising seqno, through word_ (previous) and link_ (next) ---
 
 namespace {
 // In word_ of a linked fence beside the previous one's address: the first has no previous.
@@ -79,7 +79,7 @@ void timeline::set_previous(fence& f, fence* before) noexcept {
 }
 
 void timeline::link(fence& f) noexcept {
-  // Waits mostly arm in the order of seqnos, or against it: look from the end, but at the front
+  // Waits mostly begin in the order of seqnos, or against it: look from the end, but at the front
   // first.
   fence* before = first_ == nullptr || is_later(first_->seqno_, f.seqno_) ? nullptr : last_;
   while (before != nullptr && is_later(before->seqno_, f.seqno_)) before = previous(*before);
@@ -115,18 +115,18 @@ void timeline::unlink(fence& f) noexcept {
   f.word_.store(0, mo::relaxed);
   f.link_.set(nullptr);
   // relaxed: raising it late costs an empty drain; lowering it is [TL.3]
-  armed_min_.store(first_ != nullptr ? first_->seqno_ : none, mo::relaxed);
+  awaited_min_.store(first_ != nullptr ? first_->seqno_ : none, mo::relaxed);
 }
 
-bool timeline::arm(fence& f, bool& is_new_minimum) noexcept {
+bool timeline::add_awaited(fence& f, bool& is_new_minimum) noexcept {
   scoped_lock guard(lock_);
   link(f);
   // relaxed: written under the lock
-  is_new_minimum = is_later(armed_min_.load(mo::relaxed), f.seqno_);
+  is_new_minimum = is_later(awaited_min_.load(mo::relaxed), f.seqno_);
   if (is_new_minimum) {
     told_ = f.seqno_;
     // [TL.3] seq_cst: SB, the minimum before the look at the value; pairs with [TL.2]
-    armed_min_.store(f.seqno_, mo::seq_cst);
+    awaited_min_.store(f.seqno_, mo::seq_cst);
   }
   // [TL.4] seq_cst: SB, the value after the minimum; pairs with [TL.1]
   if (decided(f.seqno_, value_.load(mo::seq_cst)) != 0) {
@@ -136,12 +136,12 @@ bool timeline::arm(fence& f, bool& is_new_minimum) noexcept {
   }
   f.get();
   // relaxed: under the fence's LOCK
-  f.state_.fetch_or(armed, mo::relaxed);
+  f.state_.fetch_or(awaited, mo::relaxed);
   UFENCE_TRACE(dma_fence_enable_signal, f);
   return true;
 }
 
-bool timeline::disarm(fence& f) noexcept {
+bool timeline::remove_awaited(fence& f) noexcept {
   scoped_lock guard(lock_);
   // relaxed: under the lock; 0 once somebody unlinked it
   if (f.word_.load(mo::relaxed) == 0) return false;
@@ -149,10 +149,10 @@ bool timeline::disarm(fence& f) noexcept {
   return true;
 }
 
-void timeline::call_arm(std::uint64_t seqno) noexcept {
+void timeline::call_request_notify(std::uint64_t seqno) noexcept {
   if (gate_ != nullptr) {
     gate_->call_op(0, [seqno](const backend_ops& ops, backend* data) {
-      if (ops.arm != nullptr) ops.arm(data, seqno);
+      if (ops.request_notify != nullptr) ops.request_notify(data, seqno);
     });
   }
   // A completion that was written just before the op had its effect is looked for here.
@@ -167,11 +167,11 @@ void timeline::tell_minimum() noexcept {
   {
     scoped_lock guard(lock_);
     // relaxed: written under the lock
-    minimum = armed_min_.load(mo::relaxed);
+    minimum = awaited_min_.load(mo::relaxed);
     if (minimum == told_) return;
     told_ = minimum;
   }
-  if (minimum != none) call_arm(minimum);
+  if (minimum != none) call_request_notify(minimum);
 }
 
 void timeline::set_deadline(std::int64_t deadline_ns) noexcept {
@@ -192,7 +192,7 @@ void timeline::complete_up_to(std::uint64_t seqno, settlement& later) noexcept {
          !value_.compare_exchange_weak(value, seqno, mo::seq_cst, mo::relaxed)) {
   }
   // [TL.2] seq_cst: SB, the minimum after the value; pairs with [TL.3]
-  if (!is_later(armed_min_.load(mo::seq_cst), seqno)) drain(later);
+  if (!is_later(awaited_min_.load(mo::seq_cst), seqno)) drain(later);
 }
 
 void timeline::close(int error, settlement& later) noexcept {
@@ -200,8 +200,8 @@ void timeline::close(int error, settlement& later) noexcept {
   // relaxed: CLOSED publishes it
   close_error_.compare_exchange(unset, error, mo::relaxed, mo::relaxed);
   // [TL.6] release: the error, and what the issuer wrote, before CLOSED. Not SB: the drain takes
-  // the lock, so whoever arms is found by it or sees CLOSED under the lock; pairs with [TL.5],
-  // [TL.9]
+  // the lock, so a fence that is added is found by it or sees CLOSED under the lock; pairs with
+  // [TL.5], [TL.9]
   const std::uint64_t old = value_.fetch_or(closed, mo::release);
   drain(later);
   if (gate_ != nullptr && (old & closed) == 0) {
@@ -237,7 +237,7 @@ void timeline::drain(settlement& later) noexcept {
     first = f->link_.get();
     // The settling of the last one tells the device its next minimum.
     const bool keep = minimum_rose && first == nullptr;
-    f->decide_disarmed(decided(f->seqno_, value), now, keep, later);
+    f->decide_unlinked(decided(f->seqno_, value), now, keep, later);
   }
 }
 
@@ -251,8 +251,8 @@ std::error_code timeline::fold_device_word(settlement& later) noexcept {
     // relaxed: CLOSED is either seen or its setter waits for the lock
     const std::uint64_t value = value_.load(mo::relaxed);
     if ((value & closed) != 0) return {};
-    // [TL.10] seq_cst: SB, the word after the effect of the arm op; pairs with the device's write
-    // of the word before it looks whether its interrupt is on
+    // [TL.10] seq_cst: SB, the word after the effect of the op request_notify; pairs with the
+    // device's write of the word before it looks whether its interrupt is on
     seqno = extend_seqno(device_word_->load(mo::seq_cst), value);
   }
   if (is_later(seqno, emitted())) return errno_code(EPROTO);
@@ -274,8 +274,8 @@ bool fence::mark_if_completed() noexcept {
     unlock();
     return true;
   }
-  // Armed: who unlinks the entry settles.
-  const std::uint32_t flips = (s & armed) != 0 ? signaled : signaled | settled;
+  // Awaited: who unlinks the entry settles.
+  const std::uint32_t flips = (s & awaited) != 0 ? signaled : signaled | settled;
   mark_locked(how, now_ns(), flips);
   return true;
 }
@@ -290,8 +290,8 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
   flipped(state_.fetch_add(flips - fence_state::lock, mo::release));
 }
 
-// The caller unlinked the armed entry and owns its reference: it settles.
-void fence::decide_disarmed(int how, std::int64_t now, bool keep, settlement& later) noexcept {
+// The caller unlinked the awaited entry and owns its reference: it settles.
+void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& later) noexcept {
   const std::uint32_t s = lock();
   const bool nothing_to_call = callbacks_.get() == nullptr;
   if ((s & signaled) == 0) {
@@ -312,15 +312,15 @@ void fence::decide_disarmed(int how, std::int64_t now, bool keep, settlement& la
 }
 
 void fence::enable_ordered() noexcept {
-  bool call_arm = false;
+  bool must_request = false;
   bool is_completed = false;
-  if ((lock() & (signaled | armed)) == 0) {
-    is_completed = !owner_.owner->arm(*this, call_arm);
+  if ((lock() & (signaled | awaited)) == 0) {
+    is_completed = !owner_.owner->add_awaited(*this, must_request);
   }
   unlock();
-  // Nobody drains what was not armed: who looks marks it.
+  // Nobody drains what was not awaited: who looks marks it.
   if (is_completed) static_cast<void>(mark_if_completed());
-  if (call_arm) owner_.owner->call_arm(seqno_);
+  if (must_request) owner_.owner->call_request_notify(seqno_);
 }
 
 // --- The issuing handle ---
@@ -447,9 +447,9 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
     f.unlock();
     return false;
   }
-  const bool was_armed = (s & armed) != 0;
-  const bool is_mine = was_armed && line_->disarm(f);
-  const bool nothing_to_call = f.callbacks_.get() == nullptr && (is_mine || !was_armed);
+  const bool was_awaited = (s & awaited) != 0;
+  const bool is_mine = was_awaited && line_->remove_awaited(f);
+  const bool nothing_to_call = f.callbacks_.get() == nullptr && (is_mine || !was_awaited);
   f.mark_locked(checked, now_ns(), nothing_to_call ? signaled | settled : signaled);
   // Who unlinked the entry has its reference; settling tells the device a minimum that rose.
   if (is_mine && nothing_to_call && line_->gate_ == nullptr) {

@@ -3,18 +3,18 @@
 // A timeline is the fence context of the kernel: id, names, seqnos; counted, shared by its fences,
 // owned by the library. Its issuing handle is timeline_issuer.
 //
-// Only a fence that somebody waits on, or put a callback on, is *armed*: linked in seqno order.
-// Completing n fences that nobody observes is one RMW and one load. Arming looks for its place from
-// the ends of the list: arming many in no order at all is slow.
+// Only a fence that somebody waits on, or put a callback on, is *awaited*: linked in seqno order.
+// Completing n fences that nobody observes is one RMW and one load. Adding looks for its place from
+// the ends of the list: adding many in no order at all is slow.
 //
 //   value_      bits 0..62 the highest completed seqno, bit 63 CLOSED; moves forward only
-//   armed_min_  the lowest armed seqno, or none
+//   awaited_min_  the lowest awaited seqno, or none
 //
-// Orders (SB, store buffering: of value and armed_min at least one side sees the other's store):
-//   TL.1 move value_             -> TL.2 load armed_min_, drain   (completing)
-//   TL.3 store armed_min_        -> TL.4 load value_              (arming)
-// Closing always drains; the lock orders it with who arms.
-// Whoever unlinks an armed entry settles its fence, also if another marked it signaled.
+// Orders (SB, store buffering: of value and awaited_min_ at least one side sees the other's store):
+//   TL.1 move value_             -> TL.2 load awaited_min_, drain   (completing)
+//   TL.3 store awaited_min_      -> TL.4 load value_                (awaiting)
+// Closing always drains; the lock orders it with the thread that adds a fence.
+// Whoever unlinks an awaited entry settles its fence, also if another marked it signaled.
 // Lock ranks: fence, then timeline.
 #pragma once
 
@@ -52,12 +52,13 @@ struct timeline_options {
   std::string_view driver_name = {};
   std::string_view timeline_name = {};
   std::uint64_t initial_seqno = 0;  // completed at birth; the first fence has the next one
-  /// Timeline ops (arm, set_deadline, retire), or null: one gate and one retire for the timeline.
+  /// Timeline ops (request_notify, set_deadline, retire), or null: one gate and one retire for
+  /// the timeline.
   /// Every hint for one of its fences reaches set_deadline: the op keeps the soonest, it knows what
   /// is complete. Valid until retire.
   backend* data = nullptr;
   /// The word that the device writes completed seqnos to (low 32 bits), or null; read by notify()
-  /// only, and when a wait arms, never after fail() or decide_fail() returned: it stays mapped
+  /// only, and when a wait begins, never after fail() or decide_fail() returned: it stays mapped
   /// until then.
   const atomic<std::uint32_t>* device_word = nullptr;
 };
@@ -95,15 +96,15 @@ class UFENCE_API timeline {
   // 0 pending; 1 completed; <0 failed with that error: of a seqno, by a value that was read.
   [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
 
-  // The fence's LOCK is held. arm: false, completed meanwhile; disarm: true, it was linked, and its
-  // reference is the caller's.
-  bool arm(fence& f, bool& is_new_minimum) noexcept UFENCE_EXCLUDES(lock_);
-  bool disarm(fence& f) noexcept UFENCE_EXCLUDES(lock_);
+  // The fence's LOCK is held. add_awaited: false, completed meanwhile; remove_awaited: true, it was
+  // linked, and its reference is the caller's.
+  bool add_awaited(fence& f, bool& is_new_minimum) noexcept UFENCE_EXCLUDES(lock_);
+  bool remove_awaited(fence& f) noexcept UFENCE_EXCLUDES(lock_);
   static fence* previous(const fence& f) noexcept;
   static void set_previous(fence& f, fence* before) noexcept;
   void link(fence& f) noexcept UFENCE_REQUIRES(lock_);
   void unlink(fence& f) noexcept UFENCE_REQUIRES(lock_);
-  void call_arm(std::uint64_t seqno) noexcept;  // the op, then notify; no lock held
+  void call_request_notify(std::uint64_t seqno) noexcept;  // the op, then notify; no lock held
 
   void complete_up_to(std::uint64_t seqno, settlement& later) noexcept;
   void close(int error, settlement& later) noexcept;
@@ -111,20 +112,20 @@ class UFENCE_API timeline {
   void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void set_deadline(std::int64_t deadline_ns) noexcept;
   void tell_minimum() noexcept
-      UFENCE_EXCLUDES(lock_);  // arm() for a minimum that rose; no lock held
+      UFENCE_EXCLUDES(lock_);  // request_notify() for a minimum that rose; no lock held
   [[nodiscard]] int decided_inherited(const fence& f) const noexcept;
   [[nodiscard]] bool is_inherited() const noexcept;
 
   atomic<std::uint64_t> value_{0};
-  atomic<std::uint64_t> armed_min_{none};
+  atomic<std::uint64_t> awaited_min_{none};
   atomic<std::uint64_t> emitted_{0};
   atomic<std::uint64_t> last_ordered_{0};  // the latest of emit(); for the report of a drop
   atomic<std::uint32_t> refs_{1};
   atomic<std::int32_t> close_error_{0};  // set before CLOSED, once
   mutex lock_{lock_rank::timeline};
-  fence* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // armed, by rising seqno
+  fence* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // awaited, by rising seqno
   fence* last_ UFENCE_GUARDED_BY(lock_) = nullptr;
-  std::uint64_t told_ UFENCE_GUARDED_BY(lock_) = none;  // the minimum that arm() was called for
+  std::uint64_t told_ UFENCE_GUARDED_BY(lock_) = none;  // the op was called for this minimum
   std::uint32_t generation_ = 0;  // of fork(); constant after creation, as all below
   std::uint64_t context_ = 0;
   std::string_view driver_name_;  // in the same block of memory

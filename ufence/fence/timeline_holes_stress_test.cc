@@ -35,13 +35,13 @@ struct ordered_chase {
   std::vector<std::unique_ptr<contender[]>> adders;
   std::atomic<long> wrong = 0;
 
-  void begin(bool armed) {
+  void begin(bool awaited) {
     pace.reset();
     fences.clear();
     adders.clear();
     for (std::size_t i = 0; i < steps; ++i) fences.push_back(issuer.emit().value());
     for (int a = 0; a < 2; ++a) adders.push_back(std::make_unique<contender[]>(steps));
-    for (std::size_t i = 0; armed && i < steps; ++i) adders[0][i].add_to(*fences[i]);
+    for (std::size_t i = 0; awaited && i < steps; ++i) adders[0][i].add_to(*fences[i]);
   }
   void end() {
     for (std::size_t i = 0; i < steps; ++i) {
@@ -57,19 +57,19 @@ struct ordered_chase {
   race::body meet(Meet what) {
     return pace.follower(what);
   }
-  // `armed`: each fence has a callback already.
-  void run(std::vector<race::body> followers, bool armed = false) {
+  // `awaited`: each fence has a callback already.
+  void run(std::vector<race::body> followers, bool awaited = false) {
     std::vector<race::body> bodies = {complete()};
     for (race::body& body : followers) bodies.push_back(std::move(body));
     race r;
     r.run(
-        stress_clock(0.4), [&] { begin(armed); }, std::move(bodies), [&] { end(); });
+        stress_clock(0.4), [&] { begin(awaited); }, std::move(bodies), [&] { end(); });
   }
 };
 
 }  // namespace
 
-TEST(hole_timeline, arming_against_completing_loses_no_callback) {
+TEST(hole_timeline, awaiting_against_completing_loses_no_callback) {
   ordered_chase t;
   t.run({t.meet([&](std::size_t i) { t.adders[0][i].add_to(*t.fences[i]); })});
 }
@@ -95,8 +95,9 @@ TEST(hole_timeline, wait_settled_any_and_all_against_signal_up_to_wake) {
 }
 
 #if UFENCE_DEBUG_CHECKS
-TEST(hole_timeline, what_completes_between_the_look_and_the_arming_is_marked) {
-  // Waiting inside a signalling section is reported after the first look, before anything is armed.
+TEST(hole_timeline, what_completes_between_the_look_and_the_awaiting_is_marked) {
+  // Waiting inside a signalling section is reported after the first look, before anything is
+  // awaited.
   static timeline_issuer* completes_in_between = nullptr;
   timeline_issuer issuer = make_timeline();
   completes_in_between = &issuer;
@@ -180,13 +181,13 @@ TEST(hole_timeline, an_adder_and_an_observer_against_the_drainer) {
 }
 
 TEST(hole_timeline, a_signal_of_one_fence_against_the_value_decides_once) {
-  for (const bool armed : {false, true}) {
+  for (const bool awaited : {false, true}) {
     ordered_chase t;
     t.run({t.meet([&](std::size_t i) {
             const bool won = t.issuer.signal(*t.fences[i], -EIO);
             if ((t.fences[i]->error() == -EIO) != won) ++t.wrong;
           })},
-          armed);
+          awaited);
   }
 }
 
@@ -233,12 +234,12 @@ TEST(hole_timeline, closing_against_who_adds_and_who_looks) {
       });
 }
 
-TEST(hole_arm_op, an_interrupt_that_is_enabled_too_late_loses_no_completion) {
+TEST(hole_request_notify, an_interrupt_that_is_enabled_too_late_loses_no_completion) {
   // The device writes its word, and tells only if its interrupt is on by then.
   ufence::atomic<std::uint32_t> word{0};
   std::atomic<bool> interrupt = false;
   scripted_backend data;
-  data.on_arm = [&](std::uint64_t) { interrupt = true; };
+  data.on_request_notify = [&](std::uint64_t) { interrupt = true; };
   ordered_chase t;
   t.issuer = make_timeline({.driver_name = "d",
                             .timeline_name = "l",

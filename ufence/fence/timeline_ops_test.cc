@@ -1,5 +1,5 @@
-// Timelines of devices: the word they write, the interrupt that arm() enables, deadlines, one
-// retire.
+// Timelines of devices: the word they write, the interrupt that request_notify() enables,
+// deadlines, one retire.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
@@ -155,33 +155,33 @@ TEST(device_word, decides_now_and_settles_later) {
   EXPECT_EQ(node.runs(), 1);
 }
 
-TEST(timeline_ops, arm_is_called_once_for_each_new_minimum) {
+TEST(timeline_ops, request_notify_is_called_once_for_each_new_minimum) {
   scripted_backend data;
   std::vector<std::uint64_t> told;
-  data.on_arm = [&](std::uint64_t seqno) { told.push_back(seqno); };
+  data.on_request_notify = [&](std::uint64_t seqno) { told.push_back(seqno); };
   timeline_issuer issuer = make_device(&data, nullptr);
   std::vector<fence_ref> fences;
   for (int i = 0; i < 9; ++i) fences.push_back(issuer.emit().value());
-  const auto arm = [&](std::uint64_t seqno) { fences[seqno - 1]->enable_signaling(); };
+  const auto await = [&](std::uint64_t seqno) { fences[seqno - 1]->enable_signaling(); };
   EXPECT_TRUE(told.empty()) << "nobody waits";
-  arm(5);
-  arm(5);
+  await(5);
+  await(5);
   EXPECT_EQ(told, (std::vector<std::uint64_t>{5}));
-  arm(7);
+  await(7);
   EXPECT_EQ(told.size(), 1U) << "later than the minimum";
-  arm(3);
-  arm(4);
+  await(3);
+  await(4);
   EXPECT_EQ(told, (std::vector<std::uint64_t>{5, 3}));
   issuer.signal_up_to(9);
   EXPECT_EQ(told, (std::vector<std::uint64_t>{5, 3}));
-  arm(1);
+  await(1);
   EXPECT_EQ(told.size(), 2U) << "completed";
 }
 
-TEST(timeline_ops, arm_is_told_the_next_minimum_when_the_first_completes) {
+TEST(timeline_ops, request_notify_is_told_the_next_minimum_when_the_first_completes) {
   scripted_backend data;
   std::vector<std::uint64_t> told;
-  data.on_arm = [&](std::uint64_t seqno) { told.push_back(seqno); };
+  data.on_request_notify = [&](std::uint64_t seqno) { told.push_back(seqno); };
   timeline_issuer issuer = make_device(&data, nullptr);
   std::vector<fence_ref> fences;
   for (int i = 0; i < 9; ++i) fences.push_back(issuer.emit().value());
@@ -199,10 +199,10 @@ TEST(timeline_ops, arm_is_told_the_next_minimum_when_the_first_completes) {
   EXPECT_EQ(told.size(), 3U);
 }
 
-TEST(timeline_ops, arm_is_told_the_next_minimum_when_the_first_is_signaled_alone) {
+TEST(timeline_ops, request_notify_is_told_the_next_minimum_when_the_first_is_signaled_alone) {
   scripted_backend data;
   std::vector<std::uint64_t> told;
-  data.on_arm = [&](std::uint64_t seqno) { told.push_back(seqno); };
+  data.on_request_notify = [&](std::uint64_t seqno) { told.push_back(seqno); };
   timeline_issuer issuer = make_device(&data, nullptr);
   const fence_ref first = issuer.emit().value();
   const fence_ref second = issuer.emit().value();
@@ -215,22 +215,23 @@ TEST(timeline_ops, arm_is_told_the_next_minimum_when_the_first_is_signaled_alone
   EXPECT_EQ(node.runs(), 1);
 }
 
-TEST(hole_arm_op, a_completion_written_before_arm_took_effect_is_not_lost) {
-  // The device completes while arm() runs: its interrupt is not enabled yet, it tells nobody.
+TEST(hole_request_notify, a_completion_written_before_request_notify_took_effect_is_not_lost) {
+  // The device completes while request_notify() runs: its interrupt is not enabled yet, it tells
+  // nobody.
   device_word word{0};
   scripted_backend data;
   timeline_issuer issuer = make_device(&data, &word);
-  data.on_arm = [&](std::uint64_t) { word.store(1, mo::seq_cst); };
+  data.on_request_notify = [&](std::uint64_t) { word.store(1, mo::seq_cst); };
   const fence_ref f = issuer.emit().value();
   scripted_callback node;
   EXPECT_EQ(f->add_callback(node), no_error);
-  EXPECT_EQ(node.runs(), 1) << "the library looks after arm() returned";
+  EXPECT_EQ(node.runs(), 1) << "the library looks after request_notify() returned";
   EXPECT_EQ(f->wait(0), no_error);
 
-  data.on_arm = [&](std::uint64_t) { word.store(2, mo::seq_cst); };
+  data.on_request_notify = [&](std::uint64_t) { word.store(2, mo::seq_cst); };
   EXPECT_EQ(issuer.emit().value()->wait(patience()), no_error) << "a wait does as well";
 
-  data.on_arm = [&](std::uint64_t seqno) {
+  data.on_request_notify = [&](std::uint64_t seqno) {
     if (seqno == 4) word.store(4, mo::seq_cst);
   };
   const fence_ref third = issuer.emit().value();
@@ -256,7 +257,7 @@ TEST(timeline_ops, run_without_any_lock_of_ours) {
       ++free;
     });
   };
-  data.on_arm = [&](std::uint64_t) { use_elsewhere(); };
+  data.on_request_notify = [&](std::uint64_t) { use_elsewhere(); };
   data.on_set_deadline = [&](std::int64_t) { use_elsewhere(); };
   data.on_retire = [&](retired_by) { use_elsewhere(); };
   f->enable_signaling();
@@ -265,13 +266,13 @@ TEST(timeline_ops, run_without_any_lock_of_ours) {
   EXPECT_EQ(free, 3);
 }
 
-TEST(timeline_ops, arm_may_signal) {
+TEST(timeline_ops, request_notify_may_signal) {
   scripted_backend data;
   timeline_issuer issuer = make_device(&data, nullptr);
-  data.on_arm = [&](std::uint64_t seqno) { issuer.signal_up_to(seqno); };
+  data.on_request_notify = [&](std::uint64_t seqno) { issuer.signal_up_to(seqno); };
   const fence_ref f = issuer.emit().value();
   scripted_callback node;
-  EXPECT_EQ(f->add_callback(node), no_error) << "it was armed, then completed";
+  EXPECT_EQ(f->add_callback(node), no_error) << "it was awaited, then completed";
   EXPECT_EQ(node.runs(), 1);
   EXPECT_EQ(issuer.emit().value()->wait(), no_error);
 }
@@ -342,17 +343,17 @@ TEST(timeline_ops, retire_when_the_issuing_handle_is_dropped) {
 TEST(timeline_ops, retire_by_the_last_op_to_leave) {
   scripted_backend data;
   door leave;
-  data.on_arm = [&](std::uint64_t) { leave.pass(); };
+  data.on_request_notify = [&](std::uint64_t) { leave.pass(); };
   timeline_issuer issuer = make_device(&data, nullptr);
   const fence_ref f = issuer.emit().value();
-  std::thread arms([&] { f->enable_signaling(); });
-  ASSERT_TRUE(eventually([&] { return data.arms == 1; }));
+  std::thread awaits([&] { f->enable_signaling(); });
+  ASSERT_TRUE(eventually([&] { return data.notify_requests == 1; }));
   issuer.fail(-EIO);
   EXPECT_EQ(f->status(), -EIO) << "does not wait for the op";
   EXPECT_EQ(data.retires, 0);
   EXPECT_EQ(issuer.quiesce(deadline_after(millisecond_ns)), errno_code(ETIME));
   leave.open();
-  arms.join();
+  awaits.join();
   EXPECT_EQ(data.retires_by_last_op, 1);
   EXPECT_EQ(issuer.quiesce(0), no_error);
 }
@@ -361,7 +362,7 @@ TEST(timeline_ops, quiesce_inside_an_op_is_EDEADLK) {
   scripted_backend data;
   timeline_issuer issuer = make_device(&data, nullptr);
   std::error_code answer;
-  data.on_arm = [&](std::uint64_t) { answer = issuer.quiesce(); };
+  data.on_request_notify = [&](std::uint64_t) { answer = issuer.quiesce(); };
   issuer.emit().value()->enable_signaling();
   EXPECT_EQ(answer, errno_code(EDEADLK));
   issuer.signal_up_to(1);

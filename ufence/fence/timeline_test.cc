@@ -80,7 +80,7 @@ TEST(timeline, unobserved_fences_are_not_touched_by_completing) {
   ASSERT_EQ(fences[1]->add_callback(node), no_error);
   issuer.signal_up_to(3);
   const std::int64_t returned = now_ns();
-  EXPECT_LE(fences[1]->timestamp_ns(), returned) << "armed: marked by the signal";
+  EXPECT_LE(fences[1]->timestamp_ns(), returned) << "awaited: marked by the signal";
   EXPECT_GE(fences[0]->timestamp_ns(), returned) << "has the time of the first look";
   EXPECT_GE(fences[2]->timestamp_ns(), returned);
   EXPECT_EQ(fences[0]->timestamp_ns(), fences[0]->timestamp_ns()) << "the first, and no other";
@@ -94,7 +94,7 @@ TEST(timeline, unobserved_fences_are_not_kept_alive) {
   issuer.signal_up_to(100);
 }
 
-TEST(timeline, armed_fences_are_kept_alive_until_they_completed) {
+TEST(timeline, awaited_fences_are_kept_alive_until_they_completed) {
   const std::size_t before = live_fences();
   timeline_issuer issuer = make_timeline();
   scripted_callback node;
@@ -109,11 +109,11 @@ TEST(timeline, armed_fences_are_kept_alive_until_they_completed) {
 TEST(timeline, one_fence_may_be_signaled_by_itself_out_of_order) {
   timeline_issuer issuer = make_timeline();
   const std::vector<fence_ref> fences = emit(issuer, 4);
-  scripted_callback on_armed;
-  ASSERT_EQ(fences[2]->add_callback(on_armed), no_error);
+  scripted_callback on_awaited;
+  ASSERT_EQ(fences[2]->add_callback(on_awaited), no_error);
   EXPECT_TRUE(issuer.signal(*fences[1], -EIO)) << "unobserved";
-  EXPECT_TRUE(issuer.signal(*fences[2])) << "armed";
-  EXPECT_EQ(on_armed.runs(), 1);
+  EXPECT_TRUE(issuer.signal(*fences[2])) << "awaited";
+  EXPECT_EQ(on_awaited.runs(), 1);
   EXPECT_EQ(fences[0]->status(), 0);
   EXPECT_EQ(fences[1]->status(), -EIO);
   EXPECT_EQ(fences[2]->status(), 1);
@@ -123,7 +123,7 @@ TEST(timeline, one_fence_may_be_signaled_by_itself_out_of_order) {
   EXPECT_FALSE(issuer.signal(*fences[1])) << "was decided before";
   issuer.signal_up_to(4);
   EXPECT_EQ(fences[1]->status(), -EIO) << "keeps its result";
-  EXPECT_EQ(on_armed.runs(), 1);
+  EXPECT_EQ(on_awaited.runs(), 1);
   EXPECT_FALSE(issuer.signal(*fences[3], -EIO)) << "completed by the value, though nobody looked";
   EXPECT_EQ(fences[3]->status(), 1);
 }
@@ -309,20 +309,20 @@ TEST(timeline, a_callback_may_look_at_what_completes_with_its_fence) {
   EXPECT_TRUE(second->is_settled());
 }
 
-TEST(timeline, completes_armed_fences_in_seqno_order_whatever_the_order_of_arming) {
+TEST(timeline, completes_awaited_fences_in_seqno_order_whatever_the_order_of_awaiting) {
   for (const char* way : {"forward", "backward", "shuffled"}) {
     timeline_issuer issuer = make_timeline();
     std::vector<fence_ref> fences = emit(issuer, 2'000);
-    std::vector<fence_ref> arming = fences;
-    if (std::string(way) == "backward") std::ranges::reverse(arming);
+    std::vector<fence_ref> awaiting = fences;
+    if (std::string(way) == "backward") std::ranges::reverse(awaiting);
     if (std::string(way) == "shuffled") {
-      for (std::size_t i = 0; i < arming.size(); ++i) {
-        std::swap(arming[i], arming[(i * 7919) % arming.size()]);
+      for (std::size_t i = 0; i < awaiting.size(); ++i) {
+        std::swap(awaiting[i], awaiting[(i * 7919) % awaiting.size()]);
       }
     }
     std::vector<std::uint64_t> order;
     std::vector<std::unique_ptr<noting>> nodes;
-    for (const fence_ref& f : arming) {
+    for (const fence_ref& f : awaiting) {
       nodes.push_back(std::make_unique<noting>(order));
       ASSERT_EQ(f->add_callback(*nodes.back()), no_error);
     }
@@ -334,7 +334,7 @@ TEST(timeline, completes_armed_fences_in_seqno_order_whatever_the_order_of_armin
   }
 }
 
-TEST(timeline, takes_100000_armed_fences_in_either_order) {
+TEST(timeline, takes_100000_awaited_fences_in_either_order) {
   for (const bool backward : {false, true}) {
     constexpr std::size_t n = 100'000;
     timeline_issuer issuer = make_timeline();

@@ -36,9 +36,9 @@ int device::impl::start(std::string& why) {
     threads.close();
     return error;
   }
-  const bool has_line_data = is_timeline() && (ops->arm != nullptr || has(UFENCE_F_DEADLINE) ||
-                                               ops->retire_timeline != nullptr ||
-                                               device_word != nullptr);
+  const bool has_line_data =
+      is_timeline() && (ops->request_notify != nullptr || has(UFENCE_F_DEADLINE) ||
+                        ops->retire_timeline != nullptr || device_word != nullptr);
   result<timeline_issuer> made =
       timeline_issuer::create({.driver_name = driver_name,
                                .timeline_name = timeline_name,

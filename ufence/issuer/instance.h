@@ -37,7 +37,7 @@ namespace detail {
 /// The driver has the job: asks it what was asked for before (ops.cc). Inside an op of its fence.
 void accept(job_record& r) noexcept;
 
-/// What a timeline fence's gate refers to: arm, set_deadline, retire_timeline.
+/// What a timeline fence's gate refers to: request_notify, set_deadline, retire_timeline.
 struct timeline_backend : backend {
   device::impl* owner = nullptr;
 };

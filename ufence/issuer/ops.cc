@@ -123,8 +123,9 @@ void call_line_op(backend* data, std::string_view name, Call call) noexcept {
   d.violations.flush(d);
 }
 
-void arm_line(backend* data, std::uint64_t seqno) noexcept {
-  call_line_op(data, "arm()", [seqno](device::impl& d) { d.ops->arm(d.state, seqno); });
+void request_line_notify(backend* data, std::uint64_t seqno) noexcept {
+  call_line_op(data, "request_notify()",
+               [seqno](device::impl& d) { d.ops->request_notify(d.state, seqno); });
 }
 
 void set_line_deadline(backend* data, std::int64_t deadline_ns) noexcept {
@@ -207,7 +208,7 @@ void device::impl::set_ops() noexcept {
   job_ops.set_deadline = hears_deadlines ? &set_job_deadline : nullptr;
   job_ops.retire = &retire_job;
 
-  line_ops.arm = ops->arm != nullptr ? &arm_line : nullptr;
+  line_ops.request_notify = ops->request_notify != nullptr ? &request_line_notify : nullptr;
   line_ops.set_deadline = hears_deadlines ? &set_line_deadline : nullptr;
   line_ops.retire = &retire_line;
 

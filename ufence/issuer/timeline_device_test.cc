@@ -84,13 +84,13 @@ TEST(timeline_device, one_job_may_end_with_an_error_out_of_order) {
   p.unload();
 }
 
-TEST(timeline_device, it_is_armed_and_hears_deadlines) {
+TEST(timeline_device, it_is_asked_to_notify_and_hears_deadlines) {
   puppet_device p("puppet_line");
   const fence_ref job = p.give(ops::hold);
-  EXPECT_EQ(p.board->arms, 0U);
+  EXPECT_EQ(p.board->notify_requests, 0U);
   scripted_callback after;
   ASSERT_FALSE(job->add_callback(after));
-  EXPECT_EQ(p.board->arms, 1U);
+  EXPECT_EQ(p.board->notify_requests, 1U);
   job->set_deadline(77);
   EXPECT_EQ(p.board->deadline_ns, 77);
   p.give(ops::finish, {.value = job->seqno()});

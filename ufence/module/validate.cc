@@ -121,8 +121,9 @@ class validator {
                p.feature_name + " is not set");
       }
     }
-    if (!has(UFENCE_F_TIMELINE) && (ops.arm != nullptr || ops.retire_timeline != nullptr)) {
-      refuse("D-3: arm or retire_timeline is there, but UFENCE_F_TIMELINE is not set");
+    if (!has(UFENCE_F_TIMELINE) &&
+        (ops.request_notify != nullptr || ops.retire_timeline != nullptr)) {
+      refuse("D-3: request_notify or retire_timeline is there, but UFENCE_F_TIMELINE is not set");
     }
   }
 

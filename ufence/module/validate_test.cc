@@ -150,7 +150,7 @@ TEST(validate, a_legacy_driver_has_all_four_ops) {
 TEST(validate, a_timeline_driver_has_no_ops_for_single_jobs) {
   const auto timeline = [](image& i) {
     i.driver.features = UFENCE_F_TIMELINE;
-    i.ops.arm = [](void*, uint64_t) {};
+    i.ops.request_notify = [](void*, uint64_t) {};
     i.ops.retire_timeline = [](void*) {};
   };
   EXPECT_EQ(problem_with(timeline), "");

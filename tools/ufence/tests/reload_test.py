@@ -49,8 +49,8 @@ class Reload(Case):
         report = self.run_reloading(self.make_work(), "--hold", "--block", "16k")
         self.assertEqual(report["fences_held_at_exit"], report["fences_issued"])
         self.assertEqual(report["fences_outliving_issuer"], report["fences_issued"])
-        self.assertLessEqual(report["fences_armed"], report["fences_issued"])
-        self.assertGreater(report["fences_armed"], 0)
+        self.assertLessEqual(report["fences_awaited"], report["fences_issued"])
+        self.assertGreater(report["fences_awaited"], 0)
 
     def test_drains(self):
         report = self.run_reloading(self.make_work(), "--policy", "drain", "--workers", "3")

@@ -18,7 +18,7 @@ PROGRAM = os.environ["UFENCE_PROGRAM"]
 
 JSON_NAMES = [
     "files", "bytes", "seconds", "skipped", "errors", "resubmitted", "fences_issued",
-    "fences_armed", "fences_held_at_exit", "fences_outliving_issuer", "retired_by_settlement",
+    "fences_awaited", "fences_held_at_exit", "fences_outliving_issuer", "retired_by_settlement",
     "retired_by_last_op", "module_loads", "module_unloads", "unloads_unmapped",
     "unloads_deferred", "unloads_pinned", "unload_us_p50", "unload_us_p99", "readers_started",
     "readers_killed", "readers_lost",

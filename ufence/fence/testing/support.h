@@ -111,15 +111,15 @@ struct scripted_backend : backend {
   std::function<int()> on_poll = [] { return 0; };
   std::function<void(std::int64_t)> on_set_deadline = [](std::int64_t) {};
   std::function<void(retired_by)> on_retire = [](retired_by) {};
-  std::function<void(std::uint64_t)> on_arm = [](std::uint64_t) {};
+  std::function<void(std::uint64_t)> on_request_notify = [](std::uint64_t) {};
   std::atomic<int> enables = 0;
   std::atomic<int> polls = 0;
   std::atomic<int> deadlines = 0;
-  std::atomic<int> arms = 0;
+  std::atomic<int> notify_requests = 0;
   std::atomic<int> retires = 0;
   std::atomic<int> retires_by_last_op = 0;
 
-  [[nodiscard]] int ops() const { return enables + polls + deadlines + arms; }
+  [[nodiscard]] int ops() const { return enables + polls + deadlines + notify_requests; }
 
  private:
   static scripted_backend& self(backend* b) { return *static_cast<scripted_backend*>(b); }
@@ -141,9 +141,9 @@ struct scripted_backend : backend {
     const auto what = self(b).on_retire;  // survives the backend, which it may free
     what(who);
   }
-  static void arm(backend* b, std::uint64_t seqno) noexcept {
-    ++self(b).arms;
-    self(b).on_arm(seqno);
+  static void request_notify(backend* b, std::uint64_t seqno) noexcept {
+    ++self(b).notify_requests;
+    self(b).on_request_notify(seqno);
   }
 
   static constexpr backend_ops table = {
@@ -151,7 +151,7 @@ struct scripted_backend : backend {
       .poll = &scripted_backend::ask,
       .set_deadline = &scripted_backend::hint,
       .retire = &scripted_backend::retire,
-      .arm = &scripted_backend::arm,
+      .request_notify = &scripted_backend::request_notify,
   };
 };
 

@@ -276,7 +276,7 @@ void cancel(void* state, ufence_job* job) {
   s.host->settle(&later);
 }
 
-void arm(void* state, std::uint64_t) { ++of(state).to->arms; }
+void request_notify(void* state, std::uint64_t) { ++of(state).to->notify_requests; }
 void retire_timeline(void* state) { ++of(state).to->line_retires; }
 
 void lock(void* state, ufence_job*) { of(state).old_lock.lock(); }
@@ -370,7 +370,7 @@ constexpr ufence_device_ops make_ops() {
   if (has(UFENCE_F_CANCEL)) ops.cancel = cancel;
   if (has(UFENCE_F_OBSERVE)) ops.observe = observe;
   if (is_timeline) {
-    ops.arm = arm;
+    ops.request_notify = request_notify;
     ops.retire_timeline = retire_timeline;
   }
   if (is_legacy) {

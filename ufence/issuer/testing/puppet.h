@@ -35,7 +35,7 @@ enum opcode : std::uint32_t {
 /// Each a number of calls, if nothing else is said.
 struct board {
   std::atomic<std::uint64_t> submits{0}, enables{0}, polls{0}, deadlines{0}, retires{0}, cancels{0};
-  std::atomic<std::uint64_t> observes{0}, callbacks{0}, arms{0}, line_retires{0}, releases{0};
+  std::atomic<std::uint64_t> observes{0}, callbacks{0}, notify_requests{0}, line_retires{0}, releases{0};
   std::atomic<std::uint64_t> stops{0}, exits{0}, held{0}, late{0};
   std::atomic<std::int64_t> deadline_ns{0};  // the last one
   std::atomic<int> enable_result{0}, poll_result{0};

@@ -210,7 +210,7 @@ class model_driver {
            .set_deadline = all ? &set_deadline : nullptr,
            .retire = all ? &retire : nullptr,
            .cancel = &cancel,
-           .arm = nullptr,
+           .request_notify = nullptr,
            .retire_timeline = nullptr,
            .lock = nullptr,
            .unlock = nullptr,

@@ -1,4 +1,4 @@
-// Timelines, explored: completing against arming, looking, closing, a device that must be told.
+// Timelines, explored: completing against awaiting, looking, closing, a device that must be told.
 #include "ufence/fence/timeline.h"
 
 #include <optional>
@@ -32,7 +32,7 @@ class observer {
   counting node_{runs_, false};
 };
 
-// --- Completing against arming ---
+// --- Completing against awaiting ---
 
 TEST(timeline_model, a_callback_that_is_added_while_its_seqno_completes_is_not_lost) {
   expect_safe([] {
@@ -48,7 +48,7 @@ TEST(timeline_model, a_callback_that_is_added_while_its_seqno_completes_is_not_l
   });
 }
 
-TEST(timeline_model, two_signallers_against_two_armed_seqnos) {
+TEST(timeline_model, two_signallers_against_two_awaited_seqnos) {
   expect_safe([] {
     timeline_issuer line = make_line();
     const fence_ref one = line.emit().value();
@@ -65,7 +65,7 @@ TEST(timeline_model, two_signallers_against_two_armed_seqnos) {
   });
 }
 
-TEST(timeline_model, seqnos_are_armed_by_two_threads_while_one_completes) {
+TEST(timeline_model, seqnos_are_awaited_by_two_threads_while_one_completes) {
   expect_safe([] {
     timeline_issuer line = make_line();
     const fence_ref one = line.emit().value();
@@ -115,7 +115,8 @@ TEST(timeline_model, the_first_observer_marks_while_others_add_and_drain) {
   });
 }
 
-// Armed, its callback is gone, and marked by who looks: who drains it settles it and adds nothing.
+// Awaited, its callback is gone, and marked by who looks: who drains it settles it and adds
+// nothing.
 TEST(timeline_model, what_is_drained_without_a_callback_is_settled_with_all_that_was_before) {
   expect_safe_so_far([] {
     timeline_issuer line = make_line();
@@ -150,7 +151,7 @@ TEST(timeline_model, who_finds_it_settled_sees_what_callbacks_and_signaller_wrot
   });
 }
 
-TEST(timeline_model, an_armed_fence_without_callbacks_is_settled_by_its_drain) {
+TEST(timeline_model, an_awaited_fence_without_callbacks_is_settled_by_its_drain) {
   expect_safe_so_far([] {
     timeline_issuer line = make_line();
     const fence_ref f = line.emit().value();
@@ -217,7 +218,7 @@ TEST(timeline_model, what_closing_ends_has_its_error_for_all_who_look) {
   });
 }
 
-TEST(timeline_model, closing_wakes_who_armed_meanwhile) {
+TEST(timeline_model, closing_wakes_who_began_to_await_meanwhile) {
   expect_safe([] {
     timeline_issuer line = make_line();
     const fence_ref f = line.emit().value();
@@ -244,17 +245,18 @@ TEST(timeline_model, one_fence_is_signaled_by_itself_against_the_value_and_an_ad
 
 // --- Devices ---
 
-// A device writes its word and raises an interrupt, if that is on: arm() turns it on.
+// A device writes its word and raises an interrupt, if that is on: request_notify() turns it on.
 struct device : backend {
   device() : backend{&ops} {}
-  static void arm(backend* data, std::uint64_t) noexcept {
+  static void request_notify(backend* data, std::uint64_t) noexcept {
     static_cast<device*>(data)->interrupts.store(1, seq_cst);
   }
   static void retire(backend* data, retired_by) noexcept {
     auto& self = *static_cast<device*>(data);
     self.retires.set(self.retires.get() + 1);
   }
-  static constexpr backend_ops ops{.retire = &device::retire, .arm = &device::arm};
+  static constexpr backend_ops ops{.retire = &device::retire,
+                                   .request_notify = &device::request_notify};
 
   void complete(timeline_issuer& line, std::uint32_t seqno) {
     work.set(static_cast<int>(seqno));
@@ -295,7 +297,7 @@ TEST(timeline_model, the_device_is_told_of_the_next_minimum) {
     {
       thread completes("device", [&] {
         gpu.complete(line, 1);
-        gpu.interrupts.store(0, seq_cst);  // each arm() is good for one
+        gpu.interrupts.store(0, seq_cst);  // each request_notify() is good for one
         gpu.complete(line, 2);
       });
       thread add("add", [&] { sees_two.add(*two); });
