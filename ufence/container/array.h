@@ -27,7 +27,7 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
  public:
   /// @param fences   references are taken; the span stays the caller's
   /// @return  -EINVAL none, or a null one; -ENOMEM: nothing was taken
-  /// Allocates: one block. Blocks: for a grace period, once in many calls (rcu::reclaim()).
+  /// Allocates: one block; may a thread, that frees others (rcu::reclaim()). Blocks: never.
   /// Context: not inside an RCU read section, not on the signalling path.
   /// Source: Linux dma_fence_array_create(); differs: does not consume, context and seqno 1 of its
   /// own

@@ -2,11 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <latch>
+#include <thread>
 #include <vector>
 
 #include "ufence/container/array.h"
 #include "ufence/container/container_test_support.h"
 #include "ufence/container/resv.h"
+#include "ufence/container/unwrap.h"
+#include "ufence/rcu/rcu.h"
 
 namespace ufence {
 namespace {
@@ -128,6 +132,37 @@ TEST(R26_deadline, of_a_container_polls_nothing_and_runs_no_callback) {
   EXPECT_EQ(work.asked, 0);
   EXPECT_EQ(work.callbacks, 0);
   EXPECT_FALSE(work.made.fence->is_signaled());
+}
+
+// A reader may be in its section for as long as it likes. Here it is there until all is made, dropped,
+// signaled and waited for.
+TEST(waits, regress_who_makes_or_waits_waits_for_no_reader) {
+  std::latch is_reading(1);
+  std::latch may_end(1);
+  std::jthread reader([&] {
+    const rcu::read_section section;
+    is_reading.count_down();
+    may_end.wait();
+  });
+  is_reading.wait();
+  for (int i = 0; i < 500; ++i) {
+    new_fence f = make_fence();
+    around all(f.fence);
+    new_fence other = make_fence();
+    const fence_ref merged = *merge(std::array{all.array, other.fence});
+    resv copy;
+    EXPECT_FALSE(copy.lock());
+    EXPECT_FALSE(copy.copy_from(all.object));
+    EXPECT_FALSE(copy.replace(f.fence->context(), fence::stub(), resv_usage::write));
+    copy.unlock();
+    f.signal.signal();
+    other.signal.signal();
+    EXPECT_FALSE(merged->wait());
+    EXPECT_FALSE(all.array->wait());
+    EXPECT_FALSE(all.chain->wait());
+    EXPECT_FALSE(all.object.wait(resv_usage::write, no_deadline));
+  }
+  may_end.count_down();
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ class UFENCE_API resv {
 
   /// Makes room: until unlock(), the next n calls of add() succeed.
   /// @return  -EINVAL n is 0; -ENOMEM: nothing changed
-  /// Allocates: yes. Blocks: for a grace period, once in many calls (rcu::reclaim()).
+  /// Allocates: yes. Blocks: never.
   /// Context: not inside an RCU read section, not on the signalling path.
   /// Source: Linux dma_resv_reserve_fences()
   [[nodiscard]] std::error_code reserve(std::uint32_t n) noexcept;

@@ -19,8 +19,7 @@ void ufence_dma_fence_init(dma_fence* fence, const dma_fence_ops* ops, u64 conte
   // The kernel's BUG_ON(): there is no way to refuse.
   UFENCE_CHECK(ops != nullptr && ops->get_driver_name != nullptr &&
                ops->get_timeline_name != nullptr && "a fence has ops with both names");
-  // Not on this thread: a reader may wait, inside its section, for what it is about to publish.
-  ufence::reclaim_elsewhere();
+  ufence::rcu::reclaim();
   kernel_fence::init(*fence, ops, context, seqno, flags, services);
 }
 
@@ -83,7 +82,7 @@ dma_fence* dma_fence_get_stub() {
 }
 
 dma_fence* dma_fence_allocate_private_stub(ktime_t timestamp) {
-  ufence::reclaim_if_possible();
+  ufence::rcu::reclaim();
   auto* fence = static_cast<dma_fence*>(ufence::allocate(sizeof(dma_fence)));
   if (fence != nullptr) kernel_fence::init_signaled(*fence, timestamp);
   return fence;
@@ -181,7 +180,6 @@ signed long dma_fence_wait_timeout(dma_fence* fence, bool intr, signed long time
     return -EINVAL;
   }
   __dma_fence_might_wait();
-  ufence::reclaim_if_possible();
   kernel_fence& f = kernel_fence::of(*fence);
   f.enable_signaling();
   const dma_fence_ops* ops = f.attached_ops();

@@ -5,6 +5,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
+#include "ufence/rcu/rcu.h"
 
 using ufence::as_atomic;
 using ufence::kernel_fence;
@@ -121,7 +122,7 @@ const dma_fence_ops dma_fence_array_ops{.get_driver_name = &get_driver_name,
 
 dma_fence_array* dma_fence_array_alloc(int num_fences) {
   if (num_fences < 1) return nullptr;
-  ufence::reclaim_if_possible();
+  ufence::rcu::reclaim();
   const size_t bytes =
       sizeof(dma_fence_array) + static_cast<size_t>(num_fences) * sizeof(dma_fence_array_cb);
   void* memory = ufence::allocate(bytes);

@@ -104,7 +104,7 @@ const dma_fence_ops dma_fence_chain_ops{.get_driver_name = &get_driver_name,
                                         .set_deadline = &set_deadline};
 
 dma_fence_chain* dma_fence_chain_alloc() {
-  ufence::reclaim_if_possible();
+  ufence::rcu::reclaim();
   void* memory = ufence::allocate(sizeof(dma_fence_chain));
   if (memory != nullptr) std::memset(memory, 0, sizeof(dma_fence_chain));
   return static_cast<dma_fence_chain*>(memory);

@@ -8,6 +8,7 @@
 #include "ufence/kernel/kernel_fence.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
+#include "ufence/rcu/rcu.h"
 
 namespace {
 
@@ -66,7 +67,7 @@ dma_fence* __dma_fence_unwrap_merge(unsigned int num_fences, dma_fence** fences,
   }
   if (pending == 0) return dma_fence_allocate_private_stub(newest);
 
-  ufence::reclaim_if_possible();
+  ufence::rcu::reclaim();
   auto** leaves = static_cast<dma_fence**>(ufence::allocate(pending * sizeof(dma_fence*)));
   if (leaves == nullptr) return nullptr;
   size_t n = 0;

@@ -10,6 +10,7 @@
 #include "ufence/fence/signalling.h"
 #include "ufence/kernel/kernel_fence.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
+#include "ufence/rcu/rcu.h"
 
 using ufence::fence_ref;
 using ufence::resv;
@@ -200,7 +201,7 @@ int dma_resv_get_fences(dma_resv* obj, dma_resv_usage usage, unsigned int* num_f
                         dma_fence*** fences) {
   *num_fences = 0;
   *fences = nullptr;
-  ufence::reclaim_if_possible();
+  ufence::rcu::reclaim();
   const auto found = of(*obj).get_fences(native(usage));
   if (!found) return -found.error().value();
   if (found->items().empty()) return 0;

@@ -9,6 +9,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
+#include "ufence/rcu/rcu.h"
 
 namespace ufence {
 namespace {
@@ -107,7 +108,7 @@ fence_ref to_fence(dma_fence& f) noexcept { return fence_ref::take(kernel_fence:
 dma_fence* to_dma_fence(const fence_ref& f) noexcept {
   if (!f) return nullptr;
   if (kernel_fence::is_one(*f)) return dma_fence_get(&static_cast<kernel_fence&>(*f).c());
-  reclaim_if_possible();
+  rcu::reclaim();
   void* memory = allocate(sizeof(stand_in));
   if (memory == nullptr) return nullptr;
   auto* made = ::new (memory) stand_in(f);

@@ -19,7 +19,7 @@ namespace ufence {
 /// container of ufence's own the kernel's interface sees one fence; the other way leaves and
 /// merge() look into arrays and chains of the kernel's interface.
 /// @return  the caller's reference; null: no memory
-/// Allocates: yes. Blocks: for a grace period, once in many calls.
+/// Allocates: yes. Blocks: never.
 [[nodiscard]] UFENCE_API dma_fence* to_dma_fence(const fence_ref& f) noexcept;
 
 }  // namespace ufence

@@ -1,18 +1,14 @@
 #include "ufence/kernel/kernel_fence.h"
 
-#include <pthread.h>
-
 #include <cstddef>
 #include <new>
 
 #include "ufence/base/atomic.h"
-#include "ufence/base/fork.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
 #include "ufence/rcu/rcu.h"
-#include "ufence/sync/own_thread.h"
 
 // What a caller in C can see of the fence lies where the fence has it.
 static_assert(offsetof(dma_fence, ufence_ops) == sizeof(ufence::fence));
@@ -132,17 +128,6 @@ callback& node_of(dma_fence_cb& cb) noexcept {
   return *std::launder(reinterpret_cast<callback*>(cb.ufence_node));
 }
 
-// Where a thread gives memory back: the process's fork generation plus one, or 0.
-constinit atomic<std::uint32_t> reclaimed_in{0};
-
-void* reclaim_on_thread(void*) noexcept {
-  ::pthread_setname_np(::pthread_self(), "ufence-reclaim");
-  rcu::reclaim();
-  // relaxed: the next may start
-  reclaimed_in.store(0, mo::relaxed);
-  return nullptr;
-}
-
 }  // namespace
 
 bool kernel_fence::is_one(const fence& f) noexcept {
@@ -161,19 +146,6 @@ void warn(const char* text, const dma_fence* about) noexcept {
                .driver_name = "",
                .timeline_name = "",
                .text = text});
-}
-
-void reclaim_if_possible() noexcept {
-  const thread_state& thread = thread_state::mine();
-  if (thread.top == nullptr && thread.spinlocks_held == 0 && !rcu::is_reading()) rcu::reclaim();
-}
-
-void reclaim_elsewhere() noexcept {
-  if (!rcu::has_backlog()) return;
-  const std::uint32_t here = fork_generation() + 1;
-  // relaxed, both: only elects who starts the thread
-  if (reclaimed_in.exchange(here, mo::relaxed) == here) return;
-  if (detail::start_own_thread(&reclaim_on_thread, nullptr) != 0) reclaimed_in.store(0, mo::relaxed);
 }
 
 // --- Life ---

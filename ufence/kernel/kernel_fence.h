@@ -44,11 +44,6 @@ template <class T>
 /// Tells the report handler what the kernel would warn about.
 void warn(const char* text, const dma_fence* about = nullptr) noexcept;
 
-/// Frees deferred memory if this is a place to wait: no read section, spinlock, op or callback.
-void reclaim_if_possible() noexcept;
-/// Starts a thread for it if much has piled up: for who makes fences, wherever that is.
-void reclaim_elsewhere() noexcept;
-
 class kernel_fence : public legacy_fence {
  public:
   [[nodiscard]] static kernel_fence& of(dma_fence& f) noexcept {

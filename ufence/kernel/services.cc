@@ -93,13 +93,16 @@ constexpr std::array free_around_at = make_free_around(std::make_index_sequence<
 
 }  // namespace
 
+// Each of these asks for the thread that frees: a program may make what it gives them in any way.
 void call_rcu(rcu_head* head, void (*func)(rcu_head*)) {
+  ufence::rcu::reclaim();
   ufence::rcu::defer(deferred_in(*head), reinterpret_cast<void (*)(deferred*) noexcept>(func));
 }
 
 void ufence_free_rcu(rcu_head* head, size_t offset) {
   UFENCE_CHECK(offset / 8 < offsets && offset % 8 == 0 &&
                "kfree_rcu() of a head within 4096 bytes");
+  ufence::rcu::reclaim();
   ufence::rcu::defer(deferred_in(*head), free_around_at[offset / 8]);
 }
 

@@ -9,6 +9,8 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
 #include "ufence/base/lock_rank.h"
+#include "ufence/base/own_thread.h"
+#include "ufence/base/system_thread.h"
 #include "ufence/base/tls.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -46,7 +48,6 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 
 // Deferred frees wait for a batch of this size, so that a grace period is shared by many.
 constexpr std::size_t batch_size = 64;
-constexpr std::size_t backlog_size = 16 * batch_size;
 
 // What waits: pushed one by one, taken all at once. The count is a hint: it may be off by who is in
 // the middle of a push or a taking.
@@ -95,13 +96,51 @@ void free_batch(deferred* batch) noexcept {
   end_batch();
 }
 
+// The thread that waits for grace periods on behalf of all others, and frees. reclaim() moves the
+// word from `absent` (and starts the thread) or from `idle` (and wakes it) to `working`; the thread
+// itself from `working` to `idle` before it sleeps, and from `idle` to `working` or `absent` when it
+// has slept for `idle_ns`. A child of fork() does not have the thread: there it is `absent` again.
+//
+// All accesses are relaxed: the word only elects who works, `pending` hands over the nodes. So
+// reclaim() may find `working` just before the thread sleeps; what it leaves is freed when the thread
+// has slept.
+enum reclaimer_phase : std::uint32_t { absent, idle, working };
+constinit atomic<std::uint32_t> reclaimer{absent};
+constexpr std::int64_t idle_ns = 20'000'000;
+
+bool move_reclaimer(std::uint32_t from, std::uint32_t to) noexcept {
+  // relaxed, both: see reclaimer
+  return reclaimer.compare_exchange(from, to, mo::relaxed, mo::relaxed);
+}
+
+bool has_batch() noexcept {
+  // relaxed: a hint
+  return pending_count.load(mo::relaxed) >= batch_size;
+}
+
+void* free_until_idle(void*) noexcept {
+  system_thread::name_this("ufence-reclaim");
+  for (;;) {
+    while (deferred* batch = take_pending()) {
+      free_batch(batch);
+      if (!has_batch()) break;
+    }
+    move_reclaimer(working, idle);
+    if (futex_wait(reclaimer, idle, deadline_after(idle_ns)) != -ETIME) continue;
+    // relaxed: a hint; what comes later waits for the next batch
+    const bool is_idle = pending.load(mo::relaxed) == nullptr;
+    if (move_reclaimer(idle, is_idle ? absent : working) && is_idle) return nullptr;
+  }
+}
+
 // A child of fork() has one thread: it must not inherit liburcu's locks or ours in the taken state.
 struct fork_handlers {
   fork_handlers() noexcept {
     pthread_atfork([] { urcu_bp_before_fork(); }, [] { urcu_bp_after_fork_parent(); },
                    [] {
                      urcu_bp_after_fork_child();
-                     // relaxed: one thread
+                     // relaxed, both: one thread
+                     reclaimer.store(absent, mo::relaxed);
                      batches_in_flight.store(own_batches::get(), mo::relaxed);
                    });
   }
@@ -146,14 +185,18 @@ void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept {
 }
 
 void reclaim() noexcept {
-  // relaxed: a hint
-  if (pending_count.load(mo::relaxed) < batch_size) return;
-  if (deferred* batch = take_pending()) free_batch(batch);
-}
-
-bool has_backlog() noexcept {
-  // relaxed: a hint
-  return pending_count.load(mo::relaxed) >= backlog_size;
+  if (!has_batch()) return;
+  // relaxed: see reclaimer
+  const std::uint32_t phase = reclaimer.load(mo::relaxed);
+  if (phase == working || !move_reclaimer(phase, working)) return;
+  if (phase == idle) {
+    futex_wake_all(reclaimer);
+  } else if (ufence::detail::start_own_thread(&free_until_idle, nullptr) != 0) {
+    // There is no thread to be had: the next batch asks again.
+    // relaxed, both: a hint; see reclaimer
+    pending_count.store(0, mo::relaxed);
+    reclaimer.store(absent, mo::relaxed);
+  }
 }
 
 void flush_deferred() noexcept {

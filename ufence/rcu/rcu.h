@@ -17,7 +17,8 @@ UFENCE_API void read_unlock() noexcept;
 }  // namespace detail
 
 /// What was reachable when it began stays until it ends.
-/// Blocks: never. Context: anywhere; do not call synchronize() or flush_deferred() inside.
+/// Blocks: never. Context: anywhere; do not call synchronize(), flush_deferred() or fork() inside:
+/// each waits for grace periods, and these for the section.
 class read_section {
  public:
   read_section() noexcept { detail::read_lock(); }
@@ -51,16 +52,17 @@ struct deferred {
   deferred* next = nullptr;
   void (*free)(deferred*) noexcept = nullptr;
 };
-/// Calls free(node) after a grace period: later, in a batch, on a thread that calls reclaim() or
-/// flush_deferred(), with no lock of ours held.
+/// Calls free(node) after a grace period: later, in a batch, on the thread that reclaim() starts or
+/// on one that calls flush_deferred(), with no lock of ours held.
 /// Blocks: never. Context: anywhere. Allocates: never.  Source: Linux kfree_rcu()
 UFENCE_API void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept;
-/// Frees what was deferred if it is a batch worth a grace period. Who allocates such objects calls it,
-/// so that makers pay for the end of others, and no path that drops a reference ever waits.
-/// Blocks: for a grace period, once in many calls. Context: not inside a read section.
+/// Has what was deferred freed, if it is a batch worth a grace period: by a thread of the library's
+/// own, which waits for the grace periods of the whole process, so that nobody else does. It begins
+/// here, and ends when it has had nothing to free for a while. A thread that allocates such objects
+/// calls this, so that no path that drops a reference starts a thread. Where the system refuses to
+/// give one, frees are left to flush_deferred(), and each further batch asks again.
+/// Blocks: never. Context: anywhere, also inside of a read section. Allocates: may, for the thread.
 UFENCE_API void reclaim() noexcept;
-/// Is there so much to free that who must not wait should have reclaim() called elsewhere?
-[[nodiscard]] UFENCE_API bool has_backlog() noexcept;
 /// Frees all that was deferred before the call, also what other threads are freeing now.
 /// Blocks: for a grace period. Context: as synchronize(), and not inside a deferred free.
 /// Source: Linux rcu_barrier()

@@ -1,6 +1,7 @@
 #include "ufence/rcu/rcu.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,14 +88,82 @@ TEST(rcu, defer_never_frees_and_never_waits) {
   EXPECT_EQ(node::freed, 1000);
 }
 
-TEST(rcu, reclaim_frees_a_batch_and_leaves_a_few) {
+TEST(rcu, reclaim_has_a_batch_freed_on_another_thread) {
+  struct here : rcu::deferred {
+    static void free(rcu::deferred* d) noexcept {
+      auto* self = static_cast<here*>(d);
+      self->freed_by = ::gettid();
+      *self->freed += 1;
+      self->freed->notify_all();
+    }
+    std::atomic<int>* freed = nullptr;
+    pid_t freed_by = 0;
+  };
+  std::atomic<int> freed = 0;
+  std::array<here, 64> batch;
+  for (here& one : batch) {
+    one.freed = &freed;
+    rcu::reclaim();  // less than a batch
+    rcu::defer(one, &here::free);
+  }
+  EXPECT_EQ(freed, 0);
+  rcu::reclaim();
+  for (int now = 0; now != 64; now = freed) freed.wait(now);
+  rcu::flush_deferred();
+  for (const here& one : batch) EXPECT_NE(one.freed_by, ::gettid());
+}
+
+TEST(rcu, regress_reclaiming_waits_for_no_reader) {
   node::freed = 0;
-  for (int i = 0; i < 3; ++i) rcu::defer(*new node, &node::free);
-  rcu::reclaim();
-  EXPECT_EQ(node::freed, 0) << "not worth a grace period";
-  for (int i = 0; i < 997; ++i) rcu::defer(*new node, &node::free);
-  rcu::reclaim();
+  {
+    const rcu::read_section section;
+    for (int i = 0; i < 1000; ++i) {
+      rcu::defer(*new node, &node::free);
+      rcu::reclaim();
+    }
+    EXPECT_EQ(node::freed, 0);
+  }
+  rcu::flush_deferred();
   EXPECT_EQ(node::freed, 1000);
+}
+
+// Where no thread is to be had, nobody waits and nothing is lost.
+TEST(rcu, a_refused_thread_is_asked_for_again) {
+  static std::array<node, 128> nodes;
+  const auto defer_64 = [](std::size_t first) {
+    for (std::size_t i = 0; i < 64; ++i) {
+      rcu::defer(nodes[first + i], [](rcu::deferred*) noexcept {
+        ++node::freed;
+        node::freed.notify_all();
+      });
+    }
+    rcu::reclaim();
+  };
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    node::freed = 0;
+    // A user that may have no further thread; root always may.
+    const rlimit none{.rlim_cur = 0, .rlim_max = RLIM_INFINITY};
+    rlimit before{};
+    if (::getrlimit(RLIMIT_NPROC, &before) != 0) ::_exit(2);
+    if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(77);
+    if (::setrlimit(RLIMIT_NPROC, &none) != 0) {
+      const rlimit below{.rlim_cur = 0, .rlim_max = before.rlim_max};
+      if (::setrlimit(RLIMIT_NPROC, &below) != 0) ::_exit(77);
+    }
+    defer_64(0);
+    if (node::freed != 0) ::_exit(3);
+    if (::setrlimit(RLIMIT_NPROC, &before) != 0) ::_exit(77);
+    defer_64(64);
+    for (int now = 0; now != 128; now = node::freed) node::freed.wait(now);
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "limits can't be changed here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(rcu, flush_waits_for_what_another_thread_is_freeing) {
@@ -161,7 +230,18 @@ TEST(rcu, works_in_a_child_of_fork_while_others_read_and_defer) {
       of_child.is_deferred = true;
       rcu::defer(of_child, &pooled::free);
       rcu::flush_deferred();
-      ::_exit(of_child.is_deferred ? 1 : 0);
+      if (of_child.is_deferred) ::_exit(1);
+      // The child has a thread of its own to free batches.
+      static std::array<pooled, 64> batch;
+      for (pooled& one : batch) {
+        one.is_deferred = true;
+        rcu::defer(one, &pooled::free);
+      }
+      rcu::reclaim();
+      for (pooled& one : batch) {
+        while (one.is_deferred) std::this_thread::yield();
+      }
+      ::_exit(0);
     }
     int status = -1;
     ASSERT_EQ(::waitpid(child, &status, 0), child);

@@ -12,7 +12,7 @@
 
 #include "ufence/base/clock.h"
 #include "ufence/sync/answer.h"
-#include "ufence/sync/own_thread.h"
+#include "ufence/base/own_thread.h"
 #include "ufence/sync/random.h"
 #include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"

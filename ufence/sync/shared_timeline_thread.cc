@@ -6,7 +6,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/futex.h"
-#include "ufence/sync/own_thread.h"
+#include "ufence/base/own_thread.h"
 #include "ufence/sync/robust_word.h"
 #include "ufence/sync/shared_page.h"
 #include "ufence/sync/shared_timeline.h"

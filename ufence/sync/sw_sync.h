@@ -37,7 +37,7 @@ class UFENCE_API sw_sync {
   /// The fence of a value: the same one for the same value, while it is pending and somebody has
   /// it. A value that the timeline has passed gives a signaled fence.
   /// @return  -ENOMEM; -EOWNERDEAD the timeline is a parent process's (F18)
-  /// Blocks: for a grace period, once in many calls. Allocates: the fence.
+  /// Blocks: never. Allocates: the fence.
   /// Source: Linux SW_SYNC_IOC_CREATE_FENCE
   [[nodiscard]] result<fence_ref> create_fence(std::uint32_t value) noexcept;
 

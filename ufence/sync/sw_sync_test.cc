@@ -2,8 +2,11 @@
 #include "ufence/sync/sw_sync.h"
 
 #include <climits>
+#include <latch>
+#include <thread>
 #include <vector>
 
+#include "ufence/rcu/rcu.h"
 #include "ufence/sync/sync_test_support.h"
 
 namespace ufence::testing {
@@ -22,6 +25,24 @@ TEST(sw_sync, signals_what_its_value_reaches) {
   EXPECT_EQ(five->status(), 1);
   EXPECT_TRUE(five->is_settled());
   EXPECT_EQ(line.value(), 5U);
+}
+
+TEST(sw_sync, regress_who_makes_a_fence_waits_for_no_reader) {
+  std::latch is_reading(1);
+  std::latch may_end(1);
+  std::jthread reader([&] {
+    const rcu::read_section section;
+    is_reading.count_down();
+    may_end.wait();
+  });
+  is_reading.wait();
+  sw_sync line = sw_sync::create("hand").value();
+  for (std::uint32_t i = 1; i <= 500; ++i) {
+    const fence_ref next = line.create_fence(i).value();
+    line.increment(1);
+    EXPECT_FALSE(next->wait());
+  }
+  may_end.count_down();
 }
 
 TEST(sw_sync, has_the_threads_name_without_another) {

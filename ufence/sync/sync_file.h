@@ -43,7 +43,6 @@ namespace ufence {
 /// The fence of a sync file: in the process that made it the very fence; elsewhere one that stands
 /// for it, is signaled by the reactor's thread, and can be used like any other.
 /// @return  -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
-/// Blocks: for a grace period, once in many calls.
 /// Source: Linux sync_file_get_fence()
 [[nodiscard]] UFENCE_API result<fence_ref> sync_file_get_fence(int file) noexcept;
 

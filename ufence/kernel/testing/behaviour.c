@@ -2,6 +2,7 @@
 #include <linux/dma-fence-array.h>
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence-unwrap.h>
+#include <linux/dma-resv.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 /* No <linux/slab.h>: as in the kernel, the header of chains gets it. */
@@ -714,6 +715,57 @@ static void regress_an_init_waits_for_no_reader(struct kunit *test)
 	rcu_barrier();
 }
 
+/* Each makes, signals or waits, while thousands of frees wait for a reader. */
+static void make_signal_and_wait(struct kunit *test)
+{
+	struct job *job = new_job(test, &job_ops, NULL);
+	struct dma_fence **fences = kmalloc_array(2, sizeof(*fences), GFP_KERNEL);
+	struct dma_fence_chain *link = dma_fence_chain_alloc();
+	struct dma_fence *stub = dma_fence_allocate_private_stub(ktime_get());
+	struct dma_fence_array *array;
+	struct dma_fence *merged;
+	struct dma_resv resv;
+
+	KUNIT_ASSERT_TRUE(test, fences && link && stub);
+	fences[0] = dma_fence_get(&job->base);
+	fences[1] = stub;
+	array = dma_fence_array_create(2, fences, dma_fence_context_alloc(1), 1, false);
+	KUNIT_ASSERT_NOT_NULL(test, array);
+	dma_fence_chain_init(link, NULL, dma_fence_get(&array->base), 1);
+	merged = dma_fence_unwrap_merge(&link->base, stub);
+	KUNIT_ASSERT_NOT_NULL(test, merged);
+	dma_resv_init(&resv);
+	dma_resv_lock(&resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(&resv, 1), 0);
+	dma_resv_add_fence(&resv, &job->base, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(&resv);
+	dma_fence_signal(&job->base);
+	KUNIT_EXPECT_EQ(test, dma_fence_wait(&job->base, false), 0);
+	KUNIT_EXPECT_EQ(test, dma_fence_wait(&link->base, false), 0);
+	KUNIT_EXPECT_GT(test, dma_fence_wait_timeout(merged, false, HZ), 0);
+	dma_resv_fini(&resv);
+	dma_fence_put(merged);
+	dma_fence_put(&link->base);
+	dma_fence_put(&array->base);
+	dma_fence_put(&job->base);
+}
+
+static void regress_nobody_waits_for_a_reader(struct kunit *test)
+{
+	struct waiting_reader reader = { false, false };
+	struct task_struct *task = kthread_run(read_until_told, &reader, "reader");
+	int i;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	while (!READ_ONCE(reader.is_reading))
+		cond_resched();
+	for (i = 0; i < 500; i++)
+		make_signal_and_wait(test);
+	WRITE_ONCE(reader.may_end, true);
+	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
+	rcu_barrier();
+}
+
 static atomic_t given_back;
 
 static void free_job(struct rcu_head *head)
@@ -777,6 +829,7 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(a_chain_of_100000_ends_without_recursion),
 	KUNIT_CASE(later_is_wrapped_unless_seqnos_have_64_bits),
 	KUNIT_CASE(regress_an_init_waits_for_no_reader),
+	KUNIT_CASE(regress_nobody_waits_for_a_reader),
 	KUNIT_CASE(fences_that_are_only_made_and_signaled_are_given_back),
 	KUNIT_CASE(later_kernels_call_it_enable_signaling),
 	{}

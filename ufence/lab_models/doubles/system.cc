@@ -1,4 +1,4 @@
-// Doubles of what the sync layer asks of the system: own_thread.h, page_file.h, reactor.h,
+// Doubles of what base and the sync layer ask of the system: own_thread.h, page_file.h, reactor.h,
 // robust_word.h, socket.h.
 #include "ufence/lab_models/system.h"
 
@@ -7,7 +7,7 @@
 #include "ufence/base/futex.h"
 #include "ufence/base/lock.h"
 #include "ufence/lab/scenario.h"
-#include "ufence/sync/own_thread.h"
+#include "ufence/base/own_thread.h"
 #include "ufence/sync/page_file.h"
 #include "ufence/sync/reactor.h"
 #include "ufence/sync/robust_word.h"

@@ -1,7 +1,10 @@
 // Publishing, grace periods and deferred frees, explored.
 #include "ufence/rcu/rcu.h"
 
+#include <array>
+
 #include "ufence/fence/report.h"
+#include "ufence/lab_models/system.h"
 #include "ufence/lab_models/testing/harness.h"
 
 namespace ufence::lab {
@@ -83,6 +86,47 @@ TEST(rcu_model, a_deferred_free_waits_for_readers) {
       LAB_CHECK(frees.get() == 1);
     });
   });
+}
+
+// The thread that frees begins with the first batch, is asked again while it works, sleeps or ends, and
+// frees what a reader can't see any more. What it leaves, a flush frees.
+TEST(rcu_model, makers_have_batches_freed_by_the_thread_for_it) {
+  struct counted : rcu::deferred {
+    static void free(rcu::deferred* node) noexcept {
+      auto& self = *static_cast<counted*>(node);
+      LAB_CHECK(!self.is_freed.get());
+      self.is_freed.set(true);
+    }
+    cell<bool> is_freed{false};
+  };
+  const auto body = [] {
+    constexpr std::size_t batch = 64;
+    std::array<counted, 2 * batch> nodes;
+    const auto defer_batch = [&](std::size_t first) {
+      for (std::size_t i = 0; i < batch; ++i) rcu::defer(nodes[first + i], &counted::free);
+    };
+    atomic<counted*> slot{nodes.data()};
+    {
+      thread own("own", run_own_thread);
+      thread reader("reader", [&] {
+        const rcu::read_section section;
+        if (const counted* seen = rcu::dereference(slot)) LAB_CHECK(!seen->is_freed.get());
+      });
+      thread maker("maker", [&] {
+        slot.store(nullptr, mo::relaxed);
+        defer_batch(0);
+        rcu::reclaim();
+        defer_batch(batch);
+        rcu::reclaim();
+        rcu::reclaim();
+      });
+    }
+    rcu::flush_deferred();
+    for (const counted& node : nodes) LAB_CHECK(node.is_freed.get());
+  };
+  settings with;
+  with.explore_timeouts = true;
+  expect_safe_so_far(body, with);
 }
 
 // What a handler is called with.

@@ -1,4 +1,4 @@
-#include "ufence/sync/own_thread.h"
+#include "ufence/base/own_thread.h"
 
 #include "ufence/base/system_thread.h"
 
