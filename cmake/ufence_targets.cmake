@@ -4,7 +4,9 @@
 #       The lines of a file that are neither empty nor comments (#). A change configures again.
 #   ufence_read_layers(FILE)
 #       Reads scripts/layers.txt. Sets in the caller UFENCE_LAYERS (lowest first) and, for each
-#       layer, UFENCE_USES_<layer> (direct) and UFENCE_REACHES_<layer> (transitive, itself too).
+#       layer, UFENCE_USES_<layer> (direct), UFENCE_REACHES_<layer> (transitive, itself too) and
+#       UFENCE_LIBRARY_<layer> (the library that its objects go into, or none). A layer lab/x is
+#       called lab_x here and in the names of targets.
 #   ufence_add_test(NAME SOURCES... [LINK LIB...] [LABEL unit|model|process|stress|...] [FENCES]
 #                   [TIMEOUT SECONDS] [ENVIRONMENT VAR=VALUE...])
 #       A GoogleTest program with the leak-checking main of ufence/testing; each TEST is a ctest.
@@ -25,10 +27,13 @@ function(ufence_read_layers file)
   ufence_read_list("${file}" lines)
   set(layers "")
   foreach(line IN LISTS lines)
-    if(NOT line MATCHES "^([a-z_]+):(([ ]+[a-z_]+)*)[ ]*$")
-      message(FATAL_ERROR "${file}: cannot read \"${line}\": write `layer: layer layer`")
+    string(REPLACE "/" "_" line "${line}")
+    if(NOT line MATCHES "^([a-z_]+):(([ ]+[a-z_]+)*)[ ]+->[ ]+([a-z]+)[ ]*$")
+      message(FATAL_ERROR
+        "${file}: cannot read \"${line}\": write `layer: layer layer -> library`")
     endif()
     set(layer ${CMAKE_MATCH_1})
+    set(library ${CMAKE_MATCH_4})
     string(REGEX MATCHALL "[a-z_]+" uses "${CMAKE_MATCH_2}")
     set(reaches ${layer})
     foreach(used IN LISTS uses)
@@ -42,6 +47,7 @@ function(ufence_read_layers file)
     list(APPEND layers ${layer})
     set(UFENCE_USES_${layer} ${uses} PARENT_SCOPE)
     set(UFENCE_REACHES_${layer} ${reaches} PARENT_SCOPE)
+    set(UFENCE_LIBRARY_${layer} ${library} PARENT_SCOPE)
   endforeach()
   set(UFENCE_LAYERS ${layers} PARENT_SCOPE)
 endfunction()

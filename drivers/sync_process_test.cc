@@ -21,8 +21,8 @@
 #include "drivers/testing/driver_test.h"
 #include "ufence/base/fd.h"
 #include "ufence/sync/sync_file.h"
-#include "ufence/sync/syncobj.h"
 #include "ufence/sync/syncobj_file.h"
+#include "ufence/syncobj/syncobj.h"
 
 namespace ufence::drivers {
 namespace {

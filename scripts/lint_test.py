@@ -12,7 +12,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from ufence_lint import run  # noqa: E402
 from ufence_lint.source import Source  # noqa: E402
 
-LAYERS = "base:\nrcu: base\nfence: rcu\nmodule: base\nissuer: fence module\n"
+LAYERS = """base: -> libufence
+rcu: base -> libufence
+fence: rcu -> libufence
+module: base -> libufence
+issuer: fence module -> libufence
+lab/engine: base -> none
+lab/models: lab/engine issuer -> none
+"""
 
 
 class LintCase(unittest.TestCase):
@@ -54,6 +61,20 @@ class Layers(LintCase):
             "ufence/fence/fence.cc": '#include "ufence/module/elf.h"\n',
         }, "ufence/fence/fence.cc:1", "may use only base fence rcu")
 
+    def test_parts_of_the_lab_are_layers(self):
+        self.assert_clean({
+            "ufence/base/clock.h": "", "lab/engine/explore.h": '#include "ufence/base/clock.h"\n',
+            "lab/models/product.cc": '#include "lab/engine/explore.h"\n',
+        })
+        self.assert_flags({
+            "lab/models/product.h": "", "lab/engine/explore.cc": '#include "lab/models/product.h"\n',
+        }, "lab/engine/explore.cc:1", "layer lab/engine includes lab/models/product.h")
+        self.assert_flags({
+            "lab/engine/explore.h": "", "ufence/base/clock.cc": '#include "lab/engine/explore.h"\n',
+        }, "ufence/base/clock.cc:1", "layer base includes lab/engine/explore.h")
+        self.assert_flags({"lab/gone/x.cc": ""} | {"ufence/base/clock.cc": '#include "lab/gone/x.h"\n'},
+                          "ufence/base/clock.cc:1", "is no layer")
+
     def test_upward_include_of_a_test(self):
         self.assert_flags({
             "ufence/fence/fence.h": "",
@@ -92,8 +113,9 @@ class Layers(LintCase):
         self.assert_clean({"ufence/rcu/rcu.cc": "#include <urcu/urcu-bp.h>\n"})
 
     def test_unreadable_layers(self):
-        self.assert_flags({"scripts/layers.txt": "base\n"}, "scripts/layers.txt:1", "cannot read")
-        self.assert_flags({"scripts/layers.txt": "rcu: base\nbase:\n"}, "scripts/layers.txt:1",
+        for line in ("base", "base:", "base: ->", "base -> libufence"):
+            self.assert_flags({"scripts/layers.txt": line + "\n"}, "scripts/layers.txt:1", "cannot read")
+        self.assert_flags({"scripts/layers.txt": "rcu: base -> libufence\nbase: -> libufence\n"}, "scripts/layers.txt:1",
                           "uses base, which no line above")
 
 
@@ -124,7 +146,7 @@ class Outside(LintCase):
         self.assert_clean({"ufence/issuer/host.cc": "#include <ufence/driver.h>\n"})
 
     def test_program_that_includes_an_internal_header(self):
-        for program in ("tools/ufence/run.cc", "bench/bench.cc", "examples/wait.cc"):
+        for program in ("tools/ufence/run/run.cc", "bench/bench.cc", "examples/wait.cc"):
             files = {"ufence/fence/state.h": "", program: '#include "ufence/fence/state.h"\n'}
             self.assert_flags(files, f"{program}:1", "which is not public")
             self.assert_clean(files, public="ufence/fence/state.h\n")
@@ -148,7 +170,7 @@ class Door(LintCase):
                      "_Atomic int i;", "__atomic_load_n(p, 0);", "__sync_fetch_and_add(p, 1);"):
             self.assert_flags({"ufence/fence/fence.cc": f"\n{line}\n"}, "ufence/fence/fence.cc:2",
                               "use ufence::atomic")
-        self.assert_flags({"tools/ufence/run.cc": "#include <atomic>\n"}, "tools/ufence/run.cc:1",
+        self.assert_flags({"tools/ufence/run/run.cc": "#include <atomic>\n"}, "tools/ufence/run/run.cc:1",
                           "ufence/base/atomic.h")
 
     def test_fences_anywhere(self):
@@ -164,7 +186,7 @@ class Door(LintCase):
                            "ufence/fence/fence_test.cc": text})
 
     def test_the_door_for_c(self):
-        files = {"scripts/layers.txt": "base:\nkernel: base\n"}
+        files = {"scripts/layers.txt": "base: -> libufence\nkernel: base -> libufence\n"}
         text = "#define LOAD(p) __atomic_load_n(p, 0)\n"
         self.assert_clean({**files, "ufence/kernel/linux/ufence.h": text})
         self.assert_flags({**files, "ufence/kernel/linux/bitops.h": text},

@@ -22,16 +22,16 @@ def _judge(tree, file, bracket: str, name: str) -> str | None:
         return f"includes <{name}>; RCU is reached through \"ufence/rcu/rcu.h\" only"
     if name in ABI:
         return _judge_abi(tree, file, name)
-    if not name.startswith("ufence/"):
+    if not name.startswith(("ufence/", "lab/")):
         return _judge_other(tree, file, bracket, name)
     if bracket == "<":
         return f"includes <{name}>; write \"{name}\""
     folders = name.split("/")
-    used = folders[1] if len(folders) > 2 else ""
+    used = _folder_of(folders) if len(folders) > 2 else ""
     if used == "testing" or "testing" in folders:
         if not file.is_test:
             return f"includes {name}, which is for tests only; move what you need out of it"
-        used = folders[1]
+        used = _folder_of(folders)
     if used not in tree.reaches and used != "testing":
         return f"includes {name}, but {used or 'that'} is no layer of scripts/layers.txt"
     if file.area == "layer":
@@ -45,6 +45,11 @@ def _judge(tree, file, bracket: str, name: str) -> str | None:
     if name not in tree.files:
         return f"includes {name}, which does not exist"
     return None
+
+
+def _folder_of(folders: list[str]) -> str:
+    """The layer of an include line, as File.part has it."""
+    return folders[1] if folders[0] == "ufence" else "/".join(folders[:2])
 
 
 def _judge_abi(tree, file, name: str) -> str | None:

@@ -13,8 +13,8 @@ DOOR = "ufence/base/atomic.h"
 # For C, in the headers that kernel-style programs include.
 C_DOOR = "ufence/kernel/linux/ufence.h"
 # base is the door and the locks; the lab is the model checker that stands behind the door.
-UNTAGGED_LAYERS = ("base", "lab", "lab_models", "lab_designs")
-RAW_LAYERS = ("lab", "lab_models", "lab_designs")
+UNTAGGED_LAYERS = ("base", "lab/engine", "lab/models", "lab/designs")
+RAW_LAYERS = ("lab/engine", "lab/models", "lab/designs")
 
 ORDER = r"(?:acquire|release|acq_rel|seq_cst)"
 USE = re.compile(rf"\bmo::({ORDER})\b")

@@ -26,7 +26,7 @@ class Finding:
 
 class File:
     """One text file. `area` is layer, testing, abi, drivers, tools, bench, examples, tests or other;
-    `part` is the folder below it: the layer, the driver, the tool."""
+    `part` is the folder below it: the layer (with "lab/" before those of the lab), the driver, the tool."""
 
     def __init__(self, path: str, text: str):
         self.path = path
@@ -40,6 +40,9 @@ class File:
             self.area = "testing"
         elif folders[:1] == ["ufence"] and self.part:
             self.area = "layer"
+        elif folders[:1] == ["lab"] and self.part:
+            self.area = "layer"
+            self.part = f"lab/{self.part}"
         elif folders and folders[0] in ("abi", "drivers", "tools", "bench", "examples", "tests"):
             self.area = folders[0]
         self._source = None
@@ -84,9 +87,9 @@ class Tree:
         for number, line in enumerate(file.text.splitlines(), 1):
             if not line or line.startswith("#"):
                 continue
-            match = re.fullmatch(r"([a-z_]+):((?: +[a-z_]+)*) *", line)
+            match = re.fullmatch(r"([a-z_/]+):((?: +[a-z_/]+)*) +-> +[a-z]+ *", line)
             if match is None:
-                self.report(file, number, "cannot read this; write `layer: layer layer`")
+                self.report(file, number, "cannot read this; write `layer: layer layer -> library`")
                 continue
             layer, uses = match[1], match[2].split()
             reaches[layer] = {layer}

@@ -19,7 +19,7 @@
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
 #include "ufence/sync/shared_timeline.h"
-#include "ufence/sync/syncobj.h"
+#include "ufence/syncobj/syncobj.h"
 
 namespace ufence {
 

@@ -17,7 +17,7 @@
 #include "ufence/sync/parcel_wire.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/sync/testing/processes.h"
-#include "ufence/sync/testing/syncobj_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 namespace ufence {
 namespace {

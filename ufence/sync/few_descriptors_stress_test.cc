@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "ufence/sync/sync_test_support.h"
-#include "ufence/sync/syncobj.h"
 #include "ufence/sync/syncobj_file.h"
+#include "ufence/syncobj/syncobj.h"
 
 namespace ufence::testing {
 namespace {

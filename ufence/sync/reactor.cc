@@ -11,8 +11,8 @@
 #include <cerrno>
 
 #include "ufence/base/clock.h"
-#include "ufence/sync/answer.h"
 #include "ufence/base/own_thread.h"
+#include "ufence/sync/answer.h"
 #include "ufence/sync/random.h"
 #include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"

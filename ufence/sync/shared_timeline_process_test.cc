@@ -12,7 +12,7 @@
 #include "ufence/fence/wait.h"
 #include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/testing/processes.h"
-#include "ufence/sync/testing/syncobj_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 using namespace ufence;
 using namespace ufence::testing;

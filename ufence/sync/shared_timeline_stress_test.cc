@@ -7,7 +7,7 @@
 
 #include "ufence/fence/testing/race.h"
 #include "ufence/sync/shared_timeline.h"
-#include "ufence/sync/testing/syncobj_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 namespace ufence {
 namespace {

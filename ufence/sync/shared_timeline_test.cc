@@ -14,7 +14,7 @@
 #include "ufence/fence/testing/without_futex_waitv.h"
 #include "ufence/fence/wait.h"
 #include "ufence/sync/shared_page.h"
-#include "ufence/sync/testing/syncobj_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 namespace ufence {
 namespace {

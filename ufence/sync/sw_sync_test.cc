@@ -8,6 +8,7 @@
 
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/sync_test_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 namespace ufence::testing {
 namespace {
@@ -167,6 +168,20 @@ TEST(sw_sync, callbacks_may_move_and_drop_it) {
   EXPECT_EQ(second->status(), 1);
   EXPECT_EQ(third->status(), -ENOENT);
   EXPECT_EQ(line, nullptr);
+}
+
+TEST(syncobj, regress_an_event_keeps_its_fence) {
+  const syncobj_ref object = syncobj::create().value();
+  const event_counter event;
+  // A software timeline does not keep its fences.
+  result<sw_sync> timeline = sw_sync::create("t");
+  ASSERT_TRUE(timeline);
+  EXPECT_EQ(object->replace_fence(timeline->create_fence(1).value()), no_error);
+  EXPECT_EQ(object->notify(event.fd.get(), 0), no_error);
+  EXPECT_EQ(object->reset(), no_error);
+  EXPECT_EQ(event.take(), 0U);
+  timeline->increment(1);
+  EXPECT_EQ(event.take(), 1U);
 }
 
 }  // namespace

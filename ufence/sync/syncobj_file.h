@@ -9,7 +9,7 @@
 #include "ufence/base/api.h"
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
-#include "ufence/sync/syncobj.h"
+#include "ufence/syncobj/syncobj.h"
 
 namespace ufence {
 

@@ -15,7 +15,7 @@
 #include "ufence/base/fd.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/result.h"
-#include "ufence/sync/syncobj.h"
+#include "ufence/syncobj/syncobj.h"
 
 namespace ufence {
 

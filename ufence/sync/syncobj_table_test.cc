@@ -16,7 +16,7 @@
 
 #include "ufence/sync/sync_file.h"
 #include "ufence/sync/syncobj_file.h"
-#include "ufence/sync/testing/syncobj_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 namespace ufence {
 namespace {

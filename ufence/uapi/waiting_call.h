@@ -13,8 +13,8 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
-#include "ufence/sync/syncobj.h"
-#include "ufence/sync/syncobj_watch.h"
+#include "ufence/syncobj/syncobj.h"
+#include "ufence/syncobj/watch.h"
 #include "ufence/uapi/call.h"
 
 namespace ufence::uapi {

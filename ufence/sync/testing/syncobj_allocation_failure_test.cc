@@ -11,7 +11,7 @@
 #include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/syncobj_file.h"
 #include "ufence/sync/syncobj_table.h"
-#include "ufence/sync/testing/syncobj_support.h"
+#include "ufence/syncobj/testing/syncobj_support.h"
 
 using namespace ufence;
 using namespace ufence::testing;
@@ -117,12 +117,11 @@ TEST(shared_timeline_allocation_failure, of_making_and_importing_one_leaves_noth
 TEST(shared_timeline_allocation_failure, of_a_fence_leaves_nothing_pending) {
   const shared_timeline_ref line = shared_timeline::create().value();
   const drained_slabs drained;
-  EXPECT_EQ(fail_each(
-                [&] {
-                  const result<fence_ref> f = line->fence_at(1);
-                  if (f) static_cast<void>(line->signal(1));
-                  return error_of(f);
-                }),
+  EXPECT_EQ(fail_each([&] {
+              const result<fence_ref> f = line->fence_at(1);
+              if (f) static_cast<void>(line->signal(1));
+              return error_of(f);
+            }),
             1);
 }
 

@@ -1,0 +1,97 @@
+#include "lab/designs/program/columns.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace ufence::lab {
+namespace {
+
+// "T1 writer" is "writer".
+std::string short_name(const step& s) {
+  const std::size_t space = s.thread_name.find(' ');
+  return space == std::string::npos ? s.thread_name : s.thread_name.substr(space + 1);
+}
+
+bool is_about_threads(const step& s) {
+  return s.what == "begins" || s.what == "ends" || s.what.starts_with("starts ") ||
+         s.what.starts_with("joins ");
+}
+
+// As of a read that is repeated at once.
+bool is_same(const step& a, const step& b) {
+  return a.thread == b.thread && a.what == b.what && a.place == b.place;
+}
+
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text.size() - at <= width) {
+      lines.push_back(text.substr(at));
+      break;
+    }
+    std::size_t end = text.rfind(' ', at + width);
+    if (end == std::string::npos || end <= at) end = at + width;
+    lines.push_back(text.substr(at, end - at));
+    at = text[end] == ' ' ? end + 1 : end;
+  }
+  return lines;
+}
+
+}  // namespace
+
+trace_view view_of(const std::vector<step>& steps) {
+  trace_view view;
+  // What others do is between their first step and their last one.
+  const auto of_others = [](const step& s) { return s.thread != 0; };
+  const auto first = std::ranges::find_if(steps, of_others);
+  const auto last = std::find_if(steps.rbegin(), steps.rend(), of_others).base();
+  if (first == steps.end()) {
+    view.before = steps.size();
+    return view;
+  }
+  view.before = static_cast<std::size_t>(first - steps.begin());
+  std::vector<unsigned> numbers;
+  for (auto s = first; s != last; ++s) {
+    if (is_about_threads(*s) || (s != first && is_same(*s, *(s - 1)))) continue;
+    auto at = std::ranges::find(numbers, s->thread);
+    if (at == numbers.end()) {
+      numbers.push_back(s->thread);
+      view.threads.push_back(short_name(*s));
+      at = numbers.end() - 1;
+    }
+    view.rows.push_back({static_cast<std::size_t>(s - steps.begin()) + 1,
+                         static_cast<std::size_t>(at - numbers.begin()), s->what,
+                         s->place + " " + s->function});
+  }
+  // What main did last may be what went wrong.
+  for (auto s = last; s != steps.end(); ++s) {
+    if (is_about_threads(*s)) continue;
+    if (view.threads.empty() || view.threads.back() != "main") view.threads.emplace_back("main");
+    view.rows.push_back({static_cast<std::size_t>(s - steps.begin()) + 1, view.threads.size() - 1,
+                         s->what, s->place + " " + s->function});
+  }
+  return view;
+}
+
+std::string text_columns(const trace_view& view, std::size_t width) {
+  std::string text = fmt::format("{:>5}  ", "");
+  for (const std::string& name : view.threads) text += fmt::format("{:<{}}", name, width + 2);
+  text.erase(text.find_last_not_of(' ') + 1);
+  text += "\n";
+  if (view.before != 0) {
+    text += fmt::format("{:>5}  main sets the stage ({} steps)\n", "", view.before);
+  }
+  for (const trace_view::row& r : view.rows) {
+    const std::string indent(r.column * (width + 2), ' ');
+    bool is_first = true;
+    for (const std::string& line : wrapped(r.what, width)) {
+      text += fmt::format("{:>5}  {}{}\n", is_first ? std::to_string(r.number) : "", indent, line);
+      is_first = false;
+    }
+    if (!r.place.starts_with("? ")) text += fmt::format("{:>5}  {}    {}\n", "", indent, r.place);
+  }
+  return text;
+}
+
+}  // namespace ufence::lab

@@ -1,0 +1,182 @@
+#include "lab/designs/program/html.h"
+
+#include <fmt/format.h>
+
+#include "lab/designs/program/columns.h"
+
+namespace ufence::lab {
+namespace {
+
+constexpr std::string_view head = R"(<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>ufence lab: verdicts</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 15px/1.4 sans-serif; margin: 1.5em; }
+table { border-collapse: collapse; }
+.scrolls { overflow-x: auto; }
+th, td { border: 1px solid #8886; padding: .25em .5em; text-align: left; vertical-align: top; }
+thead th { position: sticky; top: 0; background: Canvas; }
+td a { color: inherit; text-decoration: none; display: block; }
+td a:hover, td a:focus { text-decoration: underline; }
+.safe { background: #2a72; }
+.none { color: #888; }
+.bad { background: #d335; font-weight: 600; }
+.broken { background: #fc0; }
+.cost { color: #888; font-size: .85em; font-weight: 400; }
+section.cell { border-top: 2px solid #8886; margin-top: 1.5em; }
+section.cell table td { font: 13px/1.3 monospace; border-color: #8883; }
+.place { color: #888; font-size: .85em; }
+.found { font-weight: 600; }
+code { overflow-wrap: anywhere; }
+</style>
+</head>
+<body>
+)";
+
+// Shows the cell that the address names; without scripts all of them are shown.
+constexpr std::string_view foot = R"(<script>
+const cells = document.querySelectorAll("section.cell");
+function show() {
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  for (const cell of cells) cell.hidden = cell.id !== wanted;
+  const shown = document.getElementById(wanted);
+  if (shown) shown.scrollIntoView();
+}
+addEventListener("hashchange", show);
+show();
+</script>
+</body>
+</html>
+)";
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+std::string id_of(const answer& a) { return a.hazard + "." + a.design; }
+
+std::string_view class_of(const answer& a) {
+  if (a.result == verdict::safe) return "safe";
+  if (a.result == verdict::not_applicable) return "none";
+  return a.result == verdict::broken ? "broken" : "bad";
+}
+
+std::string cell(const answer& a) {
+  if (a.result == verdict::not_applicable) return "<td class=\"none\">-</td>";
+  std::string text = cell_text(a);
+  const std::string letters = cost_letters(a.paid);
+  if (!letters.empty()) text.erase(text.size() - letters.size() - 1);
+  return fmt::format(
+      "<td class=\"{}\"><a href=\"#{}\">{}{}</a></td>", class_of(a), escaped(id_of(a)),
+      escaped(text),
+      letters.empty() ? "" : fmt::format(" <span class=\"cost\">{}</span>", letters));
+}
+
+std::string matrix(const selection& what, const answer_table& table) {
+  std::string text = "<div class=\"scrolls\"><table id=\"matrix\"><thead><tr><th>hazard</th>";
+  for (const candidate& c : what.designs) {
+    text += fmt::format("<th title=\"{}\">{}</th>", escaped(c.of->summary), escaped(c.name()));
+  }
+  text += "</tr></thead>\n<tbody>\n";
+  for (const hazard* h : what.hazards) {
+    text +=
+        fmt::format("<tr><th title=\"{}\">{} {}</th>", escaped(h->story), h->id, escaped(h->title));
+    for (const candidate& c : what.designs) {
+      const answer* a = table.find(h->id, c.name());
+      text += a == nullptr ? "<td></td>" : cell(*a);
+    }
+    text += "</tr>\n";
+  }
+  return text + "</tbody></table></div>\n";
+}
+
+std::string barriers(const selection& what, const answer_table& table) {
+  std::string text;
+  for (const candidate& c : what.designs) {
+    if (!what.leaves_out_barriers || c.without != 0 || c.of->barriers == 0) continue;
+    text += fmt::format("<h2>{}: a barrier left out</h2>\n<table id=\"barriers\">\n", c.name());
+    for (unsigned b = 1; b <= c.of->barriers; ++b) {
+      const candidate without{c.of, b};
+      text += fmt::format("<tr><th>B{}</th><td>{}</td></tr>\n", b,
+                          escaped(shown_by(table, what, without)));
+    }
+    text += "</table>\n";
+  }
+  return text;
+}
+
+std::string trace(const answer& a) {
+  const trace_view view = view_of(a.steps);
+  std::string text = "<div class=\"scrolls\"><table><thead><tr><th></th>";
+  for (const std::string& name : view.threads) text += "<th>" + escaped(name) + "</th>";
+  text += "</tr></thead>\n<tbody>\n";
+  for (const trace_view::row& r : view.rows) {
+    text += fmt::format("<tr><td>{}</td>", r.number);
+    for (std::size_t i = 0; i < view.threads.size(); ++i) {
+      text += i != r.column
+                  ? "<td></td>"
+                  : fmt::format("<td>{}<div class=\"place\">{}</div></td>", escaped(r.what),
+                                escaped(r.place.starts_with("? ") ? "" : r.place));
+    }
+    text += "</tr>\n";
+  }
+  return text + "</tbody></table></div>\n";
+}
+
+std::string section(const answer& a) {
+  const hazard* h = find_hazard(a.hazard);
+  std::string text =
+      fmt::format("<section class=\"cell\" id=\"{}\">\n<h2>{} {}, {}: {}</h2>\n<p>{}.</p>\n",
+                  escaped(id_of(a)), a.hazard, escaped(h == nullptr ? "" : h->title),
+                  escaped(a.design), to_string(a.result), escaped(h == nullptr ? "" : h->story));
+  for (const std::string& name : cost_names(a.paid)) text += "<p>It pays: " + name + ".</p>\n";
+  if (a.result == verdict::safe) {
+    return text + fmt::format("<p>{} search: {} executions, nothing goes wrong.</p>\n</section>\n",
+                              a.how, a.executions);
+  }
+  if (!a.steps.empty()) text += trace(a);
+  text += "<p class=\"found\">" + escaped(a.text) + "</p>\n";
+  if (!a.trace.empty()) {
+    text += fmt::format("<p>Repeat it: <code>ufence lab {} --design {} --replay {}</code></p>\n",
+                        a.hazard, escaped(a.design), escaped(a.trace));
+  }
+  return text + "</section>\n";
+}
+
+}  // namespace
+
+std::string html_page(const selection& what, const std::vector<answer>& answers) {
+  const answer_table table(answers);
+  std::string page{head};
+  page += "<h1>Fence designs under a weak memory model</h1>\n";
+  page +=
+      "<p>A row for each hazard, a column for each design. A click on a cell shows the "
+      "interleaving that goes wrong.</p>\n";
+  page += matrix(what, table);
+  page += "<ul>\n";
+  for (const std::string& line : legend(answers)) page += "<li>" + escaped(line) + "</li>\n";
+  page += "</ul>\n" + barriers(what, table);
+  for (const hazard* h : what.hazards) {
+    for (const candidate& c : what.designs) {
+      const answer* a = table.find(h->id, c.name());
+      if (a != nullptr && a->result != verdict::not_applicable) page += section(*a);
+    }
+  }
+  return page + std::string(foot);
+}
+
+}  // namespace ufence::lab

@@ -1,0 +1,261 @@
+#include "lab/engine/linear.h"
+
+#include <algorithm>
+
+#include "lab/engine/text.h"
+
+namespace ufence::lab {
+namespace {
+
+// Whether the SC order allows the pending access with this source (or place).
+bool sc_allows(machine& m, unsigned t, event_id source) {
+  graph& g = m.events();
+  const operation& op = *m.pending(t);
+  if (!is_sc(op.order) && !is_sc(op.failure_order) && !g.has_sc_fences()) return true;
+  const std::size_t size = g.size();
+  vector_clock before = m.before(t);
+  const auto set_before = [&](event_id id) {
+    ++before[t];
+    g[id].before = before;
+  };
+  bool must_check = false;
+  if (op.reads()) {
+    const event_id load = m.add_load(t, source);
+    if (source != initial && acquires(g[load].order)) before.join(g[source].message);
+    set_before(load);
+    must_check = g.must_check_sc(g[load].order);
+  }
+  std::uint64_t written = 0;
+  if (!op.reads() || m.writes(t, source, written)) {
+    const event_id store = m.add_store(t, written, op.reads());
+    g.place(store, source);
+    set_before(store);
+    must_check |= g.must_check_sc(g[store].order);
+  }
+  const bool allowed = !must_check || g.is_sc_consistent();
+  g.truncate(size);
+  return allowed;
+}
+
+bool has_waited_enough(machine& m, unsigned t) {
+  if (!m.turn_is_pure(t) || m.turn(t).empty()) return true;
+  graph& g = m.events();
+  return std::ranges::any_of(
+      m.turn(t), [&](event_id load) { return g[load].source != g.last_store(g[load].location); });
+}
+
+class linear_run {
+ public:
+  linear_run(machine& m, chooser& choose, std::string* trace)
+      : machine_(m), choose_(choose), trace_(trace) {}
+
+  ending run() {
+    machine_.events().clear();
+    machine_.begin_execution();
+    if (trace_ != nullptr) trace_->clear();
+    for (;;) {
+      if (const unsigned t = choose_.looks(machine_); t < max_threads) {
+        look_in_vain(t);
+        continue;
+      }
+      const unsigned ready = find_ready();
+      if (ready == 0) return end();
+      const unsigned t = choose_.thread(machine_, ready);
+      if (choose_.gives_up()) return ending::pruned;
+      if (!let(t)) return ending::failed;
+    }
+  }
+
+ private:
+  [[nodiscard]] unsigned find_ready() {
+    unsigned ready = 0;
+    for (unsigned t = 0; t < machine_.thread_count(); ++t) {
+      if (machine_.pending(t) != nullptr && is_ready(t)) ready |= 1U << t;
+    }
+    return ready;
+  }
+
+  [[nodiscard]] bool is_ready(unsigned t) {
+    const operation& op = *machine_.pending(t);
+    if (op.what == action::join) return machine_.has_ended(static_cast<unsigned>(op.operand));
+    if (op.what == action::pause) return has_waited_enough(machine_, t);
+    return op.waits == waiting::no || !options_of(t).empty();
+  }
+
+  ending end() {
+    bool all_ended = true;
+    for (unsigned t = 0; t < machine_.thread_count(); ++t) {
+      all_ended = all_ended && machine_.pending(t) == nullptr;
+    }
+    if (all_ended) {
+      machine_.check_end();
+    } else {
+      problem p = describe_deadlock(machine_);
+      if (!p) return ending::blocked;
+      machine_.fail(std::move(p));
+    }
+    return machine_.found() ? ending::failed : ending::complete;
+  }
+
+  // The stores that the pending access may read or, for a store, stand behind, newest first. A
+  // waiting load may only read what suits it.
+  [[nodiscard]] std::vector<event_id> options_of(unsigned t) {
+    graph& g = machine_.events();
+    const operation& op = *machine_.pending(t);
+    const location_id at = machine_.locate(t);
+    const event_id looked_at = looked_at_[t];
+    std::vector<event_id> options;
+    for (event_id s = g.floor(at, machine_.before(t));; s = g.next_store(at, s)) {
+      std::uint64_t written = 0;
+      bool fits = !op.reads() || op.accepts(machine_.value_of(at, s));
+      if (looked_at != initial && g.rank_of(s) <= g.rank_of(looked_at)) fits = false;
+      const bool displaces = !op.reads() || machine_.writes(t, s, written);
+      if (fits && !(displaces && g.is_taken(at, s)) && sc_allows(machine_, t, s)) {
+        options.push_back(s);
+      }
+      if (s == g.last_store(at)) break;
+    }
+    std::ranges::reverse(options);
+    return options;
+  }
+
+  void look_in_vain(unsigned t) {
+    looked_at_[t] = machine_.events().last_store(machine_.locate(t));
+    note(static_cast<char>('A' + t), 0);
+  }
+
+  void note(char who, std::uint64_t number) {
+    if (trace_ == nullptr) return;
+    *trace_ += who;
+    if (number != 0) *trace_ += std::to_string(number);
+  }
+
+  // The thread does its pending operation and goes on to the next one. False: a failure.
+  bool let(unsigned t) {
+    const operation& op = *machine_.pending(t);
+    if (op.what == action::pause) {
+      machine_.end_turn(t);
+      return machine_.go_on(t);
+    }
+    std::uint64_t number = 0;
+    if (op.reads() || op.what == action::store) {
+      graph& g = machine_.events();
+      const location_id at = machine_.locate(t);
+      const event_id newest = g.last_store(at);
+      std::vector<event_id> options = options_of(t);
+      // Old values that would suit may as well be missed.
+      const bool may_miss = options.front() != newest && op.waits != waiting::no;
+      if (may_miss) options.insert(options.begin(), newest);
+      const event_id chosen =
+          options[options.size() == 1 ? 0 : choose_.store(machine_, options, g.rank_of(newest))];
+      if (may_miss && chosen == newest) {
+        look_in_vain(t);
+        return true;
+      }
+      number = static_cast<std::uint64_t>(g.rank_of(newest) - g.rank_of(chosen));
+      note(static_cast<char>('a' + t), number);
+      if (!(op.reads() ? load(t, chosen) : store(t, chosen))) return false;
+    } else {
+      if (op.what == action::choice) number = choose_.number(op.operand);
+      note(static_cast<char>('a' + t), number);
+      const std::uint64_t value = op.what == action::choice ? number : op.operand;
+      if (!machine_.enact(machine_.add_other(t, value))) return false;
+    }
+    choose_.done();
+    looked_at_[t] = initial;
+    return machine_.has_ended(t) || machine_.go_on(t);
+  }
+
+  bool load(unsigned t, event_id source) {
+    const operation& op = *machine_.pending(t);
+    if (!machine_.enact(machine_.add_load(t, source))) return false;
+    std::uint64_t written = 0;
+    if (machine_.writes(t, source, written)) {
+      const event_id store = machine_.add_store(t, written, true);
+      machine_.events().place(store, source);
+      return machine_.enact(store);
+    }
+    if (op.what == action::compare && op.is_weak) machine_.note_failed_weak(t);
+    return true;
+  }
+
+  bool store(unsigned t, event_id behind) {
+    const event_id store = machine_.add_store(t, machine_.pending(t)->operand, false);
+    machine_.events().place(store, behind);
+    return machine_.enact(store);
+  }
+
+  machine& machine_;
+  chooser& choose_;
+  std::string* trace_;
+  // What a waiting thread looked at in vain: it waits for something newer.
+  std::array<event_id, max_threads> looked_at_ = [] {
+    std::array<event_id, max_threads> none;
+    none.fill(initial);
+    return none;
+  }();
+};
+
+}  // namespace
+
+ending run_linear(machine& m, chooser& choose, std::string* trace) {
+  return linear_run(m, choose, trace).run();
+}
+
+problem describe_deadlock(machine& m) {
+  failure kind = failure::deadlock;
+  std::string text;
+  for (unsigned t = 0; t < m.thread_count(); ++t) {
+    const operation* op = m.pending(t);
+    if (op == nullptr) continue;
+    if (op->may_expire || m.was_woken(t)) return {};
+    std::string why = "waits";
+    if (op->what == action::join) {
+      why = "waits for the end of " + m.name_of(static_cast<unsigned>(op->operand));
+    } else if (op->what == action::pause) {
+      why = "spins";
+      if (kind != failure::lost_wakeup) kind = failure::livelock;
+    } else if (op->waits == waiting::sleep) {
+      why = "sleeps";
+      kind = failure::lost_wakeup;
+    } else if (op->waits == waiting::lock) {
+      why = "waits for a lock";
+    } else if (op->waits == waiting::condition) {
+      why = "waits for a condition";
+    }
+    if (!text.empty()) text += "; ";
+    text += m.name_of(t) + " " + why + " at " + place_name(op->where);
+  }
+  return {kind, text + ": nobody can go on"};
+}
+
+std::string trace_of(machine& m, const std::vector<event_id>& undone) {
+  graph& g = m.events();
+  std::string trace;
+  std::vector<event_id> stores;  // those that happened so far
+  for (const event_id id : m.order()) {
+    const event& e = g[id];
+    if (std::ranges::find(undone, id) != undone.end()) {
+      trace += static_cast<char>('A' + e.thread);
+      continue;
+    }
+    if (e.kind == event_kind::store && e.is_rmw) {
+      stores.push_back(id);
+      continue;
+    }
+    std::uint64_t number = 0;
+    if (e.kind == event_kind::load || e.kind == event_kind::store) {
+      const std::uint16_t rank = e.kind == event_kind::load ? g.rank_of(e.source) : e.rank;
+      number = static_cast<std::uint64_t>(std::ranges::count_if(
+          stores, [&](event_id s) { return g[s].location == e.location && g[s].rank > rank; }));
+      if (e.kind == event_kind::store) stores.push_back(id);
+    } else if (e.kind == event_kind::choice) {
+      number = e.value;
+    }
+    trace += static_cast<char>('a' + e.thread);
+    if (number != 0) trace += std::to_string(number);
+  }
+  return trace;
+}
+
+}  // namespace ufence::lab

@@ -1,0 +1,530 @@
+#include "lab/engine/machine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "lab/engine/mode.h"
+#include "lab/engine/text.h"
+
+namespace ufence::lab {
+namespace {
+
+event_kind kind_of(action what) noexcept {
+  switch (what) {
+    case action::begin: return event_kind::begin;
+    case action::load:
+    case action::modify:
+    case action::compare: return event_kind::load;
+    case action::store: return event_kind::store;
+    case action::fence: return event_kind::fence;
+    case action::choice: return event_kind::choice;
+    case action::spawn: return event_kind::spawn;
+    case action::join: return event_kind::join;
+    case action::end:
+    case action::pause: break;
+  }
+  return event_kind::end;
+}
+
+}  // namespace
+
+machine::machine(std::function<void()> body) : body_(std::move(body)) {
+  mode::running = this;
+  image_.save();
+  first_image_ = image_;
+}
+
+machine::~machine() {
+  first_image_.restore();
+  mode::running = nullptr;
+}
+
+// --- The course of an execution ---
+
+void machine::begin_execution() {
+  image_.restore();
+  memory_.begin_execution();
+  places_.next_execution();
+  names_.clear();
+  order_.clear();
+  log_.clear();
+  outcome_.clear();
+  problem_ = {};
+  enacted_.assign(graph_.size(), 0);
+  thread_count_ = 0;
+  for (model_thread& t : threads_) {
+    t.pending = nullptr;
+    t.ended = false;
+  }
+  make_thread(
+      0, [](void* self) { static_cast<machine*>(self)->body_(); }, this);
+  threads_[0].name = "main";
+  threads_[0].local = prelude_local_;
+}
+
+void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
+  model_thread& t = threads_[number];
+  t.owner = this;
+  t.name = "";
+  t.run = run;
+  t.argument = argument;
+  t.first = operation{};
+  t.pending = &t.first;
+  t.position = 0;
+  t.before = t.causes = t.unacquired = t.released = vector_clock{};
+  t.turn.clear();
+  t.failed_weak.clear();
+  t.local = {};
+  t.now_ns = 1'000'000;
+  t.had_effect = t.ended = t.started = false;
+  t.stack.set_stack(memory_.stack(number), memory::stack_bytes);
+  thread_count_ = number + 1;
+}
+
+void machine::run_thread(void* thread) {
+  auto* t = static_cast<model_thread*>(thread);
+  t->run(t->argument);
+  operation last;
+  last.what = action::end;
+  t->owner->perform(last);
+}
+
+bool machine::go_on(unsigned number) {
+  model_thread& t = threads_[number];
+  t.pending = nullptr;
+  current_ = number;
+  if (!t.started) {
+    t.started = true;
+    t.stack.start(run_thread, &t);
+  }
+  mode::now = mode::model;
+  t.stack.resume();
+  mode::now = mode::outside;
+  memory_.set_stack_pointer(number, t.stack.stack_pointer());
+  if (!t.failed_weak.empty()) check_retry(t);
+  return !problem_;
+}
+
+void machine::perform(operation& op) {
+  mode::now = mode::outside;
+  model_thread& t = threads_[current_];
+  if (!weakenings.empty()) weaken(op);
+  t.pending = &op;
+  t.stack.suspend();
+}
+
+void machine::fail(problem p) {
+  if (!problem_) problem_ = std::move(p);
+}
+
+void machine::fail_here(failure kind, std::string text) {
+  fail({kind, std::move(text)});
+  for (;;) threads_[current_].stack.suspend();  // nobody lets it go on
+}
+
+void machine::check_end() {
+  if (!problem_ && !allow_leaks) fail(memory_.find_leak());
+}
+
+void machine::end_turn(unsigned t) noexcept {
+  threads_[t].turn.clear();
+  threads_[t].had_effect = false;
+}
+
+void machine::effect() noexcept {
+  threads_[current_].turn.clear();
+  threads_[current_].had_effect = true;
+}
+
+// --- Sites of retry loops ---
+
+machine::site machine::site_of(const std::source_location& where) noexcept {
+  return {(std::uint64_t{where.line()} << 32) | where.column(), where.file_name()};
+}
+
+bool machine::is_retry_loop(const std::source_location& where) const {
+  return retry_loops_.contains(site_of(where));
+}
+
+void machine::note_failed_weak(unsigned number) {
+  model_thread& t = threads_[number];
+  t.failed_weak.clear();
+  for (const event_id id : t.turn) t.failed_weak.push_back(graph_[id].where);
+}
+
+void machine::check_retry(model_thread& t) {
+  if (t.pending != nullptr) {
+    const site next = site_of(t.pending->where);
+    for (const std::source_location& where : t.failed_weak) {
+      if (site_of(where) == next) retry_loops_.insert(site_of(t.failed_weak.back()));
+    }
+  }
+  t.failed_weak.clear();
+}
+
+void machine::weaken(operation& op) {
+  const std::string_view file = op.where.file_name();
+  for (const weakening& w : weakenings) {
+    if (op.where.line() < w.first_line || op.where.line() > w.last_line ||
+        !file.ends_with(w.file)) {
+      continue;
+    }
+    weakening_used_ = true;
+    op.order = w.to;
+    if (op.what == action::compare && !acquires(w.to)) op.failure_order = std::memory_order_relaxed;
+  }
+}
+
+// --- Locations ---
+
+location_id machine::identify(place_note& note, std::uintptr_t at) {
+  if (note.life == note.ids.size()) {
+    note.ids.push_back(static_cast<location_id>(addresses_.size()));
+    addresses_.push_back(at);
+    first_values_.push_back(0);
+  }
+  return note.ids[note.life];
+}
+
+location_id machine::locate(unsigned number) {
+  const operation& op = *threads_[number].pending;
+  bool is_new = false;
+  place_note& note = places_.at(op.at, is_new);
+  const location_id id = identify(note, op.at);
+  if (is_new) {
+    std::uint64_t value = 0;
+    if (!op.is_abstract) std::memcpy(&value, reinterpret_cast<const void*>(op.at), op.bytes);
+    first_values_[id] = value;
+  }
+  return id;
+}
+
+bool machine::was_woken(unsigned number) {
+  return std::ranges::any_of(threads_[number].pending->places, [this](const sleeping_place& p) {
+    bool is_new = false;
+    const location_id id = identify(places_.at(p.at, is_new), p.at);
+    return p.until.holds(value_of(id, graph_.last_store(id)));
+  });
+}
+
+void machine::construct(const void* at, unsigned bytes, std::uint64_t value,
+                        std::source_location where) {
+  const actor who = acting(where);
+  effect();
+  if (problem p = memory_.touch(who, at, bytes)) fail_here(p.kind, std::move(p.text));
+  bool is_new = false;
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  place_note& note = places_.at(address, is_new);
+  if (!is_new) {
+    const location_id old = identify(note, address);
+    for (event_id a = graph_.last_access(old); a != initial; a = graph_[a].previous_access) {
+      if (graph_.is_before(a, who.before)) continue;
+      fail_here(failure::data_race, thread_name(who.thread) + " at " + place_name(where) +
+                                        " makes an object where " + thread_name(graph_[a].thread) +
+                                        " at " + place_name(graph_[a].where) +
+                                        " uses one, and nothing orders the two");
+    }
+    ++note.life;
+  }
+  note.made_by = static_cast<std::uint8_t>(who.thread);
+  note.made_at = who.now();
+  first_values_[identify(note, address)] = value;
+}
+
+bool machine::writes(unsigned t, event_id source, std::uint64_t& written) {
+  const operation& op = *threads_[t].pending;
+  return op.reads() && op.writes(value_of(locate(t), source), written);
+}
+
+// --- Events ---
+
+event_id machine::add_load(unsigned number, event_id source) {
+  const operation& op = *threads_[number].pending;
+  event e;
+  e.kind = event_kind::load;
+  e.thread = static_cast<std::uint8_t>(number);
+  e.where = op.where;
+  e.location = locate(number);
+  e.source = source;
+  const bool fails = op.what == action::compare && value_of(e.location, source) != op.expected;
+  e.order = fails ? op.failure_order : op.order;
+  return graph_.add(e);
+}
+
+event_id machine::add_store(unsigned number, std::uint64_t value, bool is_rmw) {
+  const operation& op = *threads_[number].pending;
+  event e;
+  e.kind = event_kind::store;
+  e.thread = static_cast<std::uint8_t>(number);
+  e.where = op.where;
+  e.location = locate(number);
+  e.value = value;
+  e.order = op.order;
+  e.is_rmw = is_rmw;
+  const event_id id = graph_.add(e);
+  if (is_rmw) graph_[graph_.previous(id)].is_rmw = true;
+  return id;
+}
+
+event_id machine::add_other(unsigned number, std::uint64_t value) {
+  const operation& op = *threads_[number].pending;
+  event e;
+  e.kind = kind_of(op.what);
+  e.thread = static_cast<std::uint8_t>(number);
+  e.where = op.where;
+  e.value = value;
+  e.order = op.what == action::fence ? op.order : std::memory_order_relaxed;
+  return graph_.add(e);
+}
+
+bool machine::match(unsigned number, event_id id) {
+  const operation& op = *threads_[number].pending;
+  event& e = graph_[id];
+  const bool is_access = e.kind == event_kind::load || e.kind == event_kind::store;
+  if (kind_of(op.what) != e.kind || op.what == action::pause ||
+      (is_access && locate(number) != e.location)) {
+    fail({failure::not_repeatable, thread_name(number) + " did another thing at " +
+                                       place_name(e.where) + " before than at " +
+                                       place_name(op.where) +
+                                       " now: the scenario depends on what the lab does not see"});
+    return false;
+  }
+  e.where = op.where;
+  if (e.kind == event_kind::load) {
+    const bool fails = op.what == action::compare && value_of(e.location, e.source) != op.expected;
+    e.order = fails ? op.failure_order : op.order;
+  }
+  return true;
+}
+
+bool machine::enact(event_id id) {
+  if (enacted_.size() <= id) enacted_.resize(graph_.size(), 0);
+  enacted_[id] = 1;
+  order_.push_back(id);
+  event& e = graph_[id];
+  model_thread& t = threads_[e.thread];
+  current_ = e.thread;
+  if (recording_) log_.push_back({e.thread, id, {}, e.where});
+  if (order_.size() > events_max) {
+    fail({failure::livelock,
+          "more than " + std::to_string(events_max) + " events in one execution"});
+    return false;
+  }
+  ++t.position;
+  operation& op = *t.pending;
+  if (e.location != no_location && !op.is_abstract) {
+    const place_note* note = places_.look(op.at);
+    const actor who{e.thread, t.before, e.where};
+    problem p = memory_.touch_atomic(who, reinterpret_cast<const void*>(op.at), op.bytes);
+    if (!p && note != nullptr && !who.follows(note->made_by, note->made_at)) {
+      p = {failure::data_race,
+           thread_name(e.thread) + " at " + place_name(e.where) +
+               " uses an object without being ordered after its construction by " +
+               thread_name(note->made_by)};
+    }
+    if (p) {
+      name_problem(p, reinterpret_cast<const void*>(op.at));
+      fail(std::move(p));
+      return false;
+    }
+  }
+  ++t.before[e.thread];
+  ++t.causes[e.thread];
+  switch (e.kind) {
+    case event_kind::load: enact_load(e, t); break;
+    case event_kind::store: enact_store(e, t); break;
+    case event_kind::fence: enact_fence(e, t); break;
+    case event_kind::spawn: enact_spawn(e, t); break;
+    case event_kind::join:
+      t.before.join(threads_[op.operand].before);
+      t.causes.join(threads_[op.operand].causes);
+      effect();
+      break;
+    case event_kind::choice:
+      op.value = e.value;
+      effect();
+      break;
+    case event_kind::end:
+      t.ended = true;
+      t.pending = nullptr;
+      memory_.set_stack_pointer(e.thread, memory_.stack(e.thread) + memory::stack_bytes);
+      break;
+    case event_kind::begin: break;
+  }
+  e.before = t.before;
+  e.causes = t.causes;
+  if (e.kind == event_kind::store) {
+    e.message = releases(e.order) ? t.before : t.released;
+    if (e.is_rmw) {
+      const event_id source = graph_[graph_.previous(id)].source;
+      if (source != initial) e.message.join(graph_[source].message);
+    }
+  }
+  return !problem_;
+}
+
+void machine::enact_load(event& e, model_thread& t) {
+  operation& op = *t.pending;
+  e.value = op.value = value_of(e.location, e.source);
+  op.success = op.what == action::compare && e.value == op.expected;
+  if (e.source != initial) {
+    const event& from = graph_[e.source];
+    t.causes.join(from.causes);
+    t.unacquired.join(from.message);
+    if (acquires(e.order)) t.before.join(from.message);
+  }
+  t.turn.push_back(static_cast<event_id>(&e - &graph_[0]));
+}
+
+void machine::enact_store(event&, model_thread&) { effect(); }
+
+void machine::enact_fence(const event& e, model_thread& t) {
+  if (acquires(e.order)) t.before.join(t.unacquired);
+  if (releases(e.order)) t.released = t.before;
+}
+
+void machine::enact_spawn(event& e, model_thread& t) {
+  effect();
+  const unsigned child = thread_count_;
+  if (e.thread != 0 || child == max_threads) {
+    fail({failure::misuse, e.thread != 0 ? "only the main thread may start threads"
+                                         : "a scenario has too many threads"});
+    return;
+  }
+  operation& op = *t.pending;
+  e.value = op.value = child;
+  make_thread(child, op.run, op.argument);
+  threads_[child].before = t.before;
+  threads_[child].causes = t.causes;
+}
+
+// --- What does not go through the graph ---
+
+void machine::plain_read(const void* at, std::size_t bytes, std::source_location where) {
+  if (recording_) log_note("reads plain data " + describe(at), where);
+  check(memory_.read(acting(where), at, bytes), at);
+}
+
+void machine::plain_write(const void* at, std::size_t bytes, std::source_location where) {
+  if (recording_) log_note("writes plain data " + describe(at), where);
+  effect();
+  check(memory_.write(acting(where), at, bytes), at);
+}
+
+void* machine::allocate(std::size_t bytes, std::size_t alignment, bool pages, bool in_prelude,
+                        std::source_location where) {
+  effect();
+  const actor who = acting(where);
+  void* at = pages ? memory_.allocate_pages(who, bytes)
+                   : memory_.allocate(who, bytes, alignment, in_prelude);
+  if (at == nullptr && !in_prelude) {
+    fail_here(failure::misuse, "a scenario allocates too much");
+  }
+  if (recording_) {
+    log_note("allocates " + std::to_string(bytes) + " bytes at " +
+                 value_name(reinterpret_cast<std::uintptr_t>(at)),
+             where);
+  }
+  return at;
+}
+
+void machine::free(void* block, bool in_prelude, std::source_location where) {
+  if (recording_) log_note("frees " + describe(block), where);
+  effect();
+  problem p = memory_.free(acting(where), block);
+  if (!in_prelude) check(std::move(p), block);
+}
+
+void machine::poison(const void* at, std::size_t bytes, bool on, std::source_location where) {
+  if (recording_) {
+    log_note((on ? "gives back " : "takes ") + describe(at), where);
+  }
+  effect();
+  problem p =
+      on ? memory_.poison(acting(where), at, bytes) : memory_.unpoison(acting(where), at, bytes);
+  if (p) fail_here(p.kind, std::move(p.text));
+}
+
+void* machine::thread_local_data(const void* key, std::size_t bytes, void (*make)(void*)) {
+  for (local_data& d : threads_[current_].local) {
+    if (d.key == key) return d.at;
+    if (d.key != nullptr) continue;
+    d.key = key;
+    d.at = memory_.allocate(acting({}), bytes, 64, true);
+    if (d.at == nullptr) break;
+    make(d.at);
+    return d.at;
+  }
+  fail_here(failure::misuse, "too much thread-local data");
+}
+
+std::int64_t machine::now_ns() const noexcept { return threads_[current_].now_ns; }
+
+void machine::pass_time(std::int64_t to_ns) noexcept {
+  std::int64_t& now = threads_[current_].now_ns;
+  if (to_ns > now) now = to_ns;
+}
+
+void machine::run_prelude(const std::function<void()>& prelude) {
+  current_ = 0;
+  make_thread(0, nullptr, nullptr);
+  mode::now = mode::prelude;
+  prelude();
+  mode::now = mode::outside;
+  prelude_local_ = threads_[0].local;
+  memory_.keep_prelude();
+  image_.save();
+}
+
+// --- Names ---
+
+void machine::name_memory(const void* at, std::size_t bytes, const char* name) {
+  names_.push_back({reinterpret_cast<std::uintptr_t>(at), bytes, name});
+}
+
+std::string machine::memory_name(std::uintptr_t at) const {
+  for (const named_range& n : names_) {
+    if (at < n.begin || at >= n.begin + n.bytes) continue;
+    return at == n.begin ? n.name : n.name + "+" + std::to_string(at - n.begin);
+  }
+  return {};
+}
+
+std::string machine::describe(const void* at) const {
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  const std::string name = memory_name(address);
+  return name.empty() ? value_name(address) : name;
+}
+
+std::string machine::location_name(location_id id) const {
+  const std::uintptr_t at = addresses_[id];
+  const std::string name = memory_name(at);
+  return name.empty() ? "@" + value_name(at & 0xFFFFFFF) : name;
+}
+
+void machine::name_problem(problem& p, const void* at) const {
+  const std::string name = memory_name(reinterpret_cast<std::uintptr_t>(at));
+  if (!name.empty()) p.text = name + ": " + p.text;
+}
+
+void machine::check(problem p, const void* at) {
+  if (!p) return;
+  name_problem(p, at);
+  fail_here(p.kind, std::move(p.text));
+}
+
+void machine::remark(const char* text, std::source_location where) {
+  if (recording_) log_note(text, where);
+}
+
+std::string machine::name_of(unsigned t) const {
+  const char* name = threads_[t].name;
+  return name[0] == '\0' ? thread_name(t) : thread_name(t) + " " + name;
+}
+
+void machine::log_note(std::string text, std::source_location where) {
+  log_.push_back({current_, initial, std::move(text), where});
+}
+
+}  // namespace ufence::lab

@@ -1,0 +1,241 @@
+// Runs the threads of a scenario, one at a time, and keeps the graph of what they did. Which thread
+// goes next, what a load reads and where a store stands is decided by a search (linear.h,
+// graph_search.h).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lab/engine/address_table.h"
+#include "lab/engine/failure.h"
+#include "lab/engine/fiber.h"
+#include "lab/engine/graph.h"
+#include "lab/engine/memory.h"
+#include "lab/engine/operation.h"
+#include "lab/engine/process_image.h"
+
+namespace ufence::lab {
+
+/// An order that is replaced by a weaker one, to see that something notices.
+struct weakening {
+  std::string file;  // how the path ends
+  unsigned first_line = 0;
+  unsigned last_line = 0;
+  std::memory_order to = std::memory_order_relaxed;
+};
+
+/// A point in a trace that is not an event of the memory model.
+struct log_entry {
+  unsigned thread = 0;
+  event_id id = initial;  // or:
+  std::string note;
+  std::source_location where;
+};
+
+/// Threads: one. At most one machine at a time is being used.
+class machine {
+ public:
+  explicit machine(std::function<void()> body);
+  ~machine();
+  machine(const machine&) = delete;
+  machine& operator=(const machine&) = delete;
+
+  /// Runs `prelude` once, outside of any execution; what it leaves is there when each execution
+  /// begins.
+  void run_prelude(const std::function<void()>& prelude);
+
+  // --- For searches ---
+
+  /// A new execution: the main thread waits to begin. The graph stays: it is what will be repeated.
+  void begin_execution();
+  [[nodiscard]] graph& events() noexcept { return graph_; }
+  [[nodiscard]] const graph& events() const noexcept { return graph_; }
+
+  [[nodiscard]] unsigned thread_count() const noexcept { return thread_count_; }
+  /// What the thread waits to do; nullptr once it has ended.
+  [[nodiscard]] const operation* pending(unsigned t) const noexcept { return threads_[t].pending; }
+  [[nodiscard]] bool has_ended(unsigned t) const noexcept { return threads_[t].ended; }
+  /// How many events it has done in this execution.
+  [[nodiscard]] std::size_t position(unsigned t) const noexcept { return threads_[t].position; }
+  [[nodiscard]] const vector_clock& before(unsigned t) const noexcept { return threads_[t].before; }
+  [[nodiscard]] const vector_clock& causes(unsigned t) const noexcept { return threads_[t].causes; }
+  [[nodiscard]] const vector_clock& released(unsigned t) const noexcept {
+    return threads_[t].released;
+  }
+  [[nodiscard]] bool was_enacted(event_id id) const noexcept {
+    return id < enacted_.size() && enacted_[id];
+  }
+
+  /// Where the pending access goes to.
+  [[nodiscard]] location_id locate(unsigned t);
+  [[nodiscard]] std::uint64_t value_of(location_id at, event_id store) const noexcept {
+    return store == initial ? first_values_[at] : graph_[store].value;
+  }
+  /// Whether the pending operation writes if it reads this store; then also what.
+  [[nodiscard]] bool writes(unsigned t, event_id source, std::uint64_t& written);
+
+  /// Adds the pending operation's event (of an RMW: the load) to the graph.
+  event_id add_load(unsigned t, event_id source);
+  /// Adds its store, not placed yet.
+  event_id add_store(unsigned t, std::uint64_t value, bool is_rmw);
+  event_id add_other(unsigned t, std::uint64_t value);
+  /// The pending operation repeats an event of an earlier execution. False: it is another one.
+  bool match(unsigned t, event_id id);
+  /// An event of the graph happens now: clocks, values, checks. False: a failure.
+  bool enact(event_id id);
+  /// Lets the thread go on after its pending operation was enacted, to its next one. False: a
+  /// failure.
+  bool go_on(unsigned t);
+
+  /// The loads since the thread's last effect or pause.
+  [[nodiscard]] const std::vector<event_id>& turn(unsigned t) const noexcept {
+    return threads_[t].turn;
+  }
+  /// Nothing but loads happened since the last pause, so that the turn may as well be skipped.
+  [[nodiscard]] bool turn_is_pure(unsigned t) const noexcept { return !threads_[t].had_effect; }
+  /// The pause of a thread that may go on is over.
+  void end_turn(unsigned t) noexcept;
+
+  /// Sites of compare_exchange_weak that were seen to try again after a failure.
+  [[nodiscard]] bool is_retry_loop(const std::source_location& site) const;
+  void note_failed_weak(unsigned t);
+
+  [[nodiscard]] const problem& found() const noexcept { return problem_; }
+  void fail(problem p);
+  /// Whether some word that the pending operation sleeps on was woken.
+  [[nodiscard]] bool was_woken(unsigned t);
+  /// All threads have ended: what must hold then.
+  void check_end();
+  /// The events of this execution in the order in which they happened.
+  [[nodiscard]] const std::vector<event_id>& order() const noexcept { return order_; }
+  [[nodiscard]] const std::vector<std::int64_t>& outcome() const noexcept { return outcome_; }
+
+  void record_log(bool on) noexcept { recording_ = on; }
+  [[nodiscard]] const std::vector<log_entry>& log() const noexcept { return log_; }
+  [[nodiscard]] std::string location_name(location_id at) const;
+  [[nodiscard]] std::string name_of(unsigned t) const;
+
+  std::size_t events_max = 4000;
+  bool allow_leaks = false;
+  bool explore_timeouts = false;
+  bool ignore_deadlines = false;
+  bool has_futex_waitv = false;
+  std::vector<weakening> weakenings;
+  [[nodiscard]] bool weakening_was_used() const noexcept { return weakening_used_; }
+
+  // --- For the doubles, on the fiber of the thread that runs ---
+
+  void perform(operation& op);
+  void construct(const void* at, unsigned bytes, std::uint64_t value, std::source_location where);
+  void plain_read(const void* at, std::size_t bytes, std::source_location where);
+  void plain_write(const void* at, std::size_t bytes, std::source_location where);
+  void* allocate(std::size_t bytes, std::size_t alignment, bool pages, bool in_prelude,
+                 std::source_location where);
+  void free(void* block, bool in_prelude, std::source_location where);
+  void poison(const void* at, std::size_t bytes, bool on, std::source_location where);
+  [[nodiscard]] bool owns(const void* at) const noexcept { return memory_.owns(at); }
+  [[nodiscard]] void* thread_local_data(const void* key, std::size_t bytes, void (*make)(void*));
+  [[nodiscard]] std::int64_t now_ns() const noexcept;
+  void pass_time(std::int64_t to_ns) noexcept;
+  [[noreturn]] void fail_here(failure kind, std::string text);
+  void observe(std::vector<std::int64_t> values) { outcome_ = std::move(values); }
+  void remark(const char* text, std::source_location where);
+  void name_memory(const void* at, std::size_t bytes, const char* name);
+  void name_thread(unsigned t, const char* name) { threads_[t].name = name; }
+  [[nodiscard]] unsigned current() const noexcept { return current_; }
+
+ private:
+  struct local_data {
+    const void* key = nullptr;
+    void* at = nullptr;
+  };
+  struct model_thread {
+    fiber stack;
+    machine* owner = nullptr;
+    const char* name = "";
+    void (*run)(void*) = nullptr;
+    void* argument = nullptr;
+    operation* pending = nullptr;
+    operation first;  // begin
+    std::size_t position = 0;
+    vector_clock before;
+    vector_clock causes;
+    vector_clock unacquired;  // what relaxed loads read, for a later acquire fence
+    vector_clock released;    // at the last release fence
+    std::vector<event_id> turn;
+    std::vector<std::source_location> failed_weak;  // the turn of a weak compare that just failed
+    std::array<local_data, 16> local{};
+    std::int64_t now_ns = 0;
+    bool had_effect = false;
+    bool ended = false;
+    bool started = false;
+  };
+  struct place_note {
+    std::vector<location_id> ids;  // of each life of the address
+    std::size_t life = 0;
+    std::uint16_t made_at = 0;
+    std::uint8_t made_by = 0;
+    void renew() noexcept {
+      life = 0;
+      made_at = 0;
+      made_by = 0;
+    }
+  };
+  struct named_range {
+    std::uintptr_t begin;
+    std::size_t bytes;
+    std::string name;
+  };
+  using site = std::pair<std::uint64_t, const char*>;
+  static site site_of(const std::source_location& where) noexcept;
+
+  static void run_thread(void* thread);
+  void make_thread(unsigned t, void (*run)(void*), void* argument);
+  [[nodiscard]] actor acting(std::source_location where) const noexcept {
+    return {current_, threads_[current_].before, where};
+  }
+  location_id identify(place_note& note, std::uintptr_t at);
+  void enact_load(event& e, model_thread& t);
+  void enact_store(event& e, model_thread& t);
+  void enact_fence(const event& e, model_thread& t);
+  void enact_spawn(event& e, model_thread& t);
+  void check_retry(model_thread& t);
+  void effect() noexcept;
+  void weaken(operation& op);
+  [[nodiscard]] std::string memory_name(std::uintptr_t at) const;  // empty: it has none
+  [[nodiscard]] std::string describe(const void* at) const;
+  void name_problem(problem& p, const void* at) const;
+  void check(problem p, const void* at);
+  void log_note(std::string text, std::source_location where);
+
+  std::function<void()> body_;
+  graph graph_;
+  memory memory_;
+  process_image first_image_;  // before the prelude
+  process_image image_;
+  std::array<model_thread, max_threads> threads_;
+  std::array<local_data, 16> prelude_local_{};
+  unsigned thread_count_ = 0;
+  unsigned current_ = 0;
+  std::vector<char> enacted_;
+  std::vector<event_id> order_;
+  address_table<place_note> places_;
+  std::vector<std::uintptr_t> addresses_;    // by location
+  std::vector<std::uint64_t> first_values_;  // by location, in this execution
+  std::vector<named_range> names_;
+  std::set<site> retry_loops_;
+  std::vector<log_entry> log_;
+  std::vector<std::int64_t> outcome_;
+  problem problem_;
+  bool recording_ = false;
+  bool weakening_used_ = false;
+};
+
+}  // namespace ufence::lab

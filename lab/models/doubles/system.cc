@@ -1,0 +1,155 @@
+// Doubles of what base and the sync layer ask of the system: own_thread.h, page_file.h, reactor.h,
+// robust_word.h, socket.h.
+#include "lab/models/system.h"
+
+#include <linux/futex.h>
+
+#include "lab/engine/scenario.h"
+#include "ufence/base/futex.h"
+#include "ufence/base/lock.h"
+#include "ufence/base/own_thread.h"
+#include "ufence/sync/page_file.h"
+#include "ufence/sync/reactor.h"
+#include "ufence/sync/robust_word.h"
+#include "ufence/sync/socket.h"
+
+namespace ufence {
+namespace {
+
+// No descriptor of the process that explores.
+constexpr int first_descriptor = 1 << 30;
+
+constinit int descriptors_made = 0;
+constinit shared_page* page_of_scenario = nullptr;
+
+struct start {
+  void* (*run)(void*) = nullptr;
+  void* argument = nullptr;
+  atomic<std::uint32_t> is_there{0};
+};
+constinit start thread_to_run;
+
+constinit mutex table_lock{lock_rank::leaf};
+constinit detail::watched* first_watched UFENCE_GUARDED_BY(table_lock) = nullptr;
+
+unique_fd make_descriptor() noexcept { return unique_fd(first_descriptor + descriptors_made++); }
+
+}  // namespace
+
+// --- Sockets ---
+
+result<socket_pair> make_socket_pair() noexcept {
+  return socket_pair{.first = make_descriptor(), .second = make_descriptor()};
+}
+result<std::uint64_t> socket_cookie(int socket) noexcept {
+  return static_cast<std::uint64_t>(socket);
+}
+std::error_code bind_socket(int, const detail::socket_address&) noexcept { return {}; }
+bool find_peer(int, detail::socket_address&) noexcept { return true; }
+std::error_code send_message(int, std::span<const std::byte>, std::span<const int>) noexcept {
+  return {};
+}
+void end_sending(int) noexcept {}
+
+namespace detail {
+
+// --- Threads ---
+
+int start_own_thread(void* (*run)(void*), void* argument) noexcept {
+  thread_to_run.run = run;
+  thread_to_run.argument = argument;
+  thread_to_run.is_there.store(1, mo::release);
+  return 0;
+}
+
+robust_word::robust_word(atomic<std::uint32_t>& word) noexcept {
+  word.store(1 | FUTEX_WAITERS, mo::relaxed);
+}
+robust_word::~robust_word() = default;
+
+// --- The page ---
+
+result<mapped_page> make_page(bool) noexcept {
+  return mapped_page{.page = page_of_scenario, .fd = make_descriptor(), .is_writable = true};
+}
+result<mapped_page> map_page(int) noexcept { return make_page(true); }
+result<unique_fd> export_page(const unique_fd&, bool) noexcept { return make_descriptor(); }
+void unmap_page(shared_page&) noexcept {}
+
+// --- What is watched: all holders have closed it, as soon as it is there ---
+
+watched_table::watched_table() noexcept UFENCE_NO_TSA { table_lock.lock(); }
+watched_table::~watched_table() UFENCE_NO_TSA { table_lock.unlock(); }
+
+watched* watched_table::find(std::uint64_t key, const watched_kind& kind) noexcept UFENCE_NO_TSA {
+  watched* w = first_watched;
+  while (w != nullptr && (w->key != key || w->kind != &kind)) w = w->next;
+  return w;
+}
+
+std::error_code watched_table::add(watched& w, int fd) noexcept UFENCE_NO_TSA {
+  w.fd = fd;
+  w.next = first_watched;
+  first_watched = &w;
+  return {};
+}
+
+void watched_table::remove(watched& w) noexcept UFENCE_NO_TSA {
+  watched** at = &first_watched;
+  while (*at != &w) at = &(*at)->next;
+  *at = w.next;
+}
+
+std::uint64_t watched_table::exporter_number() noexcept { return 1; }
+
+void reap_hung_up() noexcept {
+  watched* w = nullptr;
+  {
+    const scoped_lock guard(table_lock);
+    for (w = first_watched; w != nullptr && w->is_claimed;) w = w->next;
+    if (w == nullptr) return;
+    w->is_claimed = true;
+  }
+  const bool is_gone = w->kind->is_gone(*w);
+  {
+    watched_table table;
+    w->is_claimed = false;
+    if (is_gone) table.remove(*w);
+  }
+  if (!is_gone) return;
+  w->kind->close(*w);
+  w->kind->end(*w);
+}
+
+// There are descriptors enough.
+std::uint64_t hung_up_closed() noexcept { return 0; }
+bool make_room(std::uint64_t) noexcept { return false; }
+
+}  // namespace detail
+
+// --- For scenarios ---
+
+namespace lab {
+
+timeline_page::timeline_page() noexcept {
+  page_.magic.store(shared_page::right_magic, mo::relaxed);
+  page_.version.store(shared_page::right_version, mo::relaxed);
+  name(page_, "page");
+  page_of_scenario = &page_;
+}
+timeline_page::~timeline_page() { page_of_scenario = nullptr; }
+
+shared_timeline_ref timeline_page::import() { return shared_timeline::import(0).value(); }
+
+void timeline_page::kill_owner() {
+  page_.owner.fetch_or(FUTEX_OWNER_DIED, mo::release);
+  futex_wake_all_shared(page_.owner);
+}
+
+void run_own_thread() {
+  await(thread_to_run.is_there, ~std::uint32_t{0}, std::uint32_t{1}, mo::acquire);
+  thread_to_run.run(thread_to_run.argument);
+}
+
+}  // namespace lab
+}  // namespace ufence

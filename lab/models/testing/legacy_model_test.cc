@@ -1,0 +1,124 @@
+// Legacy fences, explored: an external lock, ops and callbacks under it, and who frees it.
+#include "ufence/fence/legacy.h"
+
+#include "lab/models/testing/harness.h"
+
+namespace ufence::lab {
+namespace {
+
+// An old driver's data; its lock may go once the fence is settled.
+struct old_driver {
+  static old_driver& of(void* data) noexcept { return *static_cast<old_driver*>(data); }
+  static void take(void* data) noexcept { of(data).lock.lock(); }
+  static void drop(void* data) noexcept { of(data).lock.unlock(); }
+  static int touch(void* data) noexcept {
+    LAB_CHECK(of(data).is_alive.get());
+    return 0;
+  }
+  static void hint(void* data, std::int64_t) noexcept { touch(data); }
+  static constexpr legacy_ops ops{.lock = &take,
+                                  .unlock = &drop,
+                                  .enable_signaling = &touch,
+                                  .poll = &touch,
+                                  .set_deadline = &hint};
+
+  user_lock lock;
+  cell<bool> is_alive{true};
+};
+
+// Also memory for legacy fences.
+void warm_up_legacy() {
+  warm_up();
+  timeline_issuer line = timeline_issuer::create({}).value();
+  old_driver driver;
+  new_fence made = create_legacy_fence(line, old_driver::ops, &driver).value();
+  made.signal.signal();
+  line.fail(-5);
+}
+settings with_legacy_memory() {
+  settings with;
+  with.prelude = warm_up_legacy;
+  return with;
+}
+
+template <class Body>
+void with_legacy_fence(Body body) {
+  timeline_issuer line = timeline_issuer::create({}).value();
+  auto* driver = new old_driver;
+  new_fence made = create_legacy_fence(line, old_driver::ops, driver).value();
+  body(made, driver);
+  line.fail(-5);
+}
+
+TEST(legacy_model, the_external_lock_may_be_freed_once_the_fence_is_settled) {
+  expect_safe_so_far(
+      [] {
+        with_legacy_fence([](new_fence& made, old_driver* driver) {
+          thread issuer("issuer", [&] {
+            made.signal.signal(-5);
+            LAB_CHECK(!made.fence->wait_settled());
+            delete driver;
+          });
+          thread enable("enable", [&] { made.fence->enable_signaling(); });
+          thread poll("poll", [&] { made.fence->poll(); });
+        });
+      },
+      with_legacy_memory());
+}
+
+TEST(legacy_model, who_waits_for_settled_sees_what_callbacks_and_ops_did) {
+  expect_safe_so_far(
+      [] {
+        with_legacy_fence([](new_fence& made, old_driver* driver) {
+          cell<int> runs;
+          counting node(runs, false);
+          LAB_CHECK(!made.fence->add_callback(node));
+          thread signal("signal", [&] { made.signal.signal(-5); });
+          thread hint("hint", [&] { made.fence->set_deadline(1); });
+          thread wait("wait", [&] {
+            LAB_CHECK(!made.fence->wait_settled());
+            LAB_CHECK(runs.get() == 1);
+            delete driver;
+          });
+        });
+      },
+      with_legacy_memory());
+}
+
+TEST(legacy_model, who_looks_and_finds_it_settled_may_free_the_lock) {
+  expect_safe_so_far(
+      [] {
+        with_legacy_fence([](new_fence& made, old_driver* driver) {
+          cell<bool> freed;
+          {
+            thread signal("signal", [&] { made.signal.signal(-5); });
+            thread poll("poll", [&] { made.fence->poll(); });
+            thread look("look", [&] {
+              if (!made.fence->is_settled()) return;
+              delete driver;
+              freed.set(true);
+            });
+          }
+          if (!freed.get()) delete driver;
+        });
+      },
+      with_legacy_memory());
+}
+
+TEST(legacy_model, enabling_and_signaling_meet_under_the_external_lock) {
+  expect_safe(
+      [] {
+        with_legacy_fence([](new_fence& made, old_driver* driver) {
+          {
+            thread signal("signal", [&] { made.signal.signal(-5); });
+            thread enable("enable", [&] { made.fence->enable_signaling(); });
+          }
+          LAB_CHECK(made.fence->is_settled());
+          delete driver;
+        });
+      },
+      with_legacy_memory());
+}
+
+}  // namespace
+}  // namespace ufence::lab

@@ -1,0 +1,221 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "tools/ufence/cli/commands.h"
+#include "tools/ufence/cli/units.h"
+#include "tools/ufence/hash/sum_line.h"
+#include "ufence/driver.h"
+#include "ufence/issuer/host.h"
+#include "ufence/module/inspect.h"
+
+namespace ufence::tool {
+namespace {
+
+using nlohmann::ordered_json;
+
+// What became known by loading and unloading it.
+struct trial {
+  std::string problem;  // why it could not be loaded; then the rest says nothing
+  std::string driver, timeline;
+  std::vector<std::string_view> features;
+  unload_state state = unload_state::pinned;
+  std::vector<std::string> pins;
+
+  [[nodiscard]] bool is_good() const { return problem.empty() && state == unload_state::unmapped; }
+};
+
+std::vector<std::string_view> feature_names(std::uint64_t features) {
+  constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> names{{
+      {UFENCE_F_ENABLE, "enable_signaling"},
+      {UFENCE_F_POLL, "poll"},
+      {UFENCE_F_DEADLINE, "set_deadline"},
+      {UFENCE_F_RETIRE, "retire"},
+      {UFENCE_F_CANCEL, "cancel"},
+      {UFENCE_F_TIMELINE, "timeline"},
+      {UFENCE_F_LEGACY, "legacy"},
+      {UFENCE_F_OBSERVE, "observe"},
+  }};
+  std::vector<std::string_view> found;
+  for (const auto& [bit, name] : names) {
+    if ((features & bit) != 0) found.push_back(name);
+  }
+  return found;
+}
+
+trial try_out(const std::string& path) {
+  trial t;
+  host modules;
+  const result<device_ref> loaded = modules.load(path, &t.problem);
+  if (!loaded) {
+    if (t.problem.empty()) t.problem = loaded.error().message();
+    return t;
+  }
+  const device& d = **loaded;
+  t.driver = d.driver_name();
+  t.timeline = d.timeline_name();
+  t.features = feature_names(d.features());
+  const result<unload_report> unloaded = modules.unload(*loaded);
+  if (unloaded) {
+    t.state = unloaded->state;
+    t.pins = unloaded->pins;
+  } else {
+    t.pins = {unloaded.error().message()};
+  }
+  return t;
+}
+
+std::string_view to_string(unmapping u) {
+  switch (u) {
+    case unmapping::immediate: return "immediate";
+    case unmapping::deferred: return "deferred";
+    case unmapping::never: break;
+  }
+  return "never";
+}
+
+std::string_view explain(unmapping u) {
+  switch (u) {
+    case unmapping::immediate: return "yes, with the unload";
+    case unmapping::deferred:
+      return "later, once the threads that used its thread_local objects have ended";
+    case unmapping::never: break;
+  }
+  return "no: see its problems";
+}
+
+std::string_view to_string(unload_state state) {
+  switch (state) {
+    case unload_state::refused: return "refused";
+    case unload_state::pinned: return "pinned";
+    case unload_state::deferred: return "deferred";
+    case unload_state::unmapped: break;
+  }
+  return "unmapped";
+}
+
+void print(const module_info& info) {
+  fmt::print("{}\n", printable(info.path));
+  const std::string why = std::generic_category().message(info.error);
+  if (info.is_loadable()) {
+    fmt::print("  driver module, ABI version {}: its file is valid\n", info.abi_version);
+  } else {
+    fmt::print("  not loadable: {}\n", why);
+  }
+  for (const std::string& problem : info.problems) {
+    if (problem != why) fmt::print("  problem: {}\n", problem);
+  }
+  for (const std::string& warning : info.warnings) fmt::print("  warning: {}\n", warning);
+  if (info.memory_size == 0) return;  // not an object that could be mapped
+  fmt::print("  will unmap: {}\n", explain(info.unmaps));
+  fmt::print("  {} in the file, {} in memory", byte_size(static_cast<double>(info.file_size)),
+             byte_size(static_cast<double>(info.memory_size)));
+  if (!info.build_id.empty()) fmt::print(", build {}", info.build_id);
+  fmt::print("\n");
+  if (!info.needed.empty()) fmt::print("  needs {}\n", fmt::join(info.needed, ", "));
+}
+
+void print(const trial& t) {
+  if (!t.problem.empty()) return fmt::print("  loading failed: {}\n", t.problem);
+  fmt::print("  loaded: driver {}, timeline {}", t.driver, t.timeline);
+  if (!t.features.empty()) fmt::print(", with {}", fmt::join(t.features, ", "));
+  fmt::print("\n  unloaded: {}\n", to_string(t.state));
+  for (const std::string& pin : t.pins) fmt::print("  pinned by {}\n", pin);
+}
+
+ordered_json to_json(const module_info& info, const std::optional<trial>& tried) {
+  ordered_json object{{"path", info.path},
+                      {"valid", info.is_loadable()},
+                      {"error", info.error},
+                      {"problems", info.problems},
+                      {"warnings", info.warnings},
+                      {"abi_version", info.abi_version},
+                      {"unmaps", to_string(info.unmaps)},
+                      {"soname", info.soname},
+                      {"build_id", info.build_id},
+                      {"needed", info.needed},
+                      {"file_size", info.file_size},
+                      {"memory_size", info.memory_size}};
+  if (!tried) return object;
+  ordered_json& trial_json = object["trial"];
+  if (!tried->problem.empty()) {
+    trial_json = {{"loaded", false}, {"problem", tried->problem}};
+  } else {
+    trial_json = {{"loaded", true},
+                  {"driver", tried->driver},
+                  {"timeline", tried->timeline},
+                  {"features", tried->features},
+                  {"unload_state", to_string(tried->state)},
+                  {"pins", tried->pins}};
+  }
+  return object;
+}
+
+struct modules_options {
+  std::vector<std::string> paths;
+  bool loads = false;
+  bool json = false;
+};
+
+int tell_modules(const modules_options& options) {
+  bool all_good = true;
+  ordered_json all = ordered_json::array();
+  for (const std::string& path : options.paths) {
+    const module_info info = inspect(path);
+    std::optional<trial> tried;
+    if (options.loads && info.is_loadable()) tried = try_out(path);
+    all_good = all_good && info.is_loadable() && (!tried || tried->is_good());
+    if (options.json) {
+      all.push_back(to_json(info, tried));
+    } else {
+      print(info);
+      if (tried) print(*tried);
+    }
+  }
+  // Names and strings of files need not be UTF-8.
+  if (options.json)
+    fmt::print("{}\n", all.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+  if (std::fflush(stdout) != 0) {
+    static_cast<void>(std::fprintf(stderr, "ufence: standard output: %s\n", std::strerror(errno)));
+    return 1;
+  }
+  return all_good ? 0 : 1;
+}
+
+}  // namespace
+
+void add_modules_command(CLI::App& app, command& chosen) {
+  CLI::App* const modules_app =
+      app.add_subcommand("modules",
+                         "Tells what module files are, from the files alone: whether they are "
+                         "valid, whether they will\n"
+                         "unmap, and if not why.");
+  modules_app->footer(
+      "Exit status: 0 if all are valid (and, with --load, were unmapped), else 1; 2 for a wrong\n"
+      "command line.");
+  auto options = std::make_shared<modules_options>();
+  modules_app->add_option("files", options->paths, "Module files")
+      ->type_name("FILE...")
+      ->required();
+  modules_app->add_flag(
+      "--load", options->loads,
+      "Load each valid one as well, which runs its code, and unload it: tells its "
+      "driver's name and features, what its tables lack, and what pins it");
+  modules_app->add_flag("--json", options->json, "Print a JSON array, one object for each file");
+  modules_app->callback(
+      [options, &chosen] { chosen = [options] { return tell_modules(*options); }; });
+}
+
+}  // namespace ufence::tool

@@ -1,0 +1,163 @@
+// `ufence uapi`: runs a program with emulated devices, and is its broker.
+#include <fmt/format.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/ufence/cli/commands.h"
+#include "ufence/base/atomic.h"
+#include "ufence/uapi/broker.h"
+
+namespace ufence::tool {
+namespace {
+
+constexpr int cannot_start = 126;
+constexpr int not_found = 127;
+constexpr int killed_by = 128;  // and the signal's number, as shells say it
+
+int complain(std::string_view what, std::error_code why) {
+  fmt::print(stderr, "ufence uapi: {}: {}\n", what, why.message());
+  return 1;
+}
+
+std::string preload_path() {
+  std::array<char, PATH_MAX> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  const std::string_view program(path.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+  const std::size_t slash = program.rfind('/');
+  const std::string folder(program.substr(0, slash == std::string_view::npos ? 0 : slash));
+  const std::string library = folder + "/" UFENCE_LIBRARY_FROM_PROGRAM "/libufence-preload.so";
+  char* const whole = ::realpath(library.c_str(), nullptr);
+  if (whole == nullptr) throw std::system_error(errno_code(errno), library);
+  std::string result(whole);
+  std::free(whole);
+  return result;
+}
+
+// In the child: what may fail is said there, since nobody else can.
+[[noreturn]] void become(const std::vector<std::string>& program) {
+  std::vector<char*> arguments;
+  for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  ::execvp(arguments[0], arguments.data());
+  const int failed = errno;
+  complain(program[0], errno_code(failed));
+  static_cast<void>(std::fflush(stderr));
+  ::_exit(failed == ENOENT ? not_found : cannot_start);
+}
+
+// A signal handler has nothing but globals; relaxed in all uses: a number that stands for itself.
+atomic<pid_t> running_program{0};
+
+extern "C" void pass_on(int number) {
+  const int saved_errno = errno;
+  const pid_t program = running_program.load(mo::relaxed);
+  if (program > 0) ::kill(program, number);
+  errno = saved_errno;
+}
+
+// The terminal's signals reach the program as well: it decides what they mean. Others are passed
+// on.
+void leave_signals_to(pid_t program) {
+  running_program.store(program, mo::relaxed);
+  struct sigaction action {};
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  action.sa_handler = SIG_IGN;
+  for (const int number : {SIGINT, SIGQUIT}) ::sigaction(number, &action, nullptr);
+  action.sa_handler = &pass_on;
+  for (const int number : {SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
+}
+
+int status_of(pid_t program) {
+  int status = 0;
+  while (::waitpid(program, &status, 0) < 0) {
+    if (errno != EINTR) return 1;
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : killed_by + WTERMSIG(status);
+}
+
+int run_program(const std::vector<std::string>& program) {
+  const std::string name = make_uapi_broker_name();
+  std::string preload = preload_path();
+  if (const char* const others = std::getenv("LD_PRELOAD"); others != nullptr && *others != '\0') {
+    preload += ":" + std::string(others);
+  }
+  result<unique_fd> listener = listen_for_uapi(name);
+  if (!listener) return complain("cannot listen", listener.error());
+  static_cast<void>(std::fflush(nullptr));
+  // A signal that comes before they are left to the program waits until then.
+  sigset_t passed_on;
+  sigset_t before;
+  sigemptyset(&passed_on);
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) sigaddset(&passed_on, number);
+  ::pthread_sigmask(SIG_BLOCK, &passed_on, &before);
+  const pid_t child = ::fork();
+  const int fork_error = errno;
+  if (child > 0) leave_signals_to(child);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (child < 0) return complain("cannot start a process", errno_code(fork_error));
+  if (child == 0) {
+    ::setenv("LD_PRELOAD", preload.c_str(), 1);
+    ::setenv(uapi_broker_variable, name.c_str(), 1);
+    become(program);
+  }
+  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  std::error_code failed = ended ? std::error_code() : errno_code(errno);
+  if (!failed) failed = serve_uapi(std::move(*listener), ended.get());
+  if (failed) complain("cannot serve", failed);
+  const int status = status_of(child);
+  return failed && status == 0 ? 1 : status;
+}
+
+struct uapi_options {
+  int listener = -1;
+  std::vector<std::string> program;
+};
+
+int run_uapi(const uapi_options& options) {
+  if (options.listener >= 0) {
+    const std::error_code failed = serve_uapi(unique_fd(options.listener));
+    return failed ? complain("cannot serve", failed) : 0;
+  }
+  if (options.program.empty()) {
+    fmt::print(stderr, "ufence uapi: which program? Write: ufence uapi -- PROGRAM ARGS\n");
+    return usage_error;
+  }
+  return run_program(options.program);
+}
+
+}  // namespace
+
+void add_uapi_command(CLI::App& app, command& chosen) {
+  CLI::App* const uapi_app = app.add_subcommand(
+      "uapi",
+      "Runs a program that was written for the kernel's fences: /dev/sw_sync, its debugfs paths\n"
+      "and /dev/dri/card0 are there, with their ioctls and those of sync files.");
+  uapi_app->footer(
+      "Exit status: the program's; 128 and its number for a signal; 127 not found, 126 not\n"
+      "executable; 1 if its devices could not be served; 2 for a wrong command line.");
+  auto options = std::make_shared<uapi_options>();
+  uapi_app->add_option("program", options->program, "The program and its arguments, after --")
+      ->type_name("PROGRAM ARGS...");
+  uapi_app
+      ->add_option("--serve", options->listener,
+                   "Serve this descriptor, a bound listener, and run no program: what the "
+                   "preloaded library starts\nwhere there is no broker")
+      ->type_name("FD");
+  uapi_app->callback([options, &chosen] { chosen = [options] { return run_uapi(*options); }; });
+}
+
+}  // namespace ufence::tool

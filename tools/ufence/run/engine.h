@@ -1,0 +1,105 @@
+// The run's main loop: many files in flight, their sums written in the order of the walk.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/ufence/cli/console.h"
+#include "tools/ufence/hash/file_hash.h"
+#include "tools/ufence/hash/sum_output.h"
+#include "tools/ufence/hash/tree_walk.h"
+#include "tools/ufence/reads/block_pool.h"
+#include "tools/ufence/reads/block_reads.h"
+#include "tools/ufence/reads/shared_blocks.h"
+#include "tools/ufence/run/job_issuer.h"
+#include "tools/ufence/run/mailbox.h"
+#include "tools/ufence/run/run_limits.h"
+#include "tools/ufence/run/run_options.h"
+
+namespace ufence::tool {
+
+struct file_totals {
+  std::uint64_t files = 0, bytes = 0;  // hashed
+  std::uint64_t skipped = 0;           // links, FIFOs, sockets, devices inside trees
+  std::uint64_t resubmitted = 0;       // jobs
+};
+
+/// Threads: the main one.
+class engine final : private walk_observer {
+ public:
+  enum class outcome {
+    finished,     // everything was hashed or told as a problem
+    interrupted,  // a signal came: stop() and run() again
+    failed,       // a module is gone for good, or the output is: the same
+  };
+
+  /// @param shared  the memory of the blocks; null: they have their own
+  engine(const run_options& options, const run_limits& limits, console& con, sum_output& out,
+         mailbox& box, job_issuer& jobs, read_service& reads, const shared_blocks* shared);
+  ~engine() override;
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// Hashes; after stop() it only waits until nothing is in flight.
+  [[nodiscard]] outcome run();
+  /// Submits nothing more. For run() to finish then, the modules must end what they have: unload
+  /// them.
+  void stop();
+  /// News of reloads and of the reader that came after run().
+  void take_news();
+
+  [[nodiscard]] file_totals totals() const;
+
+ private:
+  // A file whose sum is not written yet.
+  struct sum_line {
+    enum class progress : std::uint8_t { running, hashed, dropped };
+    std::string path;
+    sha256_digest digest{};
+    progress state = progress::running;
+  };
+  struct active_file;
+
+  void skipped() override { ++totals_.skipped; }
+  void failed(std::string_view path, std::string_view text) override {
+    console_.problem(path, text);
+  }
+  [[nodiscard]] bool goes_on() const override;
+
+  void admit();
+  void begin_file(const tree_walk& at);
+  void advance(active_file& f);
+  void finish(active_file& f);
+  void retry_blocked();
+  void write_ready_lines();
+  void show_progress();
+  void take(news what);
+  bool take_events();
+  void wait();
+
+  console& console_;
+  sum_output& output_;
+  mailbox& box_;
+  job_issuer& jobs_;
+  read_service& reads_;
+  block_pool blocks_;
+  file_services services_;
+  input_walk walk_;
+  const std::size_t files_max_;
+  std::vector<std::unique_ptr<active_file>> active_;
+  std::vector<active_file*> blocked_;
+  std::deque<sum_line> lines_;  // in the order of the walk; elements stay in place
+  file_totals totals_;
+  std::int64_t begin_ns_;
+  std::int64_t progress_at_ns_;  // when the next progress line is due
+  bool has_more_ = true;         // files to come from the walk
+  bool is_stopping_ = false;
+  bool has_failed_ = false;
+};
+
+}  // namespace ufence::tool

@@ -1,0 +1,83 @@
+#include "tools/ufence/run/reloader.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "ufence/base/clock.h"
+
+namespace ufence::tool {
+namespace {
+
+constexpr std::int64_t postponed_max_ns = 100'000'000;
+constexpr std::chrono::milliseconds progress_interval{1};
+
+}  // namespace
+
+reloader::reloader(driver_modules& modules, mailbox& box, std::chrono::milliseconds interval,
+                   unload_policy policy, std::vector<instance*> running)
+    : modules_(modules),
+      box_(box),
+      interval_(interval),
+      policy_(policy),
+      running_(std::move(running)),
+      thread_(&reloader::run, this) {}
+
+reloader::~reloader() { stop(); }
+
+void reloader::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    is_stopping_ = true;
+  }
+  stopping_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void reloader::run() {
+  while (wait_for_turn()) {
+    for (instance*& running : running_) {
+      if (!replace(running)) return;
+    }
+  }
+}
+
+// The next turn comes after the interval, and not before something was completed since the last
+// one: else a job could be cut off again and again, and a run on a slow machine never end. False:
+// it is time to stop.
+bool reloader::wait_for_turn() {
+  const auto stops = [this] { return is_stopping_; };
+  std::unique_lock lock(mutex_);
+  if (stopping_.wait_for(lock, interval_, stops)) return false;
+  const std::int64_t turn_at_latest = deadline_after(postponed_max_ns);
+  while (!has_progressed() && now_ns() < turn_at_latest) {
+    if (stopping_.wait_for(lock, progress_interval, stops)) return false;
+  }
+  return true;
+}
+
+bool reloader::has_progressed() const {
+  std::uint64_t completed = 0;
+  for (const instance* i : running_) {
+    const device_stats stats = i->device->stats();
+    completed += stats.jobs_submitted - stats.jobs_pending - i->jobs_of_load;
+  }
+  return completed > 0;
+}
+
+bool reloader::replace(instance*& running) {
+  const driver d = running->which;
+  if (!modules_.unload_for_reload(*running, policy_)) {
+    box_.post({.which = d, .loaded = nullptr, .problem = "could not be unloaded for a reload"});
+    return false;
+  }
+  auto loaded = modules_.load(d);
+  if (!loaded) {
+    box_.post({.which = d, .loaded = nullptr, .problem = std::move(loaded.error())});
+    return false;
+  }
+  running = loaded->get();
+  box_.post({.which = d, .loaded = *std::move(loaded), .problem = {}});
+  return true;
+}
+
+}  // namespace ufence::tool

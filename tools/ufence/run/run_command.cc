@@ -1,0 +1,118 @@
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "drivers/cpu/cpu.h"
+#include "tools/ufence/cli/commands.h"
+#include "tools/ufence/run/run.h"
+#include "tools/ufence/run/run_options.h"
+
+namespace ufence::tool {
+namespace {
+
+constexpr std::uint64_t block_bytes_default = 128UL * 1024;
+constexpr std::uint64_t block_bytes_max = 1UL << 28U;
+constexpr std::uint64_t reload_every_ms_max = 24UL * 3600 * 1000;
+
+unsigned default_workers() {
+  return std::clamp(std::thread::hardware_concurrency(), 1U, unsigned{UFENCE_CPU_WORKERS_MAX});
+}
+
+constexpr const char* description =
+    "Hashes files and directory trees with SHA-256, read by the module `uring` and hashed by the\n"
+    "module `cpu`, and prints what sha256sum prints, sorted by path.";
+
+constexpr const char* footer =
+    "Links, FIFOs, sockets and devices inside a tree are skipped; a link named as input is "
+    "followed.\n"
+    "With --via the modules of both processes are reloaded, and the ones of this process are "
+    "told.\n"
+    "A reader that is killed loses nothing: what it had under way is submitted again.\n"
+    "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_awaited,\n"
+    "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op,\n"
+    "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned,\n"
+    "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost.\n"
+    "The two retired_by_... also count the job that tells each loaded `cpu` its workers.\n"
+    "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
+    "a\n"
+    "wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
+
+}  // namespace
+
+void add_run_command(CLI::App& app, command& chosen) {
+  CLI::App* const run_app = app.add_subcommand("run", description);
+  run_app->footer(footer);
+  auto options = std::make_shared<run_options>();
+  options->inputs = {"."};
+  options->workers = default_workers();
+  options->block_bytes = block_bytes_default;
+
+  run_app->add_option("--input", options->inputs, "Files and directories to hash")
+      ->type_name("DIR|FILE...")
+      ->capture_default_str();
+  run_app
+      ->add_option("--output", options->output,
+                   "Write the sums to this file, which appears when it is complete, instead of to "
+                   "stdout")
+      ->type_name("FILE")
+      ->check([](const std::string& path) { return path.empty() ? "the name is empty" : ""; });
+  run_app->add_option("--workers", options->workers, "Threads that hash")
+      ->type_name("N")
+      ->check(CLI::Range(1U, unsigned{UFENCE_CPU_WORKERS_MAX}))
+      ->capture_default_str();
+  run_app
+      ->add_option("--block", options->block_bytes, "Bytes to read and hash at a time (k, M: 1024)")
+      ->type_name("BYTES")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{1}, block_bytes_max))
+      ->capture_default_str();
+  run_app
+      ->add_option("--reload-every", options->reload_every_ms,
+                   "Unload and reload both modules at this interval for as long as the job runs")
+      ->type_name("MS")
+      ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max));
+  run_app
+      ->add_option_function<std::string>(
+          "--policy",
+          [options](const std::string& name) {
+            options->policy = name == "cancel" ? unload_policy::cancel : unload_policy::drain;
+          },
+          "What a reload does with jobs under way: waits for them, or ends them (they are "
+          "submitted again)")
+      ->type_name("drain|cancel")
+      ->check(CLI::IsMember({"drain", "cancel"}))
+      ->default_str("drain");
+  CLI::Option* const via =
+      run_app
+          ->add_option_function<std::string>(
+              "--via",
+              [options](const std::string& name) {
+                options->via = name == "syncobj" ? read_path::syncobj : read_path::sync_file;
+              },
+              "Read in a process of its own, and pass the fence of each read as a sync file, "
+              "or as a point of one shared timeline for each file")
+          ->type_name("sync-file|syncobj")
+          ->check(CLI::IsMember({"sync-file", "syncobj"}));
+  run_app
+      ->add_option("--kill-reader-every", options->kill_reader_every_ms,
+                   "Kill the reader process so long after its first read, and start another one")
+      ->type_name("MS")
+      ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max))
+      ->needs(via);
+  run_app->add_flag(
+      "--hold", options->holds,
+      "Keep every fence to the end, unload all modules, then read and check each fence");
+  run_app
+      ->add_option("--driver-path", options->driver_path,
+                   "Where uring.so and cpu.so are; else $UFENCE_DRIVER_PATH, else "
+                   "../lib/ufence/drivers beside this program")
+      ->type_name("DIR");
+  run_app->add_flag(
+      "--json", options->json,
+      "Print one JSON object about the run on stdout; the sums go to --output or nowhere");
+  run_app->add_flag("--quiet", options->quiet, "Neither progress nor summary on stderr");
+  run_app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace ufence::tool

@@ -1,8 +1,0 @@
-#include "ufence/lab/mode.h"
-
-namespace ufence::lab::mode {
-
-constinit place now = place::outside;
-constinit machine* running = nullptr;
-
-}  // namespace ufence::lab::mode
