@@ -8,8 +8,8 @@
 #include <cerrno>
 
 #include "ufence/base/alloc.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/exported.h"
-#include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::detail {

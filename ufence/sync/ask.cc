@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "ufence/base/alloc.h"
-#include "ufence/sync/socket.h"
+#include "ufence/io/socket.h"
 
 namespace ufence::detail {
 

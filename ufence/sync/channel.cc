@@ -9,6 +9,8 @@
 #include <ctime>
 #include <new>
 
+#include "ufence/io/side_work.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/parcel_wire.h"
 #include "ufence/sync/sync_file.h"
 
@@ -17,13 +19,6 @@ namespace ufence {
 using namespace detail;
 
 namespace {
-
-// Descriptors of a message, and room for one more than may come: then it was too many.
-struct control_buffer {
-  static constexpr std::size_t fds_max = channel::items_limit + 1;
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(fds_max * sizeof(int)) +
-                                             CMSG_SPACE(sizeof(::ucred))> bytes{};
-};
 
 /// Waits for an event of a descriptor. False: not by the deadline.
 bool wait_for_event(int fd, short events, std::int64_t deadline_ns) noexcept {
@@ -74,89 +69,63 @@ void append(std::vector<std::byte>& to, const T& value) {
   to.insert(to.end(), first, first + sizeof value);
 }
 
-std::error_code send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
-                             std::int64_t deadline_ns) noexcept {
-  iovec data{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
-  msghdr m{};
-  m.msg_iov = &data;
-  m.msg_iovlen = 1;
-  control_buffer control;
-  if (!fds.empty()) {
-    m.msg_control = control.bytes.data();
-    m.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
-  }
+// Sends the message when there is room for it.
+std::error_code send_by(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
+                        std::int64_t deadline_ns) noexcept {
   for (;;) {
-    if (::sendmsg(socket, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return {};
-    const int failed = errno;
-    if (failed == EINTR) continue;
-    if (failed == ECONNRESET || failed == ENOTCONN) return errno_code(EPIPE);
-    if (failed != EAGAIN) return errno_code(failed);
+    const std::error_code failed = send_message(socket, bytes, fds);
+    const int why = failed.value();
+    if (why == ECONNRESET || why == ENOTCONN) return errno_code(EPIPE);
+    if (why != EAGAIN) return failed;
     if (!wait_for_event(socket, POLLOUT, deadline_ns)) return errno_code(ETIME);
   }
 }
 
 // --- Receiving ---
 
-struct arrived {
-  std::size_t size = 0;
-  bool is_cut = false;
-  bool has_sender = false;
-  ::ucred sender{};
-  std::size_t fd_count = 0;
-  std::array<unique_fd, control_buffer::fds_max> fds;
+// A message that was looked at. Its descriptors are duplicates of those in the message, until that
+// is taken from the socket: then they may be the last ones.
+struct letter {
+  arrival head;
+  std::array<unique_fd, channel::items_limit + 1> fds;
+  bool may_block = false;  // they are, and their sender chose what closing them takes
+
+  letter() noexcept = default;
+  ~letter() {
+    if (!may_block) return;
+    for (unique_fd& fd : fds) close_aside(std::move(fd));
+  }
+  letter(const letter&) = delete;
+  letter& operator=(const letter&) = delete;
 };
 
-void take_control(msghdr& m, arrived& into) noexcept {
-  for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
-    if (c->cmsg_level != SOL_SOCKET) continue;
-    if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof into.sender)) {
-      std::memcpy(&into.sender, CMSG_DATA(c), sizeof into.sender);
-      into.has_sender = true;
-    }
-    if (c->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      into.fds[into.fd_count++].reset(fd);
-    }
-  }
-}
-
-// The next message, which stays where it is. Always with a sender; without one it is the end.
-std::error_code peek_message(int socket, std::span<std::byte> room, std::size_t fds_max,
-                             arrived& into) noexcept {
-  iovec data{.iov_base = room.data(), .iov_len = room.size()};
-  for (;;) {
-    control_buffer control;
-    msghdr m{};
-    m.msg_iov = &data;
-    m.msg_iovlen = 1;
-    m.msg_control = control.bytes.data();
-    m.msg_controllen = CMSG_SPACE(sizeof(::ucred)) + CMSG_LEN((fds_max + 1) * sizeof(int));
-    const ssize_t size =
-        ::recvmsg(socket, &m, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+// The next message, which stays where it is, and who sent it. -EPIPE: it is the end.
+std::error_code look_at_message(int socket, std::span<std::byte> room, std::size_t fds_max,
+                                letter& into) noexcept {
+  const std::span<unique_fd> fds = std::span(into.fds).first(fds_max + 1);
+  // Twice: whoever shares the socket may have turned the sender's name off.
+  for (int looks = 0; looks < 2; ++looks) {
+    result<arrival> got = receive_message(socket, room, fds, true);
     // The other end closed without reading all of ours: told once, before what it had sent.
-    if (size < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
-    if (size < 0) return errno_code(errno);
-    take_control(m, into);
-    into.size = static_cast<std::size_t>(size);
-    into.is_cut = (m.msg_flags & MSG_TRUNC) != 0;
-    if (!into.has_sender && size == 0) return errno_code(EPIPE);
-    // Descriptors were lost though there was room: this process has none left.
-    if ((m.msg_flags & MSG_CTRUNC) != 0 && into.fd_count <= fds_max) return errno_code(EMFILE);
-    return {};
+    if (!got && got.error() == errno_code(ECONNRESET)) {
+      got = receive_message(socket, room, fds, true);
+    }
+    if (!got) return got.error();
+    into.head = *got;
+    if (got->sender) break;
+    for (std::size_t i = 0; i < got->fd_count; ++i) fds[i].reset();
+    into.head.fd_count = 0;
+    const int on = 1;
+    if (::setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) break;
   }
+  if (!into.head.sender && into.head.size == 0) return errno_code(EPIPE);
+  // Descriptors were lost though there was room: this process has none left.
+  if (into.head.are_fds_cut && into.head.fd_count <= fds_max) return errno_code(EMFILE);
+  return {};
 }
 
-void drop_message(int socket) noexcept {
-  // Without room for them, its descriptors are closed.
-  static_cast<void>(::recv(socket, nullptr, 0, MSG_DONTWAIT | MSG_TRUNC));
+void take_message(int socket) noexcept {
+  static_cast<void>(receive_message(socket, {}, std::span<unique_fd>(), false));
 }
 
 result<channel_item> unpack(const parcel_item& item, const unique_fd& fd) noexcept {
@@ -184,23 +153,23 @@ result<channel_item> unpack(const parcel_item& item, const unique_fd& fd) noexce
   return made;
 }
 
-// What is the receiver's lack, not the sender's fault: the parcel may be asked for again.
-bool is_ours(const std::error_code& failed) noexcept {
-  constexpr std::array lacks = {EMFILE, ENFILE, ENOMEM, EAGAIN};
-  return std::ranges::find(lacks, failed.value()) != lacks.end();
+// Is it the sender's fault, which will not change? Everything else is the receiver's own trouble:
+// what it lacks, or what its system refuses to do for it. The parcel may be asked for again then.
+bool is_senders(const std::error_code& failed) noexcept {
+  return failed == errno_code(EINVAL) || failed == errno_code(EPROTO);
 }
 
-result<parcel> unpack_all(const parcel_view& view, const arrived& from) {
+result<parcel> unpack_all(const parcel_view& view, const letter& from) {
   parcel made;
   made.tag = view.tag();
-  made.sender = from.sender;
+  made.sender = *from.head.sender;
   made.bytes.assign(view.bytes().begin(), view.bytes().end());
   std::size_t used = 0;
   for (std::size_t i = 0; i < view.items(); ++i) {
     const parcel_item item = view.item(i);
     const unique_fd none;
     result<channel_item> got = unpack(item, has_descriptor(item.kind) ? from.fds[used++] : none);
-    if (!got) return is_ours(got.error()) ? std::unexpected(got.error()) : failure(EPROTO);
+    if (!got) return is_senders(got.error()) ? failure(EPROTO) : std::unexpected(got.error());
     made.items.push_back(std::move(*got));
   }
   return made;
@@ -264,7 +233,7 @@ std::error_code channel::send(const parcel& what, std::int64_t deadline_ns) noex
     owned.push_back(std::move(p->fd));
   }
   message.insert(message.end(), what.bytes.begin(), what.bytes.end());
-  return send_message(socket_.get(), message, fds, deadline_ns);
+  return send_by(socket_.get(), message, fds, deadline_ns);
 } catch (const std::bad_alloc&) {
   return errno_code(ENOMEM);
 }
@@ -272,25 +241,27 @@ std::error_code channel::send(const parcel& what, std::int64_t deadline_ns) noex
 result<parcel> channel::receive(std::int64_t deadline_ns) noexcept try {
   std::vector<std::byte> room(parcel_size(options_.items_max, options_.bytes_max));
   for (;;) {
-    arrived from;
-    const std::error_code failed = peek_message(socket_.get(), room, options_.items_max, from);
+    letter from;
+    const std::error_code failed = look_at_message(socket_.get(), room, options_.items_max, from);
     if (failed == errno_code(EAGAIN)) {
       if (!wait_for_event(socket_.get(), POLLIN, deadline_ns)) return failure(ETIME);
       continue;
     }
     if (failed) return std::unexpected(failed);
-    const bool is_strange =
-        !from.has_sender || (options_.same_user && from.sender.uid != ::geteuid());
+    const arrival& head = from.head;
+    const bool is_strange = !head.sender || (options_.same_user && head.sender->uid != ::geteuid());
     const result<parcel_view> view =
-        from.is_cut ? failure(EPROTO)
-                    : parcel_view::parse(std::span(room).first(from.size), from.fd_count,
+        head.is_cut ? failure(EPROTO)
+                    : parcel_view::parse(std::span(room).first(head.size), head.fd_count,
                                          options_.items_max, options_.bytes_max);
     if (is_strange || !view) {
-      drop_message(socket_.get());
+      from.may_block = true;
+      take_message(socket_.get());
       return failure(is_strange ? EACCES : EPROTO);
     }
     result<parcel> made = unpack_all(*view, from);
-    if (made || !is_ours(made.error())) drop_message(socket_.get());
+    from.may_block = made ? head.sender->uid != ::geteuid() : is_senders(made.error());
+    if (made || from.may_block) take_message(socket_.get());
     return made;
   }
 } catch (const std::bad_alloc&) {

@@ -45,7 +45,7 @@ struct parcel {
 struct channel_options {
   std::size_t bytes_max = 4096;  // in a parcel, sent or received
   std::size_t items_max = 16;    // the same; at most 64
-  bool same_user = true;         // parcels of other users are refused
+  bool same_user = true;         // parcels of other users are refused, with -EACCES
 };
 
 /// Threads: one that sends and one that receives, at once.
@@ -54,8 +54,8 @@ class UFENCE_API channel {
   static constexpr std::size_t items_limit = 64;
 
   /// Takes a connected socket of type SOCK_SEQPACKET.
-  /// @return  -EINVAL not one, or items_max is too large; -EACCES the process at the other end,
-  ///          when it was connected, was another user's
+  /// @return  -EINVAL not one, or items_max is too large; -EACCES because of `same_user`: the
+  ///          process at the other end, when it was connected, was another user's
   [[nodiscard]] static result<channel> adopt(unique_fd socket,
                                              const channel_options& options = {}) noexcept;
   /// Two channels that are connected, for a child of fork() or to send one end away.
@@ -71,7 +71,9 @@ class UFENCE_API channel {
 
   /// Receives one parcel.
   /// @return  -ETIME none by the deadline; -EPIPE the other end is gone; -EPROTO it made no sense,
-  ///          -EACCES another user's: it was dropped; -EMFILE, -ENOMEM, ...: it is still there
+  ///          -EACCES because of `same_user`, it is another user's: it was dropped. Everything else
+  ///          is trouble of this process, and the parcel is still there: -EMFILE, -ENOMEM, ...;
+  ///          what a sandbox says of what it refuses (-EPERM, -ENOSYS, ...)
   /// Blocks: up to the deadline (0: never).
   [[nodiscard]] result<parcel> receive(std::int64_t deadline_ns) noexcept;
 

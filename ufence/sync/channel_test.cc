@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +18,7 @@
 #include "ufence/sync/parcel_wire.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/sync/testing/processes.h"
+#include "ufence/sync/testing/strangers.h"
 #include "ufence/syncobj/testing/syncobj_support.h"
 
 namespace ufence {
@@ -272,6 +274,69 @@ TEST(channel, drops_what_makes_no_sense_and_goes_on) {
   refuses("the second is wrong", letter({.items = 2}, {of_fence, of_line}), {file.get(), fd});
   EXPECT_EQ(here.send(number(8), 0), no_error);
   EXPECT_EQ(tag_of(there.receive(0)), 8U);
+}
+
+TEST(channel, regress_more_descriptors_than_there_is_room_for_without_the_senders_name) {
+  auto [here, there] = make_channels({.items_max = channel::items_limit});
+  const unique_fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const std::size_t count : {65U, 66U, 72U, 73U, 74U, 200U, 253U}) {
+    const int off = 0;
+    ASSERT_EQ(::setsockopt(there.fd(), SOL_SOCKET, SO_PASSCRED, &off, sizeof off), 0);
+    send_raw(here.fd(), letter({}, {}), std::vector<int>(count, null.get()));
+    EXPECT_EQ(there.receive(0).error(), senseless) << count;
+  }
+  for (const int standard : {0, 1, 2}) EXPECT_GE(::fcntl(standard, F_GETFD), 0) << standard;
+}
+
+TEST(channel, knows_the_sender_where_somebody_has_turned_that_off) {
+  auto [here, there] = make_channels();
+  const int off = 0;
+  ASSERT_EQ(::setsockopt(there.fd(), SOL_SOCKET, SO_PASSCRED, &off, sizeof off), 0);
+  ASSERT_EQ(here.send(number(5), 0), no_error);
+  const result<parcel> got = there.receive(0);
+  EXPECT_EQ(tag_of(got), 5U);
+  // The kernel noted the sender only if it was asked to before.
+  EXPECT_EQ(got ? got->sender.uid : 0U, ::geteuid());
+}
+
+TEST(channel, does_not_wait_for_a_descriptor_that_blocks_when_it_is_closed) {
+  auto [here, there] = make_channels();
+  slow_to_close slow;
+  send_raw(here.fd(), letter({}, {}), {slow.descriptor.get()});
+  send_raw(here.fd(), letter({.items = 1}, {{.kind = parcel_kind::fence}}),
+           {slow.descriptor.get()});
+  slow.descriptor.reset();  // those in the messages are the last ones
+  EXPECT_EQ(there.receive(0).error(), senseless);
+  EXPECT_EQ(there.receive(0).error(), senseless);
+  slow.let_close();
+}
+
+TEST(channel, tells_what_its_own_sandbox_refuses_and_keeps_the_parcel) {
+  auto [here, there] = make_channels();
+  new_fence made = make_fence();
+  child_process other([&, &to = here](const test_pipe&) {
+    new_fence theirs = make_fence();
+    parcel p{.tag = 7};
+    p.items.push_back({.fence = theirs.fence});
+    UFENCE_CHILD_EXPECT(to.send(p, 0) == no_error);
+    theirs.signal.signal();
+    return 0;
+  });
+  // A parcel with a fence of this process, in a child where it has to be imported.
+  parcel p{.tag = 8};
+  p.items.push_back({.fence = made.fence});
+  EXPECT_EQ(other.end(), 0);
+  ASSERT_EQ(here.send(p, 0), no_error);
+  child_process sandboxed([&, &from = there](const test_pipe&) {
+    UFENCE_CHILD_EXPECT(tag_of(from.receive(0)) == 7);
+    if (!deny_system_calls({SYS_eventfd2}, EPERM)) return 0;
+    UFENCE_CHILD_EXPECT(from.receive(0).error() == errno_code(EPERM));
+    UFENCE_CHILD_EXPECT(from.receive(0).error() == errno_code(EPERM));
+    return 0;
+  });
+  EXPECT_EQ(sandboxed.end(), 0);
+  EXPECT_EQ(tag_of(there.receive(0)), 8U) << "it is still there";
+  made.signal.signal();
 }
 
 TEST(channel, refuses_other_users) {

@@ -9,8 +9,8 @@
 #include "ufence/base/check.h"
 #include "ufence/fence/legacy.h"
 #include "ufence/fence/signalling.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/reactor.h"
-#include "ufence/sync/socket.h"
 
 namespace ufence::detail {
 namespace {

@@ -11,12 +11,12 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/embedded_fence.h"
+#include "ufence/io/random.h"
+#include "ufence/io/socket.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/ask.h"
 #include "ufence/sync/kernel_file.h"
-#include "ufence/sync/random.h"
 #include "ufence/sync/reactor.h"
-#include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::detail {

@@ -4,7 +4,7 @@ if(UFENCE_BUILD_TESTS)
   # The sources of the layer and those below, over a double of ufence/base/alloc.h that lets the
   # n-th allocation fail.
   set(doubled_sources "")
-  foreach(part base rcu fence container syncobj sync)
+  foreach(part base rcu io fence container syncobj sync)
     file(GLOB part_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${part}/*.cc")
     list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
     list(APPEND doubled_sources ${part_sources})
@@ -40,7 +40,7 @@ if(UFENCE_BUILD_TESTS)
   if(Python3_FOUND AND UFENCE_STATIC_URCU AND NOT UFENCE_SANITIZE)
     add_executable(sync_kernel_files "${CMAKE_CURRENT_LIST_DIR}/testing/kernel_files.cc")
     # All static: it is alone in its machine. The layers by name, since their dependency is shared.
-    set(below ufence_sync ufence_syncobj ufence_container ufence_fence ufence_rcu ufence_base)
+    set(below ufence_sync ufence_io ufence_syncobj ufence_container ufence_fence ufence_rcu ufence_base)
     list(TRANSFORM below REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE archives)
     target_link_libraries(sync_kernel_files PRIVATE ufence_flags ${archives} -lurcu-bp -lurcu-common)
     target_link_options(sync_kernel_files PRIVATE -static)

@@ -26,7 +26,10 @@ result<unique_fd> duplicate(int fd) noexcept {
 result<mapped_page> map(unique_fd fd, bool is_writable) noexcept {
   void* memory = ::mmap(nullptr, shared_page::bytes,
                         is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (memory == MAP_FAILED) return failure(errno == ENOMEM ? ENOMEM : EINVAL);
+  // A descriptor that is not open for reading, or a file that can't be mapped, is its sender's
+  // fault.
+  const bool is_wrong = memory == MAP_FAILED && (errno == EACCES || errno == ENODEV);
+  if (memory == MAP_FAILED) return failure(is_wrong ? EINVAL : errno);
   return mapped_page{
       .page = static_cast<shared_page*>(memory), .fd = std::move(fd), .is_writable = is_writable};
 }
@@ -36,6 +39,9 @@ result<mapped_page> map(unique_fd fd, bool is_writable) noexcept {
 result<mapped_page> make_page(bool peers_may_write) noexcept {
   unique_fd fd(::memfd_create("ufence-timeline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return failure(errno);
+  // Its mode lets everybody write: a holder that may only read would open it anew, by its number in
+  // /proc, and write. Processes of the same user still can.
+  if (::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) return failure(errno);
   if (::ftruncate(fd.get(), shared_page::bytes) != 0) return failure(errno);
   result<mapped_page> made = map(std::move(fd), true);
   if (!made) return made;

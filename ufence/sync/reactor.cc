@@ -12,9 +12,9 @@
 
 #include "ufence/base/clock.h"
 #include "ufence/base/own_thread.h"
+#include "ufence/io/random.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/answer.h"
-#include "ufence/sync/random.h"
-#include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::detail {

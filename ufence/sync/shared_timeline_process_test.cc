@@ -12,6 +12,7 @@
 #include "ufence/fence/wait.h"
 #include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/testing/processes.h"
+#include "ufence/sync/testing/strangers.h"
 #include "ufence/syncobj/testing/syncobj_support.h"
 
 using namespace ufence;
@@ -320,4 +321,28 @@ TEST(shared_timeline_process, a_hostile_peer_stops_nobody_from_leaving) {
   EXPECT_NE(line->error(), 0);
   EXPECT_TRUE(owner.pipe().send(1));
   EXPECT_TRUE(owner.pipe().receive().is_there) << "the owner is well";
+}
+
+TEST(shared_timeline_process, regress_another_user_does_not_open_a_page_anew_to_write) {
+  if (::geteuid() != 0) GTEST_SKIP() << "takes root";
+  const shared_timeline_ref line = shared_timeline::create({.peers_may_signal = true}).value();
+  const unique_fd reader = line->export_fd(shared_access::wait).value();
+  const unique_fd writer = line->export_fd(shared_access::signal).value();
+  child_process stranger([&](const test_pipe&) {
+    UFENCE_CHILD_EXPECT(become_another_user());
+    const std::string path = "/proc/self/fd/" + std::to_string(reader.get());
+    for (const int mode : {O_RDWR, O_WRONLY, O_RDONLY}) {
+      UFENCE_CHILD_EXPECT(!unique_fd(::open(path.c_str(), mode | O_CLOEXEC)));
+    }
+    // What it was given works: to wait, and to signal.
+    const shared_timeline_ref waits = shared_timeline::import(reader.get()).value();
+    UFENCE_CHILD_EXPECT(!waits->may_signal());
+    UFENCE_CHILD_EXPECT(waits->signal(1) == errno_code(EPERM));
+    const shared_timeline_ref signals = shared_timeline::import(writer.get()).value();
+    UFENCE_CHILD_EXPECT(signals->signal(2) == no_error);
+    UFENCE_CHILD_EXPECT(waits->wait(2, 0) == no_error);
+    return 0;
+  });
+  EXPECT_EQ(stranger.end(), 0);
+  EXPECT_EQ(line->value(), 2U);
 }

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "ufence/base/alloc.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/reactor.h"
-#include "ufence/sync/socket.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence {

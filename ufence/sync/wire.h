@@ -10,9 +10,6 @@
 //            who asks may know. The answer is a record.
 #pragma once
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +19,7 @@
 
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
+#include "ufence/io/socket.h"
 
 namespace ufence::detail {
 
@@ -29,15 +27,6 @@ namespace ufence::detail {
 inline constexpr std::size_t sync_name_max = 31;
 /// Records are smaller than this: they have to fit into a socket's buffer at once.
 inline constexpr std::size_t record_size_max = 200'000;
-
-/// An address of a socket.
-struct socket_address {
-  sockaddr_un name{};
-  socklen_t size = 0;
-  [[nodiscard]] const sockaddr* get() const noexcept {
-    return reinterpret_cast<const sockaddr*>(&name);
-  }
-};
 
 /// What the address of a sync file says.
 struct sync_address {

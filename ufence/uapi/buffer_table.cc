@@ -94,7 +94,10 @@ result<buffer_ref> buffer_table::create(std::uint64_t size) {
   b->size = size;
   b->memory.reset(::memfd_create("ufence-dma-buf", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   struct stat s {};
-  if (!b->memory || ::ftruncate(b->memory.get(), static_cast<off_t>(size)) != 0 ||
+  // Holders of other users have what they were given, and can't open it anew by its number in
+  // /proc.
+  if (!b->memory || ::fchmod(b->memory.get(), S_IRUSR | S_IWUSR) != 0 ||
+      ::ftruncate(b->memory.get(), static_cast<off_t>(size)) != 0 ||
       ::fcntl(b->memory.get(), F_ADD_SEALS, dma_buf_seals) != 0 ||
       ::fstat(b->memory.get(), &s) != 0) {
     return failure(errno);

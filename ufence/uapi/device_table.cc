@@ -9,7 +9,7 @@
 #include <charconv>
 #include <string>
 
-#include "ufence/sync/socket.h"
+#include "ufence/io/socket.h"
 
 namespace ufence::uapi {
 

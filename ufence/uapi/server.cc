@@ -13,8 +13,8 @@
 #include <optional>
 #include <string_view>
 
+#include "ufence/io/socket.h"
 #include "ufence/sync/reactor.h"
-#include "ufence/sync/socket.h"
 
 namespace ufence::uapi {
 namespace {

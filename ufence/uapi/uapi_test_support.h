@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "ufence/sync/socket.h"
+#include "ufence/io/socket.h"
 #include "ufence/uapi/broker.h"
 #include "ufence/uapi/device_table.h"
 #include "ufence/uapi/ioctls.h"

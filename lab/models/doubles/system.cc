@@ -8,10 +8,10 @@
 #include "ufence/base/futex.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/own_thread.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/page_file.h"
 #include "ufence/sync/reactor.h"
 #include "ufence/sync/robust_word.h"
-#include "ufence/sync/socket.h"
 
 namespace ufence {
 namespace {

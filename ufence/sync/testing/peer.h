@@ -11,7 +11,7 @@
 #include <functional>
 #include <utility>
 
-#include "ufence/sync/socket.h"
+#include "ufence/io/socket.h"
 #include "ufence/sync/sync_test_support.h"
 
 namespace ufence::testing {

@@ -1,0 +1,140 @@
+#include "ufence/io/socket.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "ufence/io/side_work.h"
+
+namespace ufence {
+
+result<socket_pair> make_socket_pair() noexcept {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return failure(errno);
+  }
+  return socket_pair{unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+result<std::uint64_t> socket_cookie(int socket) noexcept {
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return failure(errno);
+  return cookie;
+}
+
+std::error_code bind_socket(int socket, const detail::socket_address& address) noexcept {
+  return errno_code(::bind(socket, address.get(), address.size) == 0 ? 0 : errno);
+}
+
+bool find_peer(int socket, detail::socket_address& address) noexcept {
+  address.size = sizeof address.name;
+  return ::getpeername(socket, reinterpret_cast<sockaddr*>(&address.name), &address.size) == 0;
+}
+
+void end_sending(int socket) noexcept { ::shutdown(socket, SHUT_WR); }
+
+namespace {
+
+// Room for what the kernel puts beside the bytes of a message: all that it can.
+struct control_buffer {
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(message_fds_limit * sizeof(int)) +
+                                             CMSG_SPACE(sizeof(ucred))> bytes;
+};
+
+// The i-th descriptor of a control message.
+int fd_of(const cmsghdr& c, std::size_t i) noexcept {
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(&c) + i * sizeof fd, sizeof fd);
+  return fd;
+}
+
+void take_control(msghdr& header, std::span<unique_fd> fds, arrival& got) noexcept {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(ucred))) {
+      std::memcpy(&got.sender.emplace(), CMSG_DATA(c), sizeof(ucred));
+    }
+    if (c->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      unique_fd fd(fd_of(*c, i));
+      if (got.fd_count < fds.size()) {
+        fds[got.fd_count++] = std::move(fd);
+      } else {
+        got.are_fds_cut = true;
+        detail::close_aside(std::move(fd));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::error_code send_message(int socket, std::span<const std::byte> bytes,
+                             std::span<const int> fds) noexcept {
+  if (fds.size() > message_fds_limit) return errno_code(EINVAL);
+  iovec data{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  control_buffer control;
+  if (!fds.empty()) {
+    header.msg_control = control.bytes.data();
+    header.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
+  }
+  for (;;) {
+    if (::sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return {};
+    if (errno != EINTR) return errno_code(errno);
+  }
+}
+
+result<arrival> receive_message(int socket, std::span<std::byte> into, std::span<unique_fd> fds,
+                                bool peek) noexcept {
+  iovec data{.iov_base = into.data(), .iov_len = into.size()};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  // All descriptors are taken: what the kernel has no room for it closes on this thread. Of a
+  // message that stays where it is it closes duplicates, which takes no time.
+  control_buffer control;
+  header.msg_control = control.bytes.data();
+  header.msg_controllen =
+      peek ? CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(fds.size_bytes()) : sizeof control.bytes;
+  ssize_t size = 0;
+  do {
+    size = ::recvmsg(socket, &header,
+                     MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC | (peek ? MSG_PEEK : 0));
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return failure(errno);
+  arrival got;
+  got.size = static_cast<std::size_t>(size);
+  got.is_cut = (header.msg_flags & MSG_TRUNC) != 0;
+  got.are_fds_cut = (header.msg_flags & MSG_CTRUNC) != 0;
+  take_control(header, fds, got);
+  return got;
+}
+
+result<message> receive_message(int socket, std::span<std::byte> into, bool peek,
+                                std::size_t fds_max) noexcept {
+  message got;
+  const result<arrival> came = receive_message(
+      socket, into, std::span(got.fds).first(std::min(fds_max, message_fds_max)), peek);
+  if (!came) return std::unexpected(came.error());
+  got.size = came->size;
+  got.is_cut = came->is_cut || came->are_fds_cut;
+  got.fd_count = came->fd_count;
+  return got;
+}
+
+}  // namespace ufence
