@@ -13,15 +13,7 @@
 #include "ufence/base/system_thread.h"
 #include "ufence/base/tls.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define UFENCE_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UFENCE_TSAN 1
-#endif
-#endif
-
-#ifdef UFENCE_TSAN
+#ifdef UFENCE_RCU_IS_WATCHED
 extern "C" void __tsan_acquire(void* address);
 extern "C" void __tsan_release(void* address);
 #endif
@@ -36,12 +28,12 @@ namespace {
 [[maybe_unused]] char grace_period_began;
 
 void edge_from([[maybe_unused]] char& edge) noexcept {
-#ifdef UFENCE_TSAN
+#ifdef UFENCE_RCU_IS_WATCHED
   __tsan_release(&edge);
 #endif
 }
 void edge_to([[maybe_unused]] char& edge) noexcept {
-#ifdef UFENCE_TSAN
+#ifdef UFENCE_RCU_IS_WATCHED
   __tsan_acquire(&edge);
 #endif
 }
@@ -151,11 +143,11 @@ const fork_handlers handlers;
 
 namespace detail {
 
-void read_lock() noexcept {
+void watched_read_lock() noexcept {
   urcu_bp_read_lock();
   edge_to(grace_period_began);
 }
-void read_unlock() noexcept {
+void watched_read_unlock() noexcept {
   edge_from(sections_ended);
   urcu_bp_read_unlock();
 }

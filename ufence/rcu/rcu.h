@@ -2,18 +2,55 @@
 //
 // liburcu-bp (threads need not register) behind a small door, with the happens-before edges that race
 // detectors can't see in it. Read sections nest and may be opened by any thread at any time.
+//
+// liburcu's read lock and unlock are inlined here. Both are shorter than ten lines, and the comments of
+// urcu/static/urcu-bp.h permit that to any program for this reason. A call to liburcu's own functions
+// would cost several times what they do, as each of them asks for the address of its thread's data.
 #pragma once
 
 #include <cstddef>
 
+#include <urcu/tls-compat.h>
+// Of the variable that points to the reader's data. It is defined in C, so it has a constant initializer;
+// as a C++ `thread_local` the compiler would look for an initializing function at each use of it.
+#undef URCU_TLS_STORAGE_CLASS
+#define URCU_TLS_STORAGE_CLASS __thread
+#include <urcu/static/urcu-bp.h>
+
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define UFENCE_RCU_IS_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UFENCE_RCU_IS_WATCHED 1
+#endif
+#endif
 
 namespace ufence::rcu {
 
 namespace detail {
-UFENCE_API void read_lock() noexcept;
-UFENCE_API void read_unlock() noexcept;
+
+// What a race detector can't see in liburcu is told to it by the library (rcu.cc).
+UFENCE_API void watched_read_lock() noexcept;
+UFENCE_API void watched_read_unlock() noexcept;
+
+inline void read_lock() noexcept {
+#ifdef UFENCE_RCU_IS_WATCHED
+  watched_read_lock();
+#else
+  _urcu_bp_read_lock();
+#endif
+}
+inline void read_unlock() noexcept {
+#ifdef UFENCE_RCU_IS_WATCHED
+  watched_read_unlock();
+#else
+  _urcu_bp_read_unlock();
+#endif
+}
+
 }  // namespace detail
 
 /// What was reachable when it began stays until it ends.
