@@ -76,3 +76,26 @@ macro(ufence_add_layer layer folder)
     include("${extras}")
   endif()
 endmacro()
+
+# ufence_add_allocation_failure_test(NAME LAYERS LAYER... SOURCES FILE... [LINK LIB...]): a test program over
+# the sources of these layers and a double of ufence/base/alloc.h that lets the n-th allocation fail. The
+# objects of a layer over that double are compiled once, for all such programs.
+function(ufence_add_allocation_failure_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LAYERS;SOURCES;LINK")
+  set(doubles "${PROJECT_SOURCE_DIR}/ufence/fence/testing/doubles")
+  set(objects "")
+  foreach(layer IN LISTS arg_LAYERS)
+    set(library ufence_${layer}_failing)
+    if(NOT TARGET ${library})
+      file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ufence/${layer}/*.cc")
+      list(FILTER sources EXCLUDE REGEX "_test(_support)?\\.cc$")
+      add_library(${library} OBJECT EXCLUDE_FROM_ALL ${sources})
+      target_link_libraries(${library} PRIVATE ufence_core_flags PkgConfig::liburcu_bp)
+      target_include_directories(${library} BEFORE PRIVATE "${doubles}")
+    endif()
+    list(APPEND objects $<TARGET_OBJECTS:${library}>)
+  endforeach()
+  ufence_add_test(${name} FENCES SOURCES ${arg_SOURCES} ${objects}
+    LINK ufence_core_flags PkgConfig::liburcu_bp ${arg_LINK})
+  target_include_directories(${name} BEFORE PRIVATE "${doubles}")
+endfunction()

@@ -5,17 +5,7 @@ if(UFENCE_BUILD_TESTS)
     target_link_libraries(${model} PRIVATE rapidcheck)
   endforeach()
 
-  # The sources of the layer and those below, over a double of ufence/base/alloc.h that lets the n-th
-  # allocation fail.
-  set(doubled_sources "")
-  foreach(part base rcu fence container)
-    file(GLOB part_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${part}/*.cc")
-    list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
-    list(APPEND doubled_sources ${part_sources})
-  endforeach()
-  ufence_add_test(container_allocation_failure_test FENCES
-    SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc" ${doubled_sources}
-    LINK ufence_core_flags PkgConfig::liburcu_bp)
-  target_include_directories(container_allocation_failure_test
-    BEFORE PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/fence/testing/doubles")
+  ufence_add_allocation_failure_test(container_allocation_failure_test
+    LAYERS base rcu fence container
+    SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc")
 endif()

@@ -19,20 +19,13 @@ if(UFENCE_BUILD_TESTS)
   add_dependencies(ufence_issuer_test_support ${UFENCE_TEST_MODULES})
 endif()
 
-# The sources of this layer and those below, over a double of ufence/base/alloc.h that lets the n-th
-# allocation fail.
 if(UFENCE_BUILD_TESTS)
-  set(doubled_sources "")
-  foreach(part base rcu fence module issuer)
-    file(GLOB part_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${part}/*.cc")
-    list(FILTER part_sources EXCLUDE REGEX "_test\\.cc$")
-    list(APPEND doubled_sources ${part_sources})
-  endforeach()
-  ufence_add_test(issuer_allocation_failure_test FENCES
-    SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc" ${doubled_sources}
-    LINK ufence_core_flags PkgConfig::liburcu_bp ${CMAKE_DL_LIBS})
-  target_include_directories(issuer_allocation_failure_test
-    BEFORE PRIVATE "${CMAKE_CURRENT_LIST_DIR}/../fence/testing/doubles")
+  ufence_add_allocation_failure_test(issuer_allocation_failure_test
+    LAYERS base rcu fence module issuer
+    SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc"
+      "${CMAKE_CURRENT_LIST_DIR}/issuer_test_support.cc"
+      "${CMAKE_CURRENT_LIST_DIR}/../module/module_test_support.cc"
+    LINK ${CMAKE_DL_LIBS})
   target_compile_definitions(issuer_allocation_failure_test
     PRIVATE UFENCE_TEST_MODULES="${UFENCE_TEST_MODULE_DIRECTORY}")
   add_dependencies(issuer_allocation_failure_test ${UFENCE_TEST_MODULES})

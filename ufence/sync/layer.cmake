@@ -1,21 +1,10 @@
 # Extras of the sync layer: tests that need more than one source and the layer's archive.
 
 if(UFENCE_BUILD_TESTS)
-  # The sources of the layer and those below, over a double of ufence/base/alloc.h that lets the
-  # n-th allocation fail.
-  set(doubled_sources "")
-  foreach(part base rcu io fence container syncobj sync)
-    file(GLOB part_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${part}/*.cc")
-    list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
-    list(APPEND doubled_sources ${part_sources})
-  endforeach()
   foreach(subject syncobj sync_file)
-    ufence_add_test(sync_${subject}_allocation_failure_test FENCES
-      SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/${subject}_allocation_failure_test.cc"
-        ${doubled_sources}
-      LINK ufence_core_flags PkgConfig::liburcu_bp)
-    target_include_directories(sync_${subject}_allocation_failure_test
-      BEFORE PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/fence/testing/doubles")
+    ufence_add_allocation_failure_test(sync_${subject}_allocation_failure_test
+      LAYERS base rcu io fence container syncobj sync
+      SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/${subject}_allocation_failure_test.cc")
   endforeach()
 
   # libFuzzer on what is read from other processes, where the compiler has it; the same checks over
