@@ -156,6 +156,18 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
   return refused == 0 ? queued : errno_code(refused);
 }
 
+// A node in no group and in no list.
+int fence::push_unless_signaled(callback& node) noexcept {
+  if ((lock(0) & fence_state::signaled) != 0) {
+    unlock();
+    return ENOENT;
+  }
+  node.fence_ = this;
+  push(node);
+  unlock();
+  return 0;
+}
+
 inline bool fence::dequeue(callback& node) noexcept {
   if (node.next_.get() == nullptr || node.fence_ != this) return false;
   unlink(node);

@@ -97,7 +97,8 @@ bool fence::try_get() noexcept {
   std::uint32_t count = refs_.load(mo::relaxed);
   while (count != 0) {
     // [FENCE.13] acquire: the fields of the fence that the memory holds now, and the change of the
-    // slot that led here before the memory was used again; pairs with [FENCE.11], [FENCE.12]
+    // slot that led here before the memory was used again; pairs with [FENCE.11],
+    // [FENCE.12], [FENCE.33]
     if (refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed)) return true;
   }
   return false;

@@ -238,7 +238,7 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] bool try_get() noexcept;
   void put() noexcept {
     if (this == &stub_) return;
-    // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13]
+    // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13], [FENCE.33]
     if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
   }
 
@@ -267,6 +267,7 @@ class UFENCE_API alignas(16) fence {
     static constexpr std::uint32_t has_backend = 8;   // the issuer's data comes with ops
     static constexpr std::uint32_t embedded = 16;     // an embedded_fence, in memory of its own
     static constexpr std::uint32_t in_place = 32;     // a legacy_fence in memory of its issuer
+    static constexpr std::uint32_t is_polled = 64;    // that one's issuer says when it is complete
     static constexpr std::uint32_t generation_shift = 8;
   };
   // What decide() left to do.
@@ -298,7 +299,8 @@ class UFENCE_API alignas(16) fence {
   void wake_sleepers() noexcept;
 
   std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
-  void push(callback& node) noexcept;                   // LOCK held
+  [[nodiscard]] int push_unless_signaled(callback& node) noexcept;  // 0, or ENOENT
+  void push(callback& node) noexcept;                               // LOCK held
   void unlink(callback& node) noexcept;                 // LOCK held
   [[nodiscard]] bool dequeue(callback& node) noexcept;  // LOCK held
 

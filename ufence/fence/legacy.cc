@@ -77,7 +77,7 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
     const bool takes_lock = settles_now && !lock_is_held;
     if (takes_lock) ops->lock(data);
     won = decide(error, 0) != outcome::lost;
-    if (won && settles_now) call_back();
+    if (won && settles_now) run_all_callbacks(state_.load(mo::relaxed), 0);  // relaxed: a guess
     if (takes_lock) ops->unlock(data);
   }
   if (won && !settles_now) {
@@ -93,24 +93,44 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
 
 void legacy_fence::settle_legacy() noexcept {
   ops->lock(data);
-  call_back();
-  ops->unlock(data);
-  finish();
-}
-
-void legacy_fence::call_back() noexcept {
   // relaxed: a guess
   run_all_callbacks(state_.load(mo::relaxed), 0);
+  ops->unlock(data);
+  finish_and_put();
 }
 
 void legacy_fence::finish() noexcept {
-  // [FENCE.26] release: the callbacks have returned and the external lock is dropped. Who finds it
-  // settled sees also what ops did that left before: this goes on with the release of each of them.
-  // Nobody looks at that here; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
-  std::uint32_t old = state_.fetch_or(retired, mo::release);
-  if (ops_inside(old) == 0) old |= set_settled();
-  wake(old);
-  UFENCE_TRACE(dma_fence_settled, *this);
+  const std::uint64_t context = owner_.context;
+  const std::uint64_t seqno = seqno_;
+  // relaxed: a guess
+  std::uint32_t s = state_.load(mo::relaxed);
+  std::uint32_t next = 0;
+  do {
+    next = (s & ~waiters) | retired | (ops_inside(s) == 0 ? settled : 0);
+    // [FENCE.26] release: the callbacks have returned and the external lock is dropped. A thread that
+    // finds it settled sees also what ops did that left before: this goes on with the release of each of
+    // them. Nobody looks at that here; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
+  } while (!state_.compare_exchange_weak(s, next, mo::release, mo::relaxed));
+  // The memory of a fence in place may be gone: an address alone.
+  if ((s & waiters) != 0) futex_wake_all(state_, futex_class::state);
+  STAP_PROBE2(ufence, dma_fence_settled, context, seqno);
+}
+
+void legacy_fence::finish_and_put() noexcept {
+  if ((kind_ & kind::in_place) == 0) {
+    finish();
+    put();
+    return;
+  }
+  // The fence may lie on the stack of a thread that waits for the end of the signal: nothing of it is
+  // touched after finish(). Where others drop their references meanwhile, its memory stays until the end of
+  // the section, as the kernel's drivers have it.
+  {
+    const rcu::read_section section;
+    // [FENCE.33] acq_rel: as [FENCE.12]; pairs with [FENCE.12], [FENCE.13]
+    if (refs_.fetch_sub(1, mo::acq_rel) != 1) return finish();
+  }
+  destroy();
 }
 
 std::uint32_t legacy_fence::set_settled() noexcept {
@@ -178,11 +198,11 @@ void legacy_fence::release() noexcept {
 // --- In place ---
 
 void legacy_fence::init_in_place(const legacy_ops& its_ops, std::uint64_t context,
-                                 std::uint64_t seqno) noexcept {
+                                 std::uint64_t seqno, bool is_polled) noexcept {
   ops = &its_ops;
   data = this;
   owner_.context = context;
-  init(kind::legacy | kind::in_place, seqno, nullptr, 1);
+  init(kind::legacy | kind::in_place | (is_polled ? kind::is_polled : 0), seqno, nullptr, 1);
 }
 
 void legacy_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {
@@ -190,6 +210,8 @@ void legacy_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {
   // relaxed: nobody else knows it yet
   state_.store(signaled | enabled | settled | retired, mo::relaxed);
 }
+
+void legacy_fence::trace_enable() noexcept { UFENCE_TRACE(dma_fence_enable_signal, *this); }
 
 void legacy_fence::end_in_place() noexcept {
   release();

@@ -20,7 +20,7 @@ struct legacy_fence : fence {
 
   /// Takes over a reference.
   bool signal_legacy(int error, bool lock_is_held) noexcept;
-  /// Runs what a decision left to do, under the external lock.
+  /// Runs what a decision left to do, under the external lock. Drops a reference.
   void settle_legacy() noexcept;
   void enable_legacy() noexcept;
   [[nodiscard]] int poll_legacy() noexcept;
@@ -35,13 +35,27 @@ struct legacy_fence : fence {
   void* data = nullptr;
 
  protected:
-  // For fences in place. `decide_in_place` takes an error that was checked; the caller has elected it.
-  void init_in_place(const legacy_ops& its_ops, std::uint64_t context, std::uint64_t seqno) noexcept;
-  void decide_in_place(int error, std::int64_t timestamp_ns) noexcept { decide(error, timestamp_ns); }
-  void call_back() noexcept;  // external lock held
-  void finish() noexcept;     // and dropped, if it was ours
+  // For fences in place.
+  void init_in_place(const legacy_ops& its_ops, std::uint64_t context, std::uint64_t seqno,
+                     bool is_polled) noexcept;
+  /// A decision, by a thread that holds the external lock and has found it pending: takes LOCK.
+  /// @return  it has callbacks
+  [[nodiscard]] bool begin_decision() noexcept;
+  /// Drops LOCK: the error and the time, which the issuer has put in their places, are its result from now
+  /// on. Its callbacks, if there are any, are left for settle_legacy().
+  void decide_without_callbacks() noexcept;
+  /// The same, and runs its callbacks, of which there are some.
+  void decide_and_call_back() noexcept;
+  /// The external lock is dropped, if it was this thread's. The last that the signal does to the fence: its
+  /// memory may go from here on.
+  void finish() noexcept;
+  /// The same with a reference to drop, which may be the last one.
+  void finish_and_put() noexcept;
+  /// fence::add_callback() without enabling: 0, or ENOENT it is signaled.
+  [[nodiscard]] int push_callback(callback& node) noexcept { return push_unless_signaled(node); }
   /// Queues it, which the caller has decided and not settled, on this thread. Takes a reference of its own.
   void queue_on_thread() noexcept;
+  void trace_enable() noexcept;  // an op of its issuer is about to be called for it
   [[nodiscard]] bool is_of_parent() const noexcept { return is_inherited(); }
   [[nodiscard]] bool has_callbacks() const noexcept { return callbacks_.get() != nullptr; }
   /// Waits until it is settled, unless it is this very thread that has to settle it.

@@ -13,8 +13,7 @@ using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits 
 // --- Deciding ---
 
 inline void fence::fix_result(int error, std::int64_t now) noexcept {
-  // A fence in place has it already, and who has seen its issuer's own flag may be reading it.
-  if (error_.get() != error) error_.set(error);
+  error_.set(error);
   timestamp_.set(now != 0 ? now : now_ns());
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
 }
@@ -100,21 +99,37 @@ bool fence::signal_plain(int error) noexcept {
   return true;
 }
 
+// --- Deciding a fence in place, whose external lock is held ---
+
+bool legacy_fence::begin_decision() noexcept {
+  lock(0);
+  return callbacks_.get() != nullptr;
+}
+
+void legacy_fence::decide_without_callbacks() noexcept {
+  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
+  mark(signaled);
+}
+
+void legacy_fence::decide_and_call_back() noexcept {
+  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
+  callback_turn turn;
+  take_callbacks(turn);
+  run_callbacks(turn, mark(signaled), 0);
+}
+
 // --- Settling ---
 
 void fence::settle() noexcept {
-  if (!is_independent()) {
-    legacy_fence::of(*this).settle_legacy();
-  } else {
-    // relaxed: the decision that filled the settlement is before this
-    auto* data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
-    word_.store(0, mo::relaxed);
-    if (data != nullptr) run_retire(data, retired_by::settlement);
-    // relaxed: SETTLED was set by that decision, or is set here only
-    const std::uint32_t s = state_.load(mo::relaxed);
-    if ((s & settled) == 0) run_all_callbacks(s, settled);
-    if (is_ordered()) owner_.owner->tell_minimum();
-  }
+  if (!is_independent()) return legacy_fence::of(*this).settle_legacy();
+  // relaxed: the decision that filled the settlement is before this
+  auto* data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
+  word_.store(0, mo::relaxed);
+  if (data != nullptr) run_retire(data, retired_by::settlement);
+  // relaxed: SETTLED was set by that decision, or is set here only
+  const std::uint32_t s = state_.load(mo::relaxed);
+  if ((s & settled) == 0) run_all_callbacks(s, settled);
+  if (is_ordered()) owner_.owner->tell_minimum();
   put();
 }
 

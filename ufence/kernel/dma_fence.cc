@@ -127,7 +127,7 @@ void dma_fence_set_error(dma_fence* fence, int error) {
   ufence::as_cell(fence->error).set(error);
 }
 
-bool ufence_dma_fence_poll(dma_fence* fence) { return kernel_fence::of(*fence).poll(); }
+bool ufence_dma_fence_poll(dma_fence* fence) { return kernel_fence::of(*fence).poll_now(false); }
 bool ufence_dma_fence_poll_locked(dma_fence* fence) {
   return kernel_fence::of(*fence).poll_now(true);
 }
@@ -136,11 +136,6 @@ ktime_t dma_fence_timestamp(dma_fence* fence) {
   if (!dma_fence_test_signaled_flag(fence)) {
     ufence::warn("the timestamp of a pending fence", fence);
     return ktime_get();
-  }
-  // [KERNEL.3] acquire: the timestamp; pairs with [KERNEL.2]
-  while ((as_atomic(fence->flags).load(mo::acquire) & ufence::flag(DMA_FENCE_FLAG_TIMESTAMP_BIT)) ==
-         0) {
-    ufence::spin_pause();
   }
   return ufence::as_cell(fence->timestamp).get();
 }
@@ -167,7 +162,7 @@ bool dma_fence_remove_callback(dma_fence* fence, dma_fence_cb* cb) {
 }
 
 void dma_fence_enable_sw_signaling(dma_fence* fence) {
-  kernel_fence::of(*fence).enable_signaling();
+  kernel_fence::of(*fence).enable();
 }
 
 signed long dma_fence_default_wait(dma_fence* fence, bool, signed long timeout) {
@@ -181,7 +176,7 @@ signed long dma_fence_wait_timeout(dma_fence* fence, bool intr, signed long time
   }
   __dma_fence_might_wait();
   kernel_fence& f = kernel_fence::of(*fence);
-  f.enable_signaling();
+  f.enable();
   const dma_fence_ops* ops = f.attached_ops();
   return ops != nullptr && ops->wait != nullptr ? ops->wait(fence, intr, timeout)
                                                 : f.wait_jiffies(timeout);
@@ -216,7 +211,7 @@ signed long dma_fence_wait_any_timeout(dma_fence** fences, u32 count, bool, sign
 }
 
 void dma_fence_set_deadline(dma_fence* fence, ktime_t deadline) {
-  if (!dma_fence_is_signaled(fence)) kernel_fence::of(*fence).set_deadline(deadline);
+  kernel_fence::of(*fence).set_deadline_polled(deadline);
 }
 
 const char* dma_fence_driver_name(dma_fence* fence) {

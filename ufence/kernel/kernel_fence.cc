@@ -29,18 +29,7 @@ void op_lock(void* data) noexcept { fence_at(data).lock_foreign(); }
 void op_unlock(void* data) noexcept { fence_at(data).unlock_foreign(); }
 
 int op_enable(void* data) noexcept {
-  kernel_fence& f = fence_at(data);
-  constexpr unsigned long enabled = flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT);
-  // relaxed: the lock is held
-  if ((as_atomic(f.c().flags).fetch_or(enabled, mo::relaxed) & enabled) != 0) return 0;
-  bool is_complete = false;
-  {
-    const rcu::read_section section;
-    const dma_fence_ops* ops = f.attached_ops();
-    is_complete =
-        ops != nullptr && ops->enable_signaling != nullptr && !ops->enable_signaling(&f.c());
-  }
-  if (is_complete) f.signal(0, true);
+  static_cast<void>(fence_at(data).enable_locked());
   return 0;
 }
 
@@ -50,10 +39,7 @@ int op_poll(void* data) noexcept {
 }
 
 void op_set_deadline(void* data, std::int64_t deadline_ns) noexcept {
-  dma_fence& f = fence_at(data).c();
-  const rcu::read_section section;
-  const dma_fence_ops* ops = fence_at(data).attached_ops();
-  if (ops != nullptr && ops->set_deadline != nullptr) ops->set_deadline(&f, deadline_ns);
+  fence_at(data).tell_deadline(deadline_ns);
 }
 
 int op_wait(void* data, std::int64_t deadline_ns) noexcept {
@@ -157,7 +143,8 @@ void kernel_fence::init(dma_fence& f, const dma_fence_ops* its_ops, std::uint64_
   f.ops = its_ops;
   f.flags = flags | flag(DMA_FENCE_FLAG_INITIALIZED_BIT);
   f.ufence_services = services;
-  made->init_in_place(ops_in_place, context, seqno);
+  const bool is_polled = its_ops != nullptr && its_ops->signaled != nullptr;
+  made->init_in_place(ops_in_place, context, seqno, is_polled);
 }
 
 void kernel_fence::init_signaled(dma_fence& f, std::int64_t timestamp_ns) noexcept {
@@ -174,9 +161,13 @@ void kernel_fence::end() noexcept {
     warn("a fence is released with callbacks pending; it ends with -EDEADLK", &c());
     lock_foreign();
     as_cell(c().error).set(-EDEADLK);
-    if (decide(0)) call_back();
+    const std::int64_t when = now_ns();
+    static_cast<void>(begin_decision());
+    publish(when);
+    decide_and_call_back();
     unlock_foreign();
   }
+  if (attached_ops() == nullptr) return dma_fence_free(&c());
   const rcu::read_section section;
   const dma_fence_ops* attached = attached_ops();
   if (attached != nullptr && attached->release != nullptr) {
@@ -192,6 +183,7 @@ void kernel_fence::lock_foreign() noexcept {
   spinlock_t* lock = dma_fence_spinlock(&c());
   if (c().ufence_services != nullptr) {
     c().ufence_services->lock(lock);
+    ++thread_state::mine().spinlocks_held;
   } else {
     spin::acquire(*lock);
   }
@@ -201,6 +193,7 @@ void kernel_fence::unlock_foreign() noexcept {
   spinlock_t* lock = dma_fence_spinlock(&c());
   if (c().ufence_services != nullptr) {
     c().ufence_services->unlock(lock);
+    --thread_state::mine().spinlocks_held;
   } else {
     spin::release(*lock);
   }
@@ -228,49 +221,132 @@ void kernel_fence::unlock_and_settle() noexcept {
 
 bool kernel_fence::has_signaled_flag() noexcept { return dma_fence_test_signaled_flag(&c()); }
 
-// Lock held, but for containers, which nobody else signals.
-bool kernel_fence::decide(std::int64_t timestamp_ns) noexcept {
-  atomic<unsigned long>& flags = as_atomic(c().flags);
-  constexpr unsigned long signaled = flag(DMA_FENCE_FLAG_SIGNALED_BIT);
-  // [KERNEL.1] release: the error; pairs with dma_fence_test_signaled_flag()
-  if ((flags.fetch_or(signaled, mo::release) & signaled) != 0) return false;
-  // relaxed: of containers, whose children note errors; nobody changes it any more
-  decide_in_place(as_atomic(c().error).load(mo::relaxed), timestamp_ns);
-  // [KERNEL.2] release: the timestamp; pairs with [KERNEL.3]
-  flags.fetch_or(flag(DMA_FENCE_FLAG_TIMESTAMP_BIT), mo::release);
+// The lock is held, it is not signaled yet, and begin_decision() was called.
+void kernel_fence::publish(std::int64_t when) noexcept {
+  constexpr unsigned long flags =
+      flag(DMA_FENCE_FLAG_SIGNALED_BIT) | flag(DMA_FENCE_FLAG_TIMESTAMP_BIT);
+  as_cell(c().timestamp).set(when);
+  // [KERNEL.1] release: the error and the timestamp; pairs with dma_fence_test_signaled_flag()
+  as_atomic(c().flags).fetch_or(flags, mo::release);
   const dma_fence_ops* attached = attached_ops();
   if (attached != nullptr && attached->release == nullptr && attached->wait == nullptr) {
     // relaxed: readers take what they find, and null says nothing else
     as_atomic(c().ops).store(nullptr, mo::relaxed);
   }
-  return true;
 }
 
 bool kernel_fence::signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept {
   if (is_of_parent()) return false;
-  thread_state& thread = thread_state::mine();
-  const bool settles_now = lock_is_held || (thread.top == nullptr && !thread.draining);
-  get();
   if (!lock_is_held) lock_foreign();
-  const bool won = decide(timestamp_ns);
-  if (won && settles_now) call_back();
-  if (!lock_is_held) unlock_foreign();
-  if (won && settles_now) finish();
-  if (won && !settles_now) queue_on_thread();
-  put();
-  thread.run_queue();
-  return won;
+  if (has_signaled_flag()) {
+    if (!lock_is_held) unlock_and_settle();
+    return false;
+  }
+  const std::int64_t when = timestamp_ns != 0 ? timestamp_ns : now_ns();
+  if (begin_decision()) {
+    signal_with_callbacks(when, lock_is_held);
+  } else {
+    // Others may drop their references as soon as they see it signaled. Its memory stays until the end of
+    // the section, or until it is settled, if it lies on the stack of a thread that waits.
+    const rcu::read_section section;
+    publish(when);
+    decide_without_callbacks();
+    if (!lock_is_held) unlock_foreign();
+    finish();
+  }
+  thread_state::mine().run_queue();
+  return true;
 }
 
-bool kernel_fence::poll_now(bool lock_is_held) noexcept {
+void kernel_fence::signal_with_callbacks(std::int64_t when, bool lock_is_held) noexcept {
+  const thread_state& thread = thread_state::mine();
+  // One of them may drop the last reference that others have.
+  get();
+  if (lock_is_held || (thread.top == nullptr && !thread.draining)) {
+    publish(when);
+    decide_and_call_back();
+    if (!lock_is_held) unlock_foreign();
+    finish_and_put();
+  } else {
+    publish(when);
+    decide_without_callbacks();
+    queue_on_thread();
+    if (!lock_is_held) unlock_foreign();
+    put();
+  }
+}
+
+// --- Asking its issuer ---
+
+// Lock held. False: it is signaled.
+bool kernel_fence::enable_locked() noexcept {
+  constexpr unsigned long enabled = flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT);
+  // relaxed: the lock is held
+  const unsigned long before = as_atomic(c().flags).fetch_or(enabled, mo::relaxed);
+  if ((before & flag(DMA_FENCE_FLAG_SIGNALED_BIT)) != 0) return false;
+  if ((before & enabled) != 0) return true;
   bool is_complete = false;
   {
     const rcu::read_section section;
     const dma_fence_ops* attached = attached_ops();
-    is_complete = attached != nullptr && attached->signaled != nullptr && attached->signaled(&c());
+    if (attached == nullptr || attached->enable_signaling == nullptr) return true;
+    trace_enable();
+    const foreign_scope scope(thread_state::mine(), *this);
+    is_complete = !attached->enable_signaling(&c());
   }
-  if (is_complete) signal(0, lock_is_held);
+  if (is_complete) signal(0, true);
+  return !has_signaled_flag();
+}
+
+void kernel_fence::enable() noexcept {
+  // relaxed: only a hint that saves the lock
+  const unsigned long flags = as_atomic(c().flags).load(mo::relaxed);
+  constexpr unsigned long done =
+      flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT) | flag(DMA_FENCE_FLAG_SIGNALED_BIT);
+  if ((flags & done) != 0 || is_of_parent()) return;
+  lock_foreign();
+  static_cast<void>(enable_locked());
+  unlock_and_settle();
+}
+
+bool kernel_fence::poll_now(bool lock_is_held) noexcept {
+  if (has_signaled_flag() || is_of_parent()) return has_signaled_flag();
+  bool is_complete = false;
+  {
+    const rcu::read_section section;
+    const dma_fence_ops* attached = attached_ops();
+    if (attached != nullptr && attached->signaled != nullptr) {
+      const foreign_scope scope(thread_state::mine(), *this);
+      is_complete = attached->signaled(&c());
+    }
+  }
+  if (is_complete) {
+    signal(0, lock_is_held);
+  } else {
+    // The op may have signaled others.
+    thread_state::mine().run_queue();
+  }
   return is_complete || has_signaled_flag();
+}
+
+void kernel_fence::set_deadline_polled(std::int64_t deadline_ns) noexcept {
+  if (is_of_parent()) return;
+  {
+    const rcu::read_section section;
+    const dma_fence_ops* attached = attached_ops();
+    if (attached == nullptr || attached->set_deadline == nullptr) return;
+  }
+  if (dma_fence_is_signaled(&c())) return;
+  tell_deadline(deadline_ns);
+  thread_state::mine().run_queue();
+}
+
+void kernel_fence::tell_deadline(std::int64_t deadline_ns) noexcept {
+  const rcu::read_section section;
+  const dma_fence_ops* attached = attached_ops();
+  if (attached == nullptr || attached->set_deadline == nullptr) return;
+  const foreign_scope scope(thread_state::mine(), *this);
+  attached->set_deadline(&c(), deadline_ns);
 }
 
 // --- Callbacks ---
@@ -281,10 +357,37 @@ int kernel_fence::add(dma_fence_cb& cb, dma_fence_func_t func) noexcept {
   // relaxed, as prev: nobody else knows the node; null is not empty
   as_atomic(cb.node.next).store(nullptr, mo::relaxed);
   as_atomic(cb.node.prev).store(nullptr, mo::relaxed);
-  const std::error_code refused = add_callback(*node);
-  if (!refused) return 0;
-  INIT_LIST_HEAD(&cb.node);
-  return -refused.value();
+  int refused = 0;
+  if (has_signaled_flag()) {
+    refused = ENOENT;
+  } else if (is_of_parent()) {
+    refused = EOWNERDEAD;
+  } else if (is_enabled_or_need_not_be()) {
+    refused = push_callback(*node);
+  } else {
+    // One step for those who signal it, be it because they are told to by the issuer's op.
+    lock_foreign();
+    refused = enable_locked() ? push_callback(*node) : ENOENT;
+    unlock_and_settle();
+  }
+  if (refused != 0) INIT_LIST_HEAD(&cb.node);
+  return -refused;
+}
+
+// True: no op has to be called before a callback is queued, or that was done, or another thread does it, and
+// whether the callback is there before it or after is the same.
+bool kernel_fence::is_enabled_or_need_not_be() noexcept {
+  constexpr unsigned long enabled = flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT);
+  atomic<unsigned long>& flags = as_atomic(c().flags);
+  // relaxed, as below: the flag carries no data
+  if ((flags.load(mo::relaxed) & enabled) != 0) return true;
+  {
+    const rcu::read_section section;
+    const dma_fence_ops* attached = attached_ops();
+    if (attached != nullptr && attached->enable_signaling != nullptr) return false;
+  }
+  flags.fetch_or(enabled, mo::relaxed);
+  return true;
 }
 
 bool kernel_fence::remove(dma_fence_cb& cb) noexcept {
@@ -322,8 +425,14 @@ signed long kernel_fence::wait_jiffies(signed long timeout) noexcept {
   if (is_of_parent() && !is_signaled()) return -EOWNERDEAD;
   const std::int64_t deadline_ns = deadline_of(timeout);
   if (!wait_until_signaled(deadline_ns)) return 0;
-  // Kernel code takes the end of a wait for the end of the callbacks.
+  // Kernel code takes the end of a wait for the end of the callbacks, and of the lock that was held over
+  // them: the fence may be on its stack.
   wait_until_settled_elsewhere();
+  const thread_state& thread = thread_state::mine();
+  if (thread.top == nullptr && thread.spinlocks_held == 0 && !is_of_parent()) {
+    lock_foreign();
+    unlock_foreign();
+  }
   return jiffies_left(timeout, deadline_ns);
 }
 

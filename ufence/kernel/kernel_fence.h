@@ -3,7 +3,7 @@
 // It is a legacy fence in place: its lock, ops and callbacks are handled as ufence/fence/legacy.h
 // says.
 //
-// Orders: KERNEL.1..3 what a signal publishes through the flags; KERNEL.6..8 spinlocks.
+// Orders: KERNEL.1 what a signal publishes through the flags; KERNEL.6..8 spinlocks.
 #pragma once
 
 #include <cstddef>
@@ -69,6 +69,14 @@ class kernel_fence : public legacy_fence {
   /// not with the lock held: then they run at once.
   bool signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept;
   [[nodiscard]] bool poll_now(bool lock_is_held) noexcept;
+  /// Asks for its completion to be noticed, once.
+  void enable() noexcept;
+  /// The same with the lock held. False: it is signaled.
+  [[nodiscard]] bool enable_locked() noexcept;
+  /// Tells it to an issuer that wants to know, if the fence is pending after a poll.
+  void set_deadline_polled(std::int64_t deadline_ns) noexcept;
+  /// Tells it to an issuer that wants to know.
+  void tell_deadline(std::int64_t deadline_ns) noexcept;
   [[nodiscard]] signed long wait_jiffies(signed long timeout) noexcept;
   void lock_settled() noexcept;
   void unlock_and_settle() noexcept;
@@ -89,7 +97,10 @@ class kernel_fence : public legacy_fence {
   [[nodiscard]] bool has_signaled_flag() noexcept;
 
  private:
-  [[nodiscard]] bool decide(std::int64_t timestamp_ns) noexcept;
+  /// Makes its result readable by its flags.
+  void publish(std::int64_t when) noexcept;
+  void signal_with_callbacks(std::int64_t when, bool lock_is_held) noexcept;
+  [[nodiscard]] bool is_enabled_or_need_not_be() noexcept;
 };
 
 [[nodiscard]] constexpr unsigned long flag(dma_fence_flag_bits bit) noexcept { return 1UL << bit; }

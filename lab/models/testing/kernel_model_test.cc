@@ -123,6 +123,69 @@ TEST(kernel_model, a_callback_that_was_not_removed_has_run_and_may_be_freed) {
   }));
 }
 
+TEST(kernel_model, a_waiter_may_take_the_memory_when_the_signal_is_through) {
+  // As a fence on its stack: no reference is dropped.
+  for (const bool has_callback : {false, true}) {
+    expect_safe_so_far(and_free([=] {
+      dma_fence* f = make();
+      noting_cb cb;
+      if (has_callback) LAB_CHECK(dma_fence_add_callback(f, &cb, &noting_cb::run) == 0);
+      {
+        thread issuer("issuer", [&] { dma_fence_signal(f); });
+        thread wait("wait", [&] {
+          LAB_CHECK(dma_fence_wait(f, false) == 0);
+          LAB_CHECK(cb.runs.get() == (has_callback ? 1 : 0));
+          deallocate(f);
+        });
+      }
+    }));
+  }
+}
+
+// What both sides of the race for the last reference did before is seen by its release op.
+cell<int>* of_callback = nullptr;
+cell<int>* of_holder = nullptr;
+
+void release_and_look(dma_fence* f) {
+  LAB_CHECK(of_callback->get() == 1 && of_holder->get() == 1);
+  dma_fence_free(f);
+}
+
+TEST(kernel_model, the_reference_of_a_signal_may_be_the_last_one) {
+  static constexpr dma_fence_ops releasing_ops{.get_driver_name = &name_of,
+                                               .get_timeline_name = &name_of,
+                                               .enable_signaling = nullptr,
+                                               .signaled = nullptr,
+                                               .wait = nullptr,
+                                               .release = &release_and_look,
+                                               .set_deadline = nullptr};
+  struct putting_cb : dma_fence_cb {
+    static void run(dma_fence* f, dma_fence_cb*) {
+      dma_fence_put(f);
+      of_callback->set(1);
+    }
+  };
+  expect_safe_so_far(and_free([] {
+    cell<int> done_in_callback;
+    cell<int> done_by_holder;
+    of_callback = &done_in_callback;
+    of_holder = &done_by_holder;
+    auto* f = static_cast<dma_fence*>(allocate(sizeof(dma_fence)));
+    dma_fence_init(f, &releasing_ops, nullptr, 7, 1);
+    dma_fence_get(f);
+    putting_cb cb;
+    LAB_CHECK(dma_fence_add_callback(f, &cb, &putting_cb::run) == 0);
+    {
+      thread issuer("issuer", [&] { dma_fence_signal(f); });
+      thread holder("holder", [&] {
+        done_by_holder.set(1);
+        dma_fence_put(f);
+      });
+    }
+    rcu_barrier();
+  }));
+}
+
 // --- Containers ---
 
 struct two_fences {

@@ -296,15 +296,21 @@ static inline bool dma_fence_test_signaled_flag(struct dma_fence *fence)
 	return test_bit_acquire(DMA_FENCE_FLAG_SIGNALED_BIT, &fence->flags);
 }
 
+/* In ufence_kind: there is a `signaled` op to ask. */
+#define UFENCE_DMA_FENCE_IS_POLLED 64U
+
 /* Polls: may signal it, and run its callbacks here. */
 static inline bool dma_fence_is_signaled(struct dma_fence *fence)
 {
-	return dma_fence_test_signaled_flag(fence) || ufence_dma_fence_poll(fence);
+	return dma_fence_test_signaled_flag(fence) ||
+	       ((fence->ufence_kind & UFENCE_DMA_FENCE_IS_POLLED) && ufence_dma_fence_poll(fence));
 }
 
 static inline bool dma_fence_is_signaled_locked(struct dma_fence *fence)
 {
-	return dma_fence_test_signaled_flag(fence) || ufence_dma_fence_poll_locked(fence);
+	return dma_fence_test_signaled_flag(fence) ||
+	       ((fence->ufence_kind & UFENCE_DMA_FENCE_IS_POLLED) &&
+		ufence_dma_fence_poll_locked(fence));
 }
 
 /* 0 not signaled; 1; or its error. */

@@ -10,6 +10,7 @@ extern kunit_suite* const kunit_dma_fence;
 extern kunit_suite* const kunit_dma_fence_chain;
 extern kunit_suite* const kunit_dma_fence_unwrap;
 extern kunit_suite* const kunit_dma_fence_behaviour;
+extern kunit_suite* const kunit_enable;
 extern kunit_suite* const kunit_nested;
 extern kunit_suite* const kunit_names;
 extern kunit_suite* const kunit_dma_resv;
@@ -44,8 +45,8 @@ class kunit_case_test : public testing::Test {
 // Before main(), as TEST() does it.
 const bool registered = [] {
   for (const kunit_suite* suite : {kunit_dma_fence, kunit_dma_fence_chain, kunit_dma_fence_unwrap,
-                                   kunit_dma_fence_behaviour, kunit_nested, kunit_names,
-                                   kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
+                                   kunit_dma_fence_behaviour, kunit_enable, kunit_nested,
+                                   kunit_names, kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
                                    kunit_other_shim}) {
     for (const kunit_case* c = suite->test_cases; c->run_case != nullptr; ++c) {
       testing::RegisterTest(suite->name, c->name, nullptr, nullptr, __FILE__, __LINE__,
