@@ -45,6 +45,11 @@ foreach(test IN LISTS model_tests)
     target_include_directories(lab_models_${name} BEFORE PRIVATE "${UFENCE_LAB_PRODUCT_DOUBLES}")
   endif()
 endforeach()
+# The lab has a mutex of its own.
+if(TARGET lab_models_lock_model_test)
+  target_sources(lab_models_lock_model_test
+    PRIVATE "${PROJECT_SOURCE_DIR}/ufence/base/lock_word.cc")
+endif()
 if(TARGET lab_models_kernel_model_test)
   target_link_libraries(lab_models_kernel_model_test PRIVATE ufence_lab_kernel)
 endif()

@@ -7,7 +7,9 @@
 
 #include <csignal>
 #include <cstring>
+#include <latch>
 #include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -158,6 +160,54 @@ TEST(check, says_what_did_not_hold_and_where) {
   const std::string text = ::testing::internal::GetCapturedStderr();
   EXPECT_NE(text.find("2 + 2 == 5"), text.npos) << text;
   EXPECT_NE(text.find("base_test.cc"), text.npos) << text;
+}
+
+TEST(base_mutex, regress_a_child_of_fork_takes_what_another_thread_held) {
+  mutex lock{lock_rank::leaf};
+  std::latch is_held(1);
+  std::latch may_end(1);
+  std::jthread holder([&] {
+    const scoped_lock guard(lock);
+    is_held.count_down();
+    may_end.wait();
+  });
+  is_held.wait();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    for (int i = 0; i < 2; ++i) const scoped_lock guard(lock);
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  may_end.count_down();
+}
+
+namespace {
+
+// What the parts of this file did around a fork(), in order.
+std::string done_at_fork;
+template <char Before, char InParent, char InChild>
+fork_part::functions noting() {
+  return {.before = [] noexcept { done_at_fork += Before; },
+          .in_parent = [] noexcept { done_at_fork += InParent; },
+          .in_child = [] noexcept { done_at_fork += InChild; }};
+}
+const fork_part part_with_leaf(lock_rank::leaf, noting<'c', 'D', '4'>());
+const fork_part part_with_host(lock_rank::host, noting<'b', 'E', '5'>());
+const fork_part part_that_waits(noting<'a', 'F', '6'>());
+
+}  // namespace
+
+TEST(fork_part, regress_grace_periods_come_before_locks_and_locks_by_rank) {
+  done_at_fork.clear();
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(done_at_fork == "abc456" ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(done_at_fork, "abcDEF");
 }
 
 TEST(base_mutex, excludes) {

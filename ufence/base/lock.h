@@ -2,14 +2,14 @@
 // checker's double stands earlier on the include path.
 #pragma once
 
-#include <mutex>
-
 #include "ufence/base/api.h"
 #include "ufence/base/lock_rank.h"
+#include "ufence/base/lock_word.h"
 
 namespace ufence {
 
-/// A short lock: held for a few instructions, never over foreign code.
+/// A short lock: held for a few instructions, never over foreign code. A child of fork() can always
+/// take it (lock_word.h).
 class UFENCE_CAPABILITY("mutex") mutex {
  public:
   constexpr explicit mutex(lock_rank rank) noexcept : rank_(rank) {}
@@ -18,19 +18,19 @@ class UFENCE_CAPABILITY("mutex") mutex {
 
   void lock() noexcept UFENCE_ACQUIRE() {
     rank_acquire(rank_);
-    mutex_.lock();
+    word_.lock();
   }
   void unlock() noexcept UFENCE_RELEASE() {
-    mutex_.unlock();
+    word_.unlock();
     rank_release(rank_);
   }
 
-  /// For fork handlers, which take many locks in the order of their registration.
-  void lock_for_fork() noexcept UFENCE_NO_TSA { mutex_.lock(); }
-  void unlock_after_fork() noexcept UFENCE_NO_TSA { mutex_.unlock(); }
+  /// For fork handlers (fork.h).
+  void lock_for_fork() noexcept UFENCE_NO_TSA { word_.lock(); }
+  void unlock_after_fork() noexcept UFENCE_NO_TSA { word_.unlock(); }
 
  private:
-  std::mutex mutex_;
+  lock_word word_;
   const lock_rank rank_;
 };
 

@@ -81,11 +81,11 @@ void fence_array::release(embedded_fence& f) noexcept {
   });
 }
 
-void fence_array::note(const node& n) noexcept {
+void fence_array::note(const node& n, bool is_lost) noexcept {
   const auto index = static_cast<std::uint32_t>(&n - nodes());
-  if (mode_ == array_mode::all && child(index).error() == 0) return;
+  if (mode_ == array_mode::all && !is_lost && child(index).error() == 0) return;
   std::uint32_t none = 0;
-  // [CONT.3] release: the child is signaled; pairs with [CONT.4]
+  // [CONT.3] release: the child is signaled, or lost; pairs with [CONT.4]
   deciding_.compare_exchange(none, index + 1, mo::release, mo::relaxed);
 }
 
@@ -96,9 +96,13 @@ fence* fence_array::deciding_child() const noexcept {
   return deciding == 0 ? nullptr : &child(deciding - 1);
 }
 
+// -EOWNERDEAD: a child that was inherited pending decides, or there is nothing else in an `any`
+// array.
 int fence_array::result_now() const noexcept {
   fence* decided = deciding_child();
-  const int error = decided != nullptr ? decided->error() : 0;
+  if (decided == nullptr) return mode_ == array_mode::all ? 1 : -EOWNERDEAD;
+  if (!decided->is_signaled()) return -EOWNERDEAD;
+  const int error = decided->error();
   return error < 0 ? error : 1;
 }
 
@@ -112,10 +116,13 @@ int fence_array::enable(backend* data) noexcept {
     node& n = *::new (array.nodes() + i) node;
     n.set_function(&fence_array::on_child);
     n.array = &array;
-    if (!array.child(i).add_callback(n)) continue;
-    // Signaled already, or inherited through fork(), of which nothing more will come.
-    array.note(n);
+    const std::error_code refused = array.child(i).add_callback(n);
+    if (!refused) continue;
     ++gone;
+    // Signaled already; or inherited through fork(), and nothing more will come: of several an
+    // `any` array goes by the others.
+    const bool is_lost = refused == errno_code(EOWNERDEAD);
+    if (!is_lost || array.mode_ == array_mode::all) array.note(n, is_lost);
   }
   const bool is_any = array.mode_ == array_mode::any && array.deciding_child() != nullptr;
   // [CONT.1] acq_rel: the last one sees the errors that all noted; pairs with [CONT.1], [CONT.2]

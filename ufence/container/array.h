@@ -77,7 +77,7 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
   static void forward_deadline(backend* data, std::int64_t deadline_ns) noexcept;
   static void on_child(callback& node, fence& child) noexcept;
 
-  void note(const node& n) noexcept;
+  void note(const node& n, bool is_lost = false) noexcept;
   [[nodiscard]] int result_now() const noexcept;
   [[nodiscard]] child_word* children() const noexcept {
     return reinterpret_cast<child_word*>(const_cast<fence_array*>(this) + 1);

@@ -157,8 +157,9 @@ void fence_chain::note_failed(fence& failed, std::uint64_t place) noexcept {
   {
     const scoped_lock hold(failed_lock_);
     if (failed_ && failed_place_ <= place) return;
-    old = std::exchange(failed_, fence_ref::take(failed));
+    // In this order: a child of fork() may find it half done.
     failed_place_ = place;
+    old = std::exchange(failed_, fence_ref::take(failed));
     // relaxed: has_failed()
     has_failed_.store(true, mo::relaxed);
   }
@@ -200,28 +201,31 @@ fence_ref fence_chain::first_failed() noexcept {
 
 // --- Signaling ---
 
-// Puts the callback on a contained fence of the chain that is pending. False: there is none.
-bool fence_chain::watch_next() noexcept {
+// Puts the callback on a contained fence of the chain that is pending. As the op says: 0 it did; 1
+// there is none; -EOWNERDEAD there is one that was inherited through fork(), of which nothing will
+// come.
+int fence_chain::watch_next() noexcept {
   for (fence_ref at = fence_ref::take(*this); at; at = walk(*at)) {
-    fence& f = contained_in(*at);
-    const std::error_code refused = f.add_callback(listed_);
-    if (!refused || refused == errno_code(EOWNERDEAD)) return true;
+    const std::error_code refused = contained_in(*at).add_callback(listed_);
+    if (!refused) return 0;
+    if (refused == errno_code(EOWNERDEAD)) return -EOWNERDEAD;
   }
-  return false;
+  return 1;
 }
 
 int fence_chain::enable(backend* data) noexcept {
   auto& chain = *static_cast<fence_chain*>(data);
   chain.get();  // the callback's
-  if (chain.watch_next()) return 0;
-  chain.put();  // the caller has one
-  return 1;
+  const int how = chain.watch_next();
+  if (how != 0) chain.put();  // the caller has one
+  return how;
 }
 
 void fence_chain::on_contained(callback& node, fence&) noexcept {
   fence_chain& chain = *static_cast<list_nodes&>(node).chain;
-  if (chain.watch_next()) return;
-  chain.complete_embedded(0);
+  const int how = chain.watch_next();
+  if (how == 0) return;
+  chain.complete_embedded(how);
   chain.put();
 }
 

@@ -99,7 +99,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend {
   static void forward_deadline(backend* data, std::int64_t deadline_ns) noexcept;
   static void on_contained(callback& node, fence& f) noexcept;
 
-  bool watch_next() noexcept;
+  int watch_next() noexcept;
   void note_unlinked(fence& before) noexcept;
   [[nodiscard]] fence_ref skip_signaled(fence& from_here) noexcept;
   void unlink(fence& before) noexcept;

@@ -1,10 +1,9 @@
 #include "ufence/fence/callback.h"
 
-#include <pthread.h>
-
 #include <utility>
 
 #include "ufence/base/check.h"
+#include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/callback_batch.h"
 #include "ufence/fence/report.h"
@@ -62,16 +61,14 @@ void delist(blocked_remover& me) noexcept {
 }
 
 // The child of fork() has none of the blocked threads.
-struct fork_handlers {
-  fork_handlers() noexcept {
-    pthread_atfork([] { blocked_lock.lock_for_fork(); }, [] { blocked_lock.unlock_after_fork(); },
-                   []() UFENCE_NO_TSA {
-                     blocked = nullptr;
-                     blocked_lock.unlock_after_fork();
-                   });
-  }
-};
-const fork_handlers at_load;
+const fork_part at_fork(lock_rank::blocked,
+                        {.before = [] noexcept { blocked_lock.lock_for_fork(); },
+                         .in_parent = [] noexcept { blocked_lock.unlock_after_fork(); },
+                         .in_child =
+                             []() noexcept UFENCE_NO_TSA {
+                               blocked = nullptr;
+                               blocked_lock.unlock_after_fork();
+                             }});
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
+#include "ufence/base/fork.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/tls.h"
 #include "ufence/fence/legacy_fence.h"
@@ -118,16 +119,17 @@ void flush_cache(void*) noexcept {
   mine.free.move_to(slab_of(slot_size::native).free, mine.free.count, bytes_of(slot_size::native));
 }
 
-// A child of fork() has one thread: the lock must not be inherited in the taken state.
-// The free slots in caches of the parent's other threads are lost to the child.
 struct setup {
-  setup() noexcept {
-    UFENCE_CHECK(pthread_key_create(&cache_key, flush_cache) == 0);
-    pthread_atfork([] { slab_lock.lock_for_fork(); }, [] { slab_lock.unlock_after_fork(); },
-                   [] { slab_lock.unlock_after_fork(); });
-  }
+  setup() noexcept { UFENCE_CHECK(pthread_key_create(&cache_key, flush_cache) == 0); }
 };
 const setup at_load;
+
+// A child of fork() has one thread: the lock must not be inherited in the taken state.
+// The free slots in caches of the parent's other threads are lost to the child.
+const fork_part at_fork(lock_rank::slab,
+                        {.before = [] noexcept { slab_lock.lock_for_fork(); },
+                         .in_parent = [] noexcept { slab_lock.unlock_after_fork(); },
+                         .in_child = [] noexcept { slab_lock.unlock_after_fork(); }});
 
 bool open_cache(thread_cache& mine) noexcept {
   if (mine.state == thread_cache::phase::unused) {

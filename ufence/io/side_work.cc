@@ -1,12 +1,12 @@
 #include "ufence/io/side_work.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
 
 #include "ufence/base/api.h"
 #include "ufence/base/clock.h"
+#include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/system_thread.h"
@@ -88,19 +88,17 @@ void start_side_thread() noexcept {
   }
 }
 
-struct fork_handlers {
-  fork_handlers() noexcept {
-    // A child has none of the threads. What waits there was its parent's as well: a thread of the
-    // child closes the child's duplicates.
-    ::pthread_atfork([] { side_lock.lock_for_fork(); }, [] { side_lock.unlock_after_fork(); },
-                     []() UFENCE_NO_TSA {
-                       side.threads = 0;
-                       side.sleepers = 0;
-                       side_lock.unlock_after_fork();
-                     });
-  }
-};
-const fork_handlers handlers;
+// A child has none of the threads. What waits there was its parent's as well: a thread of the child
+// closes the child's duplicates.
+const fork_part at_fork(lock_rank::leaf,
+                        {.before = [] noexcept { side_lock.lock_for_fork(); },
+                         .in_parent = [] noexcept { side_lock.unlock_after_fork(); },
+                         .in_child =
+                             []() noexcept UFENCE_NO_TSA {
+                               side.threads = 0;
+                               side.sleepers = 0;
+                               side_lock.unlock_after_fork();
+                             }});
 
 }  // namespace
 

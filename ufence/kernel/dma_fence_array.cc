@@ -44,7 +44,8 @@ const char* get_driver_name(dma_fence*) { return "dma_fence_array"; }
 const char* get_timeline_name(dma_fence*) { return "unbound"; }
 
 void signal_itself(ufence::thread_work& work) noexcept {
-  dma_fence_array& array = ufence::around<dma_fence_array>(work, offsetof(dma_fence_array, ufence_work));
+  dma_fence_array& array =
+      ufence::around<dma_fence_array>(work, offsetof(dma_fence_array, ufence_work));
   // Who polled it meanwhile has signaled it already.
   end_errors(array);
   kernel_fence::of(array.base).signal(0, false);
@@ -68,6 +69,7 @@ bool enable_signaling(dma_fence* f) {
     dma_fence_get(&array.base);
     if (dma_fence_add_callback(array.fences[i], &array.callbacks[i].cb, &on_child) == 0) continue;
     // Signaled already, or inherited through fork(), of which nothing more will come.
+    if (!dma_fence_test_signaled_flag(array.fences[i])) note_error(array, -EOWNERDEAD);
     dma_fence_put(&array.base);
     if (is_completed_by(array, *array.fences[i])) {
       end_errors(array);

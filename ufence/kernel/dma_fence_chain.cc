@@ -48,11 +48,19 @@ bool watch_next(dma_fence* f) {
   dma_fence* at = nullptr;
   dma_fence_chain_for_each(at, f) {
     dma_fence* contained = dma_fence_get(dma_fence_chain_contained(at));
-    if (dma_fence_add_callback(contained, &chain->cb, &on_contained) == 0) {
+    const int refused = dma_fence_add_callback(contained, &chain->cb, &on_contained);
+    if (refused == 0) {
       dma_fence_put(at);
       return true;
     }
     dma_fence_put(contained);
+    if (refused == -EOWNERDEAD) {
+      // Inherited through fork(): nothing more will come.
+      // relaxed: the signal publishes it
+      as_atomic(f->error).store(-EOWNERDEAD, mo::relaxed);
+      dma_fence_put(at);
+      break;
+    }
   }
   dma_fence_put(f);
   return false;

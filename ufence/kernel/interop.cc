@@ -73,7 +73,9 @@ bool enable_signaling(dma_fence* f) {
   // Signaled already, or inherited through fork(), of which nothing more will come.
   dma_fence_put(f);
   self.take_error();
-  return !self.original->is_signaled();
+  // relaxed: as in take_error()
+  if (!self.original->is_signaled()) as_atomic(f->error).store(-EOWNERDEAD, mo::relaxed);
+  return false;
 }
 
 bool is_signaled(dma_fence* f) {

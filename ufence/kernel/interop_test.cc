@@ -382,6 +382,33 @@ TEST(to_dma_fence, may_be_dropped_while_it_waits_for_its_original) {
   rcu_barrier();
 }
 
+// README 8: in a child of fork() what only the parent could signal ends what is made of it.
+TEST(kernel_containers, regress_of_a_child_end_where_inherited_fences_can_not) {
+  new_fence native = std::move(*fence::create(fence::allocate_contexts(1), 1));
+  const mock inherited;
+  const int child = testing::in_child([&] {
+    auto** children = static_cast<dma_fence**>(std::malloc(sizeof(dma_fence*)));
+    children[0] = dma_fence_get(inherited.get());
+    dma_fence_array* array =
+        dma_fence_array_create(1, children, dma_fence_context_alloc(1), 1, false);
+    UFENCE_CHILD_EXPECT(dma_fence_wait(&array->base, false) == 0);
+    UFENCE_CHILD_EXPECT(dma_fence_get_status(&array->base) == -EOWNERDEAD);
+
+    dma_fence_chain* link = dma_fence_chain_alloc();
+    dma_fence_chain_init(link, nullptr, dma_fence_get(inherited.get()), 1);
+    UFENCE_CHILD_EXPECT(dma_fence_wait(&link->base, false) == 0);
+    UFENCE_CHILD_EXPECT(dma_fence_get_status(&link->base) == -EOWNERDEAD);
+
+    dma_fence* standing = to_dma_fence(native.fence);
+    UFENCE_CHILD_EXPECT(dma_fence_wait(standing, false) == 0);
+    UFENCE_CHILD_EXPECT(dma_fence_get_status(standing) == -EOWNERDEAD);
+    UFENCE_CHILD_EXPECT(dma_fence_wait(inherited.get(), false) == -EOWNERDEAD);
+    return 0;
+  });
+  EXPECT_EQ(child, 0);
+  native.signal.signal();
+}
+
 TEST(dma_resv, refuses_a_fence_that_is_no_struct_dma_fence) {
   reports told;
   new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 1));

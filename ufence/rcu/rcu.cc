@@ -1,12 +1,11 @@
 #include "ufence/rcu/rcu.h"
 
-#include <pthread.h>
-
 #define URCU_API_MAP
 #include <urcu/urcu-bp.h>
 
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
+#include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/own_thread.h"
@@ -90,12 +89,13 @@ void free_batch(deferred* batch) noexcept {
 
 // The thread that waits for grace periods on behalf of all others, and frees. reclaim() moves the
 // word from `absent` (and starts the thread) or from `idle` (and wakes it) to `working`; the thread
-// itself from `working` to `idle` before it sleeps, and from `idle` to `working` or `absent` when it
-// has slept for `idle_ns`. A child of fork() does not have the thread: there it is `absent` again.
+// itself from `working` to `idle` before it sleeps, and from `idle` to `working` or `absent` when
+// it has slept for `idle_ns`. A child of fork() does not have the thread: there it is `absent`
+// again.
 //
 // All accesses are relaxed: the word only elects who works, `pending` hands over the nodes. So
-// reclaim() may find `working` just before the thread sleeps; what it leaves is freed when the thread
-// has slept.
+// reclaim() may find `working` just before the thread sleeps; what it leaves is freed when the
+// thread has slept.
 enum reclaimer_phase : std::uint32_t { absent, idle, working };
 constinit atomic<std::uint32_t> reclaimer{absent};
 constexpr std::int64_t idle_ns = 20'000'000;
@@ -126,18 +126,16 @@ void* free_until_idle(void*) noexcept {
 }
 
 // A child of fork() has one thread: it must not inherit liburcu's locks or ours in the taken state.
-struct fork_handlers {
-  fork_handlers() noexcept {
-    pthread_atfork([] { urcu_bp_before_fork(); }, [] { urcu_bp_after_fork_parent(); },
-                   [] {
-                     urcu_bp_after_fork_child();
-                     // relaxed, both: one thread
-                     reclaimer.store(absent, mo::relaxed);
-                     batches_in_flight.store(own_batches::get(), mo::relaxed);
-                   });
-  }
-};
-const fork_handlers handlers;
+// `before` waits for the grace period that liburcu is in.
+const fork_part at_fork({.before = [] noexcept { urcu_bp_before_fork(); },
+                         .in_parent = [] noexcept { urcu_bp_after_fork_parent(); },
+                         .in_child =
+                             [] noexcept {
+                               urcu_bp_after_fork_child();
+                               // relaxed, both: one thread
+                               reclaimer.store(absent, mo::relaxed);
+                               batches_in_flight.store(own_batches::get(), mo::relaxed);
+                             }});
 
 }  // namespace
 

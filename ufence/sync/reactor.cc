@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "ufence/base/clock.h"
+#include "ufence/base/fork.h"
 #include "ufence/base/own_thread.h"
 #include "ufence/io/random.h"
 #include "ufence/io/socket.h"
@@ -218,16 +219,14 @@ void forget_all() noexcept UFENCE_REQUIRES(table_lock) {
   forget_bunches();
 }
 
-struct fork_handlers {
-  fork_handlers() noexcept {
-    ::pthread_atfork([] { table_lock.lock_for_fork(); }, [] { table_lock.unlock_after_fork(); },
-                     []() UFENCE_NO_TSA {
-                       forget_all();
-                       table_lock.unlock_after_fork();
-                     });
-  }
-};
-const fork_handlers handlers;
+const fork_part at_fork(lock_rank::leaf,
+                        {.before = [] noexcept { table_lock.lock_for_fork(); },
+                         .in_parent = [] noexcept { table_lock.unlock_after_fork(); },
+                         .in_child =
+                             []() noexcept UFENCE_NO_TSA {
+                               forget_all();
+                               table_lock.unlock_after_fork();
+                             }});
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // The software timeline, without descriptors.
 #include "ufence/sync/sw_sync.h"
 
+#include <atomic>
 #include <climits>
 #include <latch>
 #include <thread>
@@ -44,6 +45,30 @@ TEST(sw_sync, regress_who_makes_a_fence_waits_for_no_reader) {
     EXPECT_FALSE(next->wait());
   }
   may_end.count_down();
+}
+
+TEST(sw_sync, regress_answers_in_a_child_of_fork_while_the_parent_is_busy) {
+  sw_sync line = sw_sync::create("hand").value();
+  const fence_ref never = line.create_fence(0x70000000).value();
+  never->set_deadline(1000);
+  std::atomic<bool> stop = false;
+  std::jthread busy([&] {
+    while (!stop) line.increment(1);
+  });
+  for (int forks = 0; forks < 100; ++forks) {
+    const std::uint32_t before = line.value();
+    const int child = in_child([&] {
+      UFENCE_CHILD_EXPECT(line.value() >= before);
+      UFENCE_CHILD_EXPECT(sw_sync_deadline(never) == result<std::int64_t>(1000));
+      UFENCE_CHILD_EXPECT(never->wait() == errno_code(EOWNERDEAD));
+      UFENCE_CHILD_EXPECT(line.create_fence(1).error() == errno_code(EOWNERDEAD));
+      line.increment(0x70000000);
+      UFENCE_CHILD_EXPECT(!never->is_signaled());
+      return 0;
+    });
+    ASSERT_EQ(child, 0);
+  }
+  stop = true;
 }
 
 TEST(sw_sync, has_the_threads_name_without_another) {

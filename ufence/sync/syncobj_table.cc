@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ufence/base/clock.h"
+#include "ufence/base/fork.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/sync/syncobj_file.h"
 
@@ -14,6 +15,11 @@ namespace {
 constexpr std::int64_t submit_patience_ns = 5'000'000'000;
 
 }  // namespace
+
+syncobj_table::syncobj_table() noexcept : generation_(fork_generation()) {}
+
+// Its lock, and the list halfway changed, may be another thread's that is not here.
+bool syncobj_table::is_inherited() const noexcept { return generation_ != fork_generation(); }
 
 // --- Handles ---
 
@@ -26,6 +32,7 @@ result<syncobj_table::handle> syncobj_table::create(std::uint32_t flags) noexcep
 
 result<syncobj_table::handle> syncobj_table::insert(syncobj_ref object) noexcept {
   if (!object) return failure(EINVAL);
+  if (is_inherited()) return failure(EOWNERDEAD);
   const scoped_lock hold(lock_);
   auto slot = std::ranges::find(objects_, syncobj_ref());
   if (slot == objects_.end()) {
@@ -40,11 +47,13 @@ result<syncobj_table::handle> syncobj_table::insert(syncobj_ref object) noexcept
 }
 
 syncobj_ref syncobj_table::find(handle h) const noexcept {
+  if (is_inherited()) return nullptr;
   const scoped_lock hold(lock_);
   return h != 0 && h <= objects_.size() ? objects_[h - 1] : nullptr;
 }
 
 std::error_code syncobj_table::destroy(handle h) noexcept {
+  if (is_inherited()) return errno_code(EOWNERDEAD);
   syncobj_ref old;  // dropped without the lock
   const scoped_lock hold(lock_);
   if (h == 0 || h > objects_.size() || !objects_[h - 1]) return errno_code(EINVAL);
@@ -53,12 +62,14 @@ std::error_code syncobj_table::destroy(handle h) noexcept {
 }
 
 std::size_t syncobj_table::size() const noexcept {
+  if (is_inherited()) return 0;
   const scoped_lock hold(lock_);
   return objects_.size() - static_cast<std::size_t>(std::ranges::count(objects_, syncobj_ref()));
 }
 
 result<std::vector<syncobj_point>> syncobj_table::look_up(handles hs, points ps) const noexcept {
   if (!ps.empty() && ps.size() != hs.size()) return failure(EINVAL);
+  if (is_inherited()) return failure(EOWNERDEAD);
   std::vector<syncobj_point> found;
   try {
     found.reserve(hs.size());
@@ -153,6 +164,7 @@ std::error_code syncobj_table::query(handles hs, std::span<std::uint64_t> values
 
 std::error_code syncobj_table::transfer(handle from, std::uint64_t from_point, handle to,
                                         std::uint64_t to_point, std::uint32_t flags) noexcept {
+  if (is_inherited()) return errno_code(EOWNERDEAD);
   const syncobj_ref destination = find(to);
   if (!destination) return errno_code(ENOENT);
   const syncobj_ref source = find(from);
@@ -166,6 +178,7 @@ std::error_code syncobj_table::transfer(handle from, std::uint64_t from_point, h
 std::error_code syncobj_table::notify(handle h, std::uint64_t point, std::uint32_t flags,
                                       int event_fd) noexcept {
   if ((flags & ~syncobj_flag::wait_available) != 0) return errno_code(EINVAL);
+  if (is_inherited()) return errno_code(EOWNERDEAD);
   const syncobj_ref object = find(h);
   return object ? object->notify(event_fd, point, flags != 0) : errno_code(ENOENT);
 }
@@ -176,6 +189,7 @@ result<unique_fd> syncobj_table::to_fd(handle h, std::uint32_t flags,
                                        std::uint64_t point) const noexcept {
   using namespace syncobj_flag;
   if ((flags & ~(sync_file | at_point)) != 0) return failure(EINVAL);
+  if (is_inherited()) return failure(EOWNERDEAD);
   const syncobj_ref object = find(h);
   if ((flags & sync_file) == 0) {
     if (point != 0 || !object) return failure(EINVAL);
@@ -197,6 +211,7 @@ result<syncobj_table::handle> syncobj_table::from_fd(int fd, std::uint32_t flags
     if (!object) return std::unexpected(object.error());
     return insert(std::move(*object));
   }
+  if (is_inherited()) return failure(EOWNERDEAD);
   const result<fence_ref> f = sync_file_get_fence(fd);
   // A descriptor that is none is not a sync file either.
   if (!f) return f.error() == errno_code(EBADF) ? failure(EINVAL) : std::unexpected(f.error());

@@ -32,15 +32,16 @@ inline constexpr std::uint32_t at_point = 2;         // to_fd, from_fd: the poin
 }  // namespace syncobj_flag
 
 /// Handles are the lowest free numbers from 1 on. `points` are as many as `handles`, or none: all
-/// 0. Handles in one call may repeat. Threads: any, concurrently.  Source: Linux
-/// drivers/gpu/drm/drm_syncobj.c
+/// 0. Handles in one call may repeat. In a child of fork() the table of a parent finds nothing, and
+/// what needs it returns -EOWNERDEAD (F18). Threads: any, concurrently.
+/// Source: Linux drivers/gpu/drm/drm_syncobj.c
 class UFENCE_API syncobj_table {
  public:
   using handle = std::uint32_t;
   using handles = std::span<const handle>;
   using points = std::span<const std::uint64_t>;
 
-  syncobj_table() noexcept = default;
+  syncobj_table() noexcept;
   syncobj_table(const syncobj_table&) = delete;
   syncobj_table& operator=(const syncobj_table&) = delete;
 
@@ -96,6 +97,9 @@ class UFENCE_API syncobj_table {
  private:
   [[nodiscard]] result<std::vector<syncobj_point>> look_up(handles hs, points ps) const noexcept;
 
+  [[nodiscard]] bool is_inherited() const noexcept;
+
+  const std::uint32_t generation_;  // of fork()
   mutable mutex lock_{lock_rank::leaf};
   std::vector<syncobj_ref> objects_ UFENCE_GUARDED_BY(lock_);  // of handle i + 1; null: free
 };

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <map>
 #include <numeric>
 #include <optional>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "ufence/sync/sync_file.h"
@@ -747,6 +749,38 @@ TEST_P(syncobj_eventfd_of, SE09_SE10_wait_signaled) {
   EXPECT_EQ(n.table.notify(h, GetParam(), wait_available, available.fd.get()), no_error);
   EXPECT_EQ(signaled.take(), 1U);
   EXPECT_EQ(available.take(), 1U);
+}
+
+TEST(syncobj_table, regress_in_a_child_of_fork_answers_EOWNERDEAD) {
+  syncobj_table table;
+  const std::uint32_t h = table.create().value();
+  std::atomic<bool> stop = false;
+  std::jthread busy([&] {
+    while (!stop) static_cast<void>(table.destroy(table.create().value()));
+  });
+  for (int forks = 0; forks < 100; ++forks) {
+    const int child = in_child([&] {
+      const std::error_code dead = errno_code(EOWNERDEAD);
+      const std::array hs{h};
+      std::array<std::uint64_t, 1> values{};
+      UFENCE_CHILD_EXPECT(table.find(h) == nullptr);
+      UFENCE_CHILD_EXPECT(table.size() == 0);
+      UFENCE_CHILD_EXPECT(table.create().error() == dead);
+      UFENCE_CHILD_EXPECT(table.destroy(h) == dead);
+      UFENCE_CHILD_EXPECT(table.wait(hs, {}, false, wait_for_submit, no_deadline).error() == dead);
+      UFENCE_CHILD_EXPECT(table.reset(hs) == dead && table.signal(hs) == dead);
+      UFENCE_CHILD_EXPECT(table.query(hs, values) == dead);
+      UFENCE_CHILD_EXPECT(table.transfer(h, 0, h, 1) == dead);
+      UFENCE_CHILD_EXPECT(table.notify(h, 0, 0, 0) == dead);
+      UFENCE_CHILD_EXPECT(table.to_fd(h).error() == dead);
+      UFENCE_CHILD_EXPECT(table.from_fd(0, sync_file, h).error() == dead);
+      syncobj_table own;
+      UFENCE_CHILD_EXPECT(own.create().value() == 1);
+      return 0;
+    });
+    ASSERT_EQ(child, 0);
+  }
+  stop = true;
 }
 
 }  // namespace ufence

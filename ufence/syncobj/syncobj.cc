@@ -178,6 +178,8 @@ void syncobj::queue(submission& s, std::uint64_t point) noexcept {
 }
 
 void syncobj::unqueue(submission& s) noexcept {
+  // In a child of fork() nobody looks at the queue any more.
+  if (is_inherited()) return;
   settlement later;
   const scoped_lock hold(lock_);
   if (s.next == nullptr) return;

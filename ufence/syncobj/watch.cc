@@ -8,10 +8,7 @@ std::error_code syncobj_watch::start(syncobj& object, std::uint64_t point,
                                      bool when_available) noexcept {
   when_available_ = when_available;
   result<fence_ref> f = object.find_fence(point);
-  if (f) {
-    proceed(std::move(*f));
-    return {};
-  }
+  if (f) return proceed(std::move(*f));
   if (f.error() != errno_code(EINVAL)) return f.error();
   if (const std::error_code failed = waited_.prepare()) return failed;
   // A fence of its own, that nobody has signaled: it can't refuse.
@@ -20,21 +17,26 @@ std::error_code syncobj_watch::start(syncobj& object, std::uint64_t point,
   return {};
 }
 
-// The point is there.
-void syncobj_watch::proceed(fence_ref f) noexcept {
-  if (when_available_) return function_(*this, true);
-  // Kept until it is signaled: nobody else may have it. Once the callback is there, the watch may
-  // be gone.
-  found_ = f;
-  if (f->add_callback(signaled_)) function_(*this, true);
+// The point is there. -EOWNERDEAD: its fence was inherited through fork(), and nothing will come.
+std::error_code syncobj_watch::proceed(fence_ref f) noexcept {
+  std::error_code refused = errno_code(ENOENT);
+  if (!when_available_) {
+    // Kept until it is signaled: nobody else may have it. Once the callback is there, the watch may
+    // be gone.
+    found_ = f;
+    refused = f->add_callback(signaled_);
+    if (refused == errno_code(EOWNERDEAD)) found_.reset();
+  }
+  if (refused != errno_code(ENOENT)) return refused;
+  function_(*this, true);
+  return {};
 }
 
 void syncobj_watch::on_submitted(callback& n, fence& f) noexcept {
   syncobj_watch& self = static_cast<node&>(n).watch;
-  if (f.error() != 0) {
+  if (f.error() != 0 ||
+      self.proceed(fence_of_point(std::move(self.waited_.found), self.waited_.point))) {
     self.function_(self, false);
-  } else {
-    self.proceed(fence_of_point(std::move(self.waited_.found), self.waited_.point));
   }
 }
 

@@ -14,7 +14,8 @@ namespace ufence {
 /// it stays until the function ran, which may free it, or stop() returned.
 class syncobj_watch {
  public:
-  /// Runs as a callback does (F10). `is_there`: false, the syncobj ended before the submission.
+  /// Runs as a callback does (F10). `is_there`: false, the syncobj ended before the
+  /// submission, or what was submitted will never be signaled (-EOWNERDEAD).
   using function = void (*)(syncobj_watch&, bool is_there) noexcept;
 
   explicit syncobj_watch(function f) noexcept : function_(f) {}
@@ -22,7 +23,8 @@ class syncobj_watch {
   syncobj_watch& operator=(const syncobj_watch&) = delete;
 
   /// Once. The function may run before it returns.
-  /// @return  -EOWNERDEAD, as syncobj::current(); -ENOMEM: the function never runs
+  /// @return  -EOWNERDEAD, as syncobj::current(), or the point's fence is inherited; -ENOMEM: the
+  /// function never runs
   [[nodiscard]] std::error_code start(syncobj& object, std::uint64_t point,
                                       bool when_available) noexcept;
   /// On return the function is not running and never will; nothing of it is left at the syncobj or
@@ -36,7 +38,7 @@ class syncobj_watch {
     syncobj_watch& watch;
   };
 
-  void proceed(fence_ref f) noexcept;
+  [[nodiscard]] std::error_code proceed(fence_ref f) noexcept;
   static void on_submitted(callback& n, fence& f) noexcept;
   static void on_signaled(callback& n, fence& f) noexcept;
 

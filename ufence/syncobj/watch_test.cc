@@ -24,6 +24,65 @@ struct counting_watch : syncobj_watch {
 
 syncobj_ref make_object() { return syncobj::create().value(); }
 
+TEST(syncobj_watch, regress_in_a_child_of_fork_stops_and_does_not_tell_of_what_was_inherited) {
+  const syncobj_ref object = make_object();
+  new_fence inherited = make_fence();
+  counting_watch absent;
+  ASSERT_FALSE(absent.start(*object, 1, false));
+  const syncobj_ref filled = make_object();
+  ASSERT_FALSE(filled->replace_fence(inherited.fence));
+  counting_watch pending;
+  ASSERT_FALSE(pending.start(*filled, 0, false));
+  const int child = in_child([&] {
+    absent.stop(*object);
+    pending.stop(*filled);
+    UFENCE_CHILD_EXPECT(absent.came + absent.ended + pending.came + pending.ended == 0);
+
+    const syncobj_ref own = make_object();
+    UFENCE_CHILD_EXPECT(own->replace_fence(inherited.fence) == no_error);
+    counting_watch refused;
+    UFENCE_CHILD_EXPECT(refused.start(*own, 0, false) == errno_code(EOWNERDEAD));
+    UFENCE_CHILD_EXPECT(refused.came + refused.ended == 0);
+    refused.stop(*own);
+
+    const syncobj_ref later = make_object();
+    counting_watch ended;
+    UFENCE_CHILD_EXPECT(ended.start(*later, 0, false) == no_error);
+    UFENCE_CHILD_EXPECT(later->replace_fence(inherited.fence) == no_error);
+    UFENCE_CHILD_EXPECT(ended.came == 0 && ended.ended == 1);
+
+    counting_watch available;
+    UFENCE_CHILD_EXPECT(available.start(*own, 0, true) == no_error);
+    UFENCE_CHILD_EXPECT(available.came == 1);
+    return 0;
+  });
+  EXPECT_EQ(child, 0);
+  absent.stop(*object);
+  inherited.signal.signal();
+  EXPECT_EQ(pending.came, 1);
+}
+
+// The lock of a syncobj may be another thread's in the moment of the fork().
+TEST(syncobj_watch, regress_stops_in_a_child_while_the_parent_is_busy) {
+  const syncobj_ref object = make_object();
+  counting_watch watch;
+  ASSERT_FALSE(watch.start(*object, 0, false));
+  std::atomic<bool> stop = false;
+  std::jthread busy([&] {
+    while (!stop) static_cast<void>(object->last_submitted());
+  });
+  for (int forks = 0; forks < 100; ++forks) {
+    ASSERT_EQ(in_child([&] {
+                watch.stop(*object);
+                return 0;
+              }),
+              0);
+  }
+  stop = true;
+  busy.join();
+  watch.stop(*object);
+}
+
 TEST(syncobj_watch, tells_once_of_what_is_there_and_of_what_comes) {
   const syncobj_ref object = make_object();
   new_fence f = make_fence();

@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "ufence/uapi/preload/call_descriptors.h"
 #include "ufence/uapi/preload/start_broker.h"
 #include "ufence/uapi/preload/system.h"
 
@@ -17,15 +18,15 @@ void pause_shortly() noexcept {
   ::syscall(SYS_nanosleep, &time, nullptr);
 }
 
-// A connection, or -1 with errno.
+// A connection, or -1 with errno. close_noted() closes it.
 int connect_to_broker(bool starts) noexcept {
   const broker_address& address = address_of_broker();
   for (int attempt = 0; attempt < attempts_max;) {
-    const int fd = system::socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
+    const int fd = open_noted_socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
     if (fd < 0) return -1;
     if (system::connect(fd, &address.name, address.size) == 0) return fd;
     const int failed = errno;
-    system::close(fd);
+    close_noted(fd);
     if (failed == EINTR) continue;  // the listener's queue was full
     ++attempt;
     if (failed != ECONNREFUSED || !starts) {
@@ -92,10 +93,23 @@ int descriptor_of(const msghdr& message) noexcept {
 }
 
 broker_reply failed_with(int error, int fd = -1) noexcept {
-  if (fd >= 0) system::close(fd);
+  if (fd >= 0) close_noted(fd);
   broker_reply reply;
   reply.error = error;
   return reply;
+}
+
+// Waits for the reply, and leaves it there.
+bool await_reply(int connection, bool is_interruptible) noexcept {
+  char first = 0;
+  iovec part{.iov_base = &first, .iov_len = 1};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  while (system::receive(connection, message, MSG_PEEK) < 0) {
+    if (errno != EINTR || is_interruptible) return false;
+  }
+  return true;
 }
 
 // ENODEV: no reply came.
@@ -104,17 +118,21 @@ broker_reply receive_reply(int connection, const broker_call& call) noexcept {
   iovec parts[3] = {{&header, sizeof header}, call.reply_argument, call.reply_data};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 3;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
   long size = -1;
-  do {
-    message.msg_iov = parts;
-    message.msg_iovlen = 3;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    size = system::receive(connection, message, call.close_on_exec ? MSG_CMSG_CLOEXEC : 0);
-  } while (size < 0 && errno == EINTR && !call.is_interruptible);
+  int fd = -1;
+  if (await_reply(connection, call.is_interruptible)) {
+    opening now;
+    size = system::receive(connection, message,
+                           MSG_DONTWAIT | (call.close_on_exec ? MSG_CMSG_CLOEXEC : 0));
+    if (size > 0) fd = descriptor_of(message);
+    if (fd >= 0 && call.for_this_call) now.note(fd);
+  }
   if (size < 0) return failed_with(errno == ECONNRESET ? ENODEV : errno);
   if (size == 0) return failed_with(ENODEV);
-  const int fd = descriptor_of(message);
   const auto received = static_cast<std::size_t>(size);
   if (received < sizeof header || header.version != protocol_version ||
       (message.msg_flags & MSG_TRUNC) != 0 ||
@@ -147,7 +165,7 @@ broker_reply call_broker(const broker_call& call) noexcept {
                           : failed == EPIPE || failed == ECONNRESET ? ENODEV
                                                                     : failed);
     }
-    system::close(connection);
+    close_noted(connection);
     // A broker that ends has not begun with any call: another one may do it.
     if (reply.error != ENODEV || !starts || attempt == 3) return reply;
   }

@@ -1,5 +1,5 @@
 // One call to the broker, by any thread, also in a signal handler: system calls alone, no memory
-// but the caller's, no locks.
+// but the caller's, no locks but call_descriptors.h's.
 #pragma once
 
 #include <sys/uio.h>
@@ -20,6 +20,7 @@ struct broker_call {
   int subject = -1;  // the descriptor that it is about; -1: none
   int other = -1;
   bool close_on_exec = true;      // what comes back
+  bool for_this_call = false;     // what comes back the library closes: with close_noted()
   bool is_interruptible = false;  // a signal handler ends it with EINTR
   // Where the reply goes: memory of the program as well.
   iovec reply_argument{};

@@ -8,6 +8,7 @@
 
 #include <string_view>
 
+#include "ufence/uapi/preload/call_descriptors.h"
 #include "ufence/uapi/preload/system.h"
 #include "ufence/uapi/protocol.h"
 
@@ -131,7 +132,7 @@ bool start_broker() noexcept {
     errno = ENODEV;
     return false;
   }
-  const int listener = system::socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
+  const int listener = open_noted_socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
   if (listener < 0) return false;
   int failed = 0;
   if (::syscall(SYS_bind, listener, &here.broker.name, here.broker.size) != 0) {
@@ -143,7 +144,7 @@ bool start_broker() noexcept {
   } else if (!spawn(listener, here.program)) {
     failed = ENODEV;
   }
-  system::close(listener);
+  close_noted(listener);
   errno = failed;
   return failed == 0;
 }

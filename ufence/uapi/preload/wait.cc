@@ -7,6 +7,7 @@
 
 #include "ufence/uapi/ioctls.h"
 #include "ufence/uapi/preload/broker_call.h"
+#include "ufence/uapi/preload/call_descriptors.h"
 #include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/next.h"
 #include "ufence/uapi/preload/system.h"
@@ -30,7 +31,7 @@ class poll_set {
   poll_set(const poll_set&) = delete;
   poll_set& operator=(const poll_set&) = delete;
   ~poll_set() {
-    for (nfds_t i = count_; i < used_; ++i) system::close(ours_[i].fd);
+    for (nfds_t i = count_; i < used_; ++i) close_noted(ours_[i].fd);
   }
 
   // @return  errno, or 0
@@ -69,11 +70,12 @@ class poll_set {
     call.argument = &a;
     call.argument_size = sizeof a;
     call.reply_argument = {&a, sizeof a};
+    call.for_this_call = true;
     const broker_reply reply = call_broker(call);
     if (reply.error == ENOTTY) return 0;  // some other memory file
     if (reply.error != 0) return reply.error;
     if (used_ == set_size) {
-      system::close(reply.fd);
+      close_noted(reply.fd);
       return ENOMEM;
     }
     ours_[which].fd = -1;

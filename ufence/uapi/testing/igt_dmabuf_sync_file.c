@@ -2,10 +2,13 @@
 #include <dirent.h>
 #include <linux/dma-buf.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "ufence/uapi/testing/drm.h"
 
@@ -357,6 +360,74 @@ static void folders_list_nodes(void) {
   EXPECT_ERRNO(access("/sys/dev/char/226:0/uevent", W_OK), EACCES);
 }
 
+/* The descriptors of this process but the one that reads them. */
+static int open_descriptors(void) {
+  DIR* folder = opendir("/proc/self/fd");
+  int n = -1;
+
+  EXPECT(folder);
+  while (readdir(folder)) n++;
+  closedir(folder);
+  return n - 2;
+}
+
+struct waiting {
+  int fd;
+  uint32_t handle;
+};
+
+static void* poll_buffer(void* data) {
+  const struct waiting* w = data;
+  struct pollfd p = {.fd = w->fd, .events = POLLIN};
+
+  EXPECT(poll(&p, 1, 30000) == 1);
+  return NULL;
+}
+
+static void* wait_for_submission(void* data) {
+  const struct waiting* w = data;
+  struct drm_wait a = {.handles = (uintptr_t)&w->handle, .count = 1, .flags = WAIT_FOR_SUBMIT};
+
+  a.timeout = INT64_MAX;
+  EXPECT(drm_ioctl(w->fd, SYNCOBJ_WAIT, &a) == 0);
+  return NULL;
+}
+
+/* Children that are forked while another thread waits have the descriptors of before. */
+static void fork_children(int before) {
+  int i, status;
+
+  while (open_descriptors() == before) sched_yield();
+  for (i = 0; i < 20; i++) {
+    const pid_t child = fork();
+
+    if (child == 0) _exit(open_descriptors() == before ? 0 : 1);
+    EXPECT(waitpid(child, &status, 0) == child && status == 0);
+  }
+}
+
+static void children_have_no_descriptors_of_waits(void) {
+  int drm = open_drm();
+  uint32_t handle = make_buffer(drm, NULL), fence = attach(drm, handle, 1);
+  struct waiting buffer = {.fd = dma_buf_of(drm, handle)}, object = {.fd = drm};
+  struct drm_handle made = {0};
+  struct drm_array signaled = {.count = 1};
+  const int before = open_descriptors();
+  pthread_t waiter;
+
+  EXPECT(pthread_create(&waiter, NULL, poll_buffer, &buffer) == 0);
+  fork_children(before);
+  EXPECT(finish(drm, fence) == 0 && pthread_join(waiter, NULL) == 0);
+
+  EXPECT(drm_ioctl(drm, SYNCOBJ_CREATE, &made) == 0);
+  object.handle = made.handle;
+  signaled.handles = (uintptr_t)&made.handle;
+  EXPECT(pthread_create(&waiter, NULL, wait_for_submission, &object) == 0);
+  fork_children(before);
+  EXPECT(drm_ioctl(drm, SYNCOBJ_SIGNAL, &signaled) == 0 && pthread_join(waiter, NULL) == 0);
+  EXPECT(open_descriptors() == before);
+}
+
 static const struct test_case cases[] = {
     {"DB01_export_basic", export_basic},
     {"DB02_export_before_signal", export_before_signal},
@@ -370,6 +441,7 @@ static const struct test_case cases[] = {
     {"BUFFER_every_way_to_wait_knows_buffers", every_way_to_wait_knows_buffers},
     {"BUFFER_nodes_look_like_nodes", nodes_look_like_nodes},
     {"BUFFER_folders_list_nodes", folders_list_nodes},
+    {"BUFFER_children_have_no_descriptors_of_waits", children_have_no_descriptors_of_waits},
 };
 
 int main(int argc, char** argv) {
