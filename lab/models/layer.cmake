@@ -33,23 +33,26 @@ target_link_libraries(ufence_lab_kernel PRIVATE ufence_core_flags PUBLIC ufence_
 target_compile_options(ufence_lab_kernel PRIVATE -O2 -fno-strict-aliasing)
 
 # One program for each file of model tests.
-set(folder "${CMAKE_CURRENT_SOURCE_DIR}/models/testing")
-add_library(ufence_lab_models_harness STATIC EXCLUDE_FROM_ALL "${folder}/harness.cc")
-target_link_libraries(ufence_lab_models_harness PUBLIC ufence_lab_product GTest::gmock GTest::gtest)
-file(GLOB model_tests CONFIGURE_DEPENDS "${folder}/*_model_test.cc")
-foreach(test IN LISTS model_tests)
-  get_filename_component(name "${test}" NAME_WE)
-  ufence_add_lab_test(lab_models_${name}
-    SOURCES "${test}" LINK ufence_lab_models_harness)
-  if(TARGET lab_models_${name})
-    target_include_directories(lab_models_${name} BEFORE PRIVATE "${UFENCE_LAB_PRODUCT_DOUBLES}")
+if(UFENCE_BUILD_TESTS)
+  set(folder "${CMAKE_CURRENT_SOURCE_DIR}/models/testing")
+  add_library(ufence_lab_models_harness STATIC EXCLUDE_FROM_ALL "${folder}/harness.cc")
+  target_link_libraries(ufence_lab_models_harness
+    PUBLIC ufence_lab_product GTest::gmock GTest::gtest)
+  file(GLOB model_tests CONFIGURE_DEPENDS "${folder}/*_model_test.cc")
+  foreach(test IN LISTS model_tests)
+    get_filename_component(name "${test}" NAME_WE)
+    ufence_add_lab_test(lab_models_${name} SOURCES "${test}" LINK ufence_lab_models_harness)
+    if(TARGET lab_models_${name})
+      target_include_directories(lab_models_${name}
+        BEFORE PRIVATE "${UFENCE_LAB_PRODUCT_DOUBLES}")
+    endif()
+  endforeach()
+  if(TARGET lab_models_kernel_model_test)
+    target_link_libraries(lab_models_kernel_model_test PRIVATE ufence_lab_kernel)
   endif()
-endforeach()
-# The lab has a mutex of its own.
-if(TARGET lab_models_lock_model_test)
-  target_sources(lab_models_lock_model_test
-    PRIVATE "${PROJECT_SOURCE_DIR}/ufence/base/lock_word.cc")
-endif()
-if(TARGET lab_models_kernel_model_test)
-  target_link_libraries(lab_models_kernel_model_test PRIVATE ufence_lab_kernel)
+  # The lab has a mutex of its own.
+  if(TARGET lab_models_lock_model_test)
+    target_sources(lab_models_lock_model_test
+      PRIVATE "${PROJECT_SOURCE_DIR}/ufence/base/lock_word.cc")
+  endif()
 endif()
