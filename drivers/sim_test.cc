@@ -349,7 +349,7 @@ TEST_F(sim_ooo, retires_each_job_once) {
   for (int i = 0; i < 10; ++i) fences.push_back(work(d, takes(1)));
   advance(d, 1);
   for (const fence_ref& f : fences) EXPECT_EQ(result_of(f), 0);
-  for (const fence_ref& f : fences) EXPECT_FALSE(f->quiesce(patience()));
+  for (const fence_ref& f : fences) EXPECT_FALSE(f->wait_quiesced(patience()));
   EXPECT_EQ(counters(d).retired, 10u);
   unload(d);
   EXPECT_THAT(reports_.texts(), IsEmpty());

@@ -128,7 +128,7 @@ TEST(dma_fence, DF11_stub) {
   EXPECT_EQ(stubs.front()->seqno(), 0U);
   EXPECT_EQ(stubs.front()->wait(0), no_error);
   EXPECT_EQ(stubs.front()->wait_settled(0), no_error);
-  EXPECT_EQ(stubs.front()->quiesce(0), no_error);
+  EXPECT_EQ(stubs.front()->wait_quiesced(0), no_error);
   scripted_callback node;
   EXPECT_EQ(stubs.front()->add_callback(node), errno_code(ENOENT));
   stubs.front()->set_deadline(1);

@@ -11,7 +11,7 @@
 //                     get/put  look  wait  callbacks  ops  decide  settle
 //   get / put            -      -     -       -        -     -       -
 //   look (is_*, status)  -      -     -       -        -     -       -
-//   wait, quiesce        -      -     -       -        -     -       -
+//   wait, wait_quiesced  -      -     -       -        -     -       -
 //   add/remove callback  -      -     -       X        -     -       -     X: one node, two callers
 //   ops (poll, ...)      -      -     -       -        -     -       -
 //   decide (signal)      -      -     -       -        -     -       -     of two, one wins: F1
@@ -21,7 +21,7 @@
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
 //   FENCE.1/2/15  lock and unlock of LOCK          FENCE.7/8    running callbacks, remove_callback
 //   FENCE.3/4     the decision against lookers     FENCE.9/16   settled against wait_settled
-//   FENCE.5/6     enter and leave of an op         FENCE.10/18  retired against quiesce
+//   FENCE.5/6     enter and leave of an op         FENCE.10/18  retired against wait_quiesced
 //   FENCE.11..14  references and get_rcu           TL.*         timelines (timeline.h)
 #pragma once
 
@@ -187,7 +187,7 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] std::error_code wait_settled(std::int64_t deadline_ns = no_deadline) noexcept;
   /// Waits until no op runs and retire is done: the issuer's question. Never waits for callbacks of
   /// consumers. Same errnos as wait_settled().
-  [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code wait_quiesced(std::int64_t deadline_ns = no_deadline) noexcept;
   /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
   /// caller's to close, at any time. Do not read or write it. Take it out of an epoll set with
   /// EPOLL_CTL_DEL before it is closed: the library holds the same open file until the signal is
@@ -355,8 +355,8 @@ class UFENCE_API alignas(16) fence {
   cell<std::int32_t> error_;      // LOCK until SIGNALED, then constant
   std::uint32_t kind_ = 0;        // set before publish
   // Pending: the backend, or the previous awaited fence (timeline's lock). Decided: the backend,
-  // null if an op was inside. Settling: the batch of callbacks that is run, LOCK (callback_batch.h);
-  // settled: nothing.
+  // null if an op was inside. Settling: the batch of callbacks that is run, LOCK
+  // (callback_batch.h); settled: nothing.
   atomic<std::uintptr_t> word_{0};
   // Pending: the next awaited fence (timeline's lock). Decided: the next in a settlement (its
   // owner).

@@ -42,7 +42,7 @@ int use_own_fences() {
   UFENCE_CHILD_EXPECT(is_readable(*fd));
   UFENCE_CHILD_EXPECT(made.fence->wait() == no_error);
   UFENCE_CHILD_EXPECT(made.fence->wait_settled() == no_error);
-  UFENCE_CHILD_EXPECT(made.fence->quiesce() == no_error);
+  UFENCE_CHILD_EXPECT(made.fence->wait_quiesced() == no_error);
   UFENCE_CHILD_EXPECT(made.fence->status() == -EIO);
 
   timeline_issuer issuer = make_timeline();
@@ -86,7 +86,7 @@ TEST(F18_fork, waits_on_what_was_inherited_pending_are_EOWNERDEAD) {
       UFENCE_CHILD_EXPECT(f->wait() == dead);
       UFENCE_CHILD_EXPECT(f->wait(0) == dead);
       UFENCE_CHILD_EXPECT(f->wait_settled() == dead);
-      UFENCE_CHILD_EXPECT(f->quiesce() == dead);
+      UFENCE_CHILD_EXPECT(f->wait_quiesced() == dead);
       UFENCE_CHILD_EXPECT(f->add_callback(node) == dead);
       UFENCE_CHILD_EXPECT(f->remove_callback(node) == result<bool>(false));
       UFENCE_CHILD_EXPECT(f->pollable_fd().error() == dead);

@@ -290,7 +290,7 @@ TEST(F16_legacy, the_external_lock_is_not_touched_after_settled) {
   EXPECT_TRUE(made.fence->poll());
   EXPECT_EQ(made.fence->wait(), no_error);
   EXPECT_EQ(made.fence->wait_settled(), no_error);
-  EXPECT_EQ(made.fence->quiesce(), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(), no_error);
   made.fence.reset();
   EXPECT_EQ(driver.locks, locks);
 }

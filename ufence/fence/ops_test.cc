@@ -85,9 +85,9 @@ TEST(F06_ops, are_all_optional) {
   made.fence->set_deadline(1);
   EXPECT_FALSE(made.fence->poll());
   EXPECT_EQ(made.fence->wait(0), errno_code(ETIME));
-  EXPECT_EQ(made.fence->quiesce(0), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME));
   made.signal.signal();
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F06_ops, enable_signaling_may_say_that_it_is_complete) {
@@ -179,7 +179,7 @@ TEST(F08_retire, is_run_by_the_settlement_before_its_callbacks) {
   EXPECT_TRUE(order.empty());
   made.signal.signal();
   EXPECT_EQ(order, "sc");
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F08_retire, is_run_by_the_last_op_to_leave) {
@@ -194,8 +194,8 @@ TEST(F08_retire, is_run_by_the_last_op_to_leave) {
   EXPECT_TRUE(made.fence->is_settled()) << "neither the signal nor the callbacks wait for ops";
   EXPECT_EQ(node.runs(), 1);
   EXPECT_EQ(data.retires, 0);
-  EXPECT_EQ(made.fence->quiesce(deadline_after(millisecond_ns)), errno_code(ETIME));
-  std::thread waits([&] { EXPECT_EQ(made.fence->quiesce(patience()), no_error); });
+  EXPECT_EQ(made.fence->wait_quiesced(deadline_after(millisecond_ns)), errno_code(ETIME));
+  std::thread waits([&] { EXPECT_EQ(made.fence->wait_quiesced(patience()), no_error); });
   data.leave.open();
   for (std::thread& t : threads) t.join();
   waits.join();
@@ -215,7 +215,7 @@ TEST(F08_retire, does_not_wait_for_the_settlement_if_the_last_op_leaves_before) 
   data.leave.open();
   polls.join();
   EXPECT_EQ(data.retires_by_last_op, 1);
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
   EXPECT_EQ(node.runs(), 0);
   later.settle();
   EXPECT_EQ(data.retires, 1) << "once";
@@ -248,7 +248,7 @@ TEST(F08_retire, unlinks_what_a_late_enable_linked_after_the_decision) {
   enables.join();
   EXPECT_EQ(data, nullptr) << "freed, by the op that left last";
   EXPECT_TRUE(issuer_list.empty());
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F08_retire, may_take_the_issuers_locks_and_free_its_data) {
@@ -274,7 +274,7 @@ TEST(F08_retire, needs_no_grace_period) {
   const rcu::read_section reader;
   made.signal.signal();
   EXPECT_EQ(data.retires, 1);
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F08_retire, is_optional_for_quiesce) {
@@ -283,9 +283,9 @@ TEST(F08_retire, is_optional_for_quiesce) {
   new_fence made = make_fence(&data);
   settlement later;
   made.signal.decide(0, later);
-  EXPECT_EQ(made.fence->quiesce(0), errno_code(ETIME)) << "the settlement has not run";
+  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME)) << "the settlement has not run";
   later.settle();
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F09_op, may_signal_its_own_fence) {

@@ -140,7 +140,7 @@ TEST(R03_ops, never_run_in_data_that_retire_freed) {
          while (!f.poll()) f.set_deadline(2);
        }},
       [&] {
-        ASSERT_EQ(made->fence->quiesce(patience()), no_error);
+        ASSERT_EQ(made->fence->wait_quiesced(patience()), no_error);
         ASSERT_EQ(mortal::alive, 0) << "retired, and at once";
         made.reset();
       });
@@ -358,7 +358,7 @@ TEST(R11_lock_inversion, between_issuer_lock_and_fence_does_not_exist) {
        }},
       [&] {
         EXPECT_TRUE(made->fence->is_settled()) << "nobody waits for a lock";
-        EXPECT_EQ(made->fence->quiesce(0), no_error);
+        EXPECT_EQ(made->fence->wait_quiesced(0), no_error);
         made.reset();
       });
 }

@@ -64,7 +64,7 @@ TEST(F12_dropped, a_signaler_runs_its_fences_retire) {
   scripted_backend data;
   fence_ref f = make_fence(&data).fence;  // the signaler dies with the temporary
   EXPECT_EQ(data.retires, 1);
-  EXPECT_EQ(f->quiesce(0), no_error);
+  EXPECT_EQ(f->wait_quiesced(0), no_error);
   EXPECT_EQ(reports.count(report_kind::signaler_dropped), 1);
 }
 

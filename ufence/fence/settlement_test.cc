@@ -74,10 +74,10 @@ TEST(F04_questions, quiesce_does_not_wait_for_callbacks) {
   door leave;
   scripted_callback node([&](fence&) { leave.pass(); });
   ASSERT_EQ(made.fence->add_callback(node), no_error);
-  EXPECT_EQ(made.fence->quiesce(0), errno_code(ETIME)) << "pending";
+  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME)) << "pending";
   std::jthread settles([&] { made.signal.signal(); });
   ASSERT_TRUE(eventually([&] { return node.runs() == 1; }));
-  EXPECT_EQ(made.fence->quiesce(patience()), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(patience()), no_error);
   EXPECT_EQ(data.retires, 1);
   EXPECT_FALSE(made.fence->is_settled());
   leave.open();
@@ -87,10 +87,10 @@ TEST(F04_questions, quiesce_of_a_fence_without_backend_waits_for_the_decision_al
   new_fence made = make_fence();
   scripted_callback node;
   ASSERT_EQ(made.fence->add_callback(node), no_error);
-  EXPECT_EQ(made.fence->quiesce(0), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME));
   settlement later;
   made.signal.decide(0, later);
-  EXPECT_EQ(made.fence->quiesce(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F04_questions, waiting_inside_a_callback_of_the_fence_is_EDEADLK) {
@@ -116,7 +116,7 @@ TEST(F04_questions, waiting_inside_retire_of_the_fence_is_EDEADLK) {
   std::error_code quiesced;
   data.on_retire = [&](retired_by) {
     settled = f.wait_settled();
-    quiesced = f.quiesce();
+    quiesced = f.wait_quiesced();
   };
   scripted_callback node;  // otherwise the decision is the settling too
   ASSERT_EQ(f.add_callback(node), no_error);
@@ -133,7 +133,7 @@ TEST(F04_questions, waiting_inside_an_op_of_the_fence_is_EDEADLK) {
   const auto wait_all_ways = [&] {
     answers.push_back(f.wait());
     answers.push_back(f.wait_settled());
-    answers.push_back(f.quiesce());
+    answers.push_back(f.wait_quiesced());
   };
   data.on_enable_signaling = [&] {
     wait_all_ways();
@@ -161,7 +161,7 @@ TEST(F04_questions, waiting_for_what_is_queued_on_this_thread_is_EDEADLK) {
     inner.signal.signal();
     waited = inner.fence->wait();
     settled = inner.fence->wait_settled();
-    quiesced = inner.fence->quiesce();
+    quiesced = inner.fence->wait_quiesced();
   });
   ASSERT_EQ(outer.fence->add_callback(node), no_error);
   outer.signal.signal();
@@ -169,7 +169,7 @@ TEST(F04_questions, waiting_for_what_is_queued_on_this_thread_is_EDEADLK) {
   EXPECT_EQ(settled, deadlock);
   EXPECT_EQ(quiesced, deadlock);
   EXPECT_TRUE(inner.fence->is_settled());
-  EXPECT_EQ(inner.fence->quiesce(0), no_error);
+  EXPECT_EQ(inner.fence->wait_quiesced(0), no_error);
 }
 
 TEST(F04_questions, other_fences_may_be_waited_for_in_callbacks_and_ops) {

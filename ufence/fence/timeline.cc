@@ -500,8 +500,8 @@ std::error_code timeline_issuer::decide_notify(settlement& later) noexcept {
   return line_->fold_device_word(later);
 }
 
-std::error_code timeline_issuer::quiesce(std::int64_t deadline_ns) noexcept {
-  return line_->gate_ != nullptr ? line_->gate_->quiesce(deadline_ns) : std::error_code();
+std::error_code timeline_issuer::wait_quiesced(std::int64_t deadline_ns) noexcept {
+  return line_->gate_ != nullptr ? line_->gate_->wait_quiesced(deadline_ns) : std::error_code();
 }
 
 }  // namespace ufence

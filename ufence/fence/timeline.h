@@ -190,8 +190,9 @@ class UFENCE_API timeline_issuer {
   std::error_code notify() noexcept;
   std::error_code decide_notify(settlement& later) noexcept;
 
-  /// After fail(): waits until no timeline op runs and retire is done. Errnos of fence::quiesce().
-  [[nodiscard]] std::error_code quiesce(std::int64_t deadline_ns = no_deadline) noexcept;
+  /// After fail(): waits until no timeline op runs and retire is done. Errnos of
+  /// fence::wait_quiesced().
+  [[nodiscard]] std::error_code wait_quiesced(std::int64_t deadline_ns = no_deadline) noexcept;
 
   [[nodiscard]] const timeline_ref& line() const noexcept { return line_; }
 

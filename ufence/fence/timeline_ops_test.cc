@@ -314,10 +314,10 @@ TEST(timeline_ops, retire_once_for_the_timeline_when_it_closes) {
     for (int i = 0; i < 10; ++i) issuer.emit().value()->enable_signaling();
     issuer.signal_up_to(10);
     EXPECT_EQ(data.retires, 0) << "not for each fence";
-    EXPECT_EQ(issuer.quiesce(0), errno_code(ETIME));
+    EXPECT_EQ(issuer.wait_quiesced(0), errno_code(ETIME));
     issuer.fail(-ECANCELED);
     EXPECT_EQ(data.retires, 1);
-    EXPECT_EQ(issuer.quiesce(0), no_error);
+    EXPECT_EQ(issuer.wait_quiesced(0), no_error);
     const int ops = data.ops();
     issuer.emit().value()->enable_signaling();
     EXPECT_EQ(data.ops(), ops) << "no op starts any more";
@@ -351,18 +351,18 @@ TEST(timeline_ops, retire_by_the_last_op_to_leave) {
   issuer.fail(-EIO);
   EXPECT_EQ(f->status(), -EIO) << "does not wait for the op";
   EXPECT_EQ(data.retires, 0);
-  EXPECT_EQ(issuer.quiesce(deadline_after(millisecond_ns)), errno_code(ETIME));
+  EXPECT_EQ(issuer.wait_quiesced(deadline_after(millisecond_ns)), errno_code(ETIME));
   leave.open();
   awaits.join();
   EXPECT_EQ(data.retires_by_last_op, 1);
-  EXPECT_EQ(issuer.quiesce(0), no_error);
+  EXPECT_EQ(issuer.wait_quiesced(0), no_error);
 }
 
 TEST(timeline_ops, quiesce_inside_an_op_is_EDEADLK) {
   scripted_backend data;
   timeline_issuer issuer = make_device(&data, nullptr);
   std::error_code answer;
-  data.on_request_notify = [&](std::uint64_t) { answer = issuer.quiesce(); };
+  data.on_request_notify = [&](std::uint64_t) { answer = issuer.wait_quiesced(); };
   issuer.emit().value()->enable_signaling();
   EXPECT_EQ(answer, errno_code(EDEADLK));
   issuer.signal_up_to(1);

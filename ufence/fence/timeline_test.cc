@@ -69,7 +69,7 @@ TEST(timeline, signal_up_to_completes_all_before) {
     EXPECT_TRUE(f->is_settled());
     EXPECT_EQ(f->wait(0), no_error);
     EXPECT_EQ(f->wait_settled(0), no_error);
-    EXPECT_EQ(f->quiesce(0), no_error);
+    EXPECT_EQ(f->wait_quiesced(0), no_error);
   }
 }
 

@@ -88,7 +88,7 @@ std::error_code fence::wait_settled(std::int64_t deadline_ns) noexcept {
   return wait_for_settling(fence_state::settled, deadline_ns);
 }
 
-std::error_code fence::quiesce(std::int64_t deadline_ns) noexcept {
+std::error_code fence::wait_quiesced(std::int64_t deadline_ns) noexcept {
   constexpr std::uint32_t quiesced = fence_state::signaled | fence_state::retired;
   if (!wait_for(quiesced, 0)) return {};
   if (const std::error_code refused = may_wait()) return refused;

@@ -125,7 +125,7 @@ TEST(wait, wakes_all_who_wait) {
       if (i % 4 == 0) waited = made.fence->wait();
       if (i % 4 == 1) waited = made.fence->wait(patience());
       if (i % 4 == 2) waited = made.fence->wait_settled();
-      if (i % 4 == 3) waited = made.fence->quiesce();
+      if (i % 4 == 3) waited = made.fence->wait_quiesced();
       if (!waited) ++woken;
     });
   }

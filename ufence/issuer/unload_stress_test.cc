@@ -1,5 +1,6 @@
-// Modules are unloaded and loaded again under load, as often as the time allows: UFENCE_STRESS_SECONDS
-// (default 2) for each test. A late call into a module would fault; a lost wakeup would hang.
+// Modules are unloaded and loaded again under load, as often as the time allows:
+// UFENCE_STRESS_SECONDS (default 2) for each test. A late call into a module would fault; a lost
+// wakeup would hang.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -150,7 +151,7 @@ void use(fence& f, std::mt19937& random) {
     case 4: f.enable_signaling(); break;
     case 5: static_cast<void>(f.wait(soon)); break;
     case 6: static_cast<void>(f.wait_settled(soon)); break;
-    case 7: static_cast<void>(f.quiesce(soon)); break;
+    case 7: static_cast<void>(f.wait_quiesced(soon)); break;
     case 8: {
       scripted_callback once;
       if (!f.add_callback(once)) {

@@ -17,12 +17,12 @@
 namespace ufence {
 namespace {
 
-using testing::eventually;
-using testing::make_fence;
-using testing::scripted_callback;
 using ::testing::ElementsAre;
+using testing::eventually;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::make_fence;
+using testing::scripted_callback;
 namespace ops = puppet;
 
 TEST(unload, its_fences_answer_for_ever) {
@@ -40,7 +40,7 @@ TEST(unload, its_fences_answer_for_ever) {
     EXPECT_THAT(f->describe(), HasSubstr("strings puppet"));
     EXPECT_TRUE(f->poll());
     EXPECT_FALSE(f->wait_settled(testing::patience()));
-    EXPECT_FALSE(f->quiesce(testing::patience()));
+    EXPECT_FALSE(f->wait_quiesced(testing::patience()));
     scripted_callback late;
     EXPECT_EQ(f->add_callback(late), errno_code(ENOENT));
   }
@@ -100,8 +100,7 @@ TEST(unload, what_a_driver_does_not_cancel_the_host_ends_after_stop) {
   const fence_ref job = p.give(ops::hold);
   scripted_callback after([&](fence&) { EXPECT_EQ(p.board->stops, 1U); });
   ASSERT_FALSE(job->add_callback(after));
-  const unload_report done =
-      p.unload({.policy = unload_policy::cancel, .give_up_ns = 10'000'000});
+  const unload_report done = p.unload({.policy = unload_policy::cancel, .give_up_ns = 10'000'000});
   EXPECT_EQ(done.jobs_cancelled, 1U);
   EXPECT_EQ(after.runs(), 1);
   EXPECT_EQ(job->status(), -ECANCELED);
@@ -146,10 +145,9 @@ TEST(unload, a_settlement_that_has_not_run_pins_by_name) {
   const unload_report pinned = p.try_unload();
   EXPECT_EQ(pinned.state, unload_state::pinned);
   EXPECT_EQ(pinned.last_step, 6);
-  EXPECT_THAT(pinned.pins,
-              ElementsAre("fence " + std::to_string(job->context()) + ":" +
-                          std::to_string(job->seqno()) +
-                          " strings puppet: decided, but its settlement has not run"));
+  EXPECT_THAT(pinned.pins, ElementsAre("fence " + std::to_string(job->context()) + ":" +
+                                       std::to_string(job->seqno()) +
+                                       " strings puppet: decided, but its settlement has not run"));
   EXPECT_EQ(job->status(), 1);
   p.board->host->settle(&p.board->handed);
   p.unload();

@@ -7,7 +7,7 @@
 #include "ufence/base/fork.h"
 #include "ufence/container/unwrap.h"
 #include "ufence/fence/timeline.h"
-#include "ufence/syncobj/submission.h"
+#include "ufence/syncobj/point_waiter.h"
 
 namespace ufence {
 
@@ -42,7 +42,7 @@ void syncobj::destroy() noexcept {
   if (!is_inherited()) {
     // What is still queued belongs to events: who waits has a reference.
     const scoped_lock hold(lock_);
-    while (submission* s = waiting_) {
+    while (point_waiter* s = waiting_) {
       unlink_locked(*s);
       signaler right = std::move(s->right);
       right.decide(-ECANCELED, later);
@@ -72,7 +72,7 @@ result<fence_ref> syncobj::find_fence(std::uint64_t point) const noexcept {
 result<fence_ref> syncobj::find_fence_by(std::uint64_t point, std::int64_t deadline_ns) noexcept {
   result<fence_ref> f = find_fence(point);
   if (f || f.error() != errno_code(EINVAL)) return f;
-  submission s;
+  point_waiter s;
   if (const std::error_code failed = s.prepare()) return std::unexpected(failed);
   queue(s, point);
   const std::error_code failed = s.told->wait(deadline_ns);
@@ -156,7 +156,7 @@ std::error_code transfer(const syncobj_point& from, const syncobj_point& to,
 
 // --- Submissions ---
 
-std::error_code submission::prepare() noexcept {
+std::error_code point_waiter::prepare() noexcept {
   result<new_fence> made = fence::create(fence::allocate_contexts(1), 1);
   if (!made) return made.error();
   told = std::move(made->fence);
@@ -164,7 +164,7 @@ std::error_code submission::prepare() noexcept {
   return {};
 }
 
-void syncobj::queue(submission& s, std::uint64_t point) noexcept {
+void syncobj::queue(point_waiter& s, std::uint64_t point) noexcept {
   settlement later;
   const scoped_lock hold(lock_);
   s.point = point;
@@ -177,7 +177,7 @@ void syncobj::queue(submission& s, std::uint64_t point) noexcept {
   if (has_point(fence_, point)) submitted_locked(s, later);
 }
 
-void syncobj::unqueue(submission& s) noexcept {
+void syncobj::unqueue(point_waiter& s) noexcept {
   // In a child of fork() nobody looks at the queue any more.
   if (is_inherited()) return;
   settlement later;
@@ -187,7 +187,7 @@ void syncobj::unqueue(submission& s) noexcept {
   s.right.decide(-ECANCELED, later);
 }
 
-void syncobj::unlink_locked(submission& s) noexcept {
+void syncobj::unlink_locked(point_waiter& s) noexcept {
   if (waiting_ == &s) waiting_ = s.next != &s ? s.next : nullptr;
   s.next->previous = s.previous;
   s.previous->next = s.next;
@@ -195,14 +195,14 @@ void syncobj::unlink_locked(submission& s) noexcept {
 }
 
 void syncobj::wake_locked(settlement& later) noexcept {
-  submission* const last = waiting_ != nullptr ? waiting_->previous : nullptr;
-  for (submission *s = waiting_, *next; last != nullptr && s != nullptr; s = next) {
+  point_waiter* const last = waiting_ != nullptr ? waiting_->previous : nullptr;
+  for (point_waiter *s = waiting_, *next; last != nullptr && s != nullptr; s = next) {
     next = s != last ? s->next : nullptr;
     if (has_point(fence_, s->point)) submitted_locked(*s, later);
   }
 }
 
-void syncobj::submitted_locked(submission& s, settlement& later) noexcept {
+void syncobj::submitted_locked(point_waiter& s, settlement& later) noexcept {
   unlink_locked(s);
   s.found = fence_;
   signaler right = std::move(s.right);

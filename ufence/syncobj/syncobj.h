@@ -26,7 +26,7 @@
 namespace ufence {
 
 class syncobj;
-struct submission;
+struct point_waiter;
 using syncobj_ref = ref<syncobj>;
 
 /// A point of a syncobj; 0: whatever fence is there.
@@ -121,18 +121,18 @@ class UFENCE_API syncobj {
   ~syncobj();
   void destroy() noexcept;
 
-  // A submission that is prepared; its fence is signaled with the point, be it at once.
-  void queue(submission& s, std::uint64_t point) noexcept;
-  void unqueue(submission& s) noexcept;
+  // `s` is prepared; its fence is signaled when the point is submitted, at once if it is there.
+  void queue(point_waiter& s, std::uint64_t point) noexcept;
+  void unqueue(point_waiter& s) noexcept;
   void wake_locked(settlement& later) noexcept UFENCE_REQUIRES(lock_);
-  void submitted_locked(submission& s, settlement& later) noexcept UFENCE_REQUIRES(lock_);
-  void unlink_locked(submission& s) noexcept UFENCE_REQUIRES(lock_);
+  void submitted_locked(point_waiter& s, settlement& later) noexcept UFENCE_REQUIRES(lock_);
+  void unlink_locked(point_waiter& s) noexcept UFENCE_REQUIRES(lock_);
 
   atomic<std::uint32_t> refs_{1};
   const std::uint32_t generation_;
   mutable mutex lock_{lock_rank::syncobj};
   fence_ref fence_ UFENCE_GUARDED_BY(lock_);
-  submission* waiting_ UFENCE_GUARDED_BY(lock_) = nullptr;
+  point_waiter* waiting_ UFENCE_GUARDED_BY(lock_) = nullptr;
 };
 
 /// Waits for points.

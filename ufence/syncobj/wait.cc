@@ -7,7 +7,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/wait.h"
-#include "ufence/syncobj/submission.h"
+#include "ufence/syncobj/point_waiter.h"
 #include "ufence/syncobj/syncobj.h"
 
 namespace ufence {
@@ -43,7 +43,7 @@ class scratch {
 
 }  // namespace
 
-// One wait. Each point is, as long as it is not submitted, a submission, then a fence that stays.
+// One wait. A point that is not submitted yet has a point_waiter; then it has a fence that stays.
 class syncobj_waiter {
  public:
   syncobj_waiter(std::span<const syncobj_point> points,
@@ -87,7 +87,7 @@ class syncobj_waiter {
 
  private:
   struct entry {
-    submission waited;
+    point_waiter waited;
     fence_ref fence;  // picked: null while it is not submitted
   };
   static constexpr std::size_t none = SIZE_MAX;
@@ -101,7 +101,7 @@ class syncobj_waiter {
         continue;
       }
       if (f.error() != errno_code(EINVAL) || !may_be_absent) return f.error();
-      submission& s = entries_[i].waited;
+      point_waiter& s = entries_[i].waited;
       if (const std::error_code failed = s.prepare()) return failed;
       points_[i].object->queue(s, points_[i].point);
       ++unpicked_;
@@ -110,7 +110,7 @@ class syncobj_waiter {
   }
 
   void pick_submitted(std::size_t i) noexcept {
-    submission& s = entries_[i].waited;
+    point_waiter& s = entries_[i].waited;
     points_[i].object->unqueue(s);  // passes the lock that `found` was set under
     --unpicked_;
     picked(i, fence_of_point(std::move(s.found), points_[i].point));

@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "ufence/fence/callback.h"
-#include "ufence/syncobj/submission.h"
+#include "ufence/syncobj/point_waiter.h"
 #include "ufence/syncobj/syncobj.h"
 
 namespace ufence {
@@ -44,8 +44,8 @@ class syncobj_watch {
 
   const function function_;
   bool when_available_ = false;
-  submission waited_;  // prepared once the point was not there
-  fence_ref found_;    // what `signaled_` was added to
+  point_waiter waited_;  // prepared once the point was not there
+  fence_ref found_;      // what `signaled_` was added to
   node submitted_{&syncobj_watch::on_submitted, *this};
   node signaled_{&syncobj_watch::on_signaled, *this};
 };

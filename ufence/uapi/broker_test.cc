@@ -49,7 +49,7 @@ TEST(broker, ends_with_its_owner_and_what_it_gave_out) {
 
 TEST(broker, drops_what_is_no_request) {
   const broker_on_thread broker;
-  const std::vector<std::byte> good = request_bytes(uapi::operation::settle, 0, {}, {}, 0);
+  const std::vector<std::byte> good = request_bytes(uapi::operation::flush, 0, {}, {}, 0);
   for (std::size_t size = 1; size < good.size(); ++size) {
     expect_refused(broker, std::span(good).first(size));
   }

@@ -14,7 +14,7 @@ reply dispatcher::handle(const call& c, bool may_open) {
   switch (c.what) {
     case operation::open: return may_open ? open(c) : failed(EACCES);
     case operation::control: return control(c);
-    case operation::settle: return {};
+    case operation::flush: return {};
     case operation::memory: return memory(c);
   }
   return failed(ENOSYS);

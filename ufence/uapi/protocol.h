@@ -41,7 +41,7 @@ enum class device_kind : char {
 enum class operation : std::uint32_t {
   open,     // of a device; code: its kind; argument: the name of the calling thread
   control,  // an ioctl; code: its number; argument: its argument
-  settle,   // nothing: what was closed before is closed when it returns
+  flush,    // nothing: what was closed before is closed when it returns
   memory,   // of a DRM node: the memory of the buffer at an offset; argument: the offset
 };
 

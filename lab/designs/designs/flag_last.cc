@@ -83,7 +83,7 @@ class flag_last : public kernel_fence {
     if (refs_.fetch_sub(1, order(9, mo::acq_rel)) == 1) release();
   }
 
-  void quiesce() override {
+  void wait_quiesced() override {
     pay(cost::waits_for_ops);
     const condition is_elsewhere{.mask = ~std::uint64_t{0},
                                  .wanted = reinterpret_cast<std::uintptr_t>(this),
@@ -96,7 +96,7 @@ class flag_last : public kernel_fence {
     }
   }
   void clean_up() override {
-    quiesce();
+    wait_quiesced();
     kernel_fence::clean_up();
   }
 

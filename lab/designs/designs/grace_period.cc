@@ -9,12 +9,12 @@ namespace {
 struct grace_period : detached_fence {
   using detached_fence::detached_fence;
 
-  void quiesce() override {
+  void wait_quiesced() override {
     pay(cost::grace_period);
     kernel_rcu::synchronize();
   }
   void clean_up() override {
-    quiesce();
+    wait_quiesced();
     detached_fence::clean_up();
   }
 };

@@ -114,13 +114,13 @@ class product_fence : public model_fence {
 
   bool signal(int error, unsigned who) override { return rights_.at(who).decide(error, later_); }
   void clean_up() override { later_.settle(); }
-  void quiesce() override {
+  void wait_quiesced() override {
     pay(cost::waits_for_ops);
     later_.settle();  // first: nobody waits for what he holds himself
-    if (fence_->quiesce()) goes_wrong("wrong-result: quiesce() fails");
+    if (fence_->wait_quiesced()) goes_wrong("wrong-result: wait_quiesced() fails");
   }
   void wait_before_unload() override {
-    if (fence_->quiesce()) goes_wrong("wrong-result: quiesce() fails");
+    if (fence_->wait_quiesced()) goes_wrong("wrong-result: wait_quiesced() fails");
   }
   spinlock& lock_for_drivers() override { return deadline_lock_; }
 

@@ -46,7 +46,7 @@ void decoupled_after_signal(const candidate& c) {
   };
   thread issuer("issuer", [&] {
     s.complete();
-    s.fence().quiesce();
+    s.fence().wait_quiesced();
     is_decoupled.store(true, mo::relaxed);
   });
   thread reader("reader", [&] { s.fence().poll(); });

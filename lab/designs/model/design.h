@@ -68,7 +68,7 @@ class model_fence {
   /// or by itself as soon as that is allowed.
   virtual void clean_up() = 0;
   /// Waits until no op of this fence runs, if the design has a way to.
-  virtual void quiesce() {}
+  virtual void wait_quiesced() {}
   /// Waits until the module's code can go; all its fences are signaled and cleaned up.
   virtual void wait_before_unload() = 0;
   /// A lock that the driver's set_deadline may take: the fence's, where drivers share it.

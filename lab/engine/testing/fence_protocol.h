@@ -116,7 +116,7 @@ class fence {
 
   bool is_signaled() { return (state_.load(o_.looks) & signaled) != 0; }
   int error() { return error_.get(); }
-  void quiesce() { await(state_, retired, retired, o_.quiesces); }
+  void wait_quiesced() { await(state_, retired, retired, o_.quiesces); }
   void wait_settled() { await(state_, settled, settled, o_.waits_settled); }
   [[nodiscard]] int retires() const { return retires_.get(); }
 

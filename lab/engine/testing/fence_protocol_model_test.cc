@@ -73,7 +73,7 @@ void take_part(part what, shared& s) {
       if (s.f.is_signaled()) LAB_CHECK(s.f.error() == -5 || s.f.error() == -9);
       break;
     case part::quiesce:
-      s.f.quiesce();
+      s.f.wait_quiesced();
       LAB_CHECK(s.f.retires() == 1);
       LAB_CHECK(s.f.error() != 0);
       break;

@@ -440,7 +440,7 @@ TEST(fence_model, when_quiesced_no_op_runs_and_retire_is_done) {
     new_fence made = make_fence(new data_of_module(*module, ops));
     thread issuer("issuer", [&] {
       made.signal.signal(-5);
-      LAB_CHECK(!made.fence->quiesce());
+      LAB_CHECK(!made.fence->wait_quiesced());
       LAB_CHECK(module->retired.get() == 1);
       delete module;  // unloaded
     });
@@ -479,7 +479,7 @@ TEST(fence_model, an_op_may_signal_its_own_fence) {
       thread signal("signal", [&] { made.signal.signal(-5); });
       thread poll("poll", [&] { f.poll(); });
       thread wait("wait", [&] {
-        LAB_CHECK(!f.quiesce());
+        LAB_CHECK(!f.wait_quiesced());
         LAB_CHECK(f.error() == -5 || f.error() == -9);
       });
     }
@@ -555,7 +555,7 @@ TEST(fence_model, retire_takes_the_issuers_lock_and_undoes_a_late_enable) {
       thread enable("enable", [&] { made.fence->enable_signaling(); });
     }
     LAB_CHECK(device.pending.get() == nullptr);
-    LAB_CHECK(!made.fence->quiesce());
+    LAB_CHECK(!made.fence->wait_quiesced());
   });
 }
 

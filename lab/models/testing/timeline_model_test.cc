@@ -282,7 +282,7 @@ TEST(timeline_model, a_completion_that_was_written_while_the_device_is_told_is_n
       });
     }
     line.fail(-5);
-    LAB_CHECK(!line.quiesce() && gpu.retires.get() == 1);
+    LAB_CHECK(!line.wait_quiesced() && gpu.retires.get() == 1);
   });
 }
 

@@ -226,7 +226,7 @@ TEST(F14_no_allocation, at_signal_callbacks_and_waits) {
   issuer.fail(-EIO);
   for (const fence_ref& f : ordered) EXPECT_TRUE(f->is_signaled());
   EXPECT_EQ(made.fence->wait_settled(), no_error);
-  EXPECT_EQ(made.fence->quiesce(), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(), no_error);
   EXPECT_EQ(count.so_far(), 0);
   EXPECT_EQ(nodes[1].runs() + nodes[2].runs(), 2);
 }

@@ -152,7 +152,7 @@ broker_reply receive_reply(int connection, const broker_call& call) noexcept {
 }  // namespace
 
 broker_reply call_broker(const broker_call& call) noexcept {
-  const bool starts = call.what != operation::settle;
+  const bool starts = call.what != operation::flush;
   for (int attempt = 0;; ++attempt) {
     const int connection = connect_to_broker(starts);
     if (connection < 0) return failed_with(errno);

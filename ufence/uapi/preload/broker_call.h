@@ -34,7 +34,7 @@ struct broker_reply {
   std::size_t data_size = 0;
 };
 
-/// Blocks until the broker has answered. Starts one if there is none, unless the call is `settle`.
+/// Blocks until the broker has answered. Starts one if there is none, unless the call is `flush`.
 /// @return  error: what the broker says; EFAULT; ENODEV: no broker, or it is gone; EMFILE, ...
 [[nodiscard]] broker_reply call_broker(const broker_call& call) noexcept;
 

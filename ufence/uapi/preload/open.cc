@@ -120,7 +120,7 @@ int close_one(int fd) noexcept {
   if (is_emulated) {
     const int before = errno;
     broker_call call;
-    call.what = operation::settle;
+    call.what = operation::flush;
     static_cast<void>(call_broker(call));
     errno = before;
   }

@@ -1,4 +1,4 @@
-// A submission: where a point is waited for that is not there yet. Inside the layer only.
+// A waiter for a point of a syncobj that nobody has submitted yet. Inside the layer only.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,9 @@ namespace ufence {
 /// Queued on a syncobj until its point is submitted; then `found` is what was there at that moment,
 /// and `told` is signaled. The memory is the waiter's; all but `told` is guarded by the syncobj's
 /// lock while it is queued.
-struct submission {
-  submission* next = nullptr;  // circular; null: not queued
-  submission* previous = nullptr;
+struct point_waiter {
+  point_waiter* next = nullptr;  // circular; null: not queued
+  point_waiter* previous = nullptr;
   std::uint64_t point = 0;
   fence_ref found;
   fence_ref told;  // -ECANCELED: the syncobj ended first
