@@ -119,6 +119,28 @@ class Layers(LintCase):
                           "uses base, which no line above")
 
 
+class Words(LintCase):
+    GLOSSARY = """# Architecture
+## Words
+| word | means | not |
+|---|---|---|
+| batch | several of a kind | `bunch`, `heap of` |
+| leaf | a fence | |
+## Layers
+| x | y | `batch` |
+"""
+
+    def test_a_word_that_the_glossary_rules_out(self):
+        for line in ("// A bunch of fences.", "int bunch_size;", "// Heap of them", "struct bunch {};"):
+            self.assert_flags({"ARCHITECTURE.md": self.GLOSSARY, "ufence/base/a.cc": "\n" + line + "\n"},
+                              "ufence/base/a.cc:2", "the word is `batch`")
+
+    def test_other_words_and_places(self):
+        self.assert_clean({"ARCHITECTURE.md": self.GLOSSARY, "LICENSE": "bunch\n",
+                           "ufence/base/a.cc": "// A batch of leaves, unbunched.\n"})
+        self.assert_clean({"ufence/base/a.cc": "// A bunch; there is no glossary.\n"})
+
+
 class Outside(LintCase):
     """Drivers, programs, public headers."""
 

@@ -2,9 +2,9 @@
 
 import pathlib
 
-from ufence_lint import includes, orders, text, tree
+from ufence_lint import includes, orders, text, tree, words
 
-RULES = (includes, orders, text)
+RULES = (includes, orders, text, words)
 
 
 def check(root: pathlib.Path) -> tuple[list[tree.Finding], int]:

@@ -21,15 +21,15 @@ namespace {
 
 const std::error_code timed_out = errno_code(ETIME);
 
-struct bunch {
-  explicit bunch(std::size_t n) {
+struct fence_batch {
+  explicit fence_batch(std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) {
       new_fence made = make_fence();
       fences.push_back(made.fence);
       rights.push_back(std::move(made.signal));
     }
   }
-  ~bunch() {
+  ~fence_batch() {
     for (signaler& right : rights) right.signal();
   }
   std::vector<fence_ref> fences;
@@ -138,7 +138,7 @@ TEST(wait_any, says_which_is_signaled) {
   with_and_without_futex_waitv([] {
     for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{32}, std::size_t{33},
                                 std::size_t{128}, std::size_t{129}, std::size_t{1000}}) {
-      bunch many(n);
+      fence_batch many(n);
       EXPECT_EQ(wait_any(many.fences, 0).error(), timed_out) << n;
       EXPECT_EQ(wait_any(many.fences, deadline_after(millisecond_ns)).error(), timed_out) << n;
       const std::size_t which = n / 2;
@@ -151,7 +151,7 @@ TEST(wait_any, says_which_is_signaled) {
 }
 
 TEST(wait_any, says_the_lowest_index) {
-  bunch many(5);
+  fence_batch many(5);
   many.rights[4].signal();
   many.rights[2].signal();
   EXPECT_EQ(wait_any(many.fences, 0), result<std::size_t>(2U));
@@ -177,7 +177,7 @@ TEST(wait_any, takes_fences_of_timelines_and_the_stub) {
 
 TEST(wait_any, takes_duplicates) {
   with_and_without_futex_waitv([] {
-    bunch two(2);
+    fence_batch two(2);
     const std::vector<fence_ref> fences = {two.fences[0], two.fences[1], two.fences[1],
                                            two.fences[0], two.fences[1]};
     std::jthread signals([&] { two.rights[1].signal(); });
@@ -186,7 +186,7 @@ TEST(wait_any, takes_duplicates) {
 }
 
 TEST(wait_any, refuses_nothing_and_null) {
-  bunch one(1);
+  fence_batch one(1);
   EXPECT_EQ(wait_any({}, no_deadline).error(), errno_code(EINVAL));
   EXPECT_EQ(wait_any(std::vector<fence_ref>(1), no_deadline).error(), errno_code(EINVAL));
   EXPECT_EQ(wait_any(std::vector<fence_ref>{fence::stub(), nullptr}, 0).error(),
@@ -195,7 +195,7 @@ TEST(wait_any, refuses_nothing_and_null) {
 
 TEST(wait_any, leaves_no_callback_behind) {
   with_and_without_futex_waitv([] {
-    bunch many(40);
+    fence_batch many(40);
     EXPECT_EQ(wait_any(many.fences, deadline_after(1000)).error(), timed_out);
     for (std::size_t i = 0; i < 40; ++i) {
       settlement later;
@@ -241,7 +241,7 @@ TEST(wait_any, inside_an_op_of_one_of_them_is_EDEADLK) {
 
 TEST(wait_all, waits_for_the_last) {
   for (const std::size_t n : {std::size_t{1}, std::size_t{3}, std::size_t{500}}) {
-    bunch many(n);
+    fence_batch many(n);
     EXPECT_EQ(wait_all(many.fences, 0), timed_out);
     for (std::size_t i = 0; i + 1 < n; ++i) many.rights[i].signal(-EIO);
     EXPECT_EQ(wait_all(many.fences, deadline_after(millisecond_ns)), timed_out);
@@ -251,7 +251,7 @@ TEST(wait_all, waits_for_the_last) {
 }
 
 TEST(wait_all, takes_duplicates_and_nothing_but_no_null) {
-  bunch one(1);
+  fence_batch one(1);
   const std::vector<fence_ref> twice = {one.fences[0], one.fences[0]};
   EXPECT_EQ(wait_all(twice, 0), timed_out);
   one.rights[0].signal();
