@@ -31,14 +31,17 @@ struct report {
   std::string_view text;
 };
 
-/// Called with no lock of ours held, by any thread; must not throw, may call anything but
-/// set_report_handler().
+/// Called with no lock of ours held and outside of read sections of ours, by any thread; must not
+/// throw, may call anything: also send_report(), set_report_handler(), and what waits for grace
+/// periods. (Not the last where its thread is in a read section of its own, as in an op of the
+/// kernel's interface: rcu::is_reading() says so.)
 using report_handler = void (*)(const report& what, void* context) noexcept;
 
 /// Sets who gets reports; nullptr: back to one line each on stderr. On return the previous handler is
-/// not running and never will.
+/// not running, but where it is the caller, and is never called again.
 /// @return  -ENOMEM, nothing changed; never for nullptr
-/// Blocks: for one grace period. Context: not inside a report handler or an RCU read section.
+/// Blocks: for one grace period, and while the previous handler runs on other threads. Context: not
+/// inside an RCU read section.
 UFENCE_API std::error_code set_report_handler(report_handler handler, void* context) noexcept;
 
 /// Hands a report to the handler. Any thread, no lock held.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <latch>
 #include <optional>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 #include "ufence/fence/fence.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
+#include "ufence/rcu/rcu.h"
 
 using namespace ufence;
 using namespace ufence::testing;
@@ -217,6 +219,76 @@ TEST(F12_report_handler, may_use_fences) {
   make_fence().signal = signaler();
   ASSERT_EQ(set_report_handler(nullptr, nullptr), no_error);
   EXPECT_EQ(calls, 1);
+}
+
+// It is outside of read sections: what waits for a grace period does not wait for the handler itself.
+TEST(F12_report_handler, regress_may_wait_for_grace_periods) {
+  static std::atomic<int> calls = 0;
+  ASSERT_EQ(set_report_handler(
+                [](const report&, void*) noexcept {
+                  EXPECT_FALSE(rcu::is_reading());
+                  rcu::synchronize();
+                  rcu::flush_deferred();
+                  ++calls;
+                },
+                nullptr),
+            no_error);
+  make_fence().signal = signaler();
+  ASSERT_EQ(set_report_handler(nullptr, nullptr), no_error);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(F12_report_handler, regress_may_report_and_replace_itself) {
+  struct heard {
+    int first = 0;
+    int second = 0;
+    static void by_first(const report& what, void* context) noexcept {
+      auto& self = *static_cast<heard*>(context);
+      if (++self.first == 1) {
+        send_report(what);  // inside of itself
+        EXPECT_EQ(set_report_handler(&heard::by_second, context), no_error);
+        send_report(what);
+      }
+    }
+    static void by_second(const report&, void* context) noexcept {
+      ++static_cast<heard*>(context)->second;
+    }
+  } here;
+  ASSERT_EQ(set_report_handler(&heard::by_first, &here), no_error);
+  make_fence().signal = signaler();
+  make_fence().signal = signaler();
+  ASSERT_EQ(set_report_handler(nullptr, nullptr), no_error);
+  EXPECT_EQ(here.first, 2);
+  EXPECT_EQ(here.second, 2);
+}
+
+// A reader of another thread does not hold up a report, nor does a handler that takes its time hold up
+// grace periods.
+TEST(F12_report_handler, regress_holds_up_no_grace_period) {
+  static std::latch* is_in = nullptr;
+  static std::latch* may_leave = nullptr;
+  std::latch in(1);
+  std::latch leave(1);
+  is_in = &in;
+  may_leave = &leave;
+  ASSERT_EQ(set_report_handler(
+                [](const report&, void*) noexcept {
+                  is_in->count_down();
+                  may_leave->wait();
+                },
+                nullptr),
+            no_error);
+  std::jthread reports([] { make_fence().signal = signaler(); });
+  in.wait();
+  rcu::synchronize();
+  // In a child of fork() that call is nobody's.
+  EXPECT_EQ(in_child([] {
+              UFENCE_CHILD_EXPECT(set_report_handler(nullptr, nullptr) == no_error);
+              return 0;
+            }),
+            0);
+  leave.count_down();
+  ASSERT_EQ(set_report_handler(nullptr, nullptr), no_error);
 }
 
 TEST(F12_report_handler, every_kind_has_a_name_of_its_own) {
