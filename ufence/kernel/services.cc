@@ -119,3 +119,4 @@ void seq_printf(seq_file* m, const char* format, ...) {
 }
 
 void seq_puts(seq_file* m, const char* text) { seq_printf(m, "%s", text); }
+void seq_putc(seq_file* m, char c) { seq_printf(m, "%c", c); }

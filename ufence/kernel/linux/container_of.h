@@ -10,4 +10,8 @@
 		(type *)((uintptr_t)ufence_member - offsetof(type, member));                       \
 	})
 
+#ifndef typeof_member
+#define typeof_member(type, member) __typeof__(((type *)0)->member)
+#endif
+
 #endif

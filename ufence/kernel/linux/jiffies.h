@@ -30,6 +30,19 @@ UFENCE_STATIC_ASSERT(HZ == 1000, "timeouts of libufence are in milliseconds");
 #define usecs_to_jiffies(us) (((unsigned long)(us) + 999UL) / 1000UL)
 #define jiffies_to_usecs(j) ((unsigned int)((j)*1000UL))
 #define nsecs_to_jiffies(ns) ((unsigned long)((u64)(ns) / 1000000U))
+#define nsecs_to_jiffies64(ns) ((u64)(ns) / 1000000U)
 #define jiffies_to_nsecs(j) ((u64)(j)*1000000U)
+#define jiffies64_to_nsecs(j) jiffies_to_nsecs(j)
+#define jiffies64_to_msecs(j) ((u64)(j))
+#define jiffies_delta_to_msecs(delta) ((delta) < 0 ? 0U : jiffies_to_msecs(delta))
+#define secs_to_jiffies(seconds) ((unsigned long)(seconds)*HZ)
+
+#define time_in_range(a, from, to) (time_after_eq(a, from) && time_before_eq(a, to))
+#define time_is_before_jiffies(a) time_after(jiffies, a)
+#define time_is_after_jiffies(a) time_before(jiffies, a)
+#define time_is_before_eq_jiffies(a) time_after_eq(jiffies, a)
+#define time_is_after_eq_jiffies(a) time_before_eq(jiffies, a)
+#define time_after64(a, b) ((s64)((u64)(b) - (u64)(a)) < 0)
+#define time_before64(a, b) time_after64(b, a)
 
 #endif

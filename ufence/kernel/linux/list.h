@@ -84,6 +84,50 @@ static inline bool list_empty(const struct list_head *head)
 	return READ_ONCE(head->next) == head;
 }
 
+/* For those who hold no lock, where entries are only deleted, with list_del_init_careful(). */
+static inline bool list_empty_careful(const struct list_head *head)
+{
+	const struct list_head *next = UFENCE_LOAD_ACQUIRE(&head->next);
+
+	return next == head && next == READ_ONCE(head->prev);
+}
+
+static inline void list_del_init_careful(struct list_head *entry)
+{
+	__list_del_entry(entry);
+	WRITE_ONCE(entry->prev, entry);
+	UFENCE_STORE_RELEASE(&entry->next, entry);
+}
+
+static inline void list_swap(struct list_head *a, struct list_head *b)
+{
+	struct list_head *before = b->prev;
+
+	list_del(b);
+	list_replace(a, b);
+	if (before == a)
+		before = b;
+	list_add(a, before);
+}
+
+static inline void list_rotate_left(struct list_head *head)
+{
+	if (!list_empty(head))
+		list_move_tail(head->next, head);
+}
+
+/* Moves from `first` to `last`, of one list, to the end of another one. */
+static inline void list_bulk_move_tail(struct list_head *head, struct list_head *first,
+				       struct list_head *last)
+{
+	first->prev->next = last->next;
+	last->next->prev = first->prev;
+	head->prev->next = first;
+	first->prev = head->prev;
+	last->next = head;
+	head->prev = last;
+}
+
 static inline bool list_is_singular(const struct list_head *head)
 {
 	return !list_empty(head) && head->next == head->prev;
@@ -92,6 +136,34 @@ static inline bool list_is_singular(const struct list_head *head)
 static inline bool list_is_last(const struct list_head *entry, const struct list_head *head)
 {
 	return entry->next == head;
+}
+
+static inline bool list_is_first(const struct list_head *entry, const struct list_head *head)
+{
+	return entry->prev == head;
+}
+
+static inline bool list_is_head(const struct list_head *entry, const struct list_head *head)
+{
+	return entry == head;
+}
+
+/* Moves what stands up to and with `last` to an empty list. */
+static inline void list_cut_position(struct list_head *list, struct list_head *head,
+				     struct list_head *last)
+{
+	struct list_head *first = head->next;
+
+	if (list_empty(head) || last == head) {
+		INIT_LIST_HEAD(list);
+		return;
+	}
+	head->next = last->next;
+	last->next->prev = head;
+	list->next = first;
+	first->prev = list;
+	list->prev = last;
+	last->next = list;
 }
 
 static inline void __list_splice(struct list_head *list, struct list_head *before,
@@ -103,6 +175,18 @@ static inline void __list_splice(struct list_head *list, struct list_head *befor
 	before->next = first;
 	last->next = after;
 	after->prev = last;
+}
+
+static inline void list_splice(struct list_head *list, struct list_head *head)
+{
+	if (!list_empty(list))
+		__list_splice(list, head, head->next);
+}
+
+static inline void list_splice_tail(struct list_head *list, struct list_head *head)
+{
+	if (!list_empty(list))
+		__list_splice(list, head->prev, head);
 }
 
 static inline void list_splice_init(struct list_head *list, struct list_head *head)
@@ -135,6 +219,20 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 	list_entry(ufence_link_of(at, member)->prev, __typeof__(*(at)), member)
 #define list_entry_is_head(at, head, member) (ufence_link_of(at, member) == (head))
 
+static inline size_t list_count_nodes(struct list_head *head)
+{
+	size_t n = 0;
+	struct list_head *at;
+
+	for (at = head->next; at != head; at = at->next)
+		n++;
+	return n;
+}
+
+/* `at`, or for a list_for_each_entry_continue() over all of it the head as an entry. */
+#define list_prepare_entry(at, head, member) ((at) ? (at) : list_entry(head, __typeof__(*at), member))
+
+#define list_for_each_prev(at, head) for (at = (head)->prev; at != (head); at = at->prev)
 #define list_for_each(at, head) for (at = (head)->next; at != (head); at = at->next)
 #define list_for_each_safe(at, following, head)                                                    \
 	for (at = (head)->next, following = at->next; at != (head);                                \
@@ -149,6 +247,21 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 #define list_for_each_entry_continue(at, head, member)                                             \
 	for (at = list_next_entry(at, member); !list_entry_is_head(at, head, member);              \
 	     at = list_next_entry(at, member))
+#define list_for_each_entry_continue_reverse(at, head, member)                                      \
+	for (at = list_prev_entry(at, member); !list_entry_is_head(at, head, member);              \
+	     at = list_prev_entry(at, member))
+/* From `at` on. */
+#define list_for_each_entry_from(at, head, member)                                                 \
+	for (; !list_entry_is_head(at, head, member); at = list_next_entry(at, member))
+#define list_for_each_entry_from_reverse(at, head, member)                                         \
+	for (; !list_entry_is_head(at, head, member); at = list_prev_entry(at, member))
+#define list_for_each_entry_safe_from(at, following, head, member)                                 \
+	for (following = list_next_entry(at, member); !list_entry_is_head(at, head, member);       \
+	     at = following, following = list_next_entry(following, member))
+#define list_for_each_entry_safe_continue(at, following, head, member)                             \
+	for (at = list_next_entry(at, member), following = list_next_entry(at, member);            \
+	     !list_entry_is_head(at, head, member);                                                \
+	     at = following, following = list_next_entry(following, member))
 #define list_for_each_entry_safe_reverse(at, following, head, member)                              \
 	for (at = list_last_entry(head, __typeof__(*at), member),                                  \
 	    following = list_prev_entry(at, member);                                               \
@@ -159,5 +272,64 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 	    following = list_next_entry(at, member);                                               \
 	     !list_entry_is_head(at, head, member);                                                \
 	     at = following, following = list_next_entry(following, member))
+
+/* --- Lists with a head of one pointer --- */
+
+#define HLIST_HEAD_INIT { NULL }
+#define HLIST_HEAD(name) struct hlist_head name = { NULL }
+#define INIT_HLIST_HEAD(head) ((head)->first = NULL)
+
+static inline void INIT_HLIST_NODE(struct hlist_node *node)
+{
+	node->next = NULL;
+	node->pprev = NULL;
+}
+
+static inline bool hlist_unhashed(const struct hlist_node *node)
+{
+	return !node->pprev;
+}
+
+static inline bool hlist_empty(const struct hlist_head *head)
+{
+	return !READ_ONCE(head->first);
+}
+
+static inline void hlist_add_head(struct hlist_node *node, struct hlist_head *head)
+{
+	node->next = head->first;
+	if (head->first)
+		head->first->pprev = &node->next;
+	WRITE_ONCE(head->first, node);
+	node->pprev = &head->first;
+}
+
+static inline void hlist_del(struct hlist_node *node)
+{
+	WRITE_ONCE(*node->pprev, node->next);
+	if (node->next)
+		node->next->pprev = node->pprev;
+	INIT_HLIST_NODE(node);
+}
+
+static inline void hlist_del_init(struct hlist_node *node)
+{
+	if (!hlist_unhashed(node))
+		hlist_del(node);
+}
+
+#define hlist_entry(pointer, type, member) container_of(pointer, type, member)
+#define hlist_entry_safe(pointer, type, member)                                                    \
+	__extension__({                                                                            \
+		struct hlist_node *ufence_node_at = (pointer);                                     \
+		ufence_node_at ? hlist_entry(ufence_node_at, type, member) : NULL;                 \
+	})
+#define hlist_for_each_entry(at, head, member)                                                     \
+	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member); at;                    \
+	     at = hlist_entry_safe(at->member.next, __typeof__(*at), member))
+#define hlist_for_each_entry_safe(at, following, head, member)                                     \
+	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member);                        \
+	     at && (following = at->member.next, true);                                            \
+	     at = hlist_entry_safe(following, __typeof__(*at), member))
 
 #endif

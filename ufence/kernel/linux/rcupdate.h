@@ -6,8 +6,13 @@
 #ifndef UFENCE_LINUX_RCUPDATE_H
 #define UFENCE_LINUX_RCUPDATE_H
 
+#include <linux/cleanup.h>
 #include <linux/compiler.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
+
+/* dma-fence.h: readers are in sections of the library's. */
+#define UFENCE_RCUPDATE 1
 
 UFENCE_C_BEGIN
 
@@ -28,16 +33,31 @@ UFENCE_C_END
 		ufence_free_rcu(&(pointer)->member, offsetof(__typeof__(*(pointer)), member));     \
 	})
 
+#define kvfree_rcu(pointer, member) kfree_rcu(pointer, member)
+#define synchronize_rcu_expedited() synchronize_rcu()
+#define call_rcu_hurry(head, func) call_rcu(head, func)
+#define init_rcu_head(head) ((void)(head))
+#define destroy_rcu_head(head) ((void)(head))
+#define RCU_LOCKDEP_WARN(condition, text) ((void)0)
+
 #define rcu_read_lock_held() 1
+#define rcu_read_lock_any_held() 1
 #define rcu_dereference(p) UFENCE_LOAD_ACQUIRE(&(p))
 #define rcu_dereference_check(p, condition) UFENCE_LOAD_ACQUIRE(&(p))
 #define rcu_dereference_raw(p) UFENCE_LOAD_ACQUIRE(&(p))
 #define rcu_dereference_protected(p, condition) UFENCE_LOAD(&(p))
 #define rcu_access_pointer(p) UFENCE_LOAD(&(p))
 #define rcu_pointer_handoff(p) (p)
+#define unrcu_pointer(p) (p)
 #define rcu_assign_pointer(p, value) UFENCE_STORE_RELEASE(&(p), value)
 #define RCU_INIT_POINTER(p, value) UFENCE_STORE(&(p), value)
 #define RCU_INITIALIZER(value) (value)
 #define rcu_replace_pointer(p, value, condition) UFENCE_EXCHANGE(&(p), value)
+#define rcu_swap_protected(p, other, condition)                                                    \
+	((other) = UFENCE_EXCHANGE(&(p), (other)))
+
+#ifndef __cplusplus
+DEFINE_LOCK_GUARD_0(rcu, rcu_read_lock(), rcu_read_unlock(), bool ufence_unused)
+#endif
 
 #endif

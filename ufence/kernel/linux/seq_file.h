@@ -4,6 +4,7 @@
 
 #include <linux/compiler.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
 
 UFENCE_C_BEGIN
 
@@ -16,6 +17,7 @@ struct seq_file {
 void seq_printf(struct seq_file *m, const char *format, ...) UFENCE_KERNEL(seq_printf)
 	__attribute__((format(printf, 2, 3)));
 void seq_puts(struct seq_file *m, const char *text) UFENCE_KERNEL(seq_puts);
+void seq_putc(struct seq_file *m, char c) UFENCE_KERNEL(seq_putc);
 
 UFENCE_C_END
 

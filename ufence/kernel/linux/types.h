@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <linux/compiler.h>
+#include <linux/ufence.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -19,6 +20,15 @@ typedef int8_t s8;
 typedef int16_t s16;
 typedef int32_t s32;
 typedef long long s64;
+
+/*
+ * In the kernel these are one type, whatever the machine; in a program uint64_t may be another one of the
+ * same size. For C, below this line, they are the kernel's; C++ has its own in namespace std.
+ */
+#ifndef __cplusplus
+#define uint64_t u64
+#define int64_t s64
+#endif
 
 typedef unsigned int gfp_t;
 typedef u64 dma_addr_t;
@@ -30,6 +40,11 @@ typedef struct {
 typedef struct {
 	s64 counter;
 } atomic64_t;
+typedef struct {
+	long counter;
+} atomic_long_t;
+
+typedef unsigned long pgoff_t;
 
 struct list_head {
 	struct list_head *next, *prev;
@@ -41,5 +56,13 @@ struct rcu_head {
 	void (*func)(struct rcu_head *head);
 };
 #define callback_head rcu_head
+
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
 
 #endif

@@ -37,6 +37,7 @@
 #define UFENCE_SUB(p, value) __atomic_fetch_sub(p, value, __ATOMIC_SEQ_CST)
 #define UFENCE_OR(p, value) __atomic_fetch_or(p, value, __ATOMIC_SEQ_CST)
 #define UFENCE_AND(p, value) __atomic_fetch_and(p, value, __ATOMIC_SEQ_CST)
+#define UFENCE_XOR(p, value) __atomic_fetch_xor(p, value, __ATOMIC_SEQ_CST)
 /* What it was before. */
 #define UFENCE_COMPARE_EXCHANGE(p, old, value)                                                     \
 	__extension__({                                                                            \

@@ -1,9 +1,15 @@
 /* The small headers beside those of fences. */
 #include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/cleanup.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
 
 #include <kunit/test.h>
 
@@ -136,7 +142,175 @@ static void counters_tell_what_they_were(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic64_read(&v), 1);
 }
 
+static void counters_of_longs_and_their_relatives(struct kunit *test)
+{
+	atomic_t v = ATOMIC_INIT(1);
+	atomic_long_t l = ATOMIC_LONG_INIT(1L << 40);
+
+	KUNIT_EXPECT_EQ(test, atomic_fetch_inc(&v), 1);
+	KUNIT_EXPECT_EQ(test, atomic_fetch_dec_release(&v), 2);
+	KUNIT_EXPECT_EQ(test, atomic_inc_return_relaxed(&v), 2);
+	KUNIT_EXPECT_EQ(test, atomic_fetch_or(4, &v), 2);
+	KUNIT_EXPECT_EQ(test, atomic_fetch_andnot(2, &v), 6);
+	KUNIT_EXPECT_EQ(test, atomic_fetch_xor(5, &v), 4);
+	KUNIT_EXPECT_EQ(test, atomic_read(&v), 1);
+	KUNIT_EXPECT_FALSE(test, atomic_add_unless(&v, 1, 1));
+	KUNIT_EXPECT_EQ(test, atomic_fetch_add_unless(&v, 2, 0), 1);
+	KUNIT_EXPECT_EQ(test, atomic_dec_if_positive(&v), 2);
+	atomic_set(&v, 0);
+	KUNIT_EXPECT_EQ(test, atomic_dec_if_positive(&v), -1);
+	KUNIT_EXPECT_FALSE(test, atomic_inc_not_zero(&v));
+	KUNIT_EXPECT_TRUE(test, atomic_add_negative(-1, &v));
+	KUNIT_EXPECT_FALSE(test, atomic_inc_unless_negative(&v));
+	KUNIT_EXPECT_TRUE(test, atomic_inc_and_test(&v));
+	KUNIT_EXPECT_TRUE(test, atomic_sub_and_test(0, &v));
+	KUNIT_EXPECT_EQ(test, atomic_long_inc_return(&l), (1L << 40) + 1);
+	KUNIT_EXPECT_EQ(test, atomic_long_xchg_acquire(&l, 3), (1L << 40) + 1);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&l), 3);
+}
+
+/* What the compiler would not take for two types. */
+static void a_u64_is_a_uint64_t(struct kunit *test)
+{
+	uint64_t number = 7;
+	u64 *same = &number;
+	int64_t less = -7;
+	s64 *same_less = &less;
+
+	KUNIT_EXPECT_TRUE(test, *same == 7 && *same_less == -7);
+	KUNIT_EXPECT_TRUE(test, __builtin_types_compatible_p(uint64_t, u64));
+}
+
+static void lists_are_spliced_and_cut(struct kunit *test)
+{
+	struct item a = { .number = 1 }, b = { .number = 2 }, c = { .number = 3 };
+	struct item *item, *next;
+	LIST_HEAD(list);
+	LIST_HEAD(other);
+
+	list_add_tail(&a.link, &other);
+	list_add_tail(&b.link, &other);
+	list_add_tail(&c.link, &list);
+	list_splice_tail(&other, &list);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 312);
+	list_cut_position(&other, &list, &a.link);
+	KUNIT_EXPECT_EQ(test, numbers_of(&other), 31);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 2);
+	list_splice(&other, &list);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 312);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&list), 3);
+	KUNIT_EXPECT_TRUE(test, list_is_first(&c.link, &list) && list_is_last(&b.link, &list));
+	list_rotate_left(&list);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 123);
+	list_swap(&a.link, &c.link);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 321);
+	list_swap(&c.link, &b.link);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 231);
+	list_bulk_move_tail(&list, &b.link, &c.link);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 123);
+	item = &b;
+	list_for_each_entry_safe_from(item, next, &list, link)
+		list_del_init_careful(&item->link);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 1);
+	KUNIT_EXPECT_TRUE(test, list_empty_careful(&b.link) && !list_empty_careful(&list));
+}
+
+static void lists_are_walked_under_rcu(struct kunit *test)
+{
+	struct item a = { .number = 1 }, b = { .number = 2 }, c = { .number = 3 }, *item;
+	int numbers = 0;
+	LIST_HEAD(list);
+	LIST_HEAD(other);
+
+	KUNIT_EXPECT_NULL(test, list_first_or_null_rcu(&list, struct item, link));
+	list_add_rcu(&b.link, &list);
+	list_add_tail_rcu(&c.link, &list);
+	list_add_rcu(&a.link, &list);
+	rcu_read_lock();
+	list_for_each_entry_rcu(item, &list, link)
+		numbers = numbers * 10 + item->number;
+	KUNIT_EXPECT_EQ(test, numbers, 123);
+	KUNIT_EXPECT_PTR_EQ(test, list_first_or_null_rcu(&list, struct item, link), &a);
+	KUNIT_EXPECT_PTR_EQ(test, list_next_or_null_rcu(&list, &b.link, struct item, link), &c);
+	KUNIT_EXPECT_NULL(test, list_next_or_null_rcu(&list, &c.link, struct item, link));
+	rcu_read_unlock();
+	list_del_rcu(&b.link);
+	KUNIT_EXPECT_PTR_EQ(test, b.link.next, &c.link); /* for readers that are at it */
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 13);
+	list_replace_rcu(&a.link, &b.link);
+	KUNIT_EXPECT_EQ(test, numbers_of(&list), 23);
+	list_splice_init_rcu(&list, &other, synchronize_rcu);
+	KUNIT_EXPECT_TRUE(test, list_empty(&list));
+	KUNIT_EXPECT_EQ(test, numbers_of(&other), 23);
+}
+
+static bool is_held_inside(spinlock_t *lock)
+{
+	guard(spinlock_irqsave)(lock);
+	return spin_is_locked(lock);
+}
+
+static struct item *make_item(int number, bool fails)
+{
+	struct item *item __free(kfree) = kzalloc(sizeof(*item), GFP_KERNEL);
+
+	if (!item || fails)
+		return NULL;
+	item->number = number;
+	return_ptr(item);
+}
+
+static void guards_end_with_their_scope(struct kunit *test)
+{
+	spinlock_t lock;
+	int runs = 0;
+	struct item *item __free(kfree) = make_item(3, false);
+
+	spin_lock_init(&lock);
+	KUNIT_EXPECT_TRUE(test, is_held_inside(&lock) && !spin_is_locked(&lock));
+	scoped_guard(spinlock, &lock) {
+		runs++;
+		KUNIT_EXPECT_TRUE(test, spin_is_locked(&lock));
+	}
+	KUNIT_EXPECT_TRUE(test, runs == 1 && !spin_is_locked(&lock));
+	scoped_guard(rcu)
+		runs++;
+	spin_lock(&lock);
+	scoped_guard(spinlock_try, &lock)
+		runs = 9;
+	scoped_cond_guard(spinlock_try, runs++, &lock)
+		runs = 9;
+	spin_unlock(&lock);
+	KUNIT_EXPECT_EQ(test, runs, 3);
+	KUNIT_ASSERT_NOT_NULL(test, item);
+	KUNIT_EXPECT_EQ(test, item->number, 3);
+	KUNIT_EXPECT_NULL(test, make_item(4, true));
+}
+
+static void bits_and_times(struct kunit *test)
+{
+	unsigned long bits[2] = { 0, 0 };
+	struct timespec64 ts = ktime_to_timespec64(-1);
+
+	assign_bit(65, bits, true);
+	KUNIT_EXPECT_TRUE(test, __test_and_clear_bit(65, bits) && !test_and_set_bit_lock(64, bits));
+	KUNIT_EXPECT_TRUE(test, test_and_change_bit(64, bits));
+	KUNIT_EXPECT_EQ(test, bits[1], 0);
+	KUNIT_EXPECT_EQ(test, GENMASK(5, 4), 0x30);
+	KUNIT_EXPECT_EQ(test, nsecs_to_jiffies64(2999999), 2);
+	KUNIT_EXPECT_TRUE(test, time_in_range(5, 5, 6) && !time_in_range(7, 5, 6));
+	KUNIT_EXPECT_TRUE(test, ts.tv_sec == -1 && ts.tv_nsec == 999999999);
+	KUNIT_EXPECT_EQ(test, ktime_add_safe(KTIME_MAX, 1), KTIME_MAX);
+	KUNIT_EXPECT_EQ(test, timespec64_to_ktime(ts), -1);
+}
+
 static struct kunit_case header_cases[] = {
+	KUNIT_CASE(counters_of_longs_and_their_relatives),
+	KUNIT_CASE(a_u64_is_a_uint64_t),
+	KUNIT_CASE(lists_are_spliced_and_cut),
+	KUNIT_CASE(lists_are_walked_under_rcu),
+	KUNIT_CASE(guards_end_with_their_scope),
+	KUNIT_CASE(bits_and_times),
 	KUNIT_CASE(numbers_are_printed_with_the_kernels_formats),
 	KUNIT_CASE(barriers_order_what_is_not_atomic),
 	KUNIT_CASE(lists_are_walked_and_changed),

@@ -54,6 +54,10 @@ T bit_and(T* p, std::type_identity_t<T> value, site where = site::current()) noe
   return word(p).fetch_and(value, mo::seq_cst, where);
 }
 template <class T>
+T bit_xor(T* p, std::type_identity_t<T> value, site where = site::current()) noexcept {
+  return word(p).fetch_xor(value, mo::seq_cst, where);
+}
+template <class T>
 T compare_exchange(T* p, std::type_identity_t<T> old, std::type_identity_t<T> value,
                    site where = site::current()) noexcept {
   word(p).compare_exchange(old, value, mo::seq_cst, mo::seq_cst, where);
@@ -73,6 +77,7 @@ T compare_exchange(T* p, std::type_identity_t<T> old, std::type_identity_t<T> va
 #undef UFENCE_SUB
 #undef UFENCE_OR
 #undef UFENCE_AND
+#undef UFENCE_XOR
 #undef UFENCE_COMPARE_EXCHANGE
 #define UFENCE_LOAD(p) ::ufence::lab::c::load(p, ::ufence::mo::relaxed)
 #define UFENCE_LOAD_ACQUIRE(p) ::ufence::lab::c::load(p, ::ufence::mo::acquire)
@@ -83,6 +88,7 @@ T compare_exchange(T* p, std::type_identity_t<T> old, std::type_identity_t<T> va
 #define UFENCE_SUB(p, value) ::ufence::lab::c::subtract(p, value)
 #define UFENCE_OR(p, value) ::ufence::lab::c::bit_or(p, value)
 #define UFENCE_AND(p, value) ::ufence::lab::c::bit_and(p, value)
+#define UFENCE_XOR(p, value) ::ufence::lab::c::bit_xor(p, value)
 #define UFENCE_COMPARE_EXCHANGE(p, old, value) ::ufence::lab::c::compare_exchange(p, old, value)
 
 #endif
