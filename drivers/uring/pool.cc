@@ -36,10 +36,11 @@ class pool::stream_wait {
   [[nodiscard]] stream_wait* next() const noexcept { return next_; }
   void wake() const noexcept { static_cast<void>(::eventfd_write(wake_fd_, 1)); }
   /// Until fd has something to read, or wake().
-  void wait(int fd) const noexcept {
+  /// @return  0, or a negative errno: it can't wait
+  [[nodiscard]] int wait(int fd) const noexcept {
     std::array<pollfd, 2> both = {pollfd{.fd = fd, .events = POLLIN, .revents = 0},
                                   pollfd{.fd = wake_fd_, .events = POLLIN, .revents = 0}};
-    static_cast<void>(::poll(both.data(), both.size(), -1));
+    return ::poll(both.data(), both.size(), -1) < 0 && errno != EINTR ? -errno : 0;
   }
 
  private:
@@ -118,7 +119,7 @@ std::int64_t pool::read_stream(job& j, const span_left& left) {
       return -errno;
     }
     if (inbox_.was_cancel_asked(j)) return -ECANCELED;
-    wait.wait(left.fd);
+    if (const int failed = wait.wait(left.fd)) return failed;
   }
 }
 

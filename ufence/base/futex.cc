@@ -20,12 +20,23 @@ timespec to_timespec(std::int64_t ns) noexcept {
   return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
 }
 
+// The system refuses the call (a sandbox): looking from time to time has to do.
+int pause_instead(std::int64_t deadline_ns) noexcept {
+  constexpr std::int64_t pause_ns = 1'000'000;
+  const std::int64_t now = now_ns();
+  if (now >= deadline_ns) return -ETIME;
+  const timespec until = to_timespec(deadline_ns - now < pause_ns ? deadline_ns : now + pause_ns);
+  ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+  return 0;
+}
+
 int wait(int operation, const atomic<std::uint32_t>& word, std::uint32_t expected,
          std::int64_t deadline_ns, std::uint32_t sleepers) noexcept {
   const timespec deadline = to_timespec(deadline_ns);
   const long rc = ::syscall(SYS_futex, word.address(), operation, expected,
                             deadline_ns == no_deadline ? nullptr : &deadline, nullptr, sleepers);
-  return rc < 0 && errno == ETIMEDOUT ? -ETIME : 0;
+  if (rc == 0 || errno == EAGAIN || errno == EINTR) return 0;
+  return errno == ETIMEDOUT ? -ETIME : pause_instead(deadline_ns);
 }
 
 }  // namespace
@@ -62,10 +73,9 @@ int futex_wait_any(std::span<const futex_waiter> words, std::int64_t deadline_ns
   const timespec deadline = to_timespec(deadline_ns);
   const long rc = ::syscall(SYS_futex_waitv, waiters.data(), words.size(), 0,
                             deadline_ns == no_deadline ? nullptr : &deadline, CLOCK_MONOTONIC);
-  if (rc < 0 && errno == ETIMEDOUT) return -ETIME;
-  // A sandbox may answer EPERM for a call it does not know.
-  if (rc < 0 && (errno == ENOSYS || errno == EPERM)) return -ENOSYS;
-  return 0;
+  if (rc >= 0 || errno == EAGAIN || errno == EINTR) return 0;
+  // A sandbox may answer anything for a call that it does not know.
+  return errno == ETIMEDOUT ? -ETIME : -ENOSYS;
 #else
   static_cast<void>(words);
   static_cast<void>(deadline_ns);

@@ -18,8 +18,8 @@ inline constexpr std::uint32_t state = 2;  // waits for everything else
 
 /// Sleeps while the word has the expected value.
 /// @param deadline_ns  absolute, CLOCK_MONOTONIC; no_deadline never ends
-/// @return  0 woken, or the value differed, or a signal handler ran: look again; -ETIME at the
-/// deadline
+/// @return  0 woken, or the value differed, or a signal handler ran, or the system refuses to let
+/// threads sleep so, and a moment has passed: look again; -ETIME at the deadline
 int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t sleepers = futex_class::any) noexcept;
 

@@ -1,5 +1,5 @@
-// The host: loads driver modules, gives their devices jobs, hands out the fences of the completions,
-// and unloads a module whenever it is told to, while others go on holding its fences.
+// The host: loads driver modules, gives their devices jobs, hands out the fences of the
+// completions, and unloads a module whenever it is told to, while others go on holding its fences.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +19,10 @@ namespace ufence {
 
 /// What a device is asked to do.
 struct job_request {
-  std::uint32_t opcode = 0;                  // the driver's numbering
-  std::span<const std::byte> args = {};      // copied; what it points to stays until the fence signals
-  std::span<const fence_ref> in_fences = {}; // the device gets the job when all are signaled
-  bool run_after_failed_in_fence = false;    // else the first in-fence error ends the job
+  std::uint32_t opcode = 0;              // the driver's numbering
+  std::span<const std::byte> args = {};  // copied; what it points to stays until the fence signals
+  std::span<const fence_ref> in_fences = {};  // the device gets the job when all are signaled
+  bool run_after_failed_in_fence = false;     // else the first in-fence error ends the job
 };
 
 /// What to do with jobs that are still pending when a module is unloaded.
@@ -35,7 +35,7 @@ enum class unload_policy {
 struct unload_options {
   unload_policy policy = unload_policy::drain;
   std::int64_t drain_deadline_ns = no_deadline;  // absolute; for `drain`
-  std::int64_t give_up_ns = 10'000'000'000;      // per later step, from its begin: then it is pinned
+  std::int64_t give_up_ns = 10'000'000'000;  // per later step, from its begin: then it is pinned
 };
 
 /// How an unload ended. Ordered: later is further.
@@ -49,12 +49,12 @@ enum class unload_state {
 /// What an unload did, for people and tests.
 struct unload_report {
   unload_state state = unload_state::refused;
-  std::vector<std::string> pins;            // what pins, by name: fences, threads, ELF flags, ...
-  std::uint64_t jobs_drained = 0;           // ended by the device while draining
-  std::uint64_t jobs_cancelled = 0;         // ended with -ECANCELED by the module or by the host
-  std::uint64_t callbacks_removed = 0;      // of the module, on fences of others
+  std::vector<std::string> pins;        // what pins, by name: fences, threads, ELF flags, ...
+  std::uint64_t jobs_drained = 0;       // ended by the device while draining
+  std::uint64_t jobs_cancelled = 0;     // ended with -ECANCELED by the module or by the host
+  std::uint64_t callbacks_removed = 0;  // of the module, on fences of others
   std::int64_t duration_ns = 0;
-  int last_step = 0;                        // 1..8 of the unload steps (ARCHITECTURE.md)
+  int last_step = 0;  // 1..8 of the unload steps (ARCHITECTURE.md)
 };
 
 /// Counters of one module instance; they stay readable after it is gone.
@@ -74,11 +74,12 @@ class UFENCE_API device {
   device& operator=(const device&) = delete;
 
   /// Gives the device a job.
-  /// @return  the fence of its completion, pending or already signaled (also when the device refused
-  ///          the job: then with that error); -ENODEV the module is being unloaded or gone; -ENOMEM;
-  ///          -EINVAL a null in-fence; -EOWNERDEAD in a child of fork()
-  /// Blocks: never by itself; the driver's submit may run on this thread, or later on the thread that
-  /// signals the last in-fence.  Allocates: the job record.
+  /// @return  the fence of its completion, pending or already signaled (also when the device
+  /// refused
+  ///          the job: then with that error); -ENODEV the module is being unloaded or gone;
+  ///          -ENOMEM; -EINVAL a null in-fence; -EOWNERDEAD in a child of fork()
+  /// Blocks: never by itself; the driver's submit may run on this thread, or later on the thread
+  /// that signals the last in-fence.  Allocates: the job record.
   [[nodiscard]] result<fence_ref> submit(const job_request& request);
 
   /// Shows a fence of somebody else to a driver that can observe.
@@ -91,7 +92,7 @@ class UFENCE_API device {
   [[nodiscard]] std::uint64_t context() const noexcept;   // of its fences
   [[nodiscard]] std::uint64_t instance() const noexcept;  // counts up over all loads of the process
   [[nodiscard]] std::uint64_t features() const noexcept;  // enum ufence_feature
-  [[nodiscard]] bool is_independent() const noexcept;     // false: its fences pin the module (legacy)
+  [[nodiscard]] bool is_independent() const noexcept;  // false: its fences pin the module (legacy)
   [[nodiscard]] device_stats stats() const noexcept;
 
   struct impl;
@@ -109,7 +110,8 @@ using device_ref = std::shared_ptr<device>;
 class UFENCE_API host {
  public:
   host();
-  /// Unloads what is loaded (cancel, 2 s for each step); what stays pinned is reported and left mapped.
+  /// Unloads what is loaded (cancel, 2 s for each step); what stays pinned is reported and left
+  /// mapped.
   ~host();
   host(const host&) = delete;
   host& operator=(const host&) = delete;
@@ -117,19 +119,23 @@ class UFENCE_API host {
   /// Checks the file, maps it, validates its tables, runs init().
   /// @return  -ENOENT; -ENOEXEC not a module, or it can't be unmapped (unique symbols, NODELETE,
   ///          raw threads): see why; -EPROTO wrong ABI version or tables; -EEXIST this file is
-  ///          loaded already, by whomever; -EAGAIN it was replaced again and again meanwhile; what init()
-  ///          returned; -ENOMEM
+  ///          loaded already, by whomever; -EAGAIN it was replaced again and again meanwhile; what
+  ///          init() returned; -ENOMEM also for the thread-local data that all threads have at
+  ///          once; what else the system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN,
+  ///          -EACCES, -EPERM, -EIO
   /// @param why  if not null, gets one line for people on failure
   /// Blocks: while the file is read and init() runs. Context: not in module code (-EDEADLK).
   [[nodiscard]] result<device_ref> load(const std::string& path, std::string* why = nullptr);
 
   /// Unloads a module in eight steps, each reported (ARCHITECTURE.md). May be called again for a
   /// pinned or deferred one: it goes on where it stopped.
-  /// @return  a report; -EDEADLK called from module code, from an op, retire or callback of the module,
+  /// @return  a report; -EDEADLK called from module code, from an op, retire or callback of the
+  /// module,
   ///          from a callback on one of its fences, or with one of them queued on this thread;
-  ///          -EBUSY another thread is unloading it; -ENODEV it is gone already, or not of this host;
-  ///          -EOWNERDEAD it was loaded before a fork() of which this is the child
-  [[nodiscard]] result<unload_report> unload(const device_ref& d, const unload_options& options = {});
+  ///          -EBUSY another thread is unloading it; -ENODEV it is gone already, or not of this
+  ///          host; -EOWNERDEAD it was loaded before a fork() of which this is the child
+  [[nodiscard]] result<unload_report> unload(const device_ref& d,
+                                             const unload_options& options = {});
 
   /// Looks again after deferred ones; returns how many are unmapped now.
   std::size_t retry_deferred();

@@ -45,6 +45,20 @@ std::string last_linker_error() {
   return text != nullptr ? text : "unknown error of the dynamic linker";
 }
 
+// The errno of a failure of dlopen(), which tells only a text: that of the system call that failed,
+// at its end; or that memory is short, of which the memory for thread-local data that all threads
+// have at once is a part. ENOEXEC: it is the module's own fault.
+int linker_errno(std::string_view text) {
+  if (text.find("cannot allocate") != text.npos || text.find("out of memory") != text.npos ||
+      text.find("static TLS") != text.npos) {
+    return ENOMEM;
+  }
+  for (const int error : {ENOMEM, EMFILE, ENFILE, EAGAIN, EACCES, EPERM, EIO}) {
+    if (text.ends_with(": " + std::string(std::strerror(error)))) return error;
+  }
+  return ENOEXEC;
+}
+
 std::optional<std::string> real_path(const std::string& path) {
   char* const resolved = ::realpath(path.c_str(), nullptr);
   if (resolved == nullptr) return std::nullopt;
@@ -53,8 +67,8 @@ std::optional<std::string> real_path(const std::string& path) {
   return copy;
 }
 
-// The same path written in a way that no one else uses: for each bit of the number "/" or "./" before
-// the file's name.
+// The same path written in a way that no one else uses: for each bit of the number "/" or "./"
+// before the file's name.
 std::string spell(const std::string& path, std::uint64_t number) {
   const std::size_t name_at = path.rfind('/') + 1;
   std::string spelled = path.substr(0, name_at);
@@ -104,7 +118,8 @@ struct mapped_module {
   const void* entry = nullptr;
 };
 
-// The error of a failure that says: the file was replaced between our look and the dynamic linker's.
+// The error of a failure that says: the file was replaced between our look and the dynamic
+// linker's.
 constexpr int replaced = ESTALE;
 
 std::expected<mapped_module, load_failure> map_module(const std::string& path) {
@@ -124,7 +139,7 @@ std::expected<mapped_module, load_failure> map_module(const std::string& path) {
   m.handle.reset(::dlopen(name->c_str(), RTLD_NOW | RTLD_LOCAL));
   const std::string problem = m.handle ? std::string() : last_linker_error();
   if (!is_still_file(*real, m.file.id)) return fail(replaced, path, "replaced");
-  if (!m.handle) return fail(ENOEXEC, path, problem);
+  if (!m.handle) return fail(linker_errno(problem), path, problem);
   link_map* linked = nullptr;
   if (::dlinfo(m.handle.get(), RTLD_DI_LINKMAP, &linked) != 0) {
     return fail(ENOEXEC, path, last_linker_error());

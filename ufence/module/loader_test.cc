@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -195,8 +197,8 @@ TEST(loader, a_module_left_deferred_is_collected_when_its_file_is_loaded_again) 
 }
 
 TEST(loader, refused_files_leave_nothing_mapped) {
-  const char* const refused[] = {"minimal_no_note",    "minimal_future",   "minimal_no_entry",
-                                 "minimal_nodelete",   "minimal_null_ops", "minimal_starts_thread",
+  const char* const refused[] = {"minimal_no_note",  "minimal_future",   "minimal_no_entry",
+                                 "minimal_nodelete", "minimal_null_ops", "minimal_starts_thread",
                                  "unmappable_unique"};
   for (const char* name : refused) {
     const load_failure failure = failure_of(test_module(name));
@@ -206,6 +208,32 @@ TEST(loader, refused_files_leave_nothing_mapped) {
   EXPECT_EQ(failure_of(test_module("minimal_null_ops")).error, EPROTO);
   EXPECT_EQ(failure_of(test_module("minimal_future")).error, EPROTO);
   EXPECT_EQ(failure_of(test_module("minimal_nodelete")).error, ENOEXEC);
+}
+
+// Not the module's fault: where fewer modules are loaded there may be enough.
+TEST(loader, regress_no_memory_for_static_thread_local_data_is_ENOMEM) {
+  const load_failure failure = failure_of(test_module("minimal_much_static_tls"));
+  EXPECT_EQ(failure.error, ENOMEM) << failure.why;
+  EXPECT_THAT(failure.why, HasSubstr("static TLS"));
+  EXPECT_EQ(dlopen(test_module("minimal_much_static_tls").c_str(), RTLD_NOLOAD | RTLD_LAZY),
+            nullptr);
+}
+
+// Nor that no descriptor is left for the dynamic linker.
+TEST(loader, regress_no_descriptor_for_the_dynamic_linker_is_EMFILE) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = ::dup(0);  // the lowest number that is free
+  ASSERT_GE(next, 0);
+  ::close(next);
+  for (const rlim_t more : {0U, 1U}) {
+    const rlimit few{.rlim_cur = static_cast<rlim_t>(next) + more, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    const auto loaded = loaded_module::load(test_module("minimal_build_2"));
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_FALSE(loaded) << more;
+    EXPECT_EQ(loaded.error().error, EMFILE) << more << ": " << loaded.error().why;
+  }
 }
 
 TEST(loader, a_path_that_is_not_there_says_so) {
@@ -259,7 +287,8 @@ TEST(loader, replacing_a_file_while_it_is_loaded_never_mixes_two_builds) {
   const std::string path = folder.copy("minimal", "driver.so");
   std::atomic<bool> stop{false};
   std::thread replacer([&] {
-    for (int i = 0; !stop; ++i) folder.copy(i % 2 == 0 ? "minimal_build_2" : "minimal", "driver.so");
+    for (int i = 0; !stop; ++i)
+      folder.copy(i % 2 == 0 ? "minimal_build_2" : "minimal", "driver.so");
   });
   for (int i = 0; i < 200; ++i) {
     const auto module = loaded_module::load(path);

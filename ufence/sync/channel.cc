@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <new>
@@ -21,14 +22,15 @@ using namespace detail;
 namespace {
 
 /// Waits for an event of a descriptor. False: not by the deadline.
-bool wait_for_event(int fd, short events, std::int64_t deadline_ns) noexcept {
+std::error_code wait_for_event(int fd, short events, std::int64_t deadline_ns) noexcept {
   for (;;) {
     const std::int64_t left = deadline_ns == no_deadline ? no_deadline : deadline_ns - now_ns();
-    if (left <= 0) return false;
+    if (left <= 0) return errno_code(ETIME);
     const timespec limit{.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
     pollfd p{.fd = fd, .events = events, .revents = 0};
     const int n = ::ppoll(&p, 1, deadline_ns == no_deadline ? nullptr : &limit, nullptr);
-    if (n > 0) return true;
+    if (n > 0) return {};
+    if (n < 0 && errno != EINTR) return errno_code(errno);
   }
 }
 
@@ -77,7 +79,7 @@ std::error_code send_by(int socket, std::span<const std::byte> bytes, std::span<
     const int why = failed.value();
     if (why == ECONNRESET || why == ENOTCONN) return errno_code(EPIPE);
     if (why != EAGAIN) return failed;
-    if (!wait_for_event(socket, POLLOUT, deadline_ns)) return errno_code(ETIME);
+    if (const std::error_code late = wait_for_event(socket, POLLOUT, deadline_ns)) return late;
   }
 }
 
@@ -244,7 +246,8 @@ result<parcel> channel::receive(std::int64_t deadline_ns) noexcept try {
     letter from;
     const std::error_code failed = look_at_message(socket_.get(), room, options_.items_max, from);
     if (failed == errno_code(EAGAIN)) {
-      if (!wait_for_event(socket_.get(), POLLIN, deadline_ns)) return failure(ETIME);
+      const std::error_code late = wait_for_event(socket_.get(), POLLIN, deadline_ns);
+      if (late) return std::unexpected(late);
       continue;
     }
     if (failed) return std::unexpected(failed);

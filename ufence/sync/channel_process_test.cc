@@ -1,13 +1,17 @@
 // Channels between processes that die.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <random>
 #include <vector>
 
+#include "ufence/fence/testing/refuse_call.h"
 #include "ufence/fence/wait.h"
 #include "ufence/sync/channel.h"
+#include "ufence/sync/sync_file.h"
+#include "ufence/sync/syncobj_file.h"
 #include "ufence/sync/testing/processes.h"
 #include "ufence/syncobj/testing/syncobj_support.h"
 
@@ -59,6 +63,34 @@ TEST(channel_process, a_fence_and_a_timeline_are_signaled_from_afar) {
             result<std::size_t>(0));
   EXPECT_EQ(there.send({.tag = 3}, 0), no_error);
   EXPECT_EQ(other.end(), 0);
+}
+
+TEST(channel_process, regress_a_wait_that_the_system_refuses_ends) {
+  for (const int error : {EPERM, ENOSYS}) {
+    EXPECT_EQ(in_child([&] {
+                std::pair<channel, channel> ends = channel::pair().value();
+                UFENCE_CHILD_EXPECT(refuse_call(SYS_ppoll, error));
+                UFENCE_CHILD_EXPECT(ends.first.receive(no_deadline).error() == errno_code(error));
+                return 0;
+              }),
+              0);
+  }
+}
+
+// No number of its own, which others could guess: no sync file, and no waiting for one.
+TEST(channel_process, regress_refused_random_numbers_are_told) {
+  EXPECT_EQ(in_child([&] {
+              new_fence made = make_fence();
+              const shared_timeline_ref line = shared_timeline::create().value();
+              UFENCE_CHILD_EXPECT(refuse_call(SYS_getrandom, EPERM));
+              UFENCE_CHILD_EXPECT(sync_file_create(made.fence).error() == errno_code(EAGAIN));
+              UFENCE_CHILD_EXPECT(syncobj_export(syncobj::create().value()).error() ==
+                                  errno_code(EAGAIN));
+              UFENCE_CHILD_EXPECT(line->signal(1) == no_error);
+              made.signal.signal();
+              return 0;
+            }),
+            0);
 }
 
 TEST(channel_process, a_sender_that_is_killed_sent_whole_parcels_and_its_fences_end) {

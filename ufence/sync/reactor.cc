@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
 
 #include "ufence/base/clock.h"
 #include "ufence/base/fork.h"
@@ -57,6 +58,7 @@ class reactor_thread {
 
  private:
   void handle(const epoll_event& e) noexcept;
+  static void rest() noexcept;
   void on_time() noexcept;
   [[nodiscard]] int timeout_ms() noexcept;
   bool end_if_idle() noexcept;
@@ -73,9 +75,17 @@ void reactor_thread::run() noexcept {
   std::array<epoll_event, 64> events;
   do {
     const int n = ::epoll_wait(fds_.events, events.data(), events.size(), timeout_ms());
+    if (n < 0 && errno != EINTR) rest();
     for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
     on_time();
   } while (!end_if_idle());
+}
+
+// The system refuses to let it wait (a sandbox that came later): what is doubtful is still looked
+// at.
+void reactor_thread::rest() noexcept {
+  const timespec time{.tv_sec = 0, .tv_nsec = linger_ns};
+  ::nanosleep(&time, nullptr);
 }
 
 void reactor_thread::handle(const epoll_event& e) noexcept {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 
@@ -126,7 +127,8 @@ result<record_view> ask_and_wait(int file, record_buffer& buffer) noexcept {
     const std::int64_t left = until - now_ns();
     if (left <= 0) return failure(EAGAIN);
     pollfd readable{.fd = connection->get(), .events = POLLIN, .revents = 0};
-    static_cast<void>(::poll(&readable, 1, static_cast<int>(left / 1'000'000) + 1));
+    const int n = ::poll(&readable, 1, static_cast<int>(left / 1'000'000) + 1);
+    if (n < 0 && errno != EINTR) return failure(errno);
   }
 }
 

@@ -31,8 +31,8 @@ namespace ufence {
 /// Makes a sync file of a fence, close-on-exec. It keeps a reference until the last duplicate is
 /// closed.
 /// @param name  up to 31 characters; empty: "driver-timelinecontext-seqno"
-/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread for the reactor; -E2BIG more
-/// leaves than a
+/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread, or random number, for the
+/// reactor; -E2BIG more leaves than a
 ///          record has room for (thousands); -EOWNERDEAD pending and inherited through fork()
 /// Blocks: never; without a free descriptor, while others close what holders have closed, or does
 /// so itself. Allocates: yes. Context: not on the signalling path. Source: Linux

@@ -13,8 +13,8 @@
 
 namespace ufence {
 
-/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread for the reactor; -EOWNERDEAD
-/// (F18) Threads: any. Source: Linux drm_syncobj_get_fd()
+/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread, or random number, for the
+/// reactor; -EOWNERDEAD (F18) Threads: any. Source: Linux drm_syncobj_get_fd()
 [[nodiscard]] UFENCE_API result<unique_fd> syncobj_export(const syncobj_ref& object) noexcept;
 
 /// @return  -EINVAL not a syncobj of this process

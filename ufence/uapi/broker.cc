@@ -1,12 +1,13 @@
 #include "ufence/uapi/broker.h"
 
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <exception>
 
+#include "ufence/base/clock.h"
+#include "ufence/io/random.h"
 #include "ufence/uapi/device_table.h"
 #include "ufence/uapi/protocol.h"
 #include "ufence/uapi/server.h"
@@ -17,8 +18,7 @@ static_assert(std::string_view(uapi_broker_variable) == uapi::broker_variable);
 
 std::string make_uapi_broker_name() {
   std::uint64_t number = 0;
-  while (::getrandom(&number, sizeof number, 0) != sizeof number) {
-  }
+  if (!detail::fill_random(&number, sizeof number)) number = static_cast<std::uint64_t>(now_ns());
   char digits[16];
   const auto end = std::to_chars(digits, digits + sizeof digits, number, 16).ptr;
   return "ufence-uapi-broker/" + std::to_string(::getpid()) + "/" + std::string(digits, end);

@@ -16,7 +16,8 @@ namespace ufence {
 /// listener, without the leading NUL.
 inline constexpr char uapi_broker_variable[] = "UFENCE_UAPI_BROKER";
 
-/// A name that no other broker has, for the variable. May throw std::bad_alloc.
+/// A name that no other broker has, for the variable. Where the system refuses random numbers
+/// others can guess it: listen_for_uapi() fails if one of them was first. May throw std::bad_alloc.
 [[nodiscard]] UFENCE_API std::string make_uapi_broker_name();
 
 /// Binds a listener to such a name.

@@ -3,11 +3,14 @@
 
 #include <linux/sync_file.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include <filesystem>
 #include <iterator>
 
 #include "ufence/base/clock.h"
+#include "ufence/fence/testing/refuse_call.h"
+#include "ufence/fence/testing/support.h"
 #include "ufence/uapi/server.h"
 #include "ufence/uapi/uapi_test_support.h"
 
@@ -32,6 +35,19 @@ void expect_refused(const broker_on_thread& broker, std::span<const std::byte> b
   const unique_fd connection = broker.connect();
   ASSERT_FALSE(send_message(connection.get(), bytes, fds));
   EXPECT_EQ(receive_answer(connection).error, -1);
+}
+
+TEST(broker, regress_has_a_name_where_random_numbers_are_refused) {
+  for (const int error : {EPERM, ENOSYS, EINTR}) {
+    EXPECT_EQ(in_child([&] {
+                UFENCE_CHILD_EXPECT(refuse_call(SYS_getrandom, error));
+                const std::string name = make_uapi_broker_name();
+                UFENCE_CHILD_EXPECT(name != make_uapi_broker_name());
+                UFENCE_CHILD_EXPECT(listen_for_uapi(name).has_value());
+                return 0;
+              }),
+              0);
+  }
 }
 
 TEST(broker, ends_with_its_owner_and_what_it_gave_out) {

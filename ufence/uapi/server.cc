@@ -86,6 +86,7 @@ std::error_code server::run() {
   std::array<epoll_event, 64> events;
   while (is_needed()) {
     const int n = ::epoll_wait(events_.get(), events.data(), events.size(), timeout_ms());
+    if (n < 0 && errno != EINTR) return errno_code(errno);
     for (int i = 0; i < n; ++i) {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
       if (tag == tag_hung_up) {
