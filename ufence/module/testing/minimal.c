@@ -7,7 +7,7 @@
 
 #if defined(STATIC_TLS)
 /* Of the memory that each thread has from its start, more than is kept for what comes later. */
-static __thread char much[1 << 20] __attribute__((tls_model("initial-exec")));
+static __thread volatile char much[1 << 20] __attribute__((tls_model("initial-exec")));
 #endif
 
 static int submit(void *state, struct ufence_job *job)
