@@ -9,7 +9,6 @@
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
 #include "ufence/container/fence_list.h"
-#include "ufence/container/later.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/timeline.h"
 
@@ -45,13 +44,11 @@ fence_ref node_before(fence& container) noexcept {
 
 // --- Leaves ---
 
-leaves::leaves(fence_ref head, detail::visited_containers* before) noexcept
-    : visited_(before != nullptr ? *before : own_visited_) {
+leaves::leaves(fence_ref head) noexcept {
   if (!head) return;
   if (is_container(*head)) {
     head_was_told_ = true;
-    // The first level needs no memory.
-    if (enter(*head)) static_cast<void>(push(std::move(head)));
+    static_cast<void>(push(std::move(head)));  // the first level needs no memory
   } else {
     leaf_ = std::move(head);
   }
@@ -92,12 +89,9 @@ fence* leaves::next() noexcept {
     if (!child) {
       fence_ref before = node_before(*top.container);
       if (before && is_container(*before)) {
-        if (enter(*before)) {
-          // It takes this one's level.
-          top = {.container = std::move(before), .next_child = 0};
-          continue;
-        }
-        before.reset();  // the rest of the chain was visited
+        // It takes this one's level.
+        top = {.container = std::move(before), .next_child = 0};
+        continue;
       }
       pop();
       if (!before) continue;
@@ -107,7 +101,7 @@ fence* leaves::next() noexcept {
       leaf_ = std::move(child);
       return leaf_.get();
     }
-    if (enter(*child)) static_cast<void>(push(std::move(child)));
+    static_cast<void>(push(std::move(child)));
   }
   return nullptr;
 }
@@ -123,12 +117,7 @@ std::size_t dedup(std::span<fence_ref> given) noexcept {
   });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < fences.size(); ++i) {
-    if (kept != 0 && fences[kept - 1]->context() == fences[i]->context()) {
-      // The later one comes first. If it was signaled alone, before this one, this one stays.
-      if (!detail::stands_for(*fences[kept - 1], *fences[i]))
-        std::swap(fences[kept - 1], fences[i]);
-      continue;
-    }
+    if (kept != 0 && fences[kept - 1]->context() == fences[i]->context()) continue;
     if (kept != i) fences[kept] = std::move(fences[i]);
     ++kept;
   }
@@ -152,8 +141,6 @@ class pending_leaves {
   /// False: no memory.
   [[nodiscard]] bool add(fence& container_or_leaf) noexcept {
     if (fence_array* array = fence_array::from(container_or_leaf)) {
-      // Who gave it has one reference.
-      if (!visited_.enter(*array, 1)) return true;
       for (std::uint32_t i = 0; i < array->size(); ++i) {
         fence& child = array->child(i);
         if (!(is_container(child) ? add_leaves(child) : add_leaf(child))) return false;
@@ -196,7 +183,7 @@ class pending_leaves {
   }
   // What is found by walking may leave its chain meanwhile.
   [[nodiscard]] bool add_leaves(fence& container) noexcept {
-    leaves below(fence_ref::take(container), visited_);
+    leaves below(fence_ref::take(container));
     while (fence* leaf = below.next()) {
       if (!leaf->is_signaled() && !held_.push(fence_ref::take(*leaf))) return false;
       if (!add_leaf(*leaf)) return false;
@@ -238,19 +225,14 @@ class pending_leaves {
     while (from != end && from[-1].context < from->context);
     return from;
   }
-  // Of two leaves of one context.
-  static pending_leaf one_for_both(const pending_leaf& a, const pending_leaf& b) noexcept {
-    const bool b_is_later = is_later(b.leaf->seqno(), a.leaf->seqno());
-    const pending_leaf& later = b_is_later ? b : a;
-    const pending_leaf& earlier = b_is_later ? a : b;
-    return detail::stands_for(*later.leaf, *earlier.leaf) ? later : earlier;
-  }
   // Contexts rise in [a, b) and in [b, end).
   static iterator merge_two(iterator a, iterator b, iterator end, iterator out) noexcept {
     const iterator middle = b;
     while (a != middle && b != end) {
       if (a->context == b->context) {
-        *out++ = one_for_both(*a++, *b++);
+        *out++ = is_later(b->leaf->seqno(), a->leaf->seqno()) ? *b : *a;
+        ++a;
+        ++b;
       } else {
         *out++ = a->context < b->context ? *a++ : *b++;
       }
@@ -267,7 +249,6 @@ class pending_leaves {
   std::size_t room_ = inline_room;
   std::size_t size_ = 0;
   std::int64_t newest_ns_ = 0;
-  detail::visited_containers visited_;
   fence_list held_;
 };
 

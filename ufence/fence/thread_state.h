@@ -44,8 +44,6 @@ struct thread_state {
   // Embedded fences, one inside the other, are enabled and ended one after the other: no recursion.
   embedded_fence* to_enable = nullptr;
   embedded_fence* to_end = nullptr;
-  // Containers that a walk of the kernel's interface has visited, while it is between containers.
-  void* visited = nullptr;
   bool is_enabling = false;
   bool is_ending = false;
 
@@ -69,7 +67,7 @@ struct thread_state {
   /// An op, retire or callback of this fence runs on this thread, or its settling is queued here
   /// (F4).
   [[nodiscard]] bool involves(const fence& f) const noexcept;
-  /// The same for the fences of the timeline with this context.
+  /// The same for the fences of one context.
   [[nodiscard]] bool involves(std::uint64_t context) const noexcept;
   /// This callback of this fence.
   [[nodiscard]] bool runs(const callback& node, const fence& of) const noexcept;

@@ -91,8 +91,7 @@ class unload_attempt {
     if (n > pins_max) pin([&] { return "and " + counted(n - pins_max, "fence", "fences") + " more"; });
   }
   std::string name_of_fence(const job_record& r) const {
-    const std::uint64_t seqno = r.seqno.get();
-    return "fence " + std::to_string(d_.context_of_job(seqno)) + ":" + std::to_string(seqno) + " " +
+    return "fence " + std::to_string(d_.context) + ":" + std::to_string(r.seqno.get()) + " " +
            d_.timeline_name + " " + d_.driver_name + ": ";
   }
 
