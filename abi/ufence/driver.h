@@ -20,7 +20,8 @@
  *  D-10  retire() is the last use of a job: it unlinks the job from the driver's lists (an
  *        enable_signaling() that raced with the decision may have linked it late) and frees its data.
  *        It may take the driver's locks. Without retire(), the decision is the last use.
- *  D-11  exit() frees the module's globals. Nothing of the module runs afterwards.
+ *  D-11  exit() frees the module's globals. Nothing of the module runs afterwards but destructors: of its
+ *        static objects, and of its thread_local objects where they defer the unmapping (D-14).
  *  D-12  cancel() is a request: the driver decides the job (-ECANCELED, or its result) as soon as D-6
  *        allows; the host decides nothing for it while the device may touch memory. It may come while
  *        the driver is deciding the job.
@@ -40,6 +41,17 @@
  *        referenced fences pin the module. lock() and unlock() also come for jobs that wait for their
  *        in-fences: before submit().
  *  D-20  Module code never asks for its own unload (-EDEADLK).
+ *  D-21  Nothing of the module is registered in the process once exit() has returned: signal handlers,
+ *        timers and signal stacks; memory in the environment (putenv), in openlog() or in setvbuf();
+ *        terminate, unexpected and new handlers; buffers, callbacks and locales of C++ streams; keys
+ *        with destructors; on_exit(); whatever other libraries keep, as OPENSSL_atexit() does. atexit(),
+ *        at_quick_exit() and pthread_atfork() end with the module. Objects with destructors are made in
+ *        init() or in the first submit(), or they go before stop() when the process exits.
+ *  D-22  Callbacks of RCU that the module has queued have run once exit() has returned: it calls the
+ *        flavour's barrier in stop() or exit().
+ *  D-23  A module built with a sanitizer runs in programs that have the sanitizer's runtime.
+ *  D-24  Module code does not call pthread_exit() on a thread of the host. The host is not cancelled in
+ *        module code.
  */
 #ifndef UFENCE_DRIVER_H
 #define UFENCE_DRIVER_H

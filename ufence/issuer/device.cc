@@ -57,6 +57,8 @@ int device::impl::start(std::string& why) {
   line.emplace(std::move(*made));
   if (has_line_data) unretired.add();
   context = line->line()->context();
+  // relaxed: nobody submits yet
+  makes_late_objects.store(module->has_static_objects() ? 1 : 0, mo::relaxed);
   // [ISSUER.20] release: the timeline is there; pairs with [ISSUER.21]
   has_line.store(1, mo::release);
   const scoped_lock hold(lock);
@@ -101,6 +103,8 @@ std::uint64_t device::context() const noexcept { return impl_->context; }
 std::uint64_t device::instance() const noexcept { return impl_->instance; }
 std::uint64_t device::features() const noexcept { return impl_->features; }
 bool device::is_independent() const noexcept { return !impl_->is_legacy(); }
+
+std::vector<std::string> device::notes() const { return impl_->module->notes(); }
 
 device_stats device::stats() const noexcept {
   // relaxed: counters that go on counting

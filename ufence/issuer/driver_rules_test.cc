@@ -39,7 +39,7 @@ TEST(driver_rules, D4_an_exception_out_of_submit_ends_the_job) {
   const kept_reports reports;
   puppet_device p;
   EXPECT_EQ(p.give(ops::throw_it)->status(), -EIO);
-  expect_report(reports, "D-4: submit() threw an exception (St13runtime_error)");
+  expect_report(reports, "D-4: submit() threw an exception (std::runtime_error): as told");
   p.unload();
 }
 

@@ -11,12 +11,15 @@
 #include "ufence/base/check.h"
 #include "ufence/base/futex.h"
 #include "ufence/base/system_thread.h"
+#include "ufence/base/tls.h"
 #include "ufence/issuer/module_scope.h"
 
 namespace ufence::detail {
 namespace {
 
 constexpr std::size_t name_max = 15;  // what the kernel keeps
+
+struct this_thread;  // tag of the driver's thread that runs here
 
 }  // namespace
 
@@ -30,6 +33,12 @@ struct driver_threads::thread {
   atomic<std::uint32_t> has_ended{0};  // the function has; its thread_local objects may remain
 };
 
+namespace {
+
+const void*& running_here() noexcept { return per_thread<this_thread, const void*>::get(); }
+
+}  // namespace
+
 driver_threads::~driver_threads() {
   UFENCE_CHECK(first_ == nullptr && "a driver's threads are joined before it goes");
 }
@@ -37,6 +46,7 @@ driver_threads::~driver_threads() {
 void* driver_threads::run(void* argument) {
   thread& t = *static_cast<thread*>(argument);
   system_thread::name_this(t.name.data());
+  running_here() = &t;
   struct end {
     thread& of;
     ~end() {
@@ -45,13 +55,15 @@ void* driver_threads::run(void* argument) {
       futex_wake_all(of.has_ended);
     }
   } at_end{t};
-  const module_scope scope(t.owner->of_);
+  const module_scope scope(t.owner->of_, module_scope::thread_of::module);
   try {
     t.function(t.argument);
   } catch (abi::__forced_unwind&) {  // pthread_exit()
     throw;
+  } catch (const std::exception& e) {
+    report_exception(t.owner->of_, "a thread", abi::__cxa_current_exception_type(), e.what());
   } catch (...) {
-    report_exception(t.owner->of_, "a thread", abi::__cxa_current_exception_type());
+    report_exception(t.owner->of_, "a thread", abi::__cxa_current_exception_type(), nullptr);
   }
   return nullptr;
 }
@@ -138,6 +150,7 @@ bool driver_threads::join_all(std::int64_t deadline_ns) noexcept {
     {
       const scoped_lock hold(lock_);
       t = first_;
+      if (t != nullptr && t == running_here()) t = t->next;
     }
     if (t == nullptr) return true;
     if (!join(*t, deadline_ns)) return false;

@@ -25,6 +25,7 @@ class driver_threads {
   /// Starts no more.
   void close() noexcept;
   /// After close(): waits until all have ended, thread_local destructors too, and forgets them.
+  /// One of them may call it, if it calls exit(): nobody waits for that one.
   /// @return  true; false some have not by then: see names()
   [[nodiscard]] bool join_all(std::int64_t deadline_ns) noexcept;
   /// Nobody will ask for those that have not been joined any more.

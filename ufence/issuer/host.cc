@@ -7,6 +7,7 @@
 #include "ufence/base/lock.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
+#include "ufence/issuer/process_end.h"
 #include "ufence/module/loader.h"
 
 namespace ufence {
@@ -42,7 +43,8 @@ void tell(std::string* why, const std::string& path, const std::string& text) {
 }  // namespace
 
 struct host::impl {
-  [[nodiscard]] result<device_ref> load(const std::string& path, std::string* why);
+  [[nodiscard]] result<device_ref> load(const std::string& path, const load_options& options,
+                                        std::string* why);
   [[nodiscard]] std::vector<device_ref> all() const {
     const scoped_lock hold(lock);
     return devices;
@@ -85,15 +87,16 @@ class room_for_one {
 
 }  // namespace
 
-result<device_ref> host::impl::load(const std::string& path, std::string* why) {
+result<device_ref> host::impl::load(const std::string& path, const load_options& options,
+                                    std::string* why) {
   if (detail::module_scope::innermost() != nullptr) {
     tell(why, path, "a module can't be loaded from module code");
     return failure(EDEADLK);
   }
-  auto loaded = loaded_module::load(path);
+  auto loaded = loaded_module::load(path, options.private_copy);
   // The one that is in the way may be gone by now.
   if (!loaded && loaded.error().error == EEXIST && retry_deferred() != 0) {
-    loaded = loaded_module::load(path);
+    loaded = loaded_module::load(path, options.private_copy);
   }
   if (!loaded) {
     if (why != nullptr) *why = loaded.error().why;
@@ -106,7 +109,11 @@ result<device_ref> host::impl::load(const std::string& path, std::string* why) {
   const auto d = std::make_shared<device>(std::move(made));
   std::string problem;
   const int error = d->internals().start(problem);
+  for (const std::string& note : d->internals().module->notes()) {
+    detail::report_driver(d->internals(), 0, note);
+  }
   if (error == 0) {
+    detail::stop_at_process_end(d);
     const scoped_lock hold(lock);
     devices.push_back(d);
     return d;
@@ -135,8 +142,12 @@ host::host() : impl_(std::make_unique<impl>()) {}
 host::~host() {
   constexpr std::int64_t patience_ns = 2'000'000'000;
   for (const device_ref& d : impl_->all()) {
+    if (d->internals().has_ended) {
+      leave_mapped(d);
+      continue;
+    }
     const result<unload_report> done =
-        unload(d, {.policy = unload_policy::cancel, .give_up_ns = patience_ns});
+        unload(d, {.policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true});
     if (done && done->state == unload_state::unmapped) continue;
     // In a child of fork() the module is the parent's: nothing is wrong, and nothing can be done.
     if (done || done.error() != errno_code(EOWNERDEAD)) report_left(*d, done);
@@ -144,10 +155,19 @@ host::~host() {
   }
 }
 
-result<device_ref> host::load(const std::string& path, std::string* why) try {
-  return impl_->load(path, why);
+result<device_ref> host::load(const std::string& path, const load_options& options,
+                              std::string* why) try {
+  return impl_->load(path, options, why);
 } catch (const std::bad_alloc&) {
+  try {
+    tell(why, path, "no memory");
+  } catch (const std::bad_alloc&) {  // then without a word
+  }
   return failure(ENOMEM);
+}
+
+result<device_ref> host::load(const std::string& path, std::string* why) {
+  return load(path, load_options(), why);
 }
 
 result<unload_report> host::unload(const device_ref& d, const unload_options& options) {

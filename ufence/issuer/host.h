@@ -35,7 +35,16 @@ enum class unload_policy {
 struct unload_options {
   unload_policy policy = unload_policy::drain;
   std::int64_t drain_deadline_ns = no_deadline;  // absolute; for `drain`
-  std::int64_t give_up_ns = 10'000'000'000;  // per later step, from its begin: then it is pinned
+  std::int64_t give_up_ns = 10'000'000'000;      // per later step, from its begin: then it is pinned
+  bool bounds_calls = false;                     // calls into the module are given up then as well: a
+                                                 // thread of their own makes them, and goes on
+};
+
+/// How a module is loaded.
+struct load_options {
+  /// Maps a copy in memory that nobody can change: the file may be written to, and loaded again, while
+  /// it is in use. Debuggers do not find the symbols of the copy by its name.
+  bool private_copy = false;
 };
 
 /// How an unload ended. Ordered: later is further.
@@ -49,10 +58,11 @@ enum class unload_state {
 /// What an unload did, for people and tests.
 struct unload_report {
   unload_state state = unload_state::refused;
-  std::vector<std::string> pins;        // what pins, by name: fences, threads, ELF flags, ...
-  std::uint64_t jobs_drained = 0;       // ended by the device while draining
-  std::uint64_t jobs_cancelled = 0;     // ended with -ECANCELED by the module or by the host
-  std::uint64_t callbacks_removed = 0;  // of the module, on fences of others
+  std::vector<std::string> pins;            // what pins, by name: fences, threads, ELF flags, ...
+  std::vector<std::string> kept;            // libraries that came with it and stay mapped, and why
+  std::uint64_t jobs_drained = 0;           // ended by the device while draining
+  std::uint64_t jobs_cancelled = 0;         // ended with -ECANCELED by the module or by the host
+  std::uint64_t callbacks_removed = 0;      // of the module, on fences of others
   std::int64_t duration_ns = 0;
   int last_step = 0;  // 1..8 of the unload steps (ARCHITECTURE.md)
 };
@@ -94,6 +104,9 @@ class UFENCE_API device {
   [[nodiscard]] std::uint64_t features() const noexcept;  // enum ufence_feature
   [[nodiscard]] bool is_independent() const noexcept;  // false: its fences pin the module (legacy)
   [[nodiscard]] device_stats stats() const noexcept;
+  /// What its load had to say: warnings about its file, libraries that came with it and stay.
+  /// Allocates: may throw std::bad_alloc.
+  [[nodiscard]] std::vector<std::string> notes() const;
 
   struct impl;
   explicit device(std::unique_ptr<impl> state) noexcept;
@@ -118,14 +131,20 @@ class UFENCE_API host {
 
   /// Checks the file, maps it, validates its tables, runs init().
   /// @return  -ENOENT; -ENOEXEC not a module, or it can't be unmapped (unique symbols, NODELETE,
-  ///          raw threads): see why; -EPROTO wrong ABI version or tables; -EEXIST this file is
-  ///          loaded already, by whomever; -EAGAIN it was replaced again and again meanwhile; what
-  ///          init() returned; -ENOMEM also for the thread-local data that all threads have at
-  ///          once; what else the system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN,
-  ///          -EACCES, -EPERM, -EIO
+  ///          raw threads, or it or a library that it needs is damaged or missing): see why; -EPROTO
+  ///          wrong ABI version or tables; -EEXIST this file is loaded already, by whomever, or still
+  ///          mapped since an unload, or the parent's of this process: see why; what init() returned;
+  ///          -ENOMEM, also for the thread-local data that all threads have at once; what else the
+  ///          system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN, -EACCES, -EPERM, -EIO
   /// @param why  if not null, gets one line for people on failure
+  /// What is worth knowing of a module that was loaded goes to the report handler, and to notes().
+  /// Where its module has static objects, exit() of the process stops the device before they go; so
+  /// do not _exit(), quick_exit() and abort().
   /// Blocks: while the file is read and init() runs. Context: not in module code (-EDEADLK).
   [[nodiscard]] result<device_ref> load(const std::string& path, std::string* why = nullptr);
+  /// As above.
+  [[nodiscard]] result<device_ref> load(const std::string& path, const load_options& options,
+                                        std::string* why = nullptr);
 
   /// Unloads a module in eight steps, each reported (ARCHITECTURE.md). May be called again for a
   /// pinned or deferred one: it goes on where it stopped.

@@ -22,6 +22,7 @@
 #include "ufence/issuer/host.h"
 #include "ufence/issuer/job_record.h"
 #include "ufence/issuer/violations.h"
+#include "ufence/module/bounded_call.h"
 #include "ufence/module/loader.h"
 
 // The C name of a device::impl.
@@ -77,6 +78,7 @@ struct device::impl final : ::ufence_device {
   atomic<std::uint32_t> refuses_callbacks{0};  // unloading has begun
   atomic<std::uint32_t> has_line{0};           // threads that init() started may look for it
   atomic<std::uint32_t> is_stopped{0};         // stop() has returned
+  atomic<std::uint32_t> makes_late_objects{0}; // its first submit() may register static objects
 
   mutex lock{lock_rank::device};
   detail::job_pool jobs UFENCE_GUARDED_BY(lock);
@@ -91,6 +93,9 @@ struct device::impl final : ::ufence_device {
   atomic<std::uint32_t> is_unloading{0};
   atomic<int> next_step{1};           // beyond 8: it is gone
   unload_report report;
+  detail::bounded_call slow_call;     // into the module: it may be under way between two attempts
+  mapping last_mapping = mapping::mapped;
+  bool has_ended = false;             // exit() of the process has stopped it, as far as could be
 
   // --- A module that stays mapped when its host goes (host.cc). ---
   impl* next_left = nullptr;
@@ -148,6 +153,9 @@ struct device::impl final : ::ufence_device {
   [[nodiscard]] result<unload_report> unload(const unload_options& options) noexcept;
   /// Looks again at a mapping that was deferred or pinned; true: it has gone.
   [[nodiscard]] bool retry_unmapping() noexcept;
+  /// exit() was called: stops the device and ends its module's work, before its static objects go. Also
+  /// from module code: then without its exit().
+  void end_with_process() noexcept;
 };
 
 }  // namespace ufence

@@ -8,6 +8,7 @@
 #include "ufence/fence/thread_state.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
+#include "ufence/issuer/process_end.h"
 
 namespace ufence {
 
@@ -79,6 +80,11 @@ int call_submit(device::impl& d, job_record& r) noexcept {
   {
     const marked_op mark(r.inside, job_op::submit);
     error = call_module(d, "submit()", -EIO, [&] { return d.ops->submit(d.state, &r.job); });
+  }
+  // relaxed, as the exchange: only one thread has to do it
+  if (d.makes_late_objects.load(mo::relaxed) != 0 &&
+      d.makes_late_objects.exchange(0, mo::relaxed) != 0) {
+    stop_before_late_objects(d);
   }
   if (error > 0 || error < -4095) {
     d.violations.note(violation::bad_error, r.seqno.get());

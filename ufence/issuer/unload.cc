@@ -1,14 +1,17 @@
 // The eight steps of an unload. Each either is done, or says what holds it up; then it is the first one
 // of the next attempt.
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <string>
 #include <utility>
 
 #include "ufence/base/fork.h"
+#include "ufence/base/futex.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
+#include "ufence/issuer/process_end.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
@@ -44,7 +47,7 @@ class unload_attempt {
       : d_(d), report_(d.report), options_(options) {}
 
   /// Goes on where the last attempt stopped.
-  void run() noexcept {
+  void run(int last_step = 8) noexcept {
     using step = bool (unload_attempt::*)() noexcept;
     static constexpr std::array<step, 8> steps = {
         &unload_attempt::check_pins,  &unload_attempt::refuse_new, &unload_attempt::end_jobs,
@@ -53,7 +56,7 @@ class unload_attempt {
     report_.pins.clear();
     // relaxed, as all of next_step: this thread's turn
     int step_no = d_.next_step.load(mo::relaxed);
-    for (bool is_done = true; is_done && step_no <= 8;) {
+    for (bool is_done = true; is_done && step_no <= last_step;) {
       report_.last_step = step_no;
       step_deadline_ns_ = deadline_after(options_.give_up_ns);
       is_done = (this->*steps[static_cast<std::size_t>(step_no) - 1])();
@@ -63,7 +66,18 @@ class unload_attempt {
     // relaxed: the jobs have ended, or go on counting
     report_.jobs_drained = d_.unload_drained.load(mo::relaxed);
     report_.jobs_cancelled = d_.unload_cancelled.load(mo::relaxed);
+    try {
+      report_.kept = d_.module->kept();
+      if (step_no <= 8 && !report_.pins.empty()) {
+        d_.module->tell_of_unload("its unload stopped at step " + std::to_string(step_no) + ": " +
+                                  report_.pins.front());
+      }
+    } catch (const std::exception&) {  // no memory: the report is shorter
+    }
   }
+
+  /// The process ends, and nothing that pins can stop that: the device is quieted all the same.
+  void quiet() noexcept;
 
  private:
   // Adds what a function says; without memory the report is shorter, nothing else.
@@ -95,6 +109,30 @@ class unload_attempt {
            d_.timeline_name + " " + d_.driver_name + ": ";
   }
 
+  // A call into the module, by a name that people know; true: it has returned. Else the module is pinned,
+  // and the next attempt waits for the same call.
+  bool returns(const char* name, detail::bounded_call::function call) noexcept {
+    // A call that takes no time is not given up, however short the limit.
+    constexpr std::int64_t moment_ns = 20'000'000;
+    const std::int64_t until = options_.bounds_calls
+                                   ? std::max(step_deadline_ns_, deadline_after(moment_ns))
+                                   : no_deadline;
+    if (d_.slow_call.call(call, &d_, until)) return true;
+    pin([&] {
+      const std::int64_t tenths = d_.slow_call.age_ns() / 100'000'000;
+      return std::string(name) + " has not returned for " + std::to_string(tenths / 10) + "." +
+             std::to_string(tenths % 10) + " s";
+    });
+    return pinned();
+  }
+
+  bool cancel_returns() noexcept {
+    if (!d_.slow_call.is_under_way() && (!d_.has(UFENCE_F_CANCEL) || d_.pending.count() == 0)) {
+      return true;
+    }
+    return returns("cancel()", [](void* d) { static_cast<device::impl*>(d)->ask_to_cancel(); });
+  }
+
   bool check_pins() noexcept;
   bool refuse_new() noexcept;
   bool end_jobs() noexcept;
@@ -105,6 +143,10 @@ class unload_attempt {
   bool unmap() noexcept;
   bool drain() noexcept;
   void tell_who_is_inside() noexcept;
+  void tell_threads() noexcept;
+  static void call_stop(void* of);
+  static void call_exit(void* of);
+  static void call_unmap(void* of);
 
   device::impl& d_;
   unload_report& report_;
@@ -150,7 +192,7 @@ bool unload_attempt::end_jobs() noexcept {
     tell_who_is_inside();
     return pinned();
   }
-  d_.ask_to_cancel();
+  if (!cancel_returns()) return false;
   // What it does not end, the host ends after stop(): nothing is in flight then.
   if (d_.has(UFENCE_F_CANCEL)) static_cast<void>(d_.wait_for_jobs(step_deadline_ns_));
   return true;
@@ -189,20 +231,40 @@ bool unload_attempt::stop() noexcept {
   d_.threads.close();
   // relaxed: this thread's own
   if (d_.is_stopped.load(mo::relaxed) == 0) {
-    detail::call_module(d_, "stop()", [this] { d_.driver->stop(d_.state); });
+    if (!d_.slow_call.is_under_way() && d_.module->was_changed_in_place()) {
+      detail::report_driver(d_, 0,
+                            "its file was changed in place since it was loaded: its code may not be what "
+                            "was checked, and stop() and exit() are called in it");
+    }
+    if (!returns("stop()", &call_stop)) return false;
     d_.is_stopped.store(1, mo::relaxed);
   }
   if (!d_.threads.join_all(step_deadline_ns_)) {
-    try {
-      for (const std::string& name : d_.threads.names()) {
-        pin([&] { return "D-8: thread " + name + " has not ended after stop()"; });
-      }
-    } catch (const std::exception&) {
-    }
+    tell_threads();
     return pinned();
   }
-  d_.fail_pending();
-  return true;
+  if (!d_.slow_call.is_under_way() && d_.pending.count() == 0) {
+    d_.fail_pending();
+    return true;
+  }
+  return returns("retire()", [](void* d) { static_cast<device::impl*>(d)->fail_pending(); });
+}
+
+// A thread that ends waits for the dynamic linker, if it has thread_local objects. That is no fault of the
+// driver where somebody unloads under its lock: in a constructor or destructor of a library.
+void unload_attempt::tell_threads() noexcept {
+  const bool is_locked = detail::is_linker_locked();
+  try {
+    for (const std::string& name : d_.threads.names()) {
+      pin([&] {
+        return (is_locked ? "thread " : "D-8: thread ") + name + " has not ended after stop()" +
+               (is_locked ? ": it may wait for the dynamic linker's lock, which is held, as it is in "
+                            "constructors and destructors of libraries"
+                          : "");
+      });
+    }
+  } catch (const std::exception&) {
+  }
 }
 
 void unload_attempt::tell_who_is_inside() noexcept {
@@ -242,8 +304,8 @@ bool unload_attempt::wait_until_out() noexcept {
 
 // 7. Readers of RCU have left; the module frees its globals.
 bool unload_attempt::exit() noexcept {
-  rcu::synchronize();
-  detail::call_module(d_, "exit()", [this] { d_.driver->exit(d_.state); });
+  if (!d_.slow_call.is_under_way()) rcu::synchronize();
+  if (!returns("exit()", &call_exit)) return false;
   d_.driver = nullptr;
   d_.ops = nullptr;
   d_.state = nullptr;
@@ -253,11 +315,40 @@ bool unload_attempt::exit() noexcept {
   return true;
 }
 
+void unload_attempt::call_stop(void* of) {
+  auto& d = *static_cast<device::impl*>(of);
+  detail::call_module(d, "stop()", [&d] { d.driver->stop(d.state); });
+}
+void unload_attempt::call_exit(void* of) {
+  auto& d = *static_cast<device::impl*>(of);
+  detail::call_module(d, "exit()", [&d] { d.driver->exit(d.state); });
+}
+
+void unload_attempt::call_unmap(void* of) {
+  auto& d = *static_cast<device::impl*>(of);
+  try {
+    d.last_mapping = d.module->unload();
+  } catch (const std::exception&) {  // no memory to read the list of mappings
+    d.last_mapping = mapping::pinned;
+  }
+}
+
 // 8. The mapping.
 bool unload_attempt::unmap() noexcept {
   mapping m = mapping::pinned;
   try {
-    m = d_.module->unload();
+    const std::vector<std::string> left = d_.module->left_behind();
+    for (const std::string& what : left) {
+      pin([&] { return "D-21: " + what + " lies in the module: it is left registered"; });
+    }
+    if (!left.empty()) return pinned();
+    // What takes its time are destructors of its static objects.
+    if (!d_.module->has_static_objects()) {
+      d_.last_mapping = d_.module->unload();
+    } else if (!returns("a destructor of a static object", &call_unmap)) {
+      return false;
+    }
+    m = d_.last_mapping;
     if (m != mapping::unmapped) pin([this] { return d_.module->why_mapped(); });
   } catch (const std::exception&) {  // no memory to read the list of mappings
   }
@@ -265,6 +356,24 @@ bool unload_attempt::unmap() noexcept {
                   : m == mapping::deferred ? unload_state::deferred
                                            : unload_state::pinned;
   return m == mapping::unmapped;
+}
+
+void unload_attempt::quiet() noexcept {
+  step_deadline_ns_ = deadline_after(options_.give_up_ns);
+  {
+    const scoped_lock hold(d_.lock);
+    d_.is_accepting = false;
+  }
+  // relaxed: who registers a callback now and is not seen is stopped with the device
+  d_.refuses_callbacks.store(1, mo::relaxed);
+  d_.give_up_waiting();
+  if (cancel_returns() && stop()) return;
+  std::string text = "the process ends while its module is busy";
+  try {
+    for (const std::string& what : report_.pins) text += "; " + what;
+  } catch (const std::exception&) {
+  }
+  detail::report_driver(d_, 0, text);
 }
 
 // Who has it unloads; others are told that it is busy.
@@ -300,6 +409,7 @@ result<unload_report> device::impl::unload(const unload_options& options) noexce
   if (is_gone()) return failure(ENODEV);
   const std::int64_t begin = now_ns();
   unload_attempt(*this, options).run();
+  if (is_gone()) detail::forget_at_process_end(*this);
   report.duration_ns += now_ns() - begin;
   try {
     return report;
@@ -313,7 +423,34 @@ bool device::impl::retry_unmapping() noexcept {
   // relaxed: this thread's turn
   if (!turn || next_step.load(mo::relaxed) != 8) return false;
   unload_attempt(*this, {}).run();
+  if (is_gone()) detail::forget_at_process_end(*this);
   return is_gone();
+}
+
+void device::impl::end_with_process() noexcept {
+  constexpr std::int64_t patience_ns = 2'000'000'000;
+  constexpr std::int64_t look_again_ns = 1'000'000;
+  if (generation != fork_generation()) return;
+  const thread_state& thread = thread_state::mine();
+  const bool is_inside = detail::module_scope::is_inside(*this) || thread.involves(context) ||
+                         thread.runs_one_of(callbacks);
+  const std::int64_t give_up_at = deadline_after(patience_ns);
+  for (;;) {
+    const unload_turn turn(is_unloading);
+    if (!turn) {  // somebody unloads it: perhaps to the end
+      if (is_inside || now_ns() >= give_up_at) return;
+      futex_wait(is_unloading, 1, deadline_after(look_again_ns));
+      continue;
+    }
+    if (is_gone()) return;
+    has_ended = true;
+    const unload_options options{.policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true};
+    unload_attempt attempt(*this, options);
+    if (!is_inside) attempt.run(7);
+    // relaxed: this thread's turn
+    if (is_inside || next_step.load(mo::relaxed) < 5) attempt.quiet();
+    return;
+  }
 }
 
 }  // namespace ufence

@@ -395,7 +395,7 @@ TEST(unload, two_threads_unload_it_once) {
 
 std::int64_t fastest_unload(std::size_t held_count) {
   std::int64_t fastest = no_deadline;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 10; ++i) {
     puppet_device p;
     std::vector<fence_ref> held;
     held.reserve(held_count);

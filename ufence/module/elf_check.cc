@@ -11,32 +11,29 @@
 #include <utility>
 
 #include "ufence/driver.h"
+#include "ufence/module/elf_damage.h"
+#include "ufence/module/imports.h"
+#include "ufence/module/library_file.h"
 
 namespace ufence::detail {
 namespace {
 
 using namespace std::string_view_literals;
 
-// What starts threads, or has the C library start them, behind the host's back (D-13).
-constexpr std::array thread_starters = {
-    "pthread_create"sv, "thrd_create"sv,  "clone"sv,      "__clone"sv,    "__clone2"sv,
-    "clone3"sv,         "timer_create"sv, "mq_notify"sv,  "aio_read"sv,   "aio_read64"sv,
-    "aio_write"sv,      "aio_write64"sv,  "aio_fsync"sv,  "aio_fsync64"sv, "lio_listio"sv,
-    "lio_listio64"sv,   "getaddrinfo_a"sv,
-};
-constexpr std::array thread_starter_prefixes = {
-    "_ZNSt6thread15_M_start_thread"sv,  // std::thread and what is built on it
-};
 // Registers a destructor to run at the end of a thread: the object stays mapped until it has.
 constexpr std::array thread_exit_functions = {"__cxa_thread_atexit"sv, "__cxa_thread_atexit_impl"sv};
 
 // Names of GNU-unique symbols to tell; the rest is counted.
 constexpr std::size_t names_told_max = 3;
 
-bool starts_threads(std::string_view name) noexcept {
-  const auto is_prefix = [name](std::string_view prefix) { return name.starts_with(prefix); };
-  return std::ranges::find(thread_starters, name) != thread_starters.end() ||
-         std::ranges::any_of(thread_starter_prefixes, is_prefix);
+// Libraries that nothing of a module is ever bound by: they were there before it.
+constexpr std::array early_libraries = {"libc.so."sv,       "libm.so."sv,  "ld-linux"sv,
+                                        "libpthread.so."sv, "libdl.so."sv, "librt.so."sv,
+                                        "libgcc_s.so."sv};
+
+bool may_bind_to_modules(std::string_view library) noexcept {
+  return std::ranges::none_of(early_libraries,
+                              [library](std::string_view name) { return library.starts_with(name); });
 }
 
 class checker {
@@ -49,6 +46,10 @@ class checker {
     check_entry();
     check_imports();
     check_unique();
+    check_exports();
+    if (std::string problem = missing_sanitizer(file_); !problem.empty()) {
+      refuse(ENOEXEC, "D-23: " + problem);
+    }
   }
   const elf_symbol* entry() const noexcept { return entry_; }
 
@@ -98,8 +99,15 @@ class checker {
       keeps_mapped("D-14: linked with -z nodelete: it would stay mapped for ever");
     }
     if ((file_.flags & DF_STATIC_TLS) != 0) {
+      info_.static_tls_size = file_.tls_size;
+      info_.warnings.push_back("uses " + std::to_string(file_.tls_size) +
+                               " bytes of static thread-local storage, of which the process has "
+                               "little, and gets it back last in, first out: a reload may fail");
+    }
+    if (file_.wants_executable_stack) {
       info_.warnings.emplace_back(
-          "uses static thread-local storage, of which the process has little: a reload may fail");
+          "asks for an executable stack: those of the whole process become so; link with -z "
+          "noexecstack");
     }
   }
 
@@ -146,6 +154,9 @@ class checker {
       has_thread_exit |=
           std::ranges::find(thread_exit_functions, s.name) != thread_exit_functions.end();
     }
+    for (std::string& warning : warnings_of_imports(file_)) {
+      info_.warnings.push_back(std::move(warning));
+    }
     if (!has_thread_exit) return;
     if (info_.unmaps == unmapping::immediate) info_.unmaps = unmapping::deferred;
     info_.warnings.emplace_back(
@@ -169,6 +180,28 @@ class checker {
                  "): it would stay mapped for ever; compile with -fno-gnu-unique");
   }
 
+  // A library that comes with the module may be bound to what the module exports; if it stays, the
+  // module does.
+  void check_exports() {
+    if (std::ranges::none_of(file_.needed, may_bind_to_modules)) return;
+    std::size_t count = 0;
+    std::string names;
+    for (const elf_symbol& s : file_.symbols) {
+      if (!s.is_defined || s.bind == STB_LOCAL || s.name == UFENCE_DRIVER_SYMBOL) continue;
+      if (s.visibility == STV_HIDDEN || s.visibility == STV_INTERNAL || s.name.empty()) continue;
+      if (s.is_absolute || s.bind == STB_GNU_UNIQUE) continue;
+      if (++count > names_told_max) continue;
+      if (!names.empty()) names += ", ";
+      names += s.name;
+    }
+    if (count == 0) return;
+    if (count > names_told_max) names += ", ...";
+    info_.warnings.push_back("D-14: exports " + std::to_string(count) + " symbols besides " +
+                             UFENCE_DRIVER_SYMBOL + " (" + names +
+                             "): a library that it needs may be bound to them, and hold it mapped; "
+                             "link with a version script, and -Wl,--exclude-libs,ALL");
+  }
+
   const elf_file& file_;
   module_info& info_;
   const elf_symbol* entry_ = nullptr;
@@ -176,25 +209,41 @@ class checker {
 
 }  // namespace
 
-void check_elf(byte_source& source, module_info& info, module_layout* layout) {
+// Constructors register what runs at the end; a table of destructors, or a last function, of more than
+// the compiler's own runs then as well.
+bool has_static_objects(const elf_file& file) noexcept {
+  static constexpr std::array registering = {"__cxa_atexit"sv, "atexit"sv, "on_exit"sv};
+  return file.tag(DT_FINI_ARRAYSZ).value_or(0) > sizeof(Elf64_Addr) ||
+         std::ranges::any_of(file.symbols, [](const elf_symbol& s) {
+           return !s.is_defined && std::ranges::find(registering, s.name) != registering.end();
+         });
+}
+
+std::optional<elf_file> check_elf(byte_source& source, module_info& info, module_layout* layout) {
   info.file_size = source.size();
   std::expected<elf_file, std::string> file = read_elf(source);
   if (!file) {
     info.error = ENOEXEC;
     info.problems.push_back(std::move(file.error()));
-    return;
+    return std::nullopt;
   }
   info.soname = file->soname;
   info.needed = file->needed;
   info.memory_size = file->span_end() - file->span_begin();
   checker check(*file, info);
   check.run();
-  if (layout == nullptr || !info.is_loadable()) return;
+  if (std::string damage = find_damage(source, *file, elf_role::module); !damage.empty()) {
+    if (info.error == 0) info.error = ENOEXEC;
+    info.problems.push_back(std::move(damage));
+  }
+  if (layout == nullptr || !info.is_loadable()) return std::move(*file);
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   *layout = {.begin = file->span_begin() & ~(page - 1),
              .end = (file->span_end() + page - 1) & ~(page - 1),
              .driver_at = check.entry()->value,
-             .driver_size = check.entry()->size};
+             .driver_size = check.entry()->size,
+             .has_static_objects = has_static_objects(*file)};
+  return std::move(*file);
 }
 
 }  // namespace ufence::detail

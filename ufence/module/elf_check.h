@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "ufence/module/elf_file.h"
@@ -15,11 +16,14 @@ struct module_layout {
   std::uint64_t end = 0;    // up to a page
   std::uint64_t driver_at = 0;    // the entry symbol
   std::uint64_t driver_size = 0;
+  bool has_static_objects = false;  // with destructors, or other functions for the end of the process
 };
 
-/// Checks D-1, D-2, D-13 and D-14; fills everything of `info` but its path.
+/// Checks D-1, D-2, D-13, D-14 and D-21 to D-23, and for damage; fills everything of `info` but its
+/// path and what it says of libraries.
 /// @param layout  if not null, is filled for a loadable module
+/// @return  what was read, if it could be
 /// Allocates: may throw std::bad_alloc.
-void check_elf(byte_source& source, module_info& info, module_layout* layout);
+std::optional<elf_file> check_elf(byte_source& source, module_info& info, module_layout* layout);
 
 }  // namespace ufence::detail

@@ -70,23 +70,8 @@ class reader {
     return things;
   }
 
-  // The file offset of `size` bytes at an address of the loaded object.
   std::optional<std::uint64_t> offset_of(std::uint64_t address, std::uint64_t size) const noexcept {
-    for (const elf_segment& s : out_.segments) {
-      if (address < s.address || address - s.address > s.file_size) continue;
-      const std::uint64_t within = address - s.address;
-      if (size <= s.file_size - within) return s.offset + within;
-    }
-    return std::nullopt;
-  }
-  // How many bytes of the file follow an address in its segment.
-  std::uint64_t bytes_from(std::uint64_t address) const noexcept {
-    for (const elf_segment& s : out_.segments) {
-      if (address >= s.address && address - s.address < s.file_size) {
-        return s.file_size - (address - s.address);
-      }
-    }
-    return 0;
+    return out_.offset_of(address, size);
   }
 
   outcome read_header();
@@ -99,6 +84,7 @@ class reader {
   outcome read_notes_of(const Elf64_Phdr& part);
   std::expected<std::uint64_t, std::string> count_symbols();
   std::expected<std::uint64_t, std::string> count_by_gnu_hash();
+  std::uint64_t symbols_of_section();
 
   std::optional<std::string_view> string_at(std::uint64_t offset) const noexcept {
     if (offset >= out_.strings.size()) return std::nullopt;
@@ -107,11 +93,9 @@ class reader {
 
   byte_source& source_;
   elf_file out_;
-  Elf64_Ehdr header_{};
-  std::vector<Elf64_Phdr> parts_;
-  std::vector<std::uint64_t> needed_, soname_;  // offsets of strings
+  Elf64_Ehdr& header_ = out_.header;
+  std::vector<Elf64_Phdr>& parts_ = out_.parts;
   std::optional<std::uint64_t> strings_at_, strings_size_, symbols_at_, hash_at_, gnu_hash_at_;
-  std::uint64_t symbol_size_ = sizeof(Elf64_Sym);
 };
 
 outcome reader::read_header() {
@@ -151,7 +135,11 @@ outcome reader::read_program_headers() {
 
 outcome reader::read_segments() {
   const std::uint64_t size = source_.size();
+  // An object that does not say gets an executable stack, with the whole process.
+  out_.wants_executable_stack = true;
   for (const Elf64_Phdr& p : parts_) {
+    if (p.p_type == PT_GNU_STACK) out_.wants_executable_stack = (p.p_flags & PF_X) != 0;
+    if (p.p_type == PT_TLS) out_.tls_size = p.p_memsz;
     if (p.p_type == PT_GNU_RELRO && p.p_vaddr <= UINT64_MAX - p.p_memsz) {
       out_.read_only_begin = p.p_vaddr;
       out_.read_only_end = p.p_vaddr + p.p_memsz;
@@ -171,7 +159,9 @@ outcome reader::read_segments() {
                              .offset = p.p_offset,
                              .file_size = p.p_filesz,
                              .memory_size = p.p_memsz,
-                             .is_writable = (p.p_flags & PF_W) != 0});
+                             .is_readable = (p.p_flags & PF_R) != 0,
+                             .is_writable = (p.p_flags & PF_W) != 0,
+                             .is_executable = (p.p_flags & PF_X) != 0});
   }
   if (out_.segments.empty()) return because("malformed: nothing to load");
   return {};
@@ -182,46 +172,57 @@ outcome reader::read_dynamic() {
   if (part == parts_.end()) return because("not a shared object: no dynamic section");
   const auto at = offset_of(part->p_vaddr, part->p_filesz);
   if (!at) return because("malformed: the dynamic section lies outside of the segments");
-  const auto entries = read_many<Elf64_Dyn>(*at, part->p_filesz / sizeof(Elf64_Dyn));
+  const std::uint64_t count = part->p_filesz / sizeof(Elf64_Dyn);
+  if (count > elf_dynamic_max) return because("malformed: " + number(count) + " dynamic entries");
+  auto entries = read_many<Elf64_Dyn>(*at, count);
   if (!entries) return because("truncated: the dynamic section is not complete");
-  for (const Elf64_Dyn& d : *entries) {
-    if (d.d_tag == DT_NULL) break;
-    switch (d.d_tag) {
-      case DT_NEEDED: needed_.push_back(d.d_un.d_val); break;
-      case DT_SONAME: soname_.push_back(d.d_un.d_val); break;
-      case DT_STRTAB: strings_at_ = d.d_un.d_ptr; break;
-      case DT_STRSZ: strings_size_ = d.d_un.d_val; break;
-      case DT_SYMTAB: symbols_at_ = d.d_un.d_ptr; break;
-      case DT_SYMENT: symbol_size_ = d.d_un.d_val; break;
-      case DT_HASH: hash_at_ = d.d_un.d_ptr; break;
-      case DT_GNU_HASH: gnu_hash_at_ = d.d_un.d_ptr; break;
-      case DT_FLAGS: out_.flags = d.d_un.d_val; break;
-      case DT_FLAGS_1: out_.flags_1 = d.d_un.d_val; break;
-      default: break;
-    }
-  }
+  const auto end = std::ranges::find(*entries, Elf64_Sxword{DT_NULL}, &Elf64_Dyn::d_tag);
+  if (end == entries->end()) return because("malformed: the dynamic section does not end");
+  entries->erase(end, entries->end());
+  out_.dynamic = std::move(*entries);
+  strings_at_ = out_.tag(DT_STRTAB);
+  strings_size_ = out_.tag(DT_STRSZ);
+  symbols_at_ = out_.tag(DT_SYMTAB);
+  hash_at_ = out_.tag(DT_HASH);
+  gnu_hash_at_ = out_.tag(DT_GNU_HASH);
+  out_.flags = out_.tag(DT_FLAGS).value_or(0);
+  out_.flags_1 = out_.tag(DT_FLAGS_1).value_or(0);
   return {};
 }
 
 outcome reader::read_strings() {
   if (!strings_at_ || !strings_size_) return because("malformed: no string table");
+  if (*strings_size_ > elf_strings_max) {
+    return because("malformed: a string table of " + number(*strings_size_) + " bytes");
+  }
   const auto at = offset_of(*strings_at_, *strings_size_);
   if (!at) return because("malformed: the string table lies outside of the segments");
   auto strings = read_many<char>(*at, *strings_size_);
   if (!strings) return because("truncated: the string table is not complete");
   out_.strings = std::move(*strings);
   out_.strings.push_back('\0');
-  for (const std::uint64_t offset : needed_) {
-    const auto name = string_at(offset);
+  for (const Elf64_Dyn& d : out_.dynamic) {
+    const bool is_path = d.d_tag == DT_RPATH || d.d_tag == DT_RUNPATH;
+    if (d.d_tag != DT_NEEDED && d.d_tag != DT_SONAME && !is_path) continue;
+    const auto name = string_at(d.d_un.d_val);
     if (!name) return because("malformed: a name lies outside of the string table");
-    out_.needed.emplace_back(*name);
-  }
-  for (const std::uint64_t offset : soname_) {
-    const auto name = string_at(offset);
-    if (!name) return because("malformed: a name lies outside of the string table");
-    out_.soname = *name;
+    if (d.d_tag == DT_NEEDED) out_.needed.emplace_back(*name);
+    if (d.d_tag == DT_SONAME) out_.soname = *name;
+    if (d.d_tag == DT_RUNPATH || (d.d_tag == DT_RPATH && !out_.has_run_path)) out_.run_path = *name;
+    out_.has_run_path |= d.d_tag == DT_RUNPATH;
   }
   return {};
+}
+
+// Where nothing is hashed, there are only imports, and only the section headers count them.
+std::uint64_t reader::symbols_of_section() {
+  if (header_.e_shentsize != sizeof(Elf64_Shdr)) return 0;
+  const auto sections = read_many<Elf64_Shdr>(header_.e_shoff, header_.e_shnum);
+  if (!sections) return 0;
+  const auto symbols = std::ranges::find(*sections, Elf64_Word{SHT_DYNSYM}, &Elf64_Shdr::sh_type);
+  return symbols != sections->end() && symbols->sh_addr == symbols_at_
+             ? symbols->sh_size / sizeof(Elf64_Sym)
+             : 0;
 }
 
 // The number of dynamic symbols stands nowhere: the last one of the last chain tells it.
@@ -230,21 +231,23 @@ std::expected<std::uint64_t, std::string> reader::count_by_gnu_hash() {
     std::uint32_t buckets, first_hashed, bloom_words, bloom_shift;
   };
   const auto outside = [] { return because("malformed: the hash table lies outside of the segments"); };
-  const std::uint64_t available = bytes_from(*gnu_hash_at_);
+  const std::uint64_t available = out_.bytes_from(*gnu_hash_at_);
   const auto at = offset_of(*gnu_hash_at_, sizeof(table));
   table t{};
   if (!at || !read_one(*at, t)) return outside();
   const std::uint64_t before_buckets = sizeof t + std::uint64_t{t.bloom_words} * 8;
   const std::uint64_t before_chains = before_buckets + std::uint64_t{t.buckets} * 4;
   if (before_chains > available) return outside();
+  if (t.buckets > elf_symbols_max) return because("malformed: a hash table that is too large");
   const auto buckets = read_many<std::uint32_t>(*at + before_buckets, t.buckets);
   if (!buckets) return outside();
   const std::uint32_t last = buckets->empty() ? 0 : std::ranges::max(*buckets);
-  if (last == 0) return t.first_hashed;  // nothing is hashed: only imports
+  if (last == 0) return std::max<std::uint64_t>(t.first_hashed, symbols_of_section());
   if (last < t.first_hashed) return because("malformed: the hash table is inconsistent");
   const std::uint64_t chain_at = before_chains + std::uint64_t{last - t.first_hashed} * 4;
   if (chain_at >= available) return outside();
-  const auto chain = read_many<std::uint32_t>(*at + chain_at, (available - chain_at) / 4);
+  const auto chain = read_many<std::uint32_t>(
+      *at + chain_at, std::min((available - chain_at) / 4, elf_symbols_max));
   if (!chain) return outside();
   const auto end = std::ranges::find_if(*chain, [](std::uint32_t hash) { return (hash & 1) != 0; });
   if (end == chain->end()) return because("malformed: the hash table does not end");
@@ -265,8 +268,10 @@ std::expected<std::uint64_t, std::string> reader::count_symbols() {
 outcome reader::read_symbols() {
   const auto count = count_symbols();
   if (!count) return because(count.error());
-  if (!symbols_at_ || symbol_size_ != sizeof(Elf64_Sym)) return because("malformed: no symbol table");
-  if (*count > source_.size() / sizeof(Elf64_Sym)) {
+  if (!symbols_at_ || out_.tag(DT_SYMENT).value_or(sizeof(Elf64_Sym)) != sizeof(Elf64_Sym)) {
+    return because("malformed: no symbol table");
+  }
+  if (*count > elf_symbols_max || *count > source_.size() / sizeof(Elf64_Sym)) {
     return because("malformed: " + number(*count) + " symbols do not fit into the file");
   }
   const auto at = offset_of(*symbols_at_, *count * sizeof(Elf64_Sym));
@@ -283,7 +288,8 @@ outcome reader::read_symbols() {
                             .bind = static_cast<std::uint8_t>(ELF64_ST_BIND(s.st_info)),
                             .type = static_cast<std::uint8_t>(ELF64_ST_TYPE(s.st_info)),
                             .visibility = static_cast<std::uint8_t>(ELF64_ST_VISIBILITY(s.st_other)),
-                            .is_defined = s.st_shndx != SHN_UNDEF});
+                            .is_defined = s.st_shndx != SHN_UNDEF,
+                            .is_absolute = s.st_shndx == SHN_ABS});
   }
   return {};
 }
@@ -327,15 +333,55 @@ outcome reader::read_notes_of(const Elf64_Phdr& part) {
 
 }  // namespace
 
-fd_source::fd_source(int fd, std::uint64_t size) noexcept : fd_(fd), size_(size) {
-  const std::size_t wanted = static_cast<std::size_t>(
-      std::min<std::uint64_t>(size_, beginning_.size()));
-  if (read_file(0, std::span(beginning_).first(wanted))) kept_ = wanted;
+bool is_for_this_machine(const Elf64_Ehdr& header) noexcept {
+  return header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == our_byte_order &&
+         header.e_machine == our_machine;
+}
+
+std::optional<std::uint64_t> elf_file::tag(Elf64_Sxword wanted) const noexcept {
+  std::optional<std::uint64_t> found;
+  for (const Elf64_Dyn& d : dynamic) {
+    if (d.d_tag == wanted) found = d.d_un.d_val;
+  }
+  return found;
+}
+
+std::optional<std::uint64_t> elf_file::offset_of(std::uint64_t address,
+                                                 std::uint64_t size) const noexcept {
+  for (const elf_segment& s : segments) {
+    if (address < s.address || address - s.address > s.file_size) continue;
+    const std::uint64_t within = address - s.address;
+    if (size <= s.file_size - within) return s.offset + within;
+  }
+  return std::nullopt;
+}
+
+std::uint64_t elf_file::bytes_from(std::uint64_t address) const noexcept {
+  for (const elf_segment& s : segments) {
+    if (address >= s.address && address - s.address < s.file_size) {
+      return s.file_size - (address - s.address);
+    }
+  }
+  return 0;
+}
+
+const elf_segment* elf_file::segment_of(std::uint64_t address, std::uint64_t size) const noexcept {
+  for (const elf_segment& s : segments) {
+    if (s.contains(address, size)) return &s;
+  }
+  return nullptr;
+}
+
+fd_source::fd_source(int fd, std::uint64_t size) : fd_(fd), size_(size) {
+  constexpr std::uint64_t small = 64 << 10, usual = 4 << 10;
+  beginning_.resize(static_cast<std::size_t>(size <= small ? size : usual));
+  if (!read_file(0, beginning_)) beginning_.clear();
 }
 
 bool fd_source::read(std::uint64_t offset, std::span<std::byte> into) noexcept {
   if (offset > size_ || into.size() > size_ - offset) return false;
-  if (offset > kept_ || into.size() > kept_ - offset) return read_file(offset, into);
+  const std::size_t kept = beginning_.size();
+  if (offset > kept || into.size() > kept - offset) return read_file(offset, into);
   if (!into.empty()) std::memcpy(into.data(), beginning_.data() + offset, into.size());
   return true;
 }

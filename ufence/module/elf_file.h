@@ -5,10 +5,12 @@
 // notes), never section headers, which a stripped file may lack.
 #pragma once
 
-#include <array>
+#include <elf.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,11 +27,11 @@ class byte_source {
   [[nodiscard]] virtual bool read(std::uint64_t offset, std::span<std::byte> into) noexcept = 0;
 };
 
-/// A file that is open; borrows the descriptor. Keeps the beginning of the file, where almost all lies
-/// that is looked at.
+/// A file that is open; borrows the descriptor. Keeps the beginning of the file: all of a small one.
 class fd_source final : public byte_source {
  public:
-  fd_source(int fd, std::uint64_t size) noexcept;
+  /// Allocates: may throw std::bad_alloc.
+  fd_source(int fd, std::uint64_t size);
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
   [[nodiscard]] bool read(std::uint64_t offset, std::span<std::byte> into) noexcept override;
 
@@ -38,8 +40,7 @@ class fd_source final : public byte_source {
 
   int fd_;
   std::uint64_t size_;
-  std::array<std::byte, 4096> beginning_;
-  std::size_t kept_ = 0;  // bytes of it
+  std::vector<std::byte> beginning_;
 };
 
 /// Bytes in memory.
@@ -67,6 +68,7 @@ struct elf_symbol {
   std::uint8_t type = 0;        // STT_*
   std::uint8_t visibility = 0;  // STV_*
   bool is_defined = false;
+  bool is_absolute = false;     // a value, not an address
 };
 
 /// One loadable part of the file.
@@ -75,7 +77,13 @@ struct elf_segment {
   std::uint64_t offset = 0;
   std::uint64_t file_size = 0;
   std::uint64_t memory_size = 0;
+  bool is_readable = false;
   bool is_writable = false;
+  bool is_executable = false;
+
+  [[nodiscard]] bool contains(std::uint64_t at, std::uint64_t size) const noexcept {
+    return at >= address && at - address <= memory_size && size <= memory_size - (at - address);
+  }
 };
 
 /// What was read. Symbols point into `strings`: not copyable, but movable (a vector keeps its block).
@@ -84,12 +92,19 @@ struct elf_file {
   elf_file(elf_file&&) = default;
   elf_file& operator=(elf_file&&) = default;
 
+  Elf64_Ehdr header{};
+  std::vector<Elf64_Phdr> parts;      // the program headers
+  std::vector<Elf64_Dyn> dynamic;     // the dynamic section up to its end mark
   std::vector<elf_segment> segments;  // by rising address, at least one
   std::vector<elf_note> notes;
   std::vector<char> strings;          // of the dynamic section; ends with NUL
   std::vector<elf_symbol> symbols;    // the dynamic ones
   std::vector<std::string> needed;
   std::string soname;
+  std::string run_path;               // DT_RUNPATH or, without one, DT_RPATH
+  bool has_run_path = false;          // it is DT_RUNPATH's: of no meaning for what libraries need
+  std::uint64_t tls_size = 0;         // PT_TLS
+  bool wants_executable_stack = false;
   std::uint64_t flags = 0;            // DT_FLAGS
   std::uint64_t flags_1 = 0;          // DT_FLAGS_1
   std::uint64_t read_only_begin = 0;  // PT_GNU_RELRO: read-only once it is relocated
@@ -100,7 +115,26 @@ struct elf_file {
   [[nodiscard]] std::uint64_t span_end() const noexcept {
     return segments.back().address + segments.back().memory_size;
   }
+  /// The value of a dynamic tag, the last one as the dynamic linker takes it; or nothing.
+  [[nodiscard]] std::optional<std::uint64_t> tag(Elf64_Sxword wanted) const noexcept;
+  /// The file offset of `size` bytes at an address of the loaded object, or nothing.
+  [[nodiscard]] std::optional<std::uint64_t> offset_of(std::uint64_t address,
+                                                       std::uint64_t size) const noexcept;
+  /// How many bytes of the file follow an address in its segment.
+  [[nodiscard]] std::uint64_t bytes_from(std::uint64_t address) const noexcept;
+  /// The segment that has all of these bytes, or nullptr.
+  [[nodiscard]] const elf_segment* segment_of(std::uint64_t address,
+                                              std::uint64_t size) const noexcept;
 };
+
+/// What the tables of a file may have at most: beyond, it is damaged, or made to take memory.
+inline constexpr std::uint64_t elf_strings_max = 64ULL << 20;
+inline constexpr std::uint64_t elf_symbols_max = 1ULL << 20;
+inline constexpr std::uint64_t elf_relocations_max = 4ULL << 20;
+inline constexpr std::uint64_t elf_dynamic_max = 4096;
+
+/// Has an object with that header the processor, the word size and the byte order of this one?
+[[nodiscard]] bool is_for_this_machine(const Elf64_Ehdr& header) noexcept;
 
 /// Reads a shared object for this machine.
 /// @return  the file; or one line for people that says why it is none

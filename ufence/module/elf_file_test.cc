@@ -121,7 +121,7 @@ TEST(elf_file, a_broken_dynamic_section_is_refused) {
     return reason(bytes);
   };
   EXPECT_THAT(with(DT_STRTAB, UINT64_MAX), HasSubstr("string table lies outside"));
-  EXPECT_THAT(with(DT_STRSZ, UINT64_MAX), HasSubstr("string table lies outside"));
+  EXPECT_THAT(with(DT_STRSZ, UINT64_MAX), HasSubstr("a string table of"));
   EXPECT_THAT(with(DT_STRSZ, 0), HasSubstr("a name lies outside"));
   EXPECT_THAT(with(DT_SYMTAB, UINT64_MAX - 64), HasSubstr("symbol table lies outside"));
   EXPECT_THAT(with(DT_SYMENT, 1), HasSubstr("no symbol table"));

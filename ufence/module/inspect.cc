@@ -1,12 +1,16 @@
 #include "ufence/module/inspect.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
+#include "ufence/module/companions.h"
+#include "ufence/module/library_file.h"
 #include "ufence/module/module_file.h"
 
 namespace ufence {
@@ -29,9 +33,26 @@ bool is_regular(const struct stat& file, module_info& info) {
   return false;
 }
 
+// Replaces the descriptor by one of memory with the same bytes, which nobody can change any more.
+int copy_to_memory(unique_fd& fd, struct stat& file) {
+  unique_fd memory(::memfd_create("ufence-module", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory) return errno;
+  for (off_t done = 0; done < file.st_size;) {
+    constexpr std::size_t most = 1 << 30;
+    const ssize_t moved = ::sendfile(memory.get(), fd.get(), &done, most);
+    if (moved < 0) return errno;
+    if (moved == 0) break;  // it became shorter: what is missing is found by the check
+  }
+  constexpr int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  if (::fcntl(memory.get(), F_ADD_SEALS, seals) != 0) return errno;
+  if (::fstat(memory.get(), &file) != 0) return errno;
+  fd = std::move(memory);
+  return 0;
+}
+
 }  // namespace
 
-module_file open_module(const std::string& path) {
+module_file open_module(const std::string& path, bool copies) {
   module_file opened;
   module_info& info = opened.info;
   info.path = path;
@@ -43,9 +64,17 @@ module_file open_module(const std::string& path) {
     return refuse_errno(info, errno), std::move(opened);
   }
   if (!is_regular(file, info)) return opened;
-  opened.id = {.device = file.st_dev, .inode = file.st_ino};
+  if (copies) {
+    if (const int error = copy_to_memory(opened.fd, file)) {
+      return refuse_errno(info, error), std::move(opened);
+    }
+  }
+  opened.stamp = stamp_of(file);
   fd_source source(opened.fd.get(), static_cast<std::uint64_t>(file.st_size));
-  check_elf(source, info, &opened.layout);
+  const auto module = check_elf(source, info, &opened.layout);
+  // What is in the process is not read from its file again.
+  const libraries_here here;
+  if (module) check_libraries(*module, info, [&here](const std::string& name) { return here.has(name); });
   return opened;
 }
 

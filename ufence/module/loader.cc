@@ -2,17 +2,20 @@
 
 #include <dlfcn.h>
 #include <link.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
-#include <cstdlib>
 #include <cstring>
-#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "ufence/base/check.h"
 #include "ufence/module/module_file.h"
+#include "ufence/module/registered.h"
 #include "ufence/module/registry.h"
 #include "ufence/module/validate.h"
 
@@ -21,9 +24,6 @@ namespace {
 
 using detail::module_file;
 using detail::module_record;
-
-// How often a file may be replaced under our hands while it is loaded.
-constexpr int replaced_max = 8;
 
 using failed = std::unexpected<load_failure>;
 
@@ -59,24 +59,30 @@ int linker_errno(std::string_view text) {
   return ENOEXEC;
 }
 
-std::optional<std::string> real_path(const std::string& path) {
-  char* const resolved = ::realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return std::nullopt;
-  std::string copy = resolved;
-  std::free(resolved);
-  return copy;
+// The path of an open file, if it still has one.
+std::string path_of_open_file(int fd, const std::string& otherwise) {
+  std::array<char, PATH_MAX> path;
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = ::readlink(link.c_str(), path.data(), path.size());
+  if (size <= 0 || path[0] != '/') return otherwise;
+  std::string found(path.data(), static_cast<std::size_t>(size));
+  return found.ends_with(" (deleted)") ? otherwise : found;
 }
 
-// The same path written in a way that no one else uses: for each bit of the number "/" or "./"
-// before the file's name.
-std::string spell(const std::string& path, std::uint64_t number) {
-  const std::size_t name_at = path.rfind('/') + 1;
-  std::string spelled = path.substr(0, name_at);
-  for (std::uint64_t rest = number; rest != 0; rest >>= 1) spelled += (rest & 1) != 0 ? "./" : "/";
-  return spelled + path.substr(name_at);
+// A name of an open file that nobody else uses, and that is at least that long: for each bit of the
+// number "/" or "./" before the descriptor's number, then slashes. The dynamic linker compares names
+// before files, so that a name must not come back with another file.
+std::string name_of_open_file(int fd, std::uint64_t number, std::size_t length_min) {
+  std::string name = "/proc/self/fd/";
+  for (std::uint64_t rest = number; rest != 0; rest >>= 1) name += (rest & 1) != 0 ? "./" : "/";
+  const std::string digits = std::to_string(fd);
+  if (name.size() + digits.size() < length_min) {
+    name.append(length_min - name.size() - digits.size(), '/');
+  }
+  return name + digits;
 }
 
-// What the dynamic linker has under that name; it compares names before files.
+// Opens what the dynamic linker has already under that name, or of that file; then closes it again.
 bool is_known_to_linker(const std::string& name) {
   void* const found = ::dlopen(name.c_str(), RTLD_NOLOAD | RTLD_LAZY | RTLD_LOCAL);
   if (found == nullptr) return false;
@@ -84,18 +90,11 @@ bool is_known_to_linker(const std::string& name) {
   return true;
 }
 
-// A name under which the dynamic linker opens this file and not an older one that it has under the
-// same path; nothing if it has this very file: a fresh spelling can match by file only.
-std::optional<std::string> linker_name(const std::string& path) {
-  if (!is_known_to_linker(path)) return path;
-  std::string fresh = spell(path, detail::next_spelling());
-  if (is_known_to_linker(fresh)) return std::nullopt;
-  return fresh;
-}
-
-bool is_still_file(const std::string& path, detail::file_id id) {
-  struct stat file {};
-  return ::stat(path.c_str(), &file) == 0 && file.st_dev == id.device && file.st_ino == id.inode;
+// Debuggers, profilers and dladdr() go by the name in the dynamic linker's list. It was opened by its
+// descriptor, whose name says nothing later: the path is written over it. It has room for it.
+void show_path(link_map& linked, const std::string& path) noexcept {
+  if (path.size() > std::strlen(linked.l_name)) return;
+  std::memcpy(linked.l_name, path.c_str(), path.size() + 1);
 }
 
 // The registry's entry until the module is mapped.
@@ -118,36 +117,74 @@ struct mapped_module {
   const void* entry = nullptr;
 };
 
-// The error of a failure that says: the file was replaced between our look and the dynamic
-// linker's.
-constexpr int replaced = ESTALE;
+bool is_on_noexec(int fd) noexcept {
+  struct statvfs system {};
+  return ::fstatvfs(fd, &system) == 0 && (system.f_flag & ST_NOEXEC) != 0;
+}
 
-std::expected<mapped_module, load_failure> map_module(const std::string& path) {
-  const std::optional<std::string> real = real_path(path);
-  if (!real) return fail(errno, path, std::strerror(errno));
+// What the dynamic linker says is about a descriptor's name: said of the path. What it does not say is
+// added.
+std::string explain(std::string problem, const std::string& name, int fd) {
+  if (problem.starts_with(name + ": ")) problem.erase(0, name.size() + 2);
+  if (::access("/proc/self/maps", R_OK) != 0) {
+    return "/proc is not mounted, or can't be read: a module is opened, and its unload verified, by it";
+  }
+  if (is_on_noexec(fd)) return problem + ": the file lies in a file system that is mounted noexec";
+  if (!problem.contains("static TLS")) return problem;
+  std::string holders;
+  for (const std::string& holder : detail::holders_of_static_tls()) {
+    holders += (holders.empty() ? "" : ", ") + holder;
+  }
+  return problem + ": the process's static thread-local storage is used up" +
+         (holders.empty() ? std::string() : "; loaded later than the start, and holding some: " + holders);
+}
+
+// $ORIGIN of a module that is opened by its descriptor would be the folder of descriptors: what it finds
+// by $ORIGIN is opened first. The dynamic linker then knows it by its name.
+std::vector<handle_holder> open_beside(const module_info& info) {
+  std::vector<handle_holder> opened;
+  for (const std::string& name : info.needed) {
+    const auto found = std::ranges::find(info.libraries, name, &library_info::name);
+    if (found == info.libraries.end() || name.contains('/')) continue;
+    if (void* const library = ::dlopen(found->path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+      opened.emplace_back(library);
+    }
+  }
+  return opened;
+}
+
+std::expected<mapped_module, load_failure> map_module(const std::string& path,
+                                                      bool private_copy) {
   mapped_module m;
-  m.file = detail::open_module(*real);
+  m.file = detail::open_module(path, private_copy);
   if (!m.file.info.is_loadable()) {
     return fail(m.file.info.error, path, joined(m.file.info.problems));
   }
-  m.record.reset(detail::enter_module(m.file.id));
-  if (!m.record) return fail(EEXIST, path, "this file is loaded already");
-  const std::optional<std::string> name = linker_name(*real);
-  if (!name) return fail(EEXIST, path, "this file is mapped already, not by a host");
-  m.record->linker_name = *name;
+  auto entered = detail::enter_module(m.file.stamp);
+  if (!entered) return fail(EEXIST, path, entered.error());
+  m.record.reset(*entered);
+  const std::string shown = path_of_open_file(m.file.fd.get(), path);
+  const std::string name = name_of_open_file(m.file.fd.get(), detail::next_spelling(), shown.size());
+  m.record->linker_name = name;
 
-  m.handle.reset(::dlopen(name->c_str(), RTLD_NOW | RTLD_LOCAL));
-  const std::string problem = m.handle ? std::string() : last_linker_error();
-  if (!is_still_file(*real, m.file.id)) return fail(replaced, path, "replaced");
-  if (!m.handle) return fail(linker_errno(problem), path, problem);
+  const std::vector<handle_holder> beside = open_beside(m.file.info);
+  m.handle.reset(::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL));
+  if (!m.handle) {
+    const std::string problem = last_linker_error();
+    return fail(linker_errno(problem), path, explain(problem, name, m.file.fd.get()));
+  }
   link_map* linked = nullptr;
   if (::dlinfo(m.handle.get(), RTLD_DI_LINKMAP, &linked) != 0) {
     return fail(ENOEXEC, path, last_linker_error());
   }
+  // It knows a file again by its identity, and then has it under the name of before.
+  if (name != linked->l_name) return fail(EEXIST, path, "this file is mapped already, not by a host");
+  show_path(*linked, private_copy ? path : shown);
   m.base = linked->l_addr;
   m.entry = ::dlsym(m.handle.get(), UFENCE_DRIVER_SYMBOL);
   if (reinterpret_cast<std::uintptr_t>(m.entry) != m.base + m.file.layout.driver_at) {
-    return fail(replaced, path, "replaced");
+    return fail(ENOEXEC, path, "D-1: the dynamic linker finds no " UFENCE_DRIVER_SYMBOL
+                               " in it, or the file was written to meanwhile");
   }
   return m;
 }
@@ -155,30 +192,34 @@ std::expected<mapped_module, load_failure> map_module(const std::string& path) {
 }  // namespace
 
 std::expected<std::unique_ptr<loaded_module>, load_failure> loaded_module::load(
-    const std::string& path) {
-  std::expected<mapped_module, load_failure> m = map_module(path);
-  for (int attempt = 1; !m && m.error().error == replaced && attempt < replaced_max; ++attempt) {
-    m = map_module(path);
-  }
-  if (!m) {
-    if (m.error().error != replaced) return failed(std::move(m.error()));
-    return fail(EAGAIN, path, "the file was replaced again and again while it was loaded");
-  }
+    const std::string& path, bool private_copy) {
+  std::expected<mapped_module, load_failure> m = map_module(path, private_copy);
+  if (!m) return failed(std::move(m.error()));
   const detail::address_range range{.begin = m->base + m->file.layout.begin,
                                     .end = m->base + m->file.layout.end};
+  // Also after a failure: what came with it may have started threads.
+  detail::companions_found came = detail::find_companions(m->file.info.needed);
   const auto& driver = *static_cast<const ufence_driver*>(m->entry);
   const std::string problem = detail::validate_driver(driver, m->file.layout.driver_size, range);
   if (!problem.empty()) return fail(EPROTO, path, problem);
   result<std::string> mapped_as = detail::mapped_file(range);
-  if (!mapped_as) return fail(mapped_as.error().value(), path, "can't read /proc/self/maps");
+  if (!mapped_as) {
+    return fail(mapped_as.error().value(), path,
+                "can't look at its mapping in /proc/self/maps: " + mapped_as.error().message());
+  }
 
   std::unique_ptr<loaded_module> module(new loaded_module);
+  module->notes_ = m->file.info.warnings;
+  module->notes_.insert(module->notes_.end(), came.notes.begin(), came.notes.end());
+  module->companions_ = std::move(came.all);
+  module->has_static_objects_ = m->file.layout.has_static_objects;
   module->info_ = std::move(m->file.info);
   module->info_.path = path;
   module->range_ = range;
   module->driver_ = &driver;
   m->record->range = range;
   m->record->mapped_as = std::move(*mapped_as);
+  m->record->fd = std::move(m->file.fd);
   module->handle_ = m->handle.release();
   module->record_ = m->record.release();
   return module;
@@ -199,24 +240,70 @@ mapping loaded_module::unload() {
     is_known_to_linker(record_->linker_name);
   }
   const result<std::string> found = detail::mapped_file(range_, record_->mapped_as);
+  look_error_ = found ? 0 : found.error().value();
   if (!found || !found->empty()) {
     state_ = info_.unmaps == unmapping::deferred ? mapping::deferred : mapping::pinned;
+    tell_of_unload(state_ == mapping::deferred
+                       ? "its unload was deferred, until the thread_local objects of some thread go"
+                       : "its unload could not unmap it");
     return state_;
   }
   if constexpr (UFENCE_DEBUG_CHECKS != 0) detail::reserve_range(range_);
   detail::forget_module(std::exchange(record_, nullptr));
+  // Those that went with it are forgotten: others may come to lie where they were.
+  if (!std::ranges::all_of(companions_, &detail::companion::stays)) {
+    static_cast<void>(detail::still_there(companions_));
+  }
   return state_ = mapping::unmapped;
 }
 
 std::string loaded_module::why_mapped() const {
-  switch (state_) {
-    case mapping::deferred:
-      return "a thread_local object of the module waits for its destructor: the mapping goes after "
-             "that thread has ended";
-    case mapping::pinned:
-      return "the mapping is held by another dlopen(), or by a library that is bound to it";
-    default: return {};
+  if (state_ != mapping::deferred && state_ != mapping::pinned) return {};
+  if (look_error_ != 0) {
+    return "not known whether it is mapped: /proc/self/maps: " +
+           std::generic_category().message(look_error_);
   }
+  if (state_ == mapping::deferred) {
+    return "a thread_local object of the module waits for its destructor: the mapping goes after "
+           "that thread has ended";
+  }
+  std::string why = "the mapping is held by another dlopen(), or by a library that is bound to it";
+  std::string names;
+  for (const std::string& name : detail::still_there(companions_)) {
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  return names.empty() ? why : why + "; these came along, and are still there: " + names;
+}
+
+std::vector<std::string> loaded_module::kept() const {
+  std::vector<std::string> all;
+  for (const detail::companion& c : companions_) {
+    if (!c.kept.empty()) all.push_back(c.to_text());
+  }
+  return all;
+}
+
+bool loaded_module::was_changed_in_place() const noexcept {
+  if (record_ == nullptr) return false;
+  const detail::file_stamp& then = record_->stamp;
+  const detail::file_stamp now = detail::stamp_of(record_->fd.get());
+  if (!now.is_known() || now.id != then.id || now.is_same_content(then)) return false;
+  // A file that was renamed has a newer time of change as well.
+  return now.size != then.size || now.modified_ns != then.modified_ns ||
+         detail::stamp_of(info_.path.c_str()).id == then.id;
+}
+
+void loaded_module::tell_of_unload(std::string text) noexcept {
+  if (record_ != nullptr) detail::tell_of_module(record_, std::move(text));
+}
+
+std::vector<std::string> loaded_module::left_behind() {
+  for (detail::companion& c : companions_) {
+    if (c.stays) continue;
+    const std::vector<std::string> left = detail::registered_in(c.range);
+    if (!left.empty()) detail::keep_companion(c, "it has left registered " + left.front());
+  }
+  return detail::registered_in(range_);
 }
 
 bool is_reserved_for_test(detail::address_range range) { return detail::is_reserved(range); }

@@ -8,8 +8,10 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ufence/driver.h"
+#include "ufence/module/companions.h"
 #include "ufence/module/inspect.h"
 #include "ufence/module/maps.h"
 
@@ -38,10 +40,11 @@ class loaded_module {
  public:
   /// Checks the file, maps it, runs its constructors, validates its tables. Nothing is left mapped
   /// after a failure, if the dynamic linker can help it.
+  /// @param private_copy  maps a copy in memory that nobody can change
   /// Threads: any. Blocks: while the file is read and constructors run. Allocates: may throw
   /// std::bad_alloc.
   [[nodiscard]] static std::expected<std::unique_ptr<loaded_module>, load_failure> load(
-      const std::string& path);
+      const std::string& path, bool private_copy = false);
 
   loaded_module(const loaded_module&) = delete;
   loaded_module& operator=(const loaded_module&) = delete;
@@ -61,7 +64,24 @@ class loaded_module {
   [[nodiscard]] mapping unload();
   [[nodiscard]] mapping state() const noexcept { return state_; }
   /// What keeps it mapped, for people; empty if nothing does.
+  /// Allocates: may throw std::bad_alloc.
   [[nodiscard]] std::string why_mapped() const;
+
+  /// What its load has to say to people: what its file is warned of, and libraries that came with it.
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+  /// Libraries that came with it and stay mapped, each with the reason and its size.
+  /// Allocates: may throw std::bad_alloc.
+  [[nodiscard]] std::vector<std::string> kept() const;
+  /// Was the file written to since it was loaded? Its code may not be what was checked then.
+  [[nodiscard]] bool was_changed_in_place() const noexcept;
+  /// Does it run code at the end of the process: destructors of its static objects?
+  [[nodiscard]] bool has_static_objects() const noexcept { return has_static_objects_; }
+  /// Says what became of an unload that has not unmapped it, for those that load its file again.
+  void tell_of_unload(std::string text) noexcept;
+  /// What the module has left registered in the process, by name and address; keeps libraries that came
+  /// with it and have left something. After exit(), before unload().
+  /// Allocates: may throw std::bad_alloc.
+  [[nodiscard]] std::vector<std::string> left_behind();
 
  private:
   loaded_module() = default;
@@ -71,6 +91,10 @@ class loaded_module {
   module_info info_;
   detail::address_range range_;
   detail::module_record* record_ = nullptr;  // the process-wide list owns it
+  std::vector<detail::companion> companions_;
+  std::vector<std::string> notes_;
+  bool has_static_objects_ = false;
+  int look_error_ = 0;  // why the mappings could not be looked at
   mapping state_ = mapping::mapped;
 };
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "ufence/base/fork.h"
 #include "ufence/base/lock.h"
 
 namespace ufence::detail {
@@ -37,7 +38,7 @@ module_record** find_slot(const module_record* record) noexcept UFENCE_REQUIRES(
 
 module_record* find_file(file_id id) noexcept UFENCE_REQUIRES(modules.lock) {
   module_record* r = modules.first;
-  while (r != nullptr && r->id != id) r = r->next;
+  while (r != nullptr && r->stamp.id != id) r = r->next;
   return r;
 }
 
@@ -68,14 +69,31 @@ void collect_orphan(file_id id) {
 
 }  // namespace
 
-module_record* enter_module(file_id id) {
-  collect_orphan(id);
+std::expected<module_record*, std::string> enter_module(const file_stamp& stamp) {
+  collect_orphan(stamp.id);
   auto record = std::make_unique<module_record>();
-  record->id = id;
+  record->stamp = stamp;
+  record->generation = ::ufence::fork_generation();
   const scoped_lock hold(modules.lock);
-  if (find_file(id) != nullptr) return nullptr;
+  if (const module_record* const there = find_file(stamp.id)) {
+    std::string why = there->generation != ::ufence::fork_generation()
+                          ? "this file was loaded before a fork(), by a process of which this one is "
+                            "the child: it is mapped, and not this process's to unload"
+                      : there->why_here.empty() ? "this file is loaded already"
+                                                : "this file is still mapped: " + there->why_here;
+    if (!stamp.is_same_content(there->stamp)) {
+      why += "; it was changed in place since: write a new file and rename it over the old one, or "
+             "load a private copy";
+    }
+    return std::unexpected(std::move(why));
+  }
   record->next = modules.first;
   return modules.first = record.release();
+}
+
+void tell_of_module(module_record* record, std::string text) noexcept {
+  const scoped_lock hold(modules.lock);
+  record->why_here.swap(text);
 }
 
 void forget_module(module_record* record) noexcept {

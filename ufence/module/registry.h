@@ -3,27 +3,34 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <string>
 
+#include "ufence/base/fd.h"
+#include "ufence/module/file_stamp.h"
 #include "ufence/module/maps.h"
-#include "ufence/module/module_file.h"
 
 namespace ufence::detail {
 
 /// A module file that is, or may be, mapped. Guarded by the list's lock, but for what its loader alone
 /// reads and writes.
 struct module_record {
-  file_id id;
-  std::string linker_name;   // what it was opened as; loader only
-  address_range range;       // loader only, until it is orphaned
-  std::string mapped_as;     // what /proc/self/maps calls its file; likewise
-  bool is_orphan = false;    // its loader is gone, its mapping is not
+  file_stamp stamp;            // of the file when it was checked; constant
+  std::uint32_t generation = 0;  // of fork()s; constant
+  unique_fd fd;                // the checked file, as long as its loader has it; loader only
+  std::string linker_name;     // what it was opened as; loader only
+  address_range range;         // loader only, until it is orphaned
+  std::string mapped_as;       // what /proc/self/maps calls its file; likewise
+  std::string why_here;        // what became of its unload; empty: it is loaded
+  bool is_orphan = false;      // its loader is gone, its mapping is not
   module_record* next = nullptr;
 };
 
-/// Enters a file, or returns nullptr: it is there already and mapped.
+/// Enters a file, or says why not: it is there already and mapped.
 /// Allocates: may throw std::bad_alloc.
-[[nodiscard]] module_record* enter_module(file_id id);
+[[nodiscard]] std::expected<module_record*, std::string> enter_module(const file_stamp& stamp);
+/// Says what became of a module's unload, for those that load its file again.
+void tell_of_module(module_record* record, std::string text) noexcept;
 /// Takes a record off the list and frees it.
 void forget_module(module_record* record) noexcept;
 /// Leaves a record of a module that stays mapped; it is dropped when its file is loaded again and its

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lab/engine/scenario.h"
 #include "ufence/base/atomic.h"
@@ -64,7 +65,8 @@ enum class mapping : std::uint8_t { mapped, pinned, deferred, unmapped };
 class loaded_module {
  public:
   [[nodiscard]] static std::expected<std::unique_ptr<loaded_module>, load_failure> load(
-      const std::string& path) {
+      const std::string& path, bool private_copy = false) {
+    static_cast<void>(private_copy);
     lab::module_file* const file = lab::module_file::find(path);
     if (file == nullptr || file->is_mapped()) {
       return std::unexpected(load_failure{.error = file == nullptr ? ENOENT : EEXIST, .why = path});
@@ -91,11 +93,20 @@ class loaded_module {
   [[nodiscard]] mapping state() const noexcept { return state_.get(); }
   [[nodiscard]] std::string why_mapped() const { return "a look is deferred"; }
 
+  // Nothing comes with a module of the lab, and it leaves nothing behind.
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return none_; }
+  [[nodiscard]] std::vector<std::string> kept() const { return {}; }
+  [[nodiscard]] bool was_changed_in_place() const noexcept { return false; }
+  [[nodiscard]] bool has_static_objects() const noexcept { return false; }
+  void tell_of_unload(const std::string&) noexcept {}
+  [[nodiscard]] std::vector<std::string> left_behind() const { return {}; }
+
  private:
   loaded_module(lab::module_file& file, std::string path) : file_(file), path_(std::move(path)) {}
 
   lab::module_file& file_;
   std::string path_;
+  std::vector<std::string> none_;
   cell<mapping> state_{mapping::mapped};
 };
 

@@ -1,0 +1,180 @@
+// What a module leaves registered in the process is found before its code goes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <exception>
+#include <iostream>
+#include <latch>
+#include <new>
+#include <string>
+#include <thread>
+
+#include "ufence/issuer/host.h"
+#include "ufence/issuer/issuer_test_support.h"
+#include "ufence/issuer/testing/leaves.h"
+#include "ufence/module/inspect.h"
+
+namespace ufence {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using testing::in_child;
+using testing::kept_reports;
+
+struct left {
+  leaves::opcode what;
+  const char* name;
+  void (*undo)();
+};
+
+class left_registered : public ::testing::TestWithParam<left> {};
+
+TEST_P(left_registered, pins_the_module_by_name_until_it_is_undone) {
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;  // of warnings
+              const left& param = GetParam();
+              host h;
+              for (int round = 0; round < 3; ++round) {
+                const device_ref d = load_module(h, test_module("leaves"));
+                UFENCE_CHILD_EXPECT(d != nullptr);
+                const auto f = d->submit({.opcode = param.what});
+                UFENCE_CHILD_EXPECT(f && !(*f)->wait());
+                const auto pinned = h.unload(d);
+                UFENCE_CHILD_EXPECT(pinned && pinned->state == unload_state::pinned);
+                UFENCE_CHILD_EXPECT(pinned->last_step == 8 && pinned->pins.size() == 1);
+                const std::string pin = pinned->pins.front();
+                if (!pin.contains(param.name)) std::fprintf(stderr, "%s\n", pin.c_str());
+                UFENCE_CHILD_EXPECT(pin.starts_with("D-21: ") && pin.contains(" at 0x"));
+                UFENCE_CHILD_EXPECT(pin.contains(param.name));
+                // Who loads it again is told why not.
+                std::string why;
+                UFENCE_CHILD_EXPECT(!h.load(test_module("leaves"), &why));
+                UFENCE_CHILD_EXPECT(why.contains("still mapped") && why.contains(param.name));
+                param.undo();
+                const auto done = h.unload(d);
+                UFENCE_CHILD_EXPECT(done && done->state == unload_state::unmapped);
+              }
+              return 0;
+            }),
+            0);
+}
+
+std::streambuf* const cout_before = std::cout.rdbuf();
+
+INSTANTIATE_TEST_SUITE_P(
+    , left_registered,
+    ::testing::Values(
+        left{leaves::signal_handler, "the handler of signal SIGUSR2",
+             [] { ::signal(SIGUSR2, SIG_DFL); }},
+        left{leaves::signal_stack, "signal stack",
+             [] {
+               stack_t off{};
+               off.ss_flags = SS_DISABLE;
+               ::sigaltstack(&off, nullptr);
+             }},
+        left{leaves::environment, "environment variable LEFT_BEHIND",
+             [] { ::unsetenv("LEFT_BEHIND"); }},
+        left{leaves::terminate_handler, "the terminate handler",
+             [] { std::set_terminate(&std::abort); }},
+        left{leaves::new_handler, "the new handler", [] { std::set_new_handler(nullptr); }},
+        left{leaves::key, "the destructor of thread key",
+             [] {
+               // The last one that was made.
+               pthread_key_t next{};
+               ::pthread_key_create(&next, nullptr);
+               ::pthread_key_delete(next);
+               ::pthread_key_delete(next - 1);
+             }},
+        left{leaves::cout_buffer, "the buffer of std::cout", [] { std::cout.rdbuf(cout_before); }},
+        left{leaves::cout_class, "the buffer of std::cout", [] { std::cout.rdbuf(cout_before); }},
+        left{leaves::stdout_buffer, "the buffer of stdout",
+             [] { ::setvbuf(stdout, nullptr, _IONBF, 0); }}),
+    [](const auto& name) { return "opcode_" + std::to_string(name.param.what); });
+
+TEST(left_behind, nothing_pins_nothing) {
+  const kept_reports quiet;
+  host h;
+  const device_ref d = load_module(h, test_module("leaves"));
+  ASSERT_TRUE(d->submit({.opcode = leaves::nothing}));
+  expect_unmapped(h.unload(d));
+}
+
+TEST(left_behind, is_warned_about_by_import) {
+  for (const char* const name : {"sigaltstack", "putenv", "set_terminate", "set_new_handler",
+                                 "pthread_key_create", "setvbuf", "rdbuf"}) {
+    EXPECT_THAT(inspect(test_module("leaves")).warnings,
+                Contains(AllOf(HasSubstr("D-21"), HasSubstr(name))));
+  }
+  EXPECT_TRUE(inspect(test_module("puppet")).warnings.empty());
+}
+
+TEST(left_behind, warnings_are_told_at_the_load) {
+  const kept_reports reports;
+  host h;
+  const device_ref d = load_module(h, test_module("leaves"));
+  EXPECT_THAT(d->notes(), Contains(HasSubstr("putenv")));
+  EXPECT_EQ(static_cast<std::size_t>(reports.count(report_kind::driver)), d->notes().size());
+  expect_unmapped(h.unload(d));
+}
+
+TEST(thread_of_the_host, survives_pthread_exit_in_module_code) {
+  const kept_reports reports;
+  host h;
+  const device_ref d = load_module(h, test_module("leaves"));
+  int error = 0;
+  int again = 1;
+  std::thread caller([&] {
+    error = d->submit({.opcode = leaves::thread_exit}).value()->error();
+    again = d->submit({.opcode = leaves::nothing}).value()->error();
+    // A thread may still end by it, outside of the module.
+    ::pthread_exit(nullptr);
+  });
+  caller.join();
+  EXPECT_EQ(error, -EIO);
+  EXPECT_EQ(again, 0);
+  const auto told = reports.all();
+  EXPECT_TRUE(std::ranges::any_of(told, [](const auto& e) {
+    return e.text.contains("D-24: submit() called pthread_exit()");
+  }));
+  expect_unmapped(h.unload(d));
+}
+
+TEST(thread_of_the_host, is_not_cancelled_in_module_code) {
+  puppet_device p;
+  std::latch is_cancelled(1);
+  struct what {
+    puppet_device& p;
+    std::latch& is_cancelled;
+    bool has_submitted = false;
+  } shared{p, is_cancelled};
+  pthread_t thread{};
+  ASSERT_EQ(::pthread_create(
+                &thread, nullptr,
+                [](void* to) -> void* {
+                  auto& w = *static_cast<what*>(to);
+                  w.is_cancelled.wait();  // no cancellation point
+                  w.p.give(puppet::block);
+                  w.has_submitted = true;
+                  for (;;) ::pthread_testcancel();
+                },
+                &shared),
+            0);
+  ASSERT_EQ(::pthread_cancel(thread), 0);
+  is_cancelled.count_down();
+  ASSERT_TRUE(testing::eventually([&] { return p.board->blocked == 1; }));
+  p.board->let_go();
+  void* end = nullptr;
+  ASSERT_EQ(::pthread_join(thread, &end), 0);
+  EXPECT_EQ(end, PTHREAD_CANCELED);
+  EXPECT_TRUE(shared.has_submitted);
+  p.unload();
+}
+
+}  // namespace
+}  // namespace ufence

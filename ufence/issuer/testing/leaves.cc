@@ -1,0 +1,95 @@
+// A driver that leaves things of its own registered in the process (D-21), as its jobs ask for.
+#include "ufence/issuer/testing/leaves.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <array>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <streambuf>
+
+#include "ufence/driver.h"
+
+namespace {
+
+namespace leaves = ufence::leaves;
+
+const ufence_host* host;
+
+std::array<char, 32> variable = {"LEFT_BEHIND=1"};
+std::array<char, 65536> stack, stream_buffer;
+
+void on_signal(int) {}
+void on_terminate() {}
+void on_no_memory() {}
+void on_thread_end(void*) {}
+
+class own_buffer : public std::streambuf {
+  int overflow(int c) override { return c; }
+};
+alignas(own_buffer) std::array<char, sizeof(own_buffer)> buffer_memory;
+
+void leave(std::uint32_t what) {
+  switch (what) {
+    case leaves::signal_handler: ::signal(SIGUSR2, &on_signal); break;
+    case leaves::signal_stack: {
+      const stack_t wanted{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};
+      ::sigaltstack(&wanted, nullptr);
+      break;
+    }
+    case leaves::environment: ::putenv(variable.data()); break;
+    case leaves::terminate_handler: std::set_terminate(&on_terminate); break;
+    case leaves::new_handler: std::set_new_handler(&on_no_memory); break;
+    case leaves::key: {
+      pthread_key_t key{};
+      ::pthread_key_create(&key, &on_thread_end);
+      break;
+    }
+    case leaves::cout_buffer: std::cout.rdbuf(new (buffer_memory.data()) own_buffer); break;
+    case leaves::cout_class: std::cout.rdbuf(new own_buffer); break;
+    case leaves::stdout_buffer:
+      ::setvbuf(stdout, stream_buffer.data(), _IOFBF, stream_buffer.size());
+      break;
+    case leaves::thread_exit: ::pthread_exit(nullptr);
+    default: break;
+  }
+}
+
+int submit(void*, ufence_job* job) {
+  leave(job->opcode);
+  host->signal(job, 0);
+  return 0;
+}
+int init(const ufence_host* h, ufence_device*, void** state) {
+  host = h;
+  *state = nullptr;
+  return 0;
+}
+void quiet(void*) {}
+
+constexpr ufence_device_ops make_ops() {
+  ufence_device_ops ops{};
+  ops.size = sizeof ops;
+  ops.submit = submit;
+  return ops;
+}
+constexpr ufence_device_ops ops = make_ops();
+
+}  // namespace
+
+UFENCE_DRIVER = {
+    .size = sizeof(ufence_driver),
+    .abi_version = UFENCE_ABI_VERSION,
+    .features = 0,
+    .name = "leaves",
+    .timeline = nullptr,
+    .description = nullptr,
+    .ops = &ops,
+    .init = init,
+    .stop = quiet,
+    .exit = quiet,
+};

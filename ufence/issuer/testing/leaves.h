@@ -1,0 +1,22 @@
+// What the driver `leaves` leaves behind in the process: the opcode of a job.
+#pragma once
+
+#include <cstdint>
+
+namespace ufence::leaves {
+
+enum opcode : std::uint32_t {
+  nothing,
+  signal_handler,
+  signal_stack,
+  environment,
+  terminate_handler,
+  new_handler,
+  key,
+  cout_buffer,
+  cout_class,
+  stdout_buffer,
+  thread_exit,  // leaves nothing: calls pthread_exit()
+};
+
+}  // namespace ufence::leaves

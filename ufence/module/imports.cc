@@ -1,0 +1,142 @@
+#include "ufence/module/imports.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ufence::detail {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::array thread_starters = {
+    "pthread_create"sv, "thrd_create"sv,  "clone"sv,       "__clone"sv,    "__clone2"sv,
+    "clone3"sv,         "timer_create"sv, "mq_notify"sv,   "aio_read"sv,   "aio_read64"sv,
+    "aio_write"sv,      "aio_write64"sv,  "aio_fsync"sv,   "aio_fsync64"sv, "lio_listio"sv,
+    "lio_listio64"sv,   "getaddrinfo_a"sv,
+};
+// std::thread and what is built on it
+constexpr std::string_view thread_starter_prefix = "_ZNSt6thread15_M_start_thread";
+
+constexpr std::array key_makers = {"pthread_key_create"sv, "__pthread_key_create"sv, "tss_create"sv};
+
+// What a function leaves behind, and what its caller has to do about it before exit() returns.
+struct registration {
+  std::string_view function, what, remedy;
+  bool is_seen;  // the unload looks at it
+};
+constexpr std::string_view signals = "a signal handler", restore = "put the old one back";
+constexpr auto registrations = std::to_array<registration>({
+    registration{"sigaction", signals, restore, true},
+    registration{"signal", signals, restore, true},
+    registration{"bsd_signal", signals, restore, true},
+    registration{"sysv_signal", signals, restore, true},
+    registration{"__sysv_signal", signals, restore, true},
+    registration{"sigset", signals, restore, true},
+    registration{"setitimer", "a timer that sends signals", "disarm it", false},
+    registration{"alarm", "a timer that sends signals", "disarm it", false},
+    registration{"ualarm", "a timer that sends signals", "disarm it", false},
+    registration{"sigaltstack", "a signal stack of this thread", "disable it", true},
+    registration{"on_exit", "a function that exit() calls", "use atexit(), which ends with the module",
+                 false},
+    registration{"putenv", "memory in the environment", "use setenv(), which copies", true},
+    registration{"openlog", "the name in the system log", "call closelog()", false},
+    registration{"setvbuf", "the buffer of a stream", "give the stream another one", true},
+    registration{"setbuf", "the buffer of a stream", "give the stream another one", true},
+    registration{"setbuffer", "the buffer of a stream", "give the stream another one", true},
+    registration{"_ZSt13set_terminatePFvvE", "the terminate handler", restore, true},
+    registration{"_ZSt14set_unexpectedPFvvE", "the unexpected handler", restore, true},
+    registration{"_ZSt15set_new_handlerPFvvE", "the new handler", restore, true},
+    registration{"_ZNSt9basic_iosIcSt11char_traitsIcEE5rdbufEPSt15basic_streambufIcS1_E",
+                 "the buffer of a C++ stream", restore, true},
+    registration{"_ZNSt8ios_base17register_callbackEPFvNS_5eventERS_iEi", "a callback of a C++ stream",
+                 "use a stream of its own", false},
+    registration{"_ZNSt6locale6globalERKS_", "the C++ locale", restore, false},
+    registration{"pthread_key_create", "a key with a destructor", "call pthread_key_delete()", true},
+    registration{"__pthread_key_create", "a key with a destructor", "call pthread_key_delete()", true},
+    registration{"tss_create", "a key with a destructor", "call tss_delete()", true},
+    registration{"register_printf_function", "a conversion of printf()", "do without", false},
+    registration{"register_printf_specifier", "a conversion of printf()", "do without", false},
+    registration{"register_printf_modifier", "a conversion of printf()", "do without", false},
+    registration{"register_printf_type", "a conversion of printf()", "do without", false},
+    registration{"fopencookie", "functions of a stream", "close the stream", false},
+    registration{"uselocale", "the locale of this thread", restore, false},
+    registration{"mallopt", "settings of malloc()", "do without", false},
+    registration{"mtrace", "a trace of malloc()", "call muntrace()", false},
+    registration{"rl_set_prompt", "the prompt of readline", restore, false},
+    registration{"OPENSSL_atexit", "a function that OpenSSL calls at the end", "do without", false},
+    registration{"OPENSSL_thread_stop_ex", "threads' state of OpenSSL", "do without", false},
+    registration{"CRYPTO_set_mem_functions", "the allocator of OpenSSL", "do without", false},
+    registration{"ERR_load_strings", "error texts in OpenSSL", "call ERR_unload_strings()", false},
+    registration{"error_print_progname", "a function that error() calls", restore, false},
+    registration{"argp_program_version_hook", "a function that argp calls", restore, false},
+    registration{"obstack_alloc_failed_handler", "a function that obstacks call", restore, false},
+    registration{"Py_AtExit", "a function that Python calls at its end", "do without", false},
+    registration{"sqlite3_auto_extension", "a function that SQLite calls",
+                 "call sqlite3_cancel_auto_extension()", false},
+    registration{"xmlSetGenericErrorFunc", "the error function of libxml2", restore, false},
+    registration{"g_log_set_default_handler", "the log function of GLib", restore, false},
+    registration{"g_log_set_writer_func", "the log function of GLib", "do without", false},
+});
+
+// Functions that libraries use harmlessly, for themselves: no reason to keep them mapped.
+constexpr std::array harmless_in_libraries = {"setitimer"sv, "alarm"sv, "ualarm"sv, "uselocale"sv,
+                                              "mallopt"sv, "fopencookie"sv, "openlog"sv,
+                                              "ERR_load_strings"sv};
+
+const registration* find(std::string_view function) noexcept {
+  const auto found = std::ranges::find(registrations, function, &registration::function);
+  return found != registrations.end() ? &*found : nullptr;
+}
+
+// Flavours of liburcu have these names with their own in front.
+bool queues_rcu(std::string_view name) noexcept {
+  return name.ends_with("call_rcu") || name.ends_with("defer_rcu");
+}
+bool waits_for_rcu(std::string_view name, bool is_deferred) noexcept {
+  return name.contains("rcu") && name.contains("barrier") && name.contains("defer") == is_deferred;
+}
+
+// A barrier of the same sort is imported as well: then the driver is trusted to call it.
+bool has_barrier_of(const elf_file& file, std::string_view function) noexcept {
+  return std::ranges::any_of(file.symbols, [&](const elf_symbol& s) {
+    return waits_for_rcu(s.name, function.ends_with("defer_rcu"));
+  });
+}
+
+}  // namespace
+
+bool starts_threads(std::string_view function) noexcept {
+  return std::ranges::find(thread_starters, function) != thread_starters.end() ||
+         function.starts_with(thread_starter_prefix);
+}
+
+bool makes_keys(std::string_view function) noexcept {
+  return std::ranges::find(key_makers, function) != key_makers.end();
+}
+
+bool leaves_unseen(std::string_view function) noexcept {
+  const registration* const r = find(function);
+  return r != nullptr && !r->is_seen &&
+         std::ranges::find(harmless_in_libraries, function) == harmless_in_libraries.end();
+}
+
+std::vector<std::string> warnings_of_imports(const elf_file& file) {
+  std::vector<std::string> warnings;
+  for (const elf_symbol& s : file.symbols) {
+    if (s.is_defined) continue;
+    if (queues_rcu(s.name) && !has_barrier_of(file, s.name)) {
+      warnings.push_back("D-22: imports " + std::string(s.name) +
+                         ", but no barrier: a callback that is pending when exit() returns runs in "
+                         "unmapped code; call the flavour's barrier in stop() or exit()");
+    }
+    const registration* const r = find(s.name);
+    if (r == nullptr) continue;
+    warnings.push_back("D-21: imports " + std::string(s.name) + ": if it leaves " +
+                       std::string(r->what) + " behind, " + std::string(r->remedy) +
+                       " before exit() returns; the unload " +
+                       (r->is_seen ? "looks, and keeps the module mapped" : "can't see it"));
+  }
+  return warnings;
+}
+
+}  // namespace ufence::detail

@@ -1,0 +1,23 @@
+// What the names of functions tell that an object calls.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ufence/module/elf_file.h"
+
+namespace ufence::detail {
+
+/// Starts threads, or has the C library start them (D-13).
+[[nodiscard]] bool starts_threads(std::string_view function) noexcept;
+/// Makes a key under which threads keep values, with a destructor that their ends call.
+[[nodiscard]] bool makes_keys(std::string_view function) noexcept;
+/// Leaves a function or memory of its caller registered in the process, where nobody can look (D-21).
+[[nodiscard]] bool leaves_unseen(std::string_view function) noexcept;
+
+/// What D-21 and D-22 have to say about what an object imports, one line each.
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::vector<std::string> warnings_of_imports(const elf_file& file);
+
+}  // namespace ufence::detail

@@ -1,0 +1,19 @@
+// What is registered in the process and lies in a range of addresses: it would be called, or read, after
+// the range was unmapped (D-21).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ufence/module/maps.h"
+
+namespace ufence::detail {
+
+/// Looks at signal dispositions and this thread's signal stack, the environment, the terminate,
+/// unexpected and new handlers, destructors of keys, the standard streams of C and C++, and the
+/// program's name.
+/// @return  one line for each that lies in the range, with its address
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::vector<std::string> registered_in(address_range range);
+
+}  // namespace ufence::detail
