@@ -3,7 +3,7 @@
 
 set(UFENCE_LAB_PRODUCT_DOUBLES "${CMAKE_CURRENT_SOURCE_DIR}/models/doubles")
 set(product_sources "")
-foreach(part rcu fence container syncobj issuer)
+foreach(part rcu fence container syncobj sched issuer)
   file(GLOB part_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ufence/${part}/*.cc")
   list(FILTER part_sources EXCLUDE REGEX "_test(_support)?\\.cc$")
   list(APPEND product_sources ${part_sources})
@@ -22,7 +22,8 @@ target_compile_options(ufence_lab_product PRIVATE -O2)
 
 # The kernel's interface over it; a double of its linux/ufence.h leads C's atomics to the explorer.
 set(kernel_sources "")
-foreach(source dma_fence dma_fence_array dma_fence_chain interop kernel_fence services)
+foreach(source dma_fence dma_fence_array dma_fence_chain dma_resv interop kernel_fence services
+    ww_mutex_interface)
   list(APPEND kernel_sources "${PROJECT_SOURCE_DIR}/ufence/kernel/${source}.cc")
 endforeach()
 add_library(ufence_lab_kernel STATIC EXCLUDE_FROM_ALL ${kernel_sources})

@@ -35,14 +35,23 @@ int wait(int operation, const atomic<std::uint32_t>& word, std::uint32_t expecte
   const timespec deadline = to_timespec(deadline_ns);
   const long rc = ::syscall(SYS_futex, word.address(), operation, expected,
                             deadline_ns == no_deadline ? nullptr : &deadline, nullptr, sleepers);
-  if (rc == 0 || errno == EAGAIN || errno == EINTR) return 0;
+  if (rc == 0 || errno == EAGAIN) return 0;
+  if (errno == EINTR) return -EINTR;
   return errno == ETIMEDOUT ? -ETIME : pause_instead(deadline_ns);
 }
+
+int without_interrupts(int how) noexcept { return how == -EINTR ? 0 : how; }
 
 }  // namespace
 
 int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t sleepers) noexcept {
+  return without_interrupts(
+      wait(FUTEX_WAIT_BITSET_PRIVATE, word, expected, deadline_ns, sleepers));
+}
+
+int futex_wait_interruptible(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                             std::int64_t deadline_ns, std::uint32_t sleepers) noexcept {
   return wait(FUTEX_WAIT_BITSET_PRIVATE, word, expected, deadline_ns, sleepers);
 }
 
@@ -53,7 +62,8 @@ void futex_wake_all(const atomic<std::uint32_t>& word, std::uint32_t sleepers) n
 
 int futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
                       std::int64_t deadline_ns) noexcept {
-  return wait(FUTEX_WAIT_BITSET, word, expected, deadline_ns, futex_class::any);
+  return without_interrupts(
+      wait(FUTEX_WAIT_BITSET, word, expected, deadline_ns, futex_class::any));
 }
 
 void futex_wake_all_shared(const atomic<std::uint32_t>& word) noexcept {

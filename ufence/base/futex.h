@@ -23,6 +23,13 @@ inline constexpr std::uint32_t state = 2;  // waits for everything else
 int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t sleepers = futex_class::any) noexcept;
 
+/// The same for a caller that a signal may interrupt.
+/// @return  also -EINTR: a signal handler ran that was not installed with SA_RESTART, or any while there was
+/// a deadline
+int futex_wait_interruptible(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                             std::int64_t deadline_ns,
+                             std::uint32_t sleepers = futex_class::any) noexcept;
+
 /// Wakes all sleepers of these classes. The word may lie in memory that was recycled meanwhile: a
 /// wake then is spurious, and every sleeper looks again.
 void futex_wake_all(const atomic<std::uint32_t>& word,

@@ -60,13 +60,13 @@ bool ww_mutex::try_lock(ww_context* context) noexcept {
   return true;
 }
 
-std::error_code ww_mutex::lock(ww_context* context) noexcept {
+std::error_code ww_mutex::lock(ww_context* context, bool is_interruptible) noexcept {
   if (context != nullptr) {
     if (locking_context() == context) return errno_code(EALREADY);
     if (context->is_wounded()) return errno_code(EDEADLK);
   }
   if (try_lock(context)) return {};
-  return lock_contended(context);
+  return lock_contended(context, is_interruptible);
 }
 
 void ww_mutex::lock_slow(ww_context& context) noexcept {
@@ -106,7 +106,7 @@ void ww_mutex::dequeue(waiter& w) noexcept {
   *at = w.next;
 }
 
-std::error_code ww_mutex::lock_contended(ww_context* context) noexcept {
+std::error_code ww_mutex::lock_contended(ww_context* context, bool is_interruptible) noexcept {
   atomic<std::uint32_t> own{0};
   waiter w{
       .next = nullptr, .context = context, .events = context != nullptr ? &context->events_ : &own};
@@ -127,25 +127,33 @@ std::error_code ww_mutex::lock_contended(ww_context* context) noexcept {
       }
     }
   }
-  const std::error_code failed = sleep(w);
+  const std::error_code failed = sleep(w, is_interruptible);
   if (!failed && context != nullptr) ++context->held_;
   return failed;
 }
 
-std::error_code ww_mutex::sleep(waiter& w) noexcept {
+// False: the mutex was given to it meanwhile.
+bool ww_mutex::give_up(waiter& w) noexcept {
+  const scoped_lock hold(waiters_lock_);
+  // relaxed: it is set under this lock
+  if ((w.events->load(mo::relaxed) & granted) != 0) return false;
+  dequeue(w);
+  return true;
+}
+
+std::error_code ww_mutex::sleep(waiter& w, bool is_interruptible) noexcept {
   rank_check_none();
   for (;;) {
     // [WW.4] acquire: see what the last owner did; pairs with [WW.3]
     const std::uint32_t seen = w.events->load(mo::acquire);
     if ((seen & granted) != 0) break;
-    if ((seen & wounded) != 0) {
-      const scoped_lock hold(waiters_lock_);
-      // relaxed: it is set under this lock
-      if ((w.events->load(mo::relaxed) & granted) != 0) break;
-      dequeue(w);
-      return errno_code(EDEADLK);
+    if ((seen & wounded) != 0 && give_up(w)) return errno_code(EDEADLK);
+    if (is_interruptible) {
+      const int how = futex_wait_interruptible(*w.events, seen, no_deadline);
+      if (how == -EINTR && give_up(w)) return errno_code(EINTR);
+    } else {
+      futex_wait(*w.events, seen, no_deadline);
     }
-    futex_wait(*w.events, seen, no_deadline);
   }
   // relaxed: nobody else grants or looks
   w.events->fetch_and(~granted, mo::relaxed);

@@ -53,11 +53,9 @@ class UFENCE_API ww_context {
 };
 
 /// See the top of this file. Held for as long as its user likes; not one of the library's own
-/// locks. Waits are not interruptible: the kernel ends a wait with -EINTR so that a killed task
-/// gets out of the kernel, while here a signal's handler runs on the waiting thread, or the signal
-/// ends the process and the wait with it. After fork() (F18) the child holds what the thread that
+/// locks. Waits are interruptible for a caller that asks for it. After fork() (F18) the child holds what the thread that
 /// called it held; what others held stays locked there, as with any mutex. Source: Linux struct
-/// ww_mutex; differs: one class for all, never interrupted, no recursion check without a context
+/// ww_mutex; differs: one class for all, no recursion check without a context
 class UFENCE_API ww_mutex {
  public:
   ww_mutex() noexcept = default;
@@ -67,10 +65,12 @@ class UFENCE_API ww_mutex {
 
   /// @param context  of the caller; null: this one mutex alone, and no other while it is held
   /// @return  0 locked; -EDEADLK the context is wounded (never if it holds nothing): unlock all,
-  ///          then lock_slow(); -EALREADY the context holds this one
+  ///          then lock_slow(); -EALREADY the context holds this one; -EINTR a signal handler ran that
+  ///          was not installed with SA_RESTART, and the caller asked for that
   /// Blocks: until it is free. Context: not on the signalling path, not in callbacks.
   /// Source: Linux ww_mutex_lock()
-  [[nodiscard]] std::error_code lock(ww_context* context = nullptr) noexcept;
+  [[nodiscard]] std::error_code lock(ww_context* context = nullptr,
+                                     bool is_interruptible = false) noexcept;
   /// The first lock after -EDEADLK, when the context holds nothing.  Source: Linux
   /// ww_mutex_lock_slow()
   void lock_slow(ww_context& context) noexcept;
@@ -98,8 +98,9 @@ class UFENCE_API ww_mutex {
       UFENCE_REQUIRES(waiters_lock_);
   void enqueue(waiter& w) noexcept UFENCE_REQUIRES(waiters_lock_);
   void dequeue(waiter& w) noexcept UFENCE_REQUIRES(waiters_lock_);
-  [[nodiscard]] std::error_code lock_contended(ww_context* context) noexcept;
-  [[nodiscard]] std::error_code sleep(waiter& w) noexcept;
+  [[nodiscard]] std::error_code lock_contended(ww_context* context, bool is_interruptible) noexcept;
+  [[nodiscard]] std::error_code sleep(waiter& w, bool is_interruptible) noexcept;
+  [[nodiscard]] bool give_up(waiter& w) noexcept;
 
   atomic<std::uintptr_t> word_{0};
   mutex waiters_lock_{lock_rank::leaf};

@@ -332,7 +332,8 @@ class UFENCE_API alignas(16) fence {
   void complete(int op_result) noexcept;                 // an op said "complete": signal
 
   [[nodiscard]] std::error_code may_wait() noexcept;
-  [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept;
+  [[nodiscard]] std::error_code wait_for(std::uint32_t bits, std::int64_t deadline_ns,
+                                         bool is_interruptible = false) noexcept;
   [[nodiscard]] std::error_code wait_for_settling(std::uint32_t bits,
                                                   std::int64_t deadline_ns) noexcept;
   // With LOCK held, in the state that lock() returned.

@@ -213,6 +213,13 @@ void legacy_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {
 
 void legacy_fence::trace_enable() noexcept { UFENCE_TRACE(dma_fence_enable_signal, *this); }
 
+bool legacy_fence::had_callbacks() noexcept {
+  lock();
+  const bool is_any = callbacks_.get() != nullptr;
+  unlock();
+  return is_any;
+}
+
 void legacy_fence::end_in_place() noexcept {
   release();
   // It may have signaled others.
@@ -230,13 +237,13 @@ void legacy_fence::wait_until_settled_elsewhere() noexcept {
   static_cast<void>(wait_for_settling(settled, no_deadline));
 }
 
-bool legacy_fence::wait_until_signaled(std::int64_t deadline_ns) noexcept {
-  if (is_signaled()) return true;
+int legacy_fence::wait_until_signaled(std::int64_t deadline_ns, bool is_interruptible) noexcept {
+  if (is_signaled()) return 0;
   rank_check_none();
   UFENCE_TRACE(dma_fence_wait_start, *this);
-  const bool is_pending = static_cast<bool>(wait_for(signaled, deadline_ns));
+  const std::error_code failed = wait_for(signaled, deadline_ns, is_interruptible);
   UFENCE_TRACE(dma_fence_wait_end, *this);
-  return !is_pending;
+  return -failed.value();
 }
 
 bool legacy_fence::is_done_with(callback& node) noexcept {

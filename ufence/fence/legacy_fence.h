@@ -58,10 +58,13 @@ struct legacy_fence : fence {
   void trace_enable() noexcept;  // an op of its issuer is about to be called for it
   [[nodiscard]] bool is_of_parent() const noexcept { return is_inherited(); }
   [[nodiscard]] bool has_callbacks() const noexcept { return callbacks_.get() != nullptr; }
+  /// The same for anybody who has a reference: may be stale at once.
+  [[nodiscard]] bool had_callbacks() noexcept;
   /// Waits until it is settled, unless it is this very thread that has to settle it.
   void wait_until_settled_elsewhere() noexcept;
   /// fence::wait(), also inside an op of the fence, and without asking its ops.
-  [[nodiscard]] bool wait_until_signaled(std::int64_t deadline_ns) noexcept;
+  /// @return  0; -ETIME; -EINTR a signal handler ran, and the caller asked for that
+  [[nodiscard]] int wait_until_signaled(std::int64_t deadline_ns, bool is_interruptible) noexcept;
   /// fence::remove_callback() for a node that is known to be no longer queued, or never was.
   [[nodiscard]] bool is_done_with(callback& node) noexcept;
   /// It is known as fence::stub() is: signaled from the start, one of a kind.

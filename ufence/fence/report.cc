@@ -87,6 +87,7 @@ std::string_view to_string(report_kind kind) noexcept {
     case report_kind::callback_deadlock: return "callback deadlock";
     case report_kind::signalling_path: return "signalling path";
     case report_kind::driver: return "driver";
+    case report_kind::job_late: return "job late";
     case report_kind::kernel_warning: return "kernel-style interface";
   }
   return "unknown";

@@ -18,6 +18,7 @@ enum class report_kind : std::uint8_t {
   callback_deadlock,   // F11: a registration can't be dropped: two callbacks remove each other
   signalling_path,     // a thread allocates or waits on the signalling path
   driver,              // a module broke a rule; the text names it
+  job_late,            // a job did not end in time; the text names it and what it waits for
   kernel_warning,      // misuse of the kernel-style interface: what the kernel would warn about
 };
 

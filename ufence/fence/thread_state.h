@@ -141,6 +141,8 @@ class issuer_op {
 
   /// False: it is signaled already, or has no backend.
   explicit operator bool() const noexcept { return is_inside_; }
+  /// The issuer's data, which stays until this goes; inside only.
+  [[nodiscard]] backend* data() const noexcept { return data_; }
 
  private:
   const fence_ref fence_;  // leaving may retire, in which the issuer may drop its own

@@ -24,7 +24,9 @@ std::error_code fence::may_wait() noexcept {
   return {};
 }
 
-std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns) noexcept {
+// EINTR: a signal handler ran, and the caller asked for that.
+std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns,
+                                bool is_interruptible) noexcept {
   bool expired = deadline_ns <= 0;
   for (;;) {
     // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with
@@ -39,7 +41,13 @@ std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns) no
       }
       s |= fence_state::waiters;
     }
-    expired = futex_wait(state_, s, deadline_ns, futex_class::state) == -ETIME;
+    if (is_interruptible) {
+      const int how = futex_wait_interruptible(state_, s, deadline_ns, futex_class::state);
+      if (how == -EINTR) return errno_code(EINTR);
+      expired = how == -ETIME;
+    } else {
+      expired = futex_wait(state_, s, deadline_ns, futex_class::state) == -ETIME;
+    }
   }
 }
 

@@ -5,8 +5,8 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
+#include "ufence/base/futex.h"
 #include "ufence/fence/signalling.h"
-#include "ufence/fence/wait.h"
 #include "ufence/kernel/kernel_fence.h"
 #include "ufence/rcu/rcu.h"
 
@@ -161,12 +161,16 @@ bool dma_fence_remove_callback(dma_fence* fence, dma_fence_cb* cb) {
   return kernel_fence::of(*fence).remove(*cb);
 }
 
+bool ufence_dma_fence_has_callbacks(dma_fence* fence) {
+  return kernel_fence::of(*fence).had_callbacks();
+}
+
 void dma_fence_enable_sw_signaling(dma_fence* fence) {
   kernel_fence::of(*fence).enable();
 }
 
-signed long dma_fence_default_wait(dma_fence* fence, bool, signed long timeout) {
-  return kernel_fence::of(*fence).wait_jiffies(timeout);
+signed long dma_fence_default_wait(dma_fence* fence, bool intr, signed long timeout) {
+  return kernel_fence::of(*fence).wait_jiffies(intr, timeout);
 }
 
 signed long dma_fence_wait_timeout(dma_fence* fence, bool intr, signed long timeout) {
@@ -179,13 +183,72 @@ signed long dma_fence_wait_timeout(dma_fence* fence, bool intr, signed long time
   f.enable();
   const dma_fence_ops* ops = f.attached_ops();
   return ops != nullptr && ops->wait != nullptr ? ops->wait(fence, intr, timeout)
-                                                : f.wait_jiffies(timeout);
+                                                : f.wait_jiffies(intr, timeout);
 }
 
-signed long dma_fence_wait_any_timeout(dma_fence** fences, u32 count, bool, signed long timeout,
-                                       u32* idx) {
-  using ufence::fence_ref;
-  static_assert(sizeof(fence_ref) == sizeof(dma_fence*));
+namespace {
+
+// Wakes the thread that waits for any of several fences.
+struct waking_cb : dma_fence_cb {
+  ufence::atomic<std::uint32_t>* woken;
+  static void run(dma_fence*, dma_fence_cb* cb) {
+    ufence::atomic<std::uint32_t>& word = *static_cast<waking_cb*>(cb)->woken;
+    // relaxed: the waiter looks at the fences themselves
+    word.store(1, mo::relaxed);
+    ufence::futex_wake_all(word);
+  }
+};
+
+// The first that is signaled, or `count`.
+u32 first_signaled(dma_fence** fences, u32 count) noexcept {
+  u32 i = 0;
+  while (i < count && !dma_fence_test_signaled_flag(fences[i])) ++i;
+  return i;
+}
+
+// What dma_fence_wait_any_timeout() returns, and the index of the fence, or `count`.
+struct any_found {
+  signed long left;
+  u32 index;
+};
+
+any_found wait_for_any(dma_fence** fences, u32 count, waking_cb* cbs, bool intr,
+                       signed long timeout) noexcept {
+  ufence::atomic<std::uint32_t> woken{0};
+  const std::int64_t deadline_ns = ufence::deadline_of(timeout);
+  any_found found{.left = timeout, .index = count};
+  u32 added = 0;
+  for (; added < count; ++added) {
+    cbs[added].woken = &woken;
+    const int failed = dma_fence_add_callback(fences[added], &cbs[added], &waking_cb::run);
+    if (failed == 0) continue;
+    found = failed == -ENOENT ? any_found{.left = timeout, .index = added}
+                              : any_found{.left = failed, .index = count};
+    break;
+  }
+  if (added == count) {
+    int how = 0;
+    while ((found.index = first_signaled(fences, count)) == count && how == 0) {
+      how = intr ? ufence::futex_wait_interruptible(woken, 0, deadline_ns)
+                 : ufence::futex_wait(woken, 0, deadline_ns);
+    }
+    if (found.index != count) {
+      found.left = ufence::jiffies_left(timeout, deadline_ns);
+    } else {
+      found.left = how == -EINTR ? -ERESTARTSYS : 0;
+    }
+  }
+  while (added != 0) {
+    --added;
+    dma_fence_remove_callback(fences[added], &cbs[added]);
+  }
+  return found;
+}
+
+}  // namespace
+
+signed long dma_fence_wait_any_timeout(dma_fence** fences, u32 count, bool intr,
+                                       signed long timeout, u32* idx) {
   if (fences == nullptr || count == 0 || timeout < 0) {
     ufence::warn("dma_fence_wait_any_timeout() without fences, or with a negative timeout");
     return -EINVAL;
@@ -198,16 +261,13 @@ signed long dma_fence_wait_any_timeout(dma_fence** fences, u32 count, bool, sign
     }
     return 0;
   }
-  const std::int64_t deadline_ns = ufence::deadline_of(timeout);
-  // The caller's references are looked at, not taken.
-  const auto found =
-      ufence::wait_any({reinterpret_cast<const fence_ref*>(fences), count}, deadline_ns);
-  if (!found) {
-    const int error = found.error().value();
-    return error == ETIME ? 0 : -error;
-  }
-  if (idx != nullptr) *idx = static_cast<u32>(*found);
-  return ufence::jiffies_left(timeout, deadline_ns);
+  __dma_fence_might_wait();
+  auto* cbs = static_cast<waking_cb*>(ufence::allocate(count * sizeof(waking_cb)));
+  if (cbs == nullptr) return -ENOMEM;
+  const any_found found = wait_for_any(fences, count, cbs, intr, timeout);
+  ufence::deallocate(cbs);
+  if (found.index != count && idx != nullptr) *idx = found.index;
+  return found.left;
 }
 
 void dma_fence_set_deadline(dma_fence* fence, ktime_t deadline) {

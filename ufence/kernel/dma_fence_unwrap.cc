@@ -33,9 +33,9 @@ dma_fence* dma_fence_unwrap_next(dma_fence_unwrap* cursor) {
   return first_of_node(*cursor);
 }
 
-int dma_fence_dedup_array(dma_fence** fences, int num_fences) {
-  if (num_fences < 1) return 0;
-  const std::span all(fences, static_cast<size_t>(num_fences));
+size_t dma_fence_dedup_array(dma_fence** fences, size_t num_fences) {
+  if (num_fences == 0) return 0;
+  const std::span all(fences, num_fences);
   std::ranges::sort(all, [](dma_fence* a, dma_fence* b) {
     if (a->context != b->context) return a->context < b->context;
     return __dma_fence_is_later(a, a->seqno, b->seqno);
@@ -48,15 +48,15 @@ int dma_fence_dedup_array(dma_fence** fences, int num_fences) {
       all[kept++] = f;
     }
   }
-  return static_cast<int>(kept);
+  return kept;
 }
 
-dma_fence* __dma_fence_unwrap_merge(unsigned int num_fences, dma_fence** fences,
+dma_fence* __dma_fence_unwrap_merge(size_t num_fences, dma_fence** fences,
                                     dma_fence_unwrap* cursors) {
   size_t pending = 0;
   ktime_t newest = 0;
   dma_fence* leaf = nullptr;
-  for (unsigned int i = 0; i < num_fences; ++i) {
+  for (size_t i = 0; i < num_fences; ++i) {
     dma_fence_unwrap_for_each(leaf, &cursors[i], fences[i]) {
       if (dma_fence_is_signaled(leaf)) {
         newest = std::max(newest, dma_fence_timestamp(leaf));
@@ -71,7 +71,7 @@ dma_fence* __dma_fence_unwrap_merge(unsigned int num_fences, dma_fence** fences,
   auto** leaves = static_cast<dma_fence**>(ufence::allocate(pending * sizeof(dma_fence*)));
   if (leaves == nullptr) return nullptr;
   size_t n = 0;
-  for (unsigned int i = 0; i < num_fences; ++i) {
+  for (size_t i = 0; i < num_fences; ++i) {
     dma_fence_unwrap_for_each(leaf, &cursors[i], fences[i]) {
       // Pending ones only get fewer.
       if (!dma_fence_is_signaled(leaf)) {
@@ -81,12 +81,12 @@ dma_fence* __dma_fence_unwrap_merge(unsigned int num_fences, dma_fence** fences,
       }
     }
   }
-  const int kept = dma_fence_dedup_array(leaves, static_cast<int>(n));
+  const size_t kept = dma_fence_dedup_array(leaves, n);
   if (kept > 1) {
     dma_fence_array* array =
-        dma_fence_array_create(kept, leaves, dma_fence_context_alloc(1), 1, false);
+        dma_fence_array_create(static_cast<int>(kept), leaves, dma_fence_context_alloc(1), 1, false);
     if (array != nullptr) return &array->base;
-    for (int i = 0; i < kept; ++i) dma_fence_put(leaves[i]);
+    for (size_t i = 0; i < kept; ++i) dma_fence_put(leaves[i]);
     std::free(leaves);
     return nullptr;
   }

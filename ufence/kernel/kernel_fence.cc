@@ -421,19 +421,23 @@ signed long jiffies_left(signed long timeout, std::int64_t deadline_ns) noexcept
   return left < timeout ? left : timeout;
 }
 
-signed long kernel_fence::wait_jiffies(signed long timeout) noexcept {
+signed long kernel_fence::wait_jiffies(bool is_interruptible, signed long timeout) noexcept {
   if (is_of_parent() && !is_signaled()) return -EOWNERDEAD;
   const std::int64_t deadline_ns = deadline_of(timeout);
-  if (!wait_until_signaled(deadline_ns)) return 0;
-  // Kernel code takes the end of a wait for the end of the callbacks, and of the lock that was held over
-  // them: the fence may be on its stack.
+  const int failed = wait_until_signaled(deadline_ns, is_interruptible);
+  if (failed != 0) return failed == -EINTR ? -ERESTARTSYS : 0;
+  wait_until_through();
+  return jiffies_left(timeout, deadline_ns);
+}
+
+// Kernel code takes the end of a wait for the end of the callbacks, and of the lock that was held over them:
+// the fence may be on its stack.
+void kernel_fence::wait_until_through() noexcept {
   wait_until_settled_elsewhere();
   const thread_state& thread = thread_state::mine();
-  if (thread.top == nullptr && thread.spinlocks_held == 0 && !is_of_parent()) {
-    lock_foreign();
-    unlock_foreign();
-  }
-  return jiffies_left(timeout, deadline_ns);
+  if (thread.top != nullptr || thread.spinlocks_held != 0 || is_of_parent()) return;
+  lock_foreign();
+  unlock_foreign();
 }
 
 }  // namespace ufence

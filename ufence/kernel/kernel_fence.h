@@ -77,7 +77,9 @@ class kernel_fence : public legacy_fence {
   void set_deadline_polled(std::int64_t deadline_ns) noexcept;
   /// Tells it to an issuer that wants to know.
   void tell_deadline(std::int64_t deadline_ns) noexcept;
-  [[nodiscard]] signed long wait_jiffies(signed long timeout) noexcept;
+  [[nodiscard]] signed long wait_jiffies(bool is_interruptible, signed long timeout) noexcept;
+  /// Waits, after its signal, until that is through with the fence.
+  void wait_until_through() noexcept;
   void lock_settled() noexcept;
   void unlock_and_settle() noexcept;
   void lock_foreign() noexcept;
@@ -95,6 +97,8 @@ class kernel_fence : public legacy_fence {
     return has_signaled_flag() ? nullptr : attached_ops();
   }
   [[nodiscard]] bool has_signaled_flag() noexcept;
+
+  using legacy_fence::had_callbacks;
 
  private:
   /// Makes its result readable by its flags.

@@ -13,7 +13,8 @@ if(UFENCE_BUILD_TESTS)
 
   set(suites "${testing}/shim/services.c" "${testing}/st_dma_fence.c"
     "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c"
-    "${testing}/enable.c" "${testing}/nested.c" "${testing}/names.c" "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c"
+    "${testing}/resv.c" "${testing}/enable.c"
+    "${testing}/nested.c" "${testing}/names.c" "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c"
     "${testing}/headers.c")
   # The kernel's dialect: GNU C, as the kernel's own sources are written.
   set(other_suites "${testing}/other_shim.c" "${testing}/other_spinlock.c")

@@ -2,6 +2,7 @@
 #include <linux/dma-fence-array.h>
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence.h>
+#include <linux/dma-resv.h>
 
 #include "lab/models/testing/harness.h"
 #include "ufence/base/alloc.h"
@@ -47,6 +48,25 @@ TEST(kernel_model, a_spinlock_orders_its_holders) {
       spin_lock(&lock);
       count.set(count.get() + 1);
       spin_unlock(&lock);
+    };
+    {
+      thread first("first", add);
+      thread second("second", add);
+      add();
+    }
+    LAB_CHECK(count.get() == 3);
+  });
+}
+
+TEST(kernel_model, a_mutex_orders_its_holders) {
+  expect_safe([] {
+    ::mutex lock;
+    mutex_init(&lock);
+    cell<int> count;
+    const auto add = [&] {
+      mutex_lock(&lock);
+      count.set(count.get() + 1);
+      mutex_unlock(&lock);
     };
     {
       thread first("first", add);
@@ -302,6 +322,69 @@ TEST(kernel_model, who_follows_a_link_around_a_node_sees_what_its_fence_showed) 
     dma_fence_put(&last->base);
     dma_fence_put(contained);
   }));
+}
+
+// --- Reservation objects ---
+
+// An object with room, whose lock nobody needs here: one thread changes it.
+struct object : dma_resv {
+  explicit object(unsigned int reserved) {
+    dma_resv_init(this);
+    LAB_CHECK(dma_resv_reserve_fences(this, reserved) == 0);
+  }
+  ~object() { dma_resv_fini(this); }
+  object(const object&) = delete;
+  object& operator=(const object&) = delete;
+};
+
+TEST(kernel_model, who_finds_an_added_fence_sees_what_was_done_before) {
+  for (const bool replaces : {false, true}) {
+    expect_safe_so_far(and_free([=] {
+      dma_fence* first = make(1);
+      dma_fence* second = make(2);
+      {
+        object buffer(1);
+        if (replaces) dma_resv_add_fence(&buffer, first, DMA_RESV_USAGE_WRITE);
+        cell<int> work;
+        thread add("add", [&] {
+          work.set(1);
+          dma_resv_add_fence(&buffer, second, DMA_RESV_USAGE_WRITE);
+        });
+        thread look("look", [&] {
+          dma_resv_iter all;
+          dma_resv_iter_begin(&all, &buffer, DMA_RESV_USAGE_READ);
+          const dma_fence* found = dma_resv_iter_first_unlocked(&all);
+          if (found == second) LAB_CHECK(work.get() == 1);
+          LAB_CHECK(found != nullptr || !replaces);
+          dma_resv_iter_end(&all);
+        });
+      }
+      dma_fence_put(first);
+      dma_fence_put(second);
+    }));
+  }
+}
+
+TEST(kernel_model, a_pending_fence_is_found_while_the_list_is_replaced) {
+  for (const bool copies : {false, true}) {
+    expect_safe_so_far(and_free([=] {
+      dma_fence* f = make(1);
+      {
+        object buffer(1);
+        object other(1);
+        dma_resv_add_fence(&buffer, f, DMA_RESV_USAGE_WRITE);
+        dma_resv_add_fence(&other, f, DMA_RESV_USAGE_READ);
+        thread change("change", [&] {
+          LAB_CHECK((copies ? dma_resv_copy_fences(&buffer, &other)
+                            : dma_resv_reserve_fences(&buffer, 4)) == 0);
+        });
+        thread look("look", [&] {
+          LAB_CHECK(!dma_resv_test_signaled(&buffer, DMA_RESV_USAGE_READ));
+        });
+      }
+      dma_fence_put(f);
+    }));
+  }
 }
 
 }  // namespace

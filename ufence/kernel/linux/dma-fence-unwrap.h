@@ -17,11 +17,11 @@ struct dma_fence *dma_fence_unwrap_first(struct dma_fence *head, struct dma_fenc
 struct dma_fence *dma_fence_unwrap_next(struct dma_fence_unwrap *cursor)
 	UFENCE_KERNEL(dma_fence_unwrap_next);
 /* NULL: no memory. */
-struct dma_fence *__dma_fence_unwrap_merge(unsigned int num_fences, struct dma_fence **fences,
+struct dma_fence *__dma_fence_unwrap_merge(size_t num_fences, struct dma_fence **fences,
 					   struct dma_fence_unwrap *cursors)
 	UFENCE_KERNEL(__dma_fence_unwrap_merge);
 /* Keeps the latest of each context in front, puts the others; how many are left. */
-int dma_fence_dedup_array(struct dma_fence **fences, int num_fences)
+size_t dma_fence_dedup_array(struct dma_fence **fences, size_t num_fences)
 	UFENCE_KERNEL(dma_fence_dedup_array);
 
 UFENCE_C_END

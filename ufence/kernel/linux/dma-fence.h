@@ -176,6 +176,8 @@ int dma_fence_add_callback(struct dma_fence *fence, struct dma_fence_cb *cb, dma
 /* True: it will not run. False: it ran; it does not run any more. */
 bool dma_fence_remove_callback(struct dma_fence *fence, struct dma_fence_cb *cb)
 	UFENCE_KERNEL(dma_fence_remove_callback);
+/* For those who look whether its cb_list is empty: callbacks are queued on it that have not begun to run. */
+bool ufence_dma_fence_has_callbacks(struct dma_fence *fence) UFENCE_EXPORT;
 void dma_fence_enable_sw_signaling(struct dma_fence *fence)
 	UFENCE_KERNEL(dma_fence_enable_sw_signaling);
 /* The same, in later kernels. */

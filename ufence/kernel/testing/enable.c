@@ -144,12 +144,14 @@ static void adding_and_enabling_do_not_poll(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dma_fence_add_callback(&job->base, &second.cb, count), 0);
 	dma_fence_enable_sw_signaling(&job->base);
 	KUNIT_EXPECT_TRUE(test, job->enables == 1 && job->polls == 0);
+	KUNIT_EXPECT_TRUE(test, ufence_dma_fence_has_callbacks(&job->base));
 	KUNIT_EXPECT_TRUE(test, dma_fence_remove_callback(&job->base, &second.cb));
 	KUNIT_EXPECT_TRUE(test, list_empty(&second.cb.node));
 	KUNIT_EXPECT_EQ(test, job->polls, 0);
 	KUNIT_EXPECT_EQ(test, first.runs, 0);
 	KUNIT_EXPECT_TRUE(test, dma_fence_is_signaled(&job->base));
 	KUNIT_EXPECT_TRUE(test, job->polls == 1 && first.runs == 1 && second.runs == 0);
+	KUNIT_EXPECT_FALSE(test, ufence_dma_fence_has_callbacks(&job->base));
 	dma_fence_put(&job->base);
 }
 

@@ -12,6 +12,7 @@ extern kunit_suite* const kunit_dma_fence_unwrap;
 extern kunit_suite* const kunit_dma_fence_behaviour;
 extern kunit_suite* const kunit_enable;
 extern kunit_suite* const kunit_nested;
+extern kunit_suite* const kunit_resv;
 extern kunit_suite* const kunit_names;
 extern kunit_suite* const kunit_dma_resv;
 extern kunit_suite* const kunit_sync_file_suite;
@@ -46,7 +47,7 @@ class kunit_case_test : public testing::Test {
 const bool registered = [] {
   for (const kunit_suite* suite : {kunit_dma_fence, kunit_dma_fence_chain, kunit_dma_fence_unwrap,
                                    kunit_dma_fence_behaviour, kunit_enable, kunit_nested,
-                                   kunit_names, kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
+                                   kunit_names, kunit_resv, kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
                                    kunit_other_shim}) {
     for (const kunit_case* c = suite->test_cases; c->run_case != nullptr; ++c) {
       testing::RegisterTest(suite->name, c->name, nullptr, nullptr, __FILE__, __LINE__,

@@ -24,6 +24,14 @@ inline int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
   return lab::hooks::futex_wait(word.address(), expected, deadline_ns, sleepers, where);
 }
 
+// No signals here.
+inline int futex_wait_interruptible(
+    const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns,
+    std::uint32_t sleepers = futex_class::any,
+    std::source_location where = std::source_location::current()) noexcept {
+  return futex_wait(word, expected, deadline_ns, sleepers, where);
+}
+
 inline void futex_wake_all(const atomic<std::uint32_t>& word,
                            std::uint32_t sleepers = futex_class::any,
                            std::source_location where = std::source_location::current()) noexcept {
