@@ -2,7 +2,7 @@
 #
 #   bin/ufence, lib/libufence.so, lib/ufence/drivers/*.so, include/ufence/...
 #
-# The package has ufence::ufence (the library), ufence::kernel (the library, with the kernel's include
+# The package has ufence::ufence (the library), ufence::c (the library, for programs in C), ufence::kernel (the library, with the kernel's include
 # lines), ufence::abi (the driver headers alone), and ufence_add_driver(), which uses ufence::check_driver. Drivers and the command are installed where
 # they are built.
 

@@ -158,6 +158,10 @@ class Outside(LintCase):
             "drivers/sim/sim.cc": '#include "ufence/fence/fence.h"\n',
         }, "drivers/sim/sim.cc:1", "a driver sees <ufence/driver.h>", public="ufence/fence/fence.h\n")
 
+    def test_driver_that_includes_the_interface_of_consumers(self):
+        self.assert_flags({"abi/ufence/ufence.h": "", "drivers/sim/sim.c": "#include <ufence/ufence.h>\n"},
+                          "drivers/sim/sim.c:1", "for consumers")
+
     def test_driver_that_includes_another(self):
         self.assert_flags({"drivers/cpu/cpu.h": "", "drivers/sim/sim.cc": '#include "drivers/cpu/cpu.h"\n'},
                           "drivers/sim/sim.cc:1", "another's files")

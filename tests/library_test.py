@@ -4,12 +4,15 @@
 Its name carries the major version, it can never be unmapped, it exports what belongs to ufence under a
 version node and nothing else, and needs no symbol that its libraries do not provide."""
 
+import pathlib
 import re
 import subprocess
 import sys
 import unittest
 
 LIBRARY, MAJOR = sys.argv[1], sys.argv[2]
+C_HEADER = pathlib.Path(__file__).resolve().parent.parent / "abi/ufence/ufence.h"
+
 
 # What belongs to ufence: its functions and data, and the type information of its classes.
 OURS = re.compile(r"^(?:(?:vtable|typeinfo|typeinfo name) for )?ufence::|^ufence_")
@@ -37,6 +40,12 @@ class Library(unittest.TestCase):
             self.assertRegex(name, OURS, f"{name} is exported; hide it, or name it in ufence.map")
             self.assertRegex(version, r"^UFENCE_\d+\.\d+$", f"{name} has no version")
             self.assertNotEqual(letter, "u", f"{name} is GNU-unique")
+
+    def test_exports_each_function_of_the_c_interface(self):
+        text = re.sub(r"/\*.*?\*/", "", C_HEADER.read_text(encoding="utf-8"), flags=re.DOTALL)
+        declared = set(re.findall(r"\b(ufence_\w+)\s*\((?!\*)[^;{]*\);", text))
+        self.assertGreater(len(declared), 70)
+        self.assertEqual(declared - {name for _, name, _ in exported()}, set())
 
     def test_soname_carries_the_version(self):
         dynamic = run("readelf", "-dW", LIBRARY)

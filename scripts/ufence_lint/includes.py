@@ -3,7 +3,8 @@ headers only."""
 
 import posixpath
 
-ABI = ("ufence/driver.h", "ufence/driver.hpp")
+ABI = ("ufence/driver.h", "ufence/driver.hpp", "ufence/ufence.h")
+CONSUMER_ABI = "ufence/ufence.h"
 PROGRAM_AREAS = ("tools", "bench", "examples")
 
 
@@ -54,6 +55,8 @@ def _folder_of(folders: list[str]) -> str:
 
 
 def _judge_abi(tree, file, name: str) -> str | None:
+    if name == CONSUMER_ABI and file.area == "drivers" and not file.is_test:
+        return f"includes {name}, which is for consumers; a driver sees <ufence/driver.h>"
     if file.area == "layer" and "module" not in tree.reaches.get(file.part, ()):
         return (f"includes {name}; layer {file.part} knows nothing of modules, only module and "
                 "what may use it does")

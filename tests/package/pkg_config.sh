@@ -10,6 +10,9 @@ read -ra libs < <(pkg-config --libs ufence)
 "$compiler" -std=c++23 -Wall -Wextra -Werror "${flags[@]}" "$here/consumer/consumer.cc" -o "$work/consumer" \
   "${libs[@]}" "-Wl,-rpath,$prefix/$libdir"
 "$work/consumer"
+"$c_compiler" -std=c99 -Wall -Wextra -Wpedantic -Werror "${flags[@]}" "$here/consumer_c/consumer.c" \
+  -o "$work/consumer_c" "${libs[@]}" "-Wl,-rpath,$prefix/$libdir" -pthread
+"$work/consumer_c"
 read -ra flags < <(pkg-config --cflags ufence-kernel)
 read -ra libs < <(pkg-config --libs ufence-kernel)
 "$c_compiler" -std=gnu11 -Wall -Wextra -Werror "${flags[@]}" "$here/kernel/user.c" -o "$work/user" \

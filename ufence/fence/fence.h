@@ -238,7 +238,8 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] bool try_get() noexcept;
   void put() noexcept {
     if (this == &stub_) return;
-    // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13], [FENCE.33]
+    // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13],
+    // [FENCE.33]
     if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
   }
 
@@ -301,8 +302,8 @@ class UFENCE_API alignas(16) fence {
   std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
   [[nodiscard]] int push_unless_signaled(callback& node) noexcept;  // 0, or ENOENT
   void push(callback& node) noexcept;                               // LOCK held
-  void unlink(callback& node) noexcept;                 // LOCK held
-  [[nodiscard]] bool dequeue(callback& node) noexcept;  // LOCK held
+  void unlink(callback& node) noexcept;                             // LOCK held
+  [[nodiscard]] bool dequeue(callback& node) noexcept;              // LOCK held
 
   struct callback_turn;                                   // settle.cc
   void fix_result(int error, std::int64_t now) noexcept;  // LOCK held
@@ -407,6 +408,10 @@ class UFENCE_API signaler {
 
   [[nodiscard]] fence* get() const noexcept { return fence_; }
   explicit operator bool() const noexcept { return fence_ != nullptr; }
+
+  /// The C interface carries a right as one pointer, which owns what the object does.
+  [[nodiscard]] static signaler adopt(fence* right) noexcept { return signaler(right); }
+  [[nodiscard]] fence* give_up() noexcept { return std::exchange(fence_, nullptr); }
 
  private:
   friend class fence;

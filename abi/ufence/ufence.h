@@ -1,0 +1,418 @@
+/* ufence for C: what a program that uses fences needs, in C99, without C++ to include or to link.
+ *
+ * It is thin over the C++ interface (ufence/fence/fence.h and its relatives), whose contract it
+ * has: rules F, S and Y of docs/CONTRACT.md. A module (driver) sees ufence/driver.h instead, not
+ * this.
+ *
+ * Conventions
+ *   result     0 or a positive value on success, a negative errno on failure; what a function
+ * returns is said with it. A result that is handed over through a pointer is written on success
+ * only. ownership  A pointer to a counted object (fence, syncobj, shared timeline) that a function
+ * hands over is a reference of the caller's, dropped with its ..._put(). A parameter is lent for
+ * the call, unless the function is said to use it up. ..._put(), ..._drop() and ..._destroy() take
+ *              null.
+ *   time       absolute, nanoseconds of CLOCK_MONOTONIC; 0 polls, UFENCE_NO_DEADLINE never ends.
+ *   threads    any thread, concurrently, unless said otherwise. Nothing is async-signal-safe. In a
+ * child of fork() what was made before it is pending for ever: -EOWNERDEAD (F18). structs    that
+ * cross begin with their size, as this header has it: `.size = sizeof(x)`. What a later header adds
+ * is 0 for programs that were built with this one. strings    are copied. A function that gives one
+ * out takes a buffer as snprintf() does: it returns the length, writes at most `size` bytes with
+ * the 0, and `buffer` may be null if `size` is 0.
+ */
+#ifndef UFENCE_UFENCE_H
+#define UFENCE_UFENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ufence/driver.h" /* struct ufence_fence, struct ufence_settlement */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define UFENCE_NO_DEADLINE INT64_MAX
+
+#if defined(__GNUC__)
+#define UFENCE_MUST_CHECK __attribute__((warn_unused_result))
+#pragma GCC visibility push(default)
+#else
+#define UFENCE_MUST_CHECK
+#endif
+
+struct ufence_signaler;        /* the right to signal one fence, and the duty; owned by one */
+struct ufence_timeline_issuer; /* the right to complete a timeline's fences; owned by one */
+struct ufence_syncobj;         /* counted */
+struct ufence_shared_timeline; /* counted */
+struct ufence_module_host;     /* loads modules; owned by one */
+struct ufence_module; /* a reference to a loaded module and its device; it outlives the module */
+
+struct sync_file_info; /* linux/sync_file.h */
+
+/* The library's version, 0xMMmmpp. */
+uint32_t ufence_version(void);
+
+/* --- Fences (F1 to F15) --- */
+
+/* A pending fence and the right to signal it.
+ * @param context  from ufence_fence_allocate_contexts(); fences of one context complete in order
+ * @return 0; -ENOMEM
+ * Source: Linux dma_fence_init64() */
+UFENCE_MUST_CHECK int ufence_fence_create(uint64_t context, uint64_t seqno,
+                                          struct ufence_fence** fence,
+                                          struct ufence_signaler** right);
+/* A fence that was signaled at that time. @return 0; -ENOMEM
+ * Source: Linux dma_fence_allocate_private_stub() */
+UFENCE_MUST_CHECK int ufence_fence_create_signaled(int64_t timestamp_ns,
+                                                   struct ufence_fence** fence);
+/* The fence that is signaled already, shared by all; a reference of it costs nothing.
+ * Source: Linux dma_fence_get_stub() */
+struct ufence_fence* ufence_fence_get_stub(void);
+/* Reserves n consecutive context ids and returns the first; never 0.
+ * Source: Linux dma_fence_context_alloc() */
+uint64_t ufence_fence_allocate_contexts(uint64_t n);
+
+/* One more reference; returns its argument. Source: Linux dma_fence_get() */
+struct ufence_fence* ufence_fence_get(struct ufence_fence* fence);
+/* Source: Linux dma_fence_put() */
+void ufence_fence_put(struct ufence_fence* fence);
+
+/* 1 once the result is fixed, else 0. No lock, no foreign code. Source: Linux
+ * dma_fence_is_signaled(); differs: calls no op (see ufence_fence_poll()) */
+int ufence_fence_is_signaled(struct ufence_fence* fence);
+/* 1 once all callbacks have returned too. */
+int ufence_fence_is_settled(struct ufence_fence* fence);
+/* 0 pending; 1 signaled; a negative errno: signaled with that error. Source: Linux
+ * dma_fence_get_status() */
+int ufence_fence_status(struct ufence_fence* fence);
+/* When it was signaled; 0 while it is pending. Source: Linux dma_fence_timestamp() */
+int64_t ufence_fence_timestamp_ns(struct ufence_fence* fence);
+uint64_t ufence_fence_context(const struct ufence_fence* fence);
+uint64_t ufence_fence_seqno(const struct ufence_fence* fence);
+/* The names are true for ever, the issuer may be long gone (F13). @return the length
+ * Source: Linux dma_fence_driver_name(), dma_fence_timeline_name() */
+size_t ufence_fence_driver_name(const struct ufence_fence* fence, char* buffer, size_t size);
+size_t ufence_fence_timeline_name(const struct ufence_fence* fence, char* buffer, size_t size);
+/* "context:seqno timeline driver signalled", for people. @return the length; -ENOMEM
+ * Source: Linux dma_fence_describe() */
+long ufence_fence_describe(struct ufence_fence* fence, char* buffer, size_t size);
+
+/* Waits until it is signaled, with whatever result.
+ * @return 0; -ETIME not by then; -EDEADLK inside an op of this fence; -EOWNERDEAD
+ * Blocks: up to the deadline. Order: after 0 what the signaller wrote before is visible.
+ * Source: Linux dma_fence_wait_timeout() */
+UFENCE_MUST_CHECK int ufence_fence_wait(struct ufence_fence* fence, int64_t deadline_ns);
+/* Waits until all callbacks have returned. @return as ufence_fence_wait(); -EDEADLK also inside a
+ * callback or retire of this fence */
+UFENCE_MUST_CHECK int ufence_fence_wait_settled(struct ufence_fence* fence, int64_t deadline_ns);
+/* Waits until one is signaled. @return its index, the lowest that is; -ETIME; -EINVAL none, or a
+ * null one; -ENOMEM; -EDEADLK, -EOWNERDEAD. Source: Linux dma_fence_wait_any_timeout() */
+UFENCE_MUST_CHECK long ufence_fence_wait_any(struct ufence_fence* const* fences, size_t n,
+                                             int64_t deadline_ns);
+/* Waits until all are signaled, with whatever results. @return 0; -ETIME; -EINVAL a null one;
+ * -EDEADLK, -EOWNERDEAD */
+UFENCE_MUST_CHECK int ufence_fence_wait_all(struct ufence_fence* const* fences, size_t n,
+                                            int64_t deadline_ns);
+/* A descriptor that poll() says to be readable once it is signaled; the caller's to close. It is
+ * neither read nor written. @return it; -EMFILE, -ENFILE, -ENOMEM, -EOWNERDEAD */
+UFENCE_MUST_CHECK int ufence_fence_pollable_fd(struct ufence_fence* fence);
+
+/* Has the issuer notice the completion; waits and callbacks do it by themselves.
+ * Source: Linux dma_fence_enable_sw_signaling() */
+void ufence_fence_enable_signaling(struct ufence_fence* fence);
+/* Asks the issuer, and signals if the work is complete. @return ufence_fence_is_signaled() */
+int ufence_fence_poll(struct ufence_fence* fence);
+/* A hint: when the result is wanted. Source: Linux dma_fence_set_deadline() */
+void ufence_fence_set_deadline(struct ufence_fence* fence, int64_t deadline_ns);
+
+/* A node for a callback: the caller's memory, which stays in place until the function ran or
+ * ufence_fence_remove_callback() returned. All of it is the library's but `fn` and `data`.
+ * Source: Linux struct dma_fence_cb */
+struct ufence_fence_cb {
+  uintptr_t node[8];
+  /* Runs once, on the thread that settles the fence, without a lock of the library; it may free the
+   * node, signal fences, add and remove callbacks. It must not throw or longjmp. */
+  void (*fn)(struct ufence_fence* fence, struct ufence_fence_cb* cb);
+  void* data; /* the caller's */
+};
+/* @return 0 it will run once; -ENOENT signaled already: it will not run; -EINVAL no function;
+ * -EOWNERDEAD. The node must not be queued. Source: Linux dma_fence_add_callback() */
+UFENCE_MUST_CHECK int ufence_fence_add_callback(struct ufence_fence* fence,
+                                                struct ufence_fence_cb* cb);
+/* On return the callback is not running and never will; inside itself it does not wait.
+ * @return 1 removed before it ran; 0 it ran; -EDEADLK two running callbacks remove each other
+ * Blocks: while it runs. Source: Linux dma_fence_remove_callback() */
+int ufence_fence_remove_callback(struct ufence_fence* fence, struct ufence_fence_cb* cb);
+
+/* --- The right to signal --- */
+
+/* Signals, then settles: retire and callbacks run here. Uses `right` up.
+ * @param error  0 or a negative errno; another value becomes -EINVAL and is reported (F2)
+ * @return 1 this call signaled it; 0 it was signaled before (F1)
+ * Blocks: never by itself. Source: Linux dma_fence_check_and_signal() */
+int ufence_signaler_signal(struct ufence_signaler* right, int error);
+/* The first half: fixes the result and wakes waiters, and may be called with any lock held (F5).
+ * The rest is for ufence_settle(). Uses `right` up. @return as ufence_signaler_signal()
+ * @param later  UFENCE_SETTLEMENT_INIT, or one that was filled before */
+int ufence_signaler_decide(struct ufence_signaler* right, int error,
+                           struct ufence_settlement* later);
+/* Runs what is left of decided fences: no lock is held that callbacks take. `later` is empty then.
+ */
+void ufence_settle(struct ufence_settlement* later);
+/* Another right to signal the same fence, for instance for a timeout: the first one wins. */
+struct ufence_signaler* ufence_signaler_share(const struct ufence_signaler* right);
+/* Gives it up: the fence is signaled with -ECANCELED, and that is reported (F12). */
+void ufence_signaler_drop(struct ufence_signaler* right);
+
+/* --- Timelines --- */
+
+struct ufence_timeline_options {
+  size_t size;
+  const char* driver_name;   /* null: empty */
+  const char* timeline_name; /* the same */
+  uint64_t initial_seqno;    /* completed at birth; the first fence has the next one */
+};
+/* @param options  may be null @return 0; -ENOMEM; -EINVAL a size that is not known, or a seqno from
+ * 2^62 on */
+UFENCE_MUST_CHECK int ufence_timeline_create(const struct ufence_timeline_options* options,
+                                             struct ufence_timeline_issuer** issuer);
+/* The next fence of the sequence. @return 0; -ENOMEM; -EOWNERDEAD */
+UFENCE_MUST_CHECK int ufence_timeline_emit(struct ufence_timeline_issuer* issuer,
+                                           struct ufence_fence** fence);
+/* All fences up to this seqno have succeeded; costs the same for any number that nobody waits for.
+ * Callbacks run here. An older seqno changes nothing. */
+void ufence_timeline_signal_up_to(struct ufence_timeline_issuer* issuer, uint64_t seqno);
+/* One fence by itself: out of order, or with an error. @return 1 this call decided it; 0 it was
+ * decided before, or is none of this timeline */
+int ufence_timeline_signal(struct ufence_timeline_issuer* issuer, struct ufence_fence* fence,
+                           int error);
+/* Closes it: what is not complete ends with the error, also in future. */
+void ufence_timeline_fail(struct ufence_timeline_issuer* issuer, int error);
+uint64_t ufence_timeline_context(const struct ufence_timeline_issuer* issuer);
+/* The highest seqno that is complete; the highest that was emitted. */
+uint64_t ufence_timeline_completed(const struct ufence_timeline_issuer* issuer);
+uint64_t ufence_timeline_emitted(const struct ufence_timeline_issuer* issuer);
+/* Gives it up: what is pending ends with -ECANCELED, and that is reported (F12). No other thread
+ * uses it. */
+void ufence_timeline_drop(struct ufence_timeline_issuer* issuer);
+
+/* --- Fences made of fences --- */
+
+enum ufence_array_mode {
+  UFENCE_ARRAY_ALL, /* signaled with the last; its error is the first one that occurred */
+  UFENCE_ARRAY_ANY, /* signaled with the first, with its error */
+};
+/* References are taken. @return 0; -EINVAL none, a null one, or another mode; -ENOMEM
+ * Source: Linux dma_fence_array_create(); differs: does not consume */
+UFENCE_MUST_CHECK int ufence_array_create(struct ufence_fence* const* fences, size_t n,
+                                          enum ufence_array_mode mode, struct ufence_fence** array);
+/* A point of a chain: signaled when `contained` and all points before are. References are taken.
+ * @param previous  the point before, another fence, or null
+ * @return 0; -EINVAL `contained` is null; -ENOMEM. Source: Linux dma_fence_chain_init() */
+UFENCE_MUST_CHECK int ufence_chain_create(struct ufence_fence* previous,
+                                          struct ufence_fence* contained, uint64_t point,
+                                          struct ufence_fence** chain);
+/* One fence for what is pending among many, containers or not; nulls are ignored. @return 0;
+ * -ENOMEM Source: Linux dma_fence_unwrap_merge() */
+UFENCE_MUST_CHECK int ufence_merge(struct ufence_fence* const* fences, size_t n,
+                                   struct ufence_fence** merged);
+
+/* --- Sync files (S1 to S5): a descriptor that any process can poll and import --- */
+
+/* @param name  null: "driver-timelinecontext-seqno" @return the descriptor, close-on-exec; -EMFILE,
+ * -ENFILE, -ENOMEM, -EAGAIN, -E2BIG, -EOWNERDEAD, -EINVAL null. Source: Linux sync_file_create() */
+UFENCE_MUST_CHECK int ufence_sync_file_export(struct ufence_fence* fence, const char* name);
+/* @return 0; -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
+ * Source: Linux sync_file_get_fence() */
+UFENCE_MUST_CHECK int ufence_sync_file_import(int file, struct ufence_fence** fence);
+/* A sync file that is signaled when both are. @return it; as ufence_sync_file_export(); -EBADF,
+ * -EINVAL of `a`; -ENOENT: `b` is none. Source: Linux SYNC_IOC_MERGE */
+UFENCE_MUST_CHECK int ufence_sync_file_merge(int a, int b, const char* name);
+/* What SYNC_IOC_FILE_INFO answers. @return 0; -EBADF; -EINVAL; -ENOMEM
+ * Blocks: of another process's pending file for its answer, at most a second */
+UFENCE_MUST_CHECK int ufence_sync_file_get_info(int file, struct sync_file_info* info);
+/* @return 0; -EBADF; -EINVAL. Source: Linux SYNC_IOC_SET_DEADLINE */
+int ufence_sync_file_set_deadline(int file, int64_t deadline_ns);
+
+/* --- Syncobjs (Y1, Y2): slots for fences, which may be waited on before anything is in them --- */
+
+/* @param signaled  not 0: with a fence that is signaled @return 0; -ENOMEM
+ * Source: Linux drm_syncobj_create() */
+UFENCE_MUST_CHECK int ufence_syncobj_create(int signaled, struct ufence_syncobj** object);
+struct ufence_syncobj* ufence_syncobj_get(struct ufence_syncobj* object);
+void ufence_syncobj_put(struct ufence_syncobj* object);
+/* Puts a fence there, or with null nothing. @return 0; -EOWNERDEAD. Source: Linux
+ * drm_syncobj_replace_fence() */
+int ufence_syncobj_replace_fence(struct ufence_syncobj* object, struct ufence_fence* fence);
+/* Adds a point of a timeline; with null one that is signaled. @return 0; -ENOMEM; -EOWNERDEAD
+ * Source: Linux drm_syncobj_add_point() */
+UFENCE_MUST_CHECK int ufence_syncobj_add_point(struct ufence_syncobj* object,
+                                               struct ufence_fence* fence, uint64_t point);
+/* A fence that is signaled when the point is; for point 0 the fence that is there.
+ * @return 0; -EINVAL not submitted; -EOWNERDEAD. Source: Linux drm_syncobj_find_fence() */
+UFENCE_MUST_CHECK int ufence_syncobj_find_fence(struct ufence_syncobj* object, uint64_t point,
+                                                struct ufence_fence** fence);
+/* The last point up to which all is signaled, and the last that was submitted. @return 0;
+ * -EOWNERDEAD Source: Linux drm_syncobj_query_ioctl() */
+UFENCE_MUST_CHECK int ufence_syncobj_query(struct ufence_syncobj* object, uint64_t* signaled);
+UFENCE_MUST_CHECK int ufence_syncobj_last_submitted(struct ufence_syncobj* object,
+                                                    uint64_t* submitted);
+
+struct ufence_syncobj_point {
+  struct ufence_syncobj* object;
+  uint64_t point; /* 0: whatever fence is there */
+};
+enum ufence_syncobj_wait_flag {
+  UFENCE_SYNCOBJ_WAIT_ALL = 1,        /* ends with the last, else with the first */
+  UFENCE_SYNCOBJ_WAIT_FOR_SUBMIT = 2, /* a point that is not submitted yet is waited for */
+  UFENCE_SYNCOBJ_WAIT_AVAILABLE = 4,  /* the same, and once it is submitted that is enough */
+};
+/* @return the lowest index that is done, 0 with WAIT_ALL or without points; -ETIME; -EINVAL a null
+ * object, another flag, or a point that is not submitted; -ENOMEM; -EDEADLK, -EOWNERDEAD Source:
+ * Linux drm_syncobj_timeline_wait_ioctl() */
+UFENCE_MUST_CHECK long ufence_syncobj_wait(const struct ufence_syncobj_point* points, size_t n,
+                                           unsigned int flags, int64_t deadline_ns);
+/* A descriptor for the object in this process, and back. @return it; -EINVAL; -EMFILE, ... */
+UFENCE_MUST_CHECK int ufence_syncobj_export(struct ufence_syncobj* object);
+UFENCE_MUST_CHECK int ufence_syncobj_import(int fd, struct ufence_syncobj** object);
+
+/* --- Shared timelines (Y3, Y4): a number that rises, in a page that processes share --- */
+
+struct ufence_shared_timeline_options {
+  size_t size;
+  const char* name; /* null: empty; up to 63 bytes are kept */
+  uint64_t initial_point;
+  int peers_may_signal; /* not 0: exports for signaling are possible */
+};
+/* This process is its owner. @param options  may be null
+ * @return 0; -EINVAL; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread */
+UFENCE_MUST_CHECK int ufence_shared_timeline_create(
+    const struct ufence_shared_timeline_options* options, struct ufence_shared_timeline** timeline);
+/* @return 0; -EBADF; -EINVAL not one; -EPROTO of another version; -ENOMEM. The descriptor stays the
+ * caller's. */
+UFENCE_MUST_CHECK int ufence_shared_timeline_import(int fd,
+                                                    struct ufence_shared_timeline** timeline);
+struct ufence_shared_timeline* ufence_shared_timeline_get(struct ufence_shared_timeline* timeline);
+/* The owner's last reference ends the timeline: -ECANCELED for what is not reached, everywhere. */
+void ufence_shared_timeline_put(struct ufence_shared_timeline* timeline);
+/* @param may_signal  not 0: its holder may signal it @return the descriptor; -EPERM; -EMFILE, ...
+ */
+UFENCE_MUST_CHECK int ufence_shared_timeline_export(struct ufence_shared_timeline* timeline,
+                                                    int may_signal);
+uint64_t ufence_shared_timeline_value(const struct ufence_shared_timeline* timeline);
+/* 0; or why later points will not be reached: a negative errno. */
+int ufence_shared_timeline_error(const struct ufence_shared_timeline* timeline);
+/* All points up to this one are reached. @return 0; -EPERM; -EINVAL too large; -ECANCELED it has
+ * ended */
+UFENCE_MUST_CHECK int ufence_shared_timeline_signal(struct ufence_shared_timeline* timeline,
+                                                    uint64_t point);
+/* Ends it with an error. @return 0; -EPERM; -ECANCELED it has ended before */
+int ufence_shared_timeline_fail(struct ufence_shared_timeline* timeline, int error);
+/* @return 0 reached; -ETIME; -EINVAL; the error that it ended with */
+UFENCE_MUST_CHECK int ufence_shared_timeline_wait(struct ufence_shared_timeline* timeline,
+                                                  uint64_t point, int64_t deadline_ns);
+/* A fence that is signaled when the point is reached. @return 0; -EINVAL; -ENOMEM; -EAGAIN no
+ * thread */
+UFENCE_MUST_CHECK int ufence_shared_timeline_fence_at(struct ufence_shared_timeline* timeline,
+                                                      uint64_t point, struct ufence_fence** fence);
+
+/* --- Modules: loading drivers, giving them jobs, unloading them --- */
+
+/* @return 0; -ENOMEM */
+UFENCE_MUST_CHECK int ufence_module_host_create(struct ufence_module_host** host);
+/* Unloads what is loaded. No other thread uses it. */
+void ufence_module_host_destroy(struct ufence_module_host* host);
+
+/* Checks the file, maps it, runs its init().
+ * @param why  a buffer for one line for people, written on failure; may be null if `why_size` is 0
+ * @return 0; -ENOENT, -ENOEXEC, -EPROTO, -EEXIST, -EAGAIN, -ENOMEM, -EDEADLK: see host::load() in
+ *         ufence/issuer/host.h; what init() returned
+ * Blocks: while the file is read and init() runs. */
+UFENCE_MUST_CHECK int ufence_module_load(struct ufence_module_host* host, const char* path,
+                                         struct ufence_module** module, char* why, size_t why_size);
+/* Another reference, which has an address of its own; null: no memory. */
+struct ufence_module* ufence_module_get(struct ufence_module* module);
+/* Drops one. The module stays loaded. */
+void ufence_module_put(struct ufence_module* module);
+size_t ufence_module_driver_name(const struct ufence_module* module, char* buffer, size_t size);
+size_t ufence_module_timeline_name(const struct ufence_module* module, char* buffer, size_t size);
+
+struct ufence_job_request {
+  size_t size;
+  uint32_t opcode;
+  int run_after_failed_in_fence; /* 0: the first error of an in-fence ends the job */
+  const void* args;              /* copied; what it points to stays until the fence is signaled */
+  size_t args_size;
+  struct ufence_fence* const* in_fences; /* the device gets the job when all are signaled */
+  size_t in_fence_count;
+};
+/* @return 0, the fence may have an error already; -ENODEV the module is gone; -EINVAL; -ENOMEM;
+ * -EOWNERDEAD */
+UFENCE_MUST_CHECK int ufence_module_submit(struct ufence_module* module,
+                                           const struct ufence_job_request* request,
+                                           struct ufence_fence** fence);
+
+enum ufence_unload_policy {
+  UFENCE_UNLOAD_DRAIN,  /* wait for pending jobs until the deadline, then cancel what is left */
+  UFENCE_UNLOAD_CANCEL, /* ask the module to end them now */
+  UFENCE_UNLOAD_REFUSE, /* change nothing if there are any */
+};
+struct ufence_unload_options {
+  size_t size;
+  enum ufence_unload_policy policy;
+  int64_t drain_deadline_ns; /* absolute; 0: never ends */
+  int64_t give_up_ns;        /* for each later step, from its begin; 0: 10 s */
+};
+enum ufence_unload_state {
+  UFENCE_UNLOAD_REFUSED,  /* nothing changed */
+  UFENCE_UNLOAD_PINNED,   /* something of it may still run, or the mapping stays */
+  UFENCE_UNLOAD_DEFERRED, /* the mapping goes once another thread has ended */
+  UFENCE_UNLOAD_UNMAPPED, /* verified */
+};
+struct ufence_unload_report {
+  size_t size;
+  enum ufence_unload_state state;
+  int last_step; /* 1 to 8 (ARCHITECTURE.md) */
+  uint64_t jobs_drained, jobs_cancelled, callbacks_removed;
+  int64_t duration_ns;
+  char pins[256]; /* what pins it, by name, in one line; cut off if it is longer */
+};
+/* @param options  may be null
+ * @return 0, how it ended is in the report; -EDEADLK from inside the module, or a callback on its
+ * fences; -EBUSY another thread unloads it; -ENODEV it is gone, or not of this host; -EOWNERDEAD;
+ * -EINVAL Blocks: until the policy is done, each step at most `give_up_ns` */
+UFENCE_MUST_CHECK int ufence_module_unload(struct ufence_module_host* host,
+                                           struct ufence_module* module,
+                                           const struct ufence_unload_options* options,
+                                           struct ufence_unload_report* report);
+
+/* --- Reports (F12): dropped rights, broken drivers, misuse --- */
+
+struct ufence_report {
+  size_t size;
+  const char* kind; /* "signaler dropped" and so on */
+  const char* text;
+  const char *driver_name, *timeline_name; /* strings are valid during the call */
+  uint64_t context, seqno;                 /* context 0: not about one fence */
+};
+/* The caller's memory. `fn` is called with no lock of the library held, on any thread. */
+struct ufence_report_handler {
+  void (*fn)(const struct ufence_report* report, void* data);
+  void* data;
+};
+/* Sets the one handler of the process; null: a line each on stderr, as in the beginning. It stays
+ * in place until another one is set: on return of that call it is not running, and is never called
+ * again.
+ * @return 0; -EINVAL no function; -ENOMEM
+ * Blocks: for a grace period, and while the one before runs on other threads. */
+int ufence_set_report_handler(const struct ufence_report_handler* handler);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* UFENCE_UFENCE_H */

@@ -1,0 +1,128 @@
+#include <new>
+#include <string>
+
+#include "ufence/c/convert.h"
+#include "ufence/issuer/host.h"
+
+using namespace ufence;
+using namespace ufence::c;
+
+struct ufence_module_host {
+  host loads;
+};
+
+struct ufence_module {
+  device_ref device;
+};
+
+namespace {
+
+// The struct as the caller knows it; `size` was looked at.
+void write_report(const unload_report& from, ufence_unload_report* to) noexcept {
+  ufence_unload_report report{};
+  report.size = to->size;
+  report.state = static_cast<ufence_unload_state>(from.state);
+  report.last_step = from.last_step;
+  report.jobs_drained = from.jobs_drained;
+  report.jobs_cancelled = from.jobs_cancelled;
+  report.callbacks_removed = from.callbacks_removed;
+  report.duration_ns = from.duration_ns;
+  std::size_t written = 0;
+  for (const std::string& pin : from.pins) {
+    if (written != 0)
+      written += copy_out("; ", report.pins + written, sizeof report.pins - written);
+    if (written >= sizeof report.pins) break;
+    written += copy_out(pin, report.pins + written, sizeof report.pins - written);
+    if (written >= sizeof report.pins) break;
+  }
+  std::memcpy(to, &report, to->size < sizeof report ? to->size : sizeof report);
+}
+
+static_assert(static_cast<int>(unload_state::refused) == UFENCE_UNLOAD_REFUSED);
+static_assert(static_cast<int>(unload_state::pinned) == UFENCE_UNLOAD_PINNED);
+static_assert(static_cast<int>(unload_state::deferred) == UFENCE_UNLOAD_DEFERRED);
+static_assert(static_cast<int>(unload_state::unmapped) == UFENCE_UNLOAD_UNMAPPED);
+static_assert(static_cast<int>(unload_policy::drain) == UFENCE_UNLOAD_DRAIN);
+static_assert(static_cast<int>(unload_policy::cancel) == UFENCE_UNLOAD_CANCEL);
+static_assert(static_cast<int>(unload_policy::refuse) == UFENCE_UNLOAD_REFUSE);
+
+}  // namespace
+
+int ufence_module_host_create(ufence_module_host** made) {
+  try {
+    *made = new ufence_module_host;
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}
+
+void ufence_module_host_destroy(ufence_module_host* h) { delete h; }
+
+int ufence_module_load(ufence_module_host* h, const char* path, ufence_module** module, char* why,
+                       size_t why_size) {
+  try {
+    auto handle = std::make_unique<ufence_module>();
+    std::string reason;
+    result<device_ref> loaded = h->loads.load(path, &reason);
+    if (!loaded) {
+      copy_out(reason, why, why_size);
+      return negative(loaded.error());
+    }
+    handle->device = std::move(*loaded);
+    *module = handle.release();
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}
+
+ufence_module* ufence_module_get(ufence_module* module) {
+  return new (std::nothrow) ufence_module(*module);
+}
+
+void ufence_module_put(ufence_module* module) { delete module; }
+
+size_t ufence_module_driver_name(const ufence_module* module, char* buffer, size_t size) {
+  return copy_out(module->device->driver_name(), buffer, size);
+}
+
+size_t ufence_module_timeline_name(const ufence_module* module, char* buffer, size_t size) {
+  return copy_out(module->device->timeline_name(), buffer, size);
+}
+
+int ufence_module_submit(ufence_module* module, const ufence_job_request* given, ufence_fence** f) {
+  ufence_job_request request;
+  if (given == nullptr || !read_options(given, request)) return -EINVAL;
+  try {
+    return hand_over(module->device->submit(
+                         {.opcode = request.opcode,
+                          .args = {static_cast<const std::byte*>(request.args), request.args_size},
+                          .in_fences = lent(request.in_fences, request.in_fence_count),
+                          .run_after_failed_in_fence = request.run_after_failed_in_fence != 0}),
+                     f);
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}
+
+int ufence_module_unload(ufence_module_host* h, ufence_module* module,
+                         const ufence_unload_options* given, ufence_unload_report* report) {
+  ufence_unload_options options;
+  if (!read_options(given, options) || report == nullptr ||
+      report->size < sizeof report->size + sizeof report->state ||
+      static_cast<unsigned int>(options.policy) > UFENCE_UNLOAD_REFUSE) {
+    return -EINVAL;
+  }
+  unload_options wanted{.policy = static_cast<unload_policy>(options.policy)};
+  if (options.drain_deadline_ns != 0) wanted.drain_deadline_ns = options.drain_deadline_ns;
+  if (options.give_up_ns != 0) wanted.give_up_ns = options.give_up_ns;
+  try {
+    const result<unload_report> done = h->loads.unload(module->device, wanted);
+    if (!done) return negative(done.error());
+    write_report(*done, report);
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}

@@ -1,0 +1,446 @@
+#include "ufence/c/testing/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ufence/c/testing/adder.h"
+#include "ufence/ufence.h"
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+#define CHECK(what)                                          \
+  do {                                                       \
+    if (!(what)) return "line " STRING(__LINE__) ": " #what; \
+  } while (0)
+
+static const int64_t patience_ns = 30000000000;
+
+static int64_t now_ns(void) {
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t soon(void) { return now_ns() + patience_ns; }
+
+static bool is_readable(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+
+  return poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0;
+}
+
+struct pair {
+  struct ufence_fence* fence;
+  struct ufence_signaler* right;
+};
+
+static struct pair make(void) {
+  struct pair made = {NULL, NULL};
+
+  if (ufence_fence_create(ufence_fence_allocate_contexts(1), 7, &made.fence, &made.right) != 0)
+    abort();
+  return made;
+}
+
+static void* signal_it(void* right) {
+  ufence_signaler_signal(right, -EIO);
+  return NULL;
+}
+
+const char* c_fences(void) {
+  const uint64_t context = ufence_fence_allocate_contexts(3);
+  struct pair one = make(), two = make();
+  struct ufence_fence *fences[2] = {one.fence, two.fence}, *stub, *old;
+  char name[32], text[128];
+  pthread_t thread;
+  int fd;
+
+  CHECK(ufence_version() >> 16 == 0);
+  CHECK(context != 0 && ufence_fence_allocate_contexts(1) >= context + 3);
+  CHECK(ufence_fence_seqno(one.fence) == 7);
+  CHECK(ufence_fence_context(one.fence) != ufence_fence_context(two.fence));
+  CHECK(ufence_fence_is_signaled(one.fence) == 0 && ufence_fence_status(one.fence) == 0);
+  CHECK(ufence_fence_timestamp_ns(one.fence) == 0);
+  CHECK(ufence_fence_wait(one.fence, 0) == -ETIME);
+  CHECK(ufence_fence_wait_any(fences, 2, 0) == -ETIME);
+  CHECK(ufence_fence_wait_all(fences, 2, 0) == -ETIME);
+  CHECK(ufence_fence_wait_any(fences, 0, 0) == -EINVAL);
+  fd = ufence_fence_pollable_fd(one.fence);
+  CHECK(fd >= 0 && !is_readable(fd));
+  ufence_fence_enable_signaling(one.fence);
+  ufence_fence_set_deadline(one.fence, soon());
+  CHECK(ufence_fence_poll(one.fence) == 0);
+
+  CHECK(pthread_create(&thread, NULL, signal_it, one.right) == 0);
+  CHECK(ufence_fence_wait(one.fence, soon()) == 0);
+  pthread_join(thread, NULL);
+  CHECK(ufence_fence_wait_settled(one.fence, soon()) == 0);
+  CHECK(ufence_fence_is_signaled(one.fence) == 1 && ufence_fence_is_settled(one.fence) == 1);
+  CHECK(ufence_fence_status(one.fence) == -EIO);
+  CHECK(ufence_fence_timestamp_ns(one.fence) > 0);
+  CHECK(ufence_fence_timestamp_ns(one.fence) <= now_ns());
+  CHECK(ufence_fence_wait_any(fences, 2, 0) == 0);
+  CHECK(ufence_fence_wait_all(fences, 2, 0) == -ETIME);
+  CHECK(is_readable(fd));
+  close(fd);
+  CHECK(ufence_signaler_signal(two.right, 0) == 1);
+  CHECK(ufence_fence_wait_all(fences, 2, UFENCE_NO_DEADLINE) == 0);
+
+  /* As snprintf(): the length, and what there is room for. */
+  CHECK(ufence_fence_driver_name(one.fence, name, sizeof(name)) == strlen(name));
+  CHECK(ufence_fence_describe(one.fence, text, sizeof(text)) == (long)strlen(text));
+  CHECK(strstr(text, "error -5") != NULL);
+  CHECK(ufence_fence_describe(one.fence, NULL, 0) == (long)strlen(text));
+  CHECK(ufence_fence_describe(one.fence, name, 4) == (long)strlen(text) && strlen(name) == 3);
+
+  stub = ufence_fence_get_stub();
+  CHECK(ufence_fence_status(stub) == 1);
+  ufence_fence_put(stub);
+  CHECK(ufence_fence_create_signaled(42, &old) == 0);
+  CHECK(ufence_fence_timestamp_ns(old) == 42 && ufence_fence_status(old) == 1);
+  CHECK(ufence_fence_get(old) == old);
+  ufence_fence_put(old);
+  ufence_fence_put(old);
+  ufence_fence_put(NULL);
+  ufence_fence_put(one.fence);
+  ufence_fence_put(two.fence);
+  return NULL;
+}
+
+const char* c_rights(void) {
+  struct pair f = make();
+  struct ufence_signaler* timeout = ufence_signaler_share(f.right);
+  struct ufence_settlement later = UFENCE_SETTLEMENT_INIT;
+
+  CHECK(timeout != NULL);
+  CHECK(ufence_signaler_decide(f.right, -ETIMEDOUT, &later) == 1);
+  CHECK(ufence_fence_status(f.fence) == -ETIMEDOUT);
+  CHECK(ufence_signaler_signal(timeout, 0) == 0);
+  CHECK(ufence_fence_status(f.fence) == -ETIMEDOUT);
+  ufence_settle(&later);
+  CHECK(later.head == NULL && ufence_fence_is_settled(f.fence) == 1);
+  ufence_settle(&later);
+  ufence_signaler_drop(NULL);
+  ufence_fence_put(f.fence);
+  return NULL;
+}
+
+struct counted {
+  struct ufence_fence_cb cb;
+  struct ufence_fence* of;
+  int runs;
+};
+
+static void count(struct ufence_fence* fence, struct ufence_fence_cb* cb) {
+  struct counted* c = (struct counted*)(void*)cb;
+
+  c->runs++;
+  c->of = fence;
+  *(int*)cb->data += 1;
+}
+
+static void free_it(struct ufence_fence* fence, struct ufence_fence_cb* cb) {
+  (void)fence;
+  *(int*)cb->data += 1;
+  free(cb);
+}
+
+const char* c_callbacks(void) {
+  int sum = 0;
+  struct counted first = {.cb = {.fn = count, .data = &sum}}, second = first;
+  struct ufence_fence_cb *freed = calloc(1, sizeof(*freed)), none = {.fn = NULL};
+  struct pair f = make();
+
+  CHECK(freed != NULL);
+  freed->fn = free_it;
+  freed->data = &sum;
+  CHECK(ufence_fence_add_callback(f.fence, &none) == -EINVAL);
+  CHECK(ufence_fence_add_callback(f.fence, &first.cb) == 0);
+  CHECK(ufence_fence_add_callback(f.fence, &second.cb) == 0);
+  CHECK(ufence_fence_add_callback(f.fence, freed) == 0);
+  CHECK(ufence_fence_remove_callback(f.fence, &second.cb) == 1);
+  CHECK(ufence_signaler_signal(f.right, 0) == 1);
+  CHECK(first.runs == 1 && first.of == f.fence && second.runs == 0 && sum == 2);
+  CHECK(ufence_fence_remove_callback(f.fence, &first.cb) == 0);
+  CHECK(ufence_fence_add_callback(f.fence, &second.cb) == -ENOENT);
+  CHECK(second.runs == 0);
+  ufence_fence_put(f.fence);
+  return NULL;
+}
+
+const char* c_timelines(void) {
+  const struct ufence_timeline_options options = {.size = sizeof(options),
+                                                  .driver_name = "demo",
+                                                  .timeline_name = "queue",
+                                                  .initial_seqno = 10};
+  struct ufence_timeline_issuer* issuer;
+  struct ufence_fence* f[4];
+  char name[8];
+  size_t i;
+
+  CHECK(ufence_timeline_create(&options, &issuer) == 0);
+  for (i = 0; i < 4; i++) CHECK(ufence_timeline_emit(issuer, &f[i]) == 0);
+  CHECK(ufence_fence_seqno(f[0]) == 11);
+  CHECK(ufence_fence_context(f[3]) == ufence_timeline_context(issuer));
+  CHECK(ufence_timeline_emitted(issuer) == 14 && ufence_timeline_completed(issuer) == 10);
+  ufence_timeline_signal_up_to(issuer, 12);
+  CHECK(ufence_fence_status(f[0]) == 1 && ufence_fence_status(f[1]) == 1);
+  CHECK(ufence_fence_status(f[2]) == 0);
+  CHECK(ufence_timeline_completed(issuer) == 12);
+  CHECK(ufence_timeline_signal(issuer, f[3], -EIO) == 1);
+  CHECK(ufence_timeline_signal(issuer, f[3], 0) == 0);
+  CHECK(ufence_fence_status(f[3]) == -EIO && ufence_fence_status(f[2]) == 0);
+  ufence_timeline_fail(issuer, -ENODEV);
+  ufence_timeline_drop(issuer);
+  ufence_timeline_drop(NULL);
+  CHECK(ufence_fence_status(f[2]) == -ENODEV && ufence_fence_status(f[1]) == 1);
+  CHECK(ufence_fence_timeline_name(f[2], name, sizeof(name)) == 5 && strcmp(name, "queue") == 0);
+  for (i = 0; i < 4; i++) ufence_fence_put(f[i]);
+  return NULL;
+}
+
+const char* c_containers(void) {
+  struct pair a = make(), b = make();
+  struct ufence_fence *both[2] = {a.fence, b.fence}, *all, *any, *chain, *last, *merged;
+
+  CHECK(ufence_array_create(both, 2, UFENCE_ARRAY_ALL, &all) == 0);
+  CHECK(ufence_array_create(both, 2, UFENCE_ARRAY_ANY, &any) == 0);
+  CHECK(ufence_array_create(both, 0, UFENCE_ARRAY_ALL, &merged) == -EINVAL);
+  CHECK(ufence_chain_create(NULL, a.fence, 1, &chain) == 0);
+  CHECK(ufence_chain_create(chain, b.fence, 2, &last) == 0);
+  CHECK(ufence_chain_create(chain, NULL, 3, &merged) == -EINVAL);
+  CHECK(ufence_merge(both, 2, &merged) == 0);
+  CHECK(ufence_signaler_signal(b.right, 0) == 1);
+  CHECK(ufence_fence_poll(all) == 0 && ufence_fence_poll(any) == 1);
+  CHECK(ufence_fence_poll(last) == 0 && ufence_fence_poll(merged) == 0);
+  CHECK(ufence_signaler_signal(a.right, 0) == 1);
+  CHECK(ufence_fence_wait(all, soon()) == 0 && ufence_fence_wait(last, soon()) == 0);
+  CHECK(ufence_fence_wait(chain, soon()) == 0 && ufence_fence_wait(merged, soon()) == 0);
+  ufence_fence_put(all);
+  ufence_fence_put(any);
+  ufence_fence_put(chain);
+  ufence_fence_put(last);
+  ufence_fence_put(merged);
+  ufence_fence_put(a.fence);
+  ufence_fence_put(b.fence);
+  return NULL;
+}
+
+const char* c_sync_files(void) {
+  struct pair a = make(), b = make();
+  const int one = ufence_sync_file_export(a.fence, "one");
+  const int two = ufence_sync_file_export(b.fence, NULL);
+  const int both = ufence_sync_file_merge(one, two, "both");
+  struct ufence_fence* same;
+
+  CHECK(one >= 0 && two >= 0 && both >= 0);
+  CHECK((fcntl(one, F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK(ufence_sync_file_export(NULL, NULL) == -EINVAL);
+  CHECK(ufence_sync_file_merge(one, STDIN_FILENO, "x") == -ENOENT);
+  CHECK(ufence_sync_file_import(one, &same) == 0 && same == a.fence);
+  ufence_fence_put(same);
+  CHECK(ufence_sync_file_import(-1, &same) == -EBADF);
+  CHECK(ufence_sync_file_set_deadline(one, soon()) == 0);
+  CHECK(!is_readable(one) && !is_readable(both));
+  CHECK(ufence_signaler_signal(a.right, 0) == 1);
+  CHECK(is_readable(one) && !is_readable(both));
+  CHECK(ufence_signaler_signal(b.right, 0) == 1);
+  CHECK(is_readable(both));
+  close(one);
+  close(two);
+  close(both);
+  ufence_fence_put(a.fence);
+  ufence_fence_put(b.fence);
+  return NULL;
+}
+
+const char* c_syncobjs(void) {
+  struct pair f = make();
+  struct ufence_syncobj *object, *again;
+  struct ufence_syncobj_point points[2];
+  struct ufence_fence* found;
+  uint64_t number = 99;
+  int fd;
+
+  CHECK(ufence_syncobj_create(0, &object) == 0);
+  points[0] = (struct ufence_syncobj_point){object, 1};
+  points[1] = (struct ufence_syncobj_point){object, 2};
+  CHECK(ufence_syncobj_wait(points, 1, 0, 0) == -EINVAL);
+  CHECK(ufence_syncobj_wait(points, 1, 64, 0) == -EINVAL);
+  CHECK(ufence_syncobj_wait(points, 1, UFENCE_SYNCOBJ_WAIT_FOR_SUBMIT, 0) == -ETIME);
+  CHECK(ufence_syncobj_add_point(object, NULL, 1) == 0);
+  CHECK(ufence_syncobj_add_point(object, f.fence, 2) == 0);
+  CHECK(ufence_syncobj_wait(points, 2, 0, 0) == 0);
+  CHECK(ufence_syncobj_wait(points, 2, UFENCE_SYNCOBJ_WAIT_ALL, 0) == -ETIME);
+  CHECK(ufence_syncobj_wait(points + 1, 1, UFENCE_SYNCOBJ_WAIT_AVAILABLE, 0) == 0);
+  CHECK(ufence_syncobj_query(object, &number) == 0 && number == 1);
+  CHECK(ufence_syncobj_last_submitted(object, &number) == 0 && number == 2);
+  CHECK(ufence_syncobj_find_fence(object, 3, &found) == -EINVAL);
+  CHECK(ufence_syncobj_find_fence(object, 2, &found) == 0);
+  CHECK(ufence_fence_poll(found) == 0);
+  CHECK(ufence_signaler_signal(f.right, 0) == 1);
+  CHECK(ufence_fence_poll(found) == 1);
+  ufence_fence_put(found);
+  CHECK(ufence_syncobj_query(object, &number) == 0 && number == 2);
+
+  fd = ufence_syncobj_export(object);
+  CHECK(fd >= 0);
+  CHECK(ufence_syncobj_import(fd, &again) == 0 && again == object);
+  CHECK(ufence_syncobj_import(STDIN_FILENO, &again) == -EINVAL);
+  close(fd);
+  CHECK(ufence_syncobj_replace_fence(again, NULL) == 0);
+  CHECK(ufence_syncobj_query(object, &number) == 0 && number == 0);
+  ufence_syncobj_put(again);
+  CHECK(ufence_syncobj_get(object) == object);
+  ufence_syncobj_put(object);
+  ufence_syncobj_put(object);
+  ufence_syncobj_put(NULL);
+  ufence_fence_put(f.fence);
+  return NULL;
+}
+
+const char* c_shared_timelines(void) {
+  const struct ufence_shared_timeline_options options = {.size = sizeof(options), .name = "page"};
+  struct ufence_shared_timeline *owner, *reader;
+  struct ufence_fence* f;
+  int fd;
+
+  CHECK(ufence_shared_timeline_create(&options, &owner) == 0);
+  CHECK(ufence_shared_timeline_export(owner, 1) == -EPERM);
+  fd = ufence_shared_timeline_export(owner, 0);
+  CHECK(fd >= 0);
+  CHECK(ufence_shared_timeline_import(fd, &reader) == 0);
+  close(fd);
+  CHECK(ufence_shared_timeline_signal(reader, 1) == -EPERM);
+  CHECK(ufence_shared_timeline_wait(reader, 1, 0) == -ETIME);
+  CHECK(ufence_shared_timeline_fence_at(reader, 2, &f) == 0);
+  CHECK(ufence_shared_timeline_signal(owner, 2) == 0);
+  CHECK(ufence_shared_timeline_value(reader) == 2);
+  CHECK(ufence_shared_timeline_wait(reader, 1, 0) == 0);
+  CHECK(ufence_fence_wait(f, soon()) == 0 && ufence_fence_status(f) == 1);
+  ufence_fence_put(f);
+  CHECK(ufence_shared_timeline_error(reader) == 0);
+  CHECK(ufence_shared_timeline_fail(owner, -EIO) == 0);
+  CHECK(ufence_shared_timeline_wait(reader, 3, UFENCE_NO_DEADLINE) == -EIO);
+  CHECK(ufence_shared_timeline_error(reader) == -EIO);
+  CHECK(ufence_shared_timeline_get(owner) == owner);
+  ufence_shared_timeline_put(owner);
+  ufence_shared_timeline_put(owner);
+  ufence_shared_timeline_put(reader);
+  ufence_shared_timeline_put(NULL);
+  return NULL;
+}
+
+const char* c_modules(const char* adder, const char* missing) {
+  struct ufence_module_host* host;
+  struct ufence_module *module, *another;
+  struct adder_args args = {40, 2, NULL};
+  struct ufence_job_request request = {
+      .size = sizeof(request), .args = &args, .args_size = sizeof(args)};
+  const struct ufence_unload_options cancel = {.size = sizeof(cancel),
+                                               .policy = UFENCE_UNLOAD_CANCEL};
+  struct ufence_unload_options wrong = {.size = sizeof(wrong),
+                                        .policy = (enum ufence_unload_policy)9};
+  struct ufence_unload_report report = {.size = sizeof(report)};
+  struct ufence_fence *sum_known, *kept, *refused;
+  int64_t sum = 0;
+  char why[256] = "", name[16];
+
+  args.sum = &sum;
+  CHECK(ufence_module_host_create(&host) == 0);
+  CHECK(ufence_module_load(host, missing, &module, why, sizeof(why)) == -ENOENT);
+  CHECK(strstr(why, "missing.so") != NULL);
+  CHECK(ufence_module_load(host, missing, &module, NULL, 0) == -ENOENT);
+  CHECK(ufence_module_load(host, adder, &module, why, sizeof(why)) == 0);
+  CHECK(ufence_module_driver_name(module, name, sizeof(name)) == 5 && strcmp(name, "adder") == 0);
+  CHECK(ufence_module_submit(module, NULL, &kept) == -EINVAL);
+  CHECK(ufence_module_submit(module, &request, &sum_known) == 0);
+  CHECK(ufence_fence_wait(sum_known, soon()) == 0 && sum == 42);
+  request.opcode = 77;
+  CHECK(ufence_module_submit(module, &request, &refused) == 0);
+  CHECK(ufence_fence_status(refused) == -EINVAL);
+  request.opcode = ADDER_KEEP;
+  CHECK(ufence_module_submit(module, &request, &kept) == 0);
+  another = ufence_module_get(module);
+  CHECK(another != NULL);
+  CHECK(ufence_module_unload(host, module, &wrong, &report) == -EINVAL);
+  CHECK(ufence_module_unload(host, module, &cancel, NULL) == -EINVAL);
+  CHECK(ufence_module_unload(host, another, &cancel, &report) == 0);
+  CHECK(report.state == UFENCE_UNLOAD_UNMAPPED && report.last_step == 8);
+  CHECK(report.jobs_cancelled == 1 && report.pins[0] == 0 && report.duration_ns > 0);
+  CHECK(ufence_fence_status(kept) == -ECANCELED && ufence_fence_status(sum_known) == 1);
+  CHECK(ufence_fence_driver_name(kept, name, sizeof(name)) == 5 && strcmp(name, "adder") == 0);
+  CHECK(ufence_module_submit(module, &request, &refused) == -ENODEV);
+  CHECK(ufence_module_unload(host, module, &cancel, &report) == -ENODEV);
+  ufence_fence_put(sum_known);
+  ufence_fence_put(refused);
+  ufence_fence_put(kept);
+  ufence_module_put(module);
+  ufence_module_put(another);
+  ufence_module_put(NULL);
+  ufence_module_host_destroy(host);
+  ufence_module_host_destroy(NULL);
+  return NULL;
+}
+
+struct heard {
+  int reports;
+  uint64_t seqno;
+  char kind[64];
+};
+
+static void hear(const struct ufence_report* report, void* data) {
+  struct heard* heard = data;
+
+  heard->reports++;
+  heard->seqno = report->seqno;
+  strncpy(heard->kind, report->kind, sizeof(heard->kind) - 1);
+}
+
+const char* c_reports(void) {
+  struct heard heard = {.reports = 0};
+  const struct ufence_report_handler handler = {hear, &heard}, none = {NULL, NULL};
+  struct pair f = make();
+
+  CHECK(ufence_set_report_handler(&none) == -EINVAL);
+  CHECK(ufence_set_report_handler(&handler) == 0);
+  ufence_signaler_drop(f.right);
+  CHECK(ufence_set_report_handler(NULL) == 0);
+  CHECK(heard.reports == 1 && heard.seqno == 7 && strstr(heard.kind, "dropped") != NULL);
+  CHECK(ufence_fence_status(f.fence) == -ECANCELED);
+  ufence_fence_put(f.fence);
+  return NULL;
+}
+
+const char* c_options(void) {
+  /* As a program has them that was built with a later header. */
+  struct {
+    struct ufence_timeline_options known;
+    uint64_t later;
+  } newer = {.known = {.size = sizeof(newer), .driver_name = "newer"}, .later = 0};
+  struct ufence_timeline_options older = {
+      .size = offsetof(struct ufence_timeline_options, timeline_name),
+      .driver_name = "older",
+      .timeline_name = (const char*)1};
+  struct ufence_timeline_issuer* issuer;
+
+  CHECK(ufence_timeline_create(&newer.known, &issuer) == 0);
+  ufence_timeline_drop(issuer);
+  newer.later = 1;
+  CHECK(ufence_timeline_create(&newer.known, &issuer) == -EINVAL);
+  CHECK(ufence_timeline_create(&older, &issuer) == 0);
+  ufence_timeline_drop(issuer);
+  older.size = 0;
+  CHECK(ufence_timeline_create(&older, &issuer) == -EINVAL);
+  CHECK(ufence_timeline_create(NULL, &issuer) == 0);
+  ufence_timeline_drop(issuer);
+  return NULL;
+}

@@ -1,0 +1,3 @@
+#include "ufence/ufence.h"
+
+uint32_t ufence_version() { return UFENCE_VERSION_NUMBER; }
