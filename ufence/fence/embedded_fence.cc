@@ -11,7 +11,11 @@ void embedded_fence::init(std::uint64_t context, std::uint64_t seqno, backend* d
   fence::init(kind::embedded, seqno, data, 1);
 }
 
-void embedded_fence::complete_embedded(int error) noexcept { complete(error < 0 ? error : 1); }
+void embedded_fence::complete_embedded(int error, std::int64_t timestamp_ns) noexcept {
+  get();
+  settlement later;
+  decide_into(detail::checked_error(error < 0 ? error : 0, *this), later, timestamp_ns);
+}
 
 // Enabling a container registers on what it holds, which enables other containers: they are elected
 // here, and enabled by the outermost call, which returns when all are.

@@ -1,5 +1,5 @@
-// embedded_fence: a fence at the front of an object of the library's upper layers, in memory of its own:
-// containers, which hold other fences.
+// embedded_fence: a fence at the front of an object of the library's upper layers, in memory of its
+// own: containers, which hold other fences.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,14 @@ class embedded_fence;
 struct embedded_type {
   std::string_view driver_name;
   std::string_view timeline_name;
-  /// The last reference is gone: drop what it holds, free it after a grace period. Any thread; it may
-  /// drop references to other embedded fences: those end after it has returned, however long the chain.
+  /// The last reference is gone: drop what it holds, free it after a grace period. Any thread; it
+  /// may drop references to other embedded fences: those end after it has returned, however long
+  /// the chain.
   void (*release)(embedded_fence&) noexcept;
 };
 
-/// Derive from it; the object's memory is its type's affair. Its ops are the library's own: they get the
-/// backend that init() was given, which lives as long as the object.
+/// Derive from it; the object's memory is its type's affair. Its ops are the library's own: they
+/// get the backend that init() was given, which lives as long as the object.
 class UFENCE_API embedded_fence : public fence {
  public:
   [[nodiscard]] const embedded_type& type() const noexcept { return *type_; }
@@ -44,7 +45,8 @@ class UFENCE_API embedded_fence : public fence {
   /// Makes it pending, with one reference: the maker's.
   void init(std::uint64_t context, std::uint64_t seqno, backend* data) noexcept;
   /// Signals it, if it is not: decides and settles. The caller has a reference.
-  void complete_embedded(int error) noexcept;
+  /// @param timestamp_ns  when it was signaled; 0: now
+  void complete_embedded(int error, std::int64_t timestamp_ns = 0) noexcept;
 
  private:
   friend class fence;

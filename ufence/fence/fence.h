@@ -309,9 +309,10 @@ class UFENCE_API alignas(16) fence {
   void fix_result(int error, std::int64_t now) noexcept;  // LOCK held
   std::uint32_t mark(std::uint32_t flags) noexcept;       // drops LOCK
   outcome decide(int error, std::int64_t now) noexcept;
-  bool decide_into(int error, settlement& later) noexcept;  // takes over a reference
-  bool signal_plain(int error) noexcept;                    // the same
-  void settle() noexcept;                                   // drops a reference
+  // Takes over a reference. `now`: the time of the signal; 0: it is taken from the clock.
+  bool decide_into(int error, settlement& later, std::int64_t now = 0) noexcept;
+  bool signal_plain(int error) noexcept;  // the same
+  void settle() noexcept;                 // drops a reference
   // Callbacks are run; the last of them to return sets `last_flag`, or nothing.
   void run_all_callbacks(std::uint32_t guess, std::uint32_t last_flag) noexcept;
   void run_callbacks(callback_turn& turn, std::uint32_t s, std::uint32_t last_flag) noexcept;

@@ -45,9 +45,9 @@ fence::outcome fence::decide(int error, std::int64_t now) noexcept {
   return nothing_to_call && !must_retire ? outcome::done : outcome::open;
 }
 
-bool fence::decide_into(int error, settlement& later) noexcept {
+bool fence::decide_into(int error, settlement& later, std::int64_t now) noexcept {
   // After fork() the child may find LOCK held by a thread that it does not have.
-  const outcome how = is_inherited() ? outcome::lost : decide(error, 0);
+  const outcome how = is_inherited() ? outcome::lost : decide(error, now);
   if (how == outcome::open) {
     later.append(*this);
   } else {

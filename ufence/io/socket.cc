@@ -37,6 +37,22 @@ bool find_peer(int socket, detail::socket_address& address) noexcept {
   return ::getpeername(socket, reinterpret_cast<sockaddr*>(&address.name), &address.size) == 0;
 }
 
+void keep_filters_out(int socket) noexcept {
+  const int on = 1;
+  static_cast<void>(::setsockopt(socket, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on));
+}
+
+bool has_unread(int socket) noexcept {
+  // A message without bytes looks like the end, but for its sender, whom there is no room for here.
+  const int on = 1;
+  static_cast<void>(::setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+  result<arrival> next = receive_message(socket, {}, std::span<unique_fd>(), true);
+  if (!next && next.error() == errno_code(ECONNRESET)) {
+    next = receive_message(socket, {}, std::span<unique_fd>(), true);
+  }
+  return next && next->are_fds_cut;
+}
+
 void end_sending(int socket) noexcept { ::shutdown(socket, SHUT_WR); }
 
 namespace {
@@ -99,6 +115,16 @@ std::error_code send_message(int socket, std::span<const std::byte> bytes,
   }
 }
 
+std::error_code send_large_message(int socket, std::span<const std::byte> bytes,
+                                   std::span<const int> fds) noexcept {
+  const std::error_code failed = send_message(socket, bytes, fds);
+  if (failed != errno_code(EMSGSIZE)) return failed;
+  // The kernel doubles it, for what it needs itself.
+  const int size = static_cast<int>(bytes.size());
+  static_cast<void>(::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof size));
+  return send_message(socket, bytes, fds);
+}
+
 result<arrival> receive_message(int socket, std::span<std::byte> into, std::span<unique_fd> fds,
                                 bool peek) noexcept {
   iovec data{.iov_base = into.data(), .iov_len = into.size()};
@@ -108,9 +134,11 @@ result<arrival> receive_message(int socket, std::span<std::byte> into, std::span
   // All descriptors are taken: what the kernel has no room for it closes on this thread. Of a
   // message that stays where it is it closes duplicates, which takes no time.
   control_buffer control;
-  header.msg_control = control.bytes.data();
-  header.msg_controllen =
-      peek ? CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(fds.size_bytes()) : sizeof control.bytes;
+  if (!peek || !fds.empty()) {
+    header.msg_control = control.bytes.data();
+    header.msg_controllen =
+        peek ? CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(fds.size_bytes()) : sizeof control.bytes;
+  }
   ssize_t size = 0;
   do {
     size = ::recvmsg(socket, &header,

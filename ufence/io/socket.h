@@ -46,6 +46,10 @@ struct socket_pair {
                                           const detail::socket_address& address) noexcept;
 /// The address of the other end, also when that is closed.
 [[nodiscard]] bool find_peer(int socket, detail::socket_address& address) noexcept;
+/// Whoever shares a socket from now on can put no filter on what arrives there.
+void keep_filters_out(int socket) noexcept;
+/// Is there anything at a socket that nobody has read? What was sent may take long to close.
+[[nodiscard]] bool has_unread(int socket) noexcept;
 /// Nothing more is sent: the other end reads what was, and then the end.
 void end_sending(int socket) noexcept;
 
@@ -57,6 +61,11 @@ void end_sending(int socket) noexcept;
 [[nodiscard]] std::error_code send_message(int socket, std::span<const std::byte> bytes,
                                            std::span<const int> fds = {}) noexcept;
 
+/// The same for one that may be larger than the socket has room for by default.
+/// @return  -EMSGSIZE larger than the system allows this user
+[[nodiscard]] std::error_code send_large_message(int socket, std::span<const std::byte> bytes,
+                                                 std::span<const int> fds = {}) noexcept;
+
 /// The kernel sends no more descriptors in one message.
 inline constexpr std::size_t message_fds_limit = 253;
 
@@ -66,7 +75,7 @@ struct arrival {
   bool is_cut = false;          // bytes did not fit
   bool are_fds_cut = false;     // descriptors did not fit, or this process can have no more
   std::size_t fd_count = 0;     // of those that were asked for
-  std::optional<ucred> sender;  // where SO_PASSCRED is set
+  std::optional<ucred> sender;  // where SO_PASSCRED is set, and descriptors are asked for
 };
 /// Receives one message with up to fds.size() descriptors. More of them are closed on a side
 /// thread: their sender chose what closing them takes. Size 0 without a sender: the other end is

@@ -1,10 +1,9 @@
 #include "ufence/sync/ask.h"
 
-#include <sys/socket.h>
-
 #include <cerrno>
 
 #include "ufence/base/alloc.h"
+#include "ufence/io/peer.h"
 #include "ufence/io/socket.h"
 
 namespace ufence::detail {
@@ -48,48 +47,22 @@ result<record_view> record_buffer::take(int connection) noexcept {
   return receive(connection, false);
 }
 
-result<socket_address> address_of(int file) noexcept {
-  socket_address address;
-  address.size = sizeof address.name;
-  if (::getsockname(file, reinterpret_cast<sockaddr*>(&address.name), &address.size) != 0) {
-    return failure(errno == EBADF ? EBADF : EINVAL);
-  }
-  if (!parse_address(address)) return failure(EINVAL);
-  return address;
-}
-
-namespace {
-
-result<ucred> credentials_of_peer(int socket) noexcept {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return failure(errno);
-  return peer;
-}
-
-// The listener belongs to the process that made the sync file, not to one that took its address
-// over.
-bool is_exporter(int connection, int file) noexcept {
-  const result<ucred> answers = credentials_of_peer(connection);
-  const result<ucred> exported = credentials_of_peer(file);
-  return answers && exported && answers->pid == exported->pid && answers->uid == exported->uid;
-}
-
-}  // namespace
-
 result<unique_fd> ask(int file, const sync_request& request) noexcept {
-  const result<socket_address> address = address_of(file);
-  if (!address) return failure(address.error().value());
-  const socket_address listener = write_listener_address(parse_address(*address)->exporter);
-  unique_fd connection(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!connection) return failure(errno);
-  if (::connect(connection.get(), listener.get(), listener.size) != 0) return failure(errno);
-  if (!is_exporter(connection.get(), file)) return failure(ECONNREFUSED);
-  if (const std::error_code failed =
-          send_message(connection.get(), std::as_bytes(std::span(&request, 1)), {{file}})) {
-    return std::unexpected(failed == errno_code(EPIPE) ? errno_code(EAGAIN) : failed);
-  }
-  return connection;
+  result<socket_pair> ends = make_socket_pair();
+  if (!ends) return std::unexpected(ends.error());
+  const int theirs = ends->second.get();
+  const auto bytes = std::as_bytes(std::span(&request, 1));
+  std::error_code failed = send_message(file, bytes, {{theirs}});
+  // An exporter that died with something unread is told once.
+  if (failed == errno_code(ECONNRESET)) failed = send_message(file, bytes, {{theirs}});
+  if (failed) return std::unexpected(failed);
+  return std::move(ends->first);
+}
+
+bool is_exporter_gone(int file) noexcept {
+  return state_of_maker(file) == peer_state::closed ||
+         // It runs another program now, or has closed everything.
+         state_of_other_end(file) == peer_state::closed;
 }
 
 }  // namespace ufence::detail

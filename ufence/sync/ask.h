@@ -37,14 +37,17 @@ class record_buffer {
   std::byte* heap_ = nullptr;
 };
 
-/// Where a sync file is bound to.
-/// @return  -EINVAL it is not a sync file of this library; -EBADF
-[[nodiscard]] result<socket_address> address_of(int file) noexcept;
-
-/// Sends a request to the exporter of a sync file.
-/// @return  the connection on which the answer comes; -ECONNREFUSED the exporter is gone; -EAGAIN
-///          it has no time now; -EMFILE, -ENFILE, -ENOMEM, -EINVAL as address_of()
+/// Asks the exporter of a sync file, over the file's own socket: nobody else reads what is sent
+/// there, in whatever namespace, and whoever can send holds the file.
+/// @return  the socket on which the answer comes; it hangs up if the exporter ends. -EPIPE the
+/// exporter
+///          is gone, or a holder has shut the socket down; -EAGAIN a holder has filled it; -EMFILE,
+///          -ENFILE, -ENOMEM, ...
 /// Blocks: never.
 [[nodiscard]] result<unique_fd> ask(int file, const sync_request& request) noexcept;
+
+/// The exporter has closed its end of a sync file that has no verdict: the fence ended with it.
+/// False if that can't be known: what can't be asked is not dead.
+[[nodiscard]] bool is_exporter_gone(int file) noexcept;
 
 }  // namespace ufence::detail

@@ -4,13 +4,18 @@
 #include <charconv>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/fence/legacy.h"
 #include "ufence/fence/signalling.h"
+#include "ufence/io/peer.h"
+#include "ufence/io/reactor.h"
+#include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
-#include "ufence/sync/reactor.h"
+#include "ufence/sync/answer.h"
+#include "ufence/sync/process_secret.h"
 
 namespace ufence::detail {
 namespace {
@@ -22,35 +27,52 @@ class exported final : public watched, public callback {
   static result<unique_fd> publish(exported*& self) noexcept;
   void destroy() noexcept;
 
-  static exported* find(watched_table& table, std::uint64_t key) noexcept {
-    return static_cast<exported*>(table.find(key, kind_of_exports));
+  static exported* find(std::uint64_t key) noexcept UFENCE_REQUIRES(the_reactor.lock) {
+    return static_cast<exported*>(the_reactor.find(key, kind_of_exports));
   }
   [[nodiscard]] const exported_file& file() const noexcept { return file_; }
 
  private:
   exported(const fence_ref& f, std::string_view file_name, std::size_t room) noexcept;
   static result<unique_fd> make_ends(exported& self) noexcept;
+  [[nodiscard]] std::error_code label_end(int holders_end, const fence_names& names) noexcept;
   [[nodiscard]] std::span<std::byte> room() noexcept;
-  void send_record() noexcept;
+  [[nodiscard]] bool tell() noexcept;
+  [[nodiscard]] bool try_leave(bool is_its_maker) noexcept;
+  void close_end() noexcept;
 
   static void on_signaled(callback& node, fence& f) noexcept;
   static bool is_gone(watched& w) noexcept;
   static void close(watched& w) noexcept;
-  static void end(watched& w) noexcept { static_cast<exported&>(w).destroy(); }
+  static void free(watched& w) noexcept { static_cast<exported&>(w).destroy(); }
+  static bool on_message(watched& w) noexcept {
+    const auto& self = static_cast<exported&>(w);
+    return answer_requests(self.end_.get(), self.file_);
+  }
   static void on_fork(watched& w) noexcept;
   static const watched_kind kind_of_exports;
 
   exported_file file_;           // constant
   const std::size_t room_size_;  // of the record, behind the object
   unique_fd end_;                // the exporting end: set before publish
-  atomic<bool> is_published_{false};
+  label_secret secret_;          // the same
+  bool is_counted_ = false;      // among kept_when_signaled: by the thread that tells
+  // Its maker is done with it.
+  bool is_published_ UFENCE_GUARDED_BY(the_reactor.lock) = false;
 };
 
-const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::hung_up,
+const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::peer_closed,
+                                             .on_message = &exported::on_message,
                                              .is_gone = &exported::is_gone,
                                              .close = &exported::close,
-                                             .end = &exported::end,
+                                             .free = &exported::free,
                                              .on_fork = &exported::on_fork};
+
+// So many signaled files of this process keep their exporting end, which makes them give the very
+// fence back, and answer. Those of all others are left to their holders: however many signaled
+// files somebody keeps, they cost their maker nothing.
+constexpr std::uint32_t kept_when_signaled_max = 16;
+constinit atomic<std::uint32_t> kept_when_signaled{0};
 
 // --- Birth and death ---
 
@@ -101,6 +123,8 @@ exported* exported::create(const fence_ref& f, std::string_view file_name) noexc
 }
 
 void exported::destroy() noexcept {
+  // relaxed: only a count
+  if (is_counted_) kept_when_signaled.fetch_sub(1, mo::relaxed);
   this->~exported();
   deallocate(this);
 }
@@ -109,29 +133,42 @@ std::span<std::byte> exported::room() noexcept {
   return {reinterpret_cast<std::byte*>(this + 1), room_size_};
 }
 
-// One step under the table's lock: a fork() of another thread finds the exporting end in the table,
-// or does not copy it at all.
+// The label says what the fence is to those who hold the file, and nothing to all others.
+std::error_code exported::label_end(int holders_end, const fence_names& names) noexcept {
+  const fence& f = *file_.f;
+  for (int tries = 0;; ++tries) {
+    const result<label_secret> made = label_secret::make();
+    if (!made) return made.error();
+    secret_ = *made;
+    const bool is_hidden = keep_key(holders_end, secret_);
+    if (!is_hidden) secret_.key = {};
+    const socket_address label = write_label(
+        {.timeline = mix_secretly(f.context()),
+         .seqno = f.seqno(),
+         .driver_name = is_hidden ? names.driver_name() : std::string_view(),
+         .timeline_name = is_hidden ? names.timeline_name() : std::string_view(),
+         .file_name = is_hidden ? std::string_view(file_.name.data()) : std::string_view()},
+        secret_);
+    const std::error_code failed = bind_socket(holders_end, label);
+    // Nobody can have guessed it; another number is tried all the same.
+    if (failed != errno_code(EADDRINUSE) || tries == 3) return failed;
+  }
+}
+
+// One step under the reactor's lock: a fork() of another thread finds the exporting end in the
+// table, or does not copy it at all.
 result<unique_fd> exported::make_ends(exported& self) noexcept {
-  const fence& f = *self.file_.f;
-  const fence_names names = names_of(f);  // may ask its issuer: without the table's lock
-  watched_table table;
-  const std::uint64_t number = table.exporter_number();
-  if (number == 0) return failure(EAGAIN);
+  const fence_names names = names_of(*self.file_.f);  // may ask its issuer: without the lock
+  const scoped_lock guard(the_reactor.lock);
   result<socket_pair> ends = make_socket_pair();
   if (!ends) return failure(ends.error().value());
-  const result<std::uint64_t> cookie = socket_cookie(ends->first.get());
+  const int theirs = ends->first.get();
+  const result<std::uint64_t> cookie = socket_cookie(theirs);
   if (!cookie) return failure(cookie.error().value());
-  const socket_address address = write_address({.exporter = number,
-                                                .serial = *cookie,
-                                                .context = f.context(),
-                                                .seqno = f.seqno(),
-                                                .driver_name = names.driver_name(),
-                                                .timeline_name = names.timeline_name()});
-  if (const std::error_code failed = bind_socket(ends->first.get(), address)) {
-    return std::unexpected(failed);
-  }
+  if (const std::error_code failed = self.label_end(theirs, names)) return std::unexpected(failed);
+  keep_filters_out(theirs);
   self.key = *cookie;
-  if (const std::error_code failed = table.add(self, ends->second.get())) {
+  if (const std::error_code failed = the_reactor.add(self, ends->second.get())) {
     return std::unexpected(failed);
   }
   self.end_ = std::move(ends->second);
@@ -143,47 +180,97 @@ result<unique_fd> exported::publish(exported*& self) noexcept {
   if (!file) return file;
   if (const std::error_code failed = self->file_.f->add_callback(*self)) {
     if (failed != errno_code(ENOENT)) {
-      watched_table().remove(*self);
+      const scoped_lock guard(the_reactor.lock);
+      the_reactor.remove(*self);
       return std::unexpected(failed);
     }
-    self->send_record();
+    if (self->tell() && self->try_leave(true)) {
+      self = nullptr;
+      return file;
+    }
   }
-  // [EXPORT.1] release: this thread is done with it; pairs with [EXPORT.2]
-  self->is_published_.store(true, mo::release);
-  self = nullptr;
+  const scoped_lock guard(the_reactor.lock);
+  std::exchange(self, nullptr)->is_published_ = true;
   return file;
 }
 
 // --- What happens to it ---
 
-void exported::send_record() noexcept {
+// First the verdict, which nobody can take back; then what wakes those who wait. Whatever the
+// record can't say for want of room, the verdict has said. True: the holders' end keeps ours, which
+// is a part of the record there, and nobody needs this object any more.
+bool exported::tell() noexcept {
   // In a child of fork(), which has no exporting end.
-  if (!end_) return;
-  const std::size_t size = write_record(room(), file_.name.data(), file_.f);
-  // Without the record holders ask for it.
-  static_cast<void>(send_message(end_.get(), room().first(size)));
-  end_sending(end_.get());
+  if (!end_) return false;
+  const int end = end_.get();
+  const sync_verdict verdict{.status = file_.f->status(), .timestamp_ns = file_.f->timestamp_ns()};
+  static_cast<void>(bind_socket(end, write_verdict(verdict, secret_)));
+  const std::span record = room().first(write_record(room(), file_.name.data(), file_.f));
+  // relaxed, both: only a count
+  is_counted_ = kept_when_signaled.fetch_add(1, mo::relaxed) < kept_when_signaled_max;
+  if (!is_counted_) kept_when_signaled.fetch_sub(1, mo::relaxed);
+  bool is_left = !is_counted_ && !send_large_message(end, record, {{end}});
+  std::error_code failed;
+  if (!is_left) failed = send_large_message(end, record);
+  if (failed == errno_code(EMSGSIZE)) {
+    std::array<std::byte, short_record_size_max> less;
+    const std::size_t size = write_short_record(less, file_.name.data(), file_.f);
+    is_left = !is_counted_ && !send_message(end, std::span(less).first(size), {{end}});
+    if (!is_left) static_cast<void>(send_message(end, std::span(less).first(size)));
+  }
+  end_sending(end);
+  return is_left;
+}
+
+// Its end is left to the holders. False: its maker is still at it, or somebody else handles it just
+// now, and frees it.
+bool exported::try_leave(bool is_its_maker) noexcept {
+  {
+    const scoped_lock guard(the_reactor.lock);
+    if (!is_published_ && !is_its_maker) return false;
+    if (state != watched_state::watched && state != watched_state::doubtful) return false;
+    the_reactor.remove(*this);
+  }
+  close_end();
+  destroy();
+  return true;
+}
+
+void exported::close_end() noexcept {
+  if (has_unread(end_.get())) close_aside(std::move(end_));
+  end_.reset();
 }
 
 void exported::on_signaled(callback& node, fence&) noexcept {
-  static_cast<exported&>(node).send_record();
+  auto& self = static_cast<exported&>(node);
+  if (self.tell()) static_cast<void>(self.try_leave(false));
 }
 
 // All holders have closed their end; or one of them has shut it down, who can't end it for the
-// others. The address of their end is free for ours once it is closed everywhere.
+// others.
 bool exported::is_gone(watched& w) noexcept {
   auto& self = static_cast<exported&>(w);
-  socket_address address;
-  // [EXPORT.2] acquire: its maker is done with it; pairs with [EXPORT.1]
-  return self.is_published_.load(mo::acquire) && find_peer(self.end_.get(), address) &&
-         !bind_socket(self.end_.get(), address);
+  const int end = self.end_.get();
+  socket_address label;
+  {
+    const scoped_lock guard(the_reactor.lock);
+    if (!self.is_published_) return false;
+  }
+  if (!find_peer(end, label)) return false;
+  // Once it is closed everywhere the label is free for our end. Otherwise somebody has it: a
+  // holder, or a stranger who took it since.
+  const std::error_code bound = bind_socket(end, label);
+  if (!bound) return true;
+  // Our end has its verdict: all that holders need was told, whether they have closed it or not.
+  if (bound == errno_code(EINVAL)) return true;
+  return state_of_other_end(end) == peer_state::closed;
 }
 
 void exported::close(watched& w) noexcept {
   auto& self = static_cast<exported&>(w);
   // It never waits for a callback that runs here: its own waits for nobody.
   UFENCE_CHECK(self.file_.f->remove_callback(self).has_value());
-  self.end_.reset();
+  self.close_end();
 }
 
 void exported::on_fork(watched& w) noexcept { static_cast<exported&>(w).end_.reset(); }
@@ -202,8 +289,8 @@ result<unique_fd> export_fence(const fence_ref& f, std::string_view name) noexce
 bool find_exported(int fd, exported_file& file) noexcept {
   const result<std::uint64_t> cookie = socket_cookie(fd);
   if (!cookie) return false;
-  watched_table table;
-  const exported* self = exported::find(table, *cookie);
+  const scoped_lock guard(the_reactor.lock);
+  const exported* self = exported::find(*cookie);
   if (self == nullptr) return false;
   file = self->file();
   return true;

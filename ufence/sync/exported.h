@@ -1,13 +1,12 @@
 // A fence that this process exports as a sync file.
 //
 // Two ends of a socket: the holders' end is the sync file, the other one stays here. When the fence
-// is signaled, its record is sent and the exporting end shuts down writing: every holder finds the
-// record, and nobody can take the readiness away. The end of this process closes the exporting end:
-// holders find no record. The exporting end stays open until the holders' is closed, also after the
-// signal: until then this process answers for the fence, whatever a holder does to the socket.
+// is signaled, the exporting end gets its verdict (label.h), sends its record and shuts down
+// writing: every holder finds the verdict, and nobody can take the readiness away. The end of this
+// process closes the exporting end: holders find no verdict. The exporting end stays open until the
+// holders' is closed: until then this process answers what holders ask (answer.h).
 #pragma once
 
-#include <array>
 #include <string_view>
 
 #include "ufence/base/fd.h"
@@ -19,7 +18,7 @@ namespace ufence::detail {
 
 struct exported_file {
   fence_ref f;
-  std::array<char, sync_name_max + 1> name{};
+  sync_name name{};
 };
 
 /// Makes the sync file of a fence.

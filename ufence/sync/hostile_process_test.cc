@@ -7,8 +7,11 @@
 #include <array>
 #include <vector>
 
-#include "ufence/sync/reactor.h"
+#include "ufence/io/reactor.h"
+#include "ufence/sync/ask.h"
+#include "ufence/sync/label.h"
 #include "ufence/sync/testing/peer.h"
+#include "ufence/sync/testing/strangers.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::testing {
@@ -50,7 +53,7 @@ TEST(hostile_holder, in_the_exporting_process_ends_nothing_either) {
   new_fence f = make_fence();
   const unique_fd file = sync_file_create(f.fence).value();
   ASSERT_EQ(::shutdown(file.get(), SHUT_RDWR), 0);
-  detail::reap_hung_up();
+  detail::the_reactor.reap_closed();
   EXPECT_EQ(sync_file_get_fence(file.get()).value(), f.fence);
   EXPECT_EQ(status_of(file.get()), 0);
   f.signal.signal(-EIO);
@@ -90,19 +93,21 @@ TEST(hostile_holder, that_floods_the_socket_disturbs_nobody) {
 struct forged {
   unique_fd file;
   unique_fd end;
+  detail::label_secret secret;
 
-  explicit forged(std::uint64_t exporter = 0xABCDEF) {
+  explicit forged(std::uint64_t timeline = 7, std::uint64_t seqno = 8) {
     socket_pair ends = make_socket_pair().value();
     file = std::move(ends.first);
     end = std::move(ends.second);
-    static std::uint64_t serial = 0;
-    const detail::socket_address address = detail::write_address({.exporter = exporter,
-                                                                  .serial = ++serial,
-                                                                  .context = 7,
-                                                                  .seqno = 8,
-                                                                  .driver_name = "forged",
-                                                                  .timeline_name = "line"});
-    EXPECT_EQ(::bind(file.get(), address.get(), address.size), 0);
+    secret = detail::label_secret::make().value();
+    EXPECT_TRUE(detail::keep_key(file.get(), secret));
+    const detail::socket_address label = detail::write_label({.timeline = timeline,
+                                                              .seqno = seqno,
+                                                              .driver_name = "forged",
+                                                              .timeline_name = "line",
+                                                              .file_name = {}},
+                                                             secret);
+    EXPECT_EQ(bind_socket(file.get(), label), no_error);
   }
   void send(std::span<const std::byte> bytes) const {
     EXPECT_EQ(send_message(end.get(), bytes), no_error);
@@ -158,8 +163,9 @@ TEST(forged_record, that_is_wrong_ends_its_fence_with_EPROTO) {
 }
 
 TEST(forged_address, is_no_sync_file) {
-  for (const std::string_view name : {"ufence/", "ufence/1", "ufence/1/2/3/4/",
-                                      "ufence/1/2/3/x/driver\0line", "other/1/2/3/4/"}) {
+  for (const std::string_view name :
+       {"ufence/", "ufence/1", "ufence/1/2/3/4/", "ufence/1/2/3/x/driver\0line", "other/1/2/3/4/",
+        "ufence/AAAAAAAAAAAAAAAA"}) {
     socket_pair ends = make_socket_pair().value();
     detail::socket_address address;
     address.name.sun_family = AF_UNIX;
@@ -174,23 +180,13 @@ TEST(forged_address, with_the_number_of_another_exporter_is_not_taken_for_its_ow
   // The victim's fence, and one of the test's that claims its timeline and a later seqno.
   peer victim(export_one);
   const unique_fd file = hear(victim.line()).fd;
-  detail::socket_address address;
-  address.size = sizeof address.name;
-  ASSERT_EQ(::getsockname(file.get(), reinterpret_cast<sockaddr*>(&address.name), &address.size),
-            0);
-  const detail::sync_address told = detail::parse_address(address).value();
-  socket_pair ends = make_socket_pair().value();
-  const detail::socket_address later = detail::write_address({.exporter = told.exporter,
-                                                              .serial = 1,
-                                                              .context = told.context,
-                                                              .seqno = told.seqno + 1,
-                                                              .driver_name = "far",
-                                                              .timeline_name = "away"});
-  ASSERT_EQ(::bind(ends.first.get(), later.get(), later.size), 0);
-  const unique_fd both = sync_file_merge(file.get(), ends.first.get()).value();
+  const detail::opened_label told = detail::label_of(file.get()).value();
+  ASSERT_TRUE(told.is_readable);
+  const forged later(told.timeline, told.seqno + 1);
+  const unique_fd both = sync_file_merge(file.get(), later.file.get()).value();
   EXPECT_EQ(info_of(both.get()).leaves.size(), 2U);
-  EXPECT_EQ(send_message(ends.second.get(), record_of(fence::stub())), no_error);
-  EXPECT_EQ(sync_file_get_fence(ends.first.get()).value()->wait(patience()), no_error);
+  later.send(record_of(fence::stub()));
+  EXPECT_EQ(sync_file_get_fence(later.file.get()).value()->wait(patience()), no_error);
   EXPECT_EQ(events_of(both.get()), 0);
   tell(victim.line(), 's');
   EXPECT_TRUE(becomes_readable(both.get()));
@@ -198,71 +194,103 @@ TEST(forged_address, with_the_number_of_another_exporter_is_not_taken_for_its_ow
 
 // --- Those who ask ---
 
-detail::socket_address listener_of(int file) {
-  detail::socket_address address;
-  address.size = sizeof address.name;
-  EXPECT_EQ(::getsockname(file, reinterpret_cast<sockaddr*>(&address.name), &address.size), 0);
-  return detail::write_listener_address(detail::parse_address(address).value().exporter);
-}
-
-unique_fd connect_to(const detail::socket_address& address) {
-  unique_fd connection(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  EXPECT_EQ(::connect(connection.get(), address.get(), address.size), 0);
-  return connection;
-}
-
 TEST(question, without_proof_or_sense_gets_no_answer) {
   peer exporter(export_one);
   const unique_fd file = hear(exporter.line()).fd;
-  const detail::socket_address listener = listener_of(file.get());
   const detail::sync_request right{};
   detail::sync_request wrong{};
   wrong.version = 1;
   const auto bytes = [](const detail::sync_request& r) { return std::as_bytes(std::span(&r, 1)); };
   std::array<std::byte, 512> answer;
-  const auto ask = [&](std::span<const std::byte> what, std::span<const int> fds) {
-    const unique_fd connection = connect_to(listener);
-    EXPECT_EQ(send_message(connection.get(), what, fds), no_error);
-    EXPECT_TRUE(becomes_readable(connection.get()));
-    const result<message> got = receive_message(connection.get(), answer);
+  // Sends it over the file with one end of a pair, if any, and waits for the end of the other one.
+  const auto ask = [&](std::span<const std::byte> what, int copies = 1) {
+    socket_pair ends = make_socket_pair().value();
+    const std::vector<int> fds(static_cast<std::size_t>(copies), ends.second.get());
+    EXPECT_EQ(send_message(file.get(), what, fds), no_error);
+    ends.second.reset();
+    EXPECT_TRUE(becomes_readable(ends.first.get()));
+    const result<message> got = receive_message(ends.first.get(), answer);
     return got ? got->size : 0;
   };
-  EXPECT_EQ(ask(bytes(right), {}), 0U);
-  EXPECT_EQ(ask(bytes(wrong), {{file.get()}}), 0U);
-  EXPECT_EQ(ask(bytes(right).first(4), {{file.get()}}), 0U);
-  EXPECT_EQ(ask(bytes(right), {{file.get(), file.get()}}), 0U);
+  EXPECT_EQ(ask(bytes(right), 0), 0U);
+  EXPECT_EQ(ask(bytes(wrong)), 0U);
+  EXPECT_EQ(ask(bytes(right).first(4)), 0U);
+  EXPECT_EQ(ask({}), 0U);
+  EXPECT_EQ(ask(bytes(right), 2), 0U);
   const std::vector<std::byte> long_one(4096);
-  EXPECT_EQ(ask(long_one, {{file.get()}}), 0U);
-  // What is not one of its files is a fence that nobody knows.
-  const unique_fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  const std::size_t size = ask(bytes(right), {{null.get()}});
-  ASSERT_GT(size, 0U);
-  const auto record = detail::record_view::parse(std::span(answer).first(size));
-  EXPECT_EQ(record.value().status(), -EOWNERDEAD);
-  EXPECT_GT(ask(bytes(right), {{file.get()}}), 0U);
+  EXPECT_EQ(ask(long_one), 0U);
+  // A descriptor that takes no messages is closed.
+  std::array<int, 2> pipe_ends{};
+  ASSERT_EQ(::pipe2(pipe_ends.data(), O_CLOEXEC), 0);
+  const unique_fd from(pipe_ends[0]);
+  unique_fd to(pipe_ends[1]);
+  EXPECT_EQ(send_message(file.get(), bytes(right), {{to.get()}}), no_error);
+  to.reset();
+  char byte = 0;
+  EXPECT_EQ(::read(from.get(), &byte, 1), 0);
+  EXPECT_GT(ask(bytes(right)), 0U);
 }
 
 TEST(question, is_answered_whoever_is_silent) {
   peer exporter(export_one);
   const unique_fd file = hear(exporter.line()).fd;
-  const detail::socket_address listener = listener_of(file.get());
+  // Many ask, and nobody reads the answers.
   std::vector<unique_fd> silent;
-  for (int i = 0; i < 200; ++i) silent.push_back(connect_to(listener));
+  for (int i = 0; i < 100; ++i) silent.push_back(detail::ask(file.get(), {}).value());
   const file_info told = info_of(file.get());
   EXPECT_EQ(told.name, "from afar");
   EXPECT_EQ(told.status, 0);
 }
 
-TEST(question, to_a_stranger_at_the_exporters_address_is_not_believed) {
+TEST(question, whose_descriptor_blocks_when_it_is_closed_keeps_nobody_waiting) {
+  peer exporter([](int line) {
+    timeline_issuer timeline = make_timeline({.driver_name = "far", .timeline_name = "away"});
+    const fence_ref f = timeline.emit().value();
+    const fence_ref g = timeline.emit().value();
+    tell(line, 'f', sync_file_create(f, "one").value().get());
+    tell(line, 'g', sync_file_create(g, "two").value().get());
+    const unique_fd far = hear(line).fd;
+    const fence_ref h = sync_file_get_fence(far.get()).value();
+    tell(line, 'r');
+    // Its own reactor is not kept from anything.
+    UFENCE_CHILD_EXPECT(!h->wait(patience()));
+    tell(line, 'w');
+    hear(line);
+    timeline.signal_up_to(2);
+    return 0;
+  });
+  const unique_fd one = hear(exporter.line()).fd;
+  const unique_fd two = hear(exporter.line()).fd;
+  new_fence mine = make_fence();
+  tell(exporter.line(), 'h', sync_file_create(mine.fence).value().get());
+  ASSERT_EQ(hear(exporter.line()).what, 'r');
+  slow_to_close slow;
+  const detail::sync_request right{};
+  const auto bytes = std::as_bytes(std::span(&right, 1));
+  EXPECT_EQ(send_message(one.get(), bytes, {{slow.descriptor.get()}}), no_error);
+  EXPECT_EQ(send_message(one.get(), {}, {{slow.descriptor.get(), slow.descriptor.get()}}),
+            no_error);
+  slow.descriptor.reset();
+  EXPECT_EQ(info_of(two.get()).name, "two");
+  mine.signal.signal();
+  EXPECT_EQ(hear(exporter.line()).what, 'w');
+  slow.let_close();
+  EXPECT_EQ(info_of(one.get()).name, "one");
+  tell(exporter.line(), 'e');
+  EXPECT_EQ(exporter.join(), 0);
+}
+
+TEST(question, is_not_asked_of_a_stranger_who_takes_the_label_of_a_dead_exporter) {
   peer exporter(export_one);
-  const unique_fd file = hear(exporter.line()).fd;
+  unique_fd file = hear(exporter.line()).fd;
   const fence_ref f = sync_file_get_fence(file.get()).value();
-  const detail::socket_address listener = listener_of(file.get());
+  detail::socket_address label;
+  label.size = sizeof label.name;
+  ASSERT_EQ(::getsockname(file.get(), reinterpret_cast<sockaddr*>(&label.name), &label.size), 0);
   exporter.kill();
-  // The address is free now; its new owner says "pending" for ever, or nothing.
+  // Labels are not looked for: whoever has one of that name is nobody.
   const unique_fd stranger(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  ASSERT_EQ(::bind(stranger.get(), listener.get(), listener.size), 0);
-  ASSERT_EQ(::listen(stranger.get(), 8), 0);
+  EXPECT_EQ(bind_socket(stranger.get(), label), errno_code(EADDRINUSE));
   EXPECT_EQ(f->wait(patience()), no_error);
   EXPECT_EQ(f->status(), -EOWNERDEAD);
   EXPECT_EQ(status_of(file.get()), -EOWNERDEAD);

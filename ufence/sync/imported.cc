@@ -1,22 +1,27 @@
 #include "ufence/sync/imported.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "ufence/base/alloc.h"
+#include "ufence/base/clock.h"
 #include "ufence/fence/embedded_fence.h"
-#include "ufence/io/random.h"
+#include "ufence/io/peer.h"
+#include "ufence/io/reactor.h"
+#include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/ask.h"
 #include "ufence/sync/kernel_file.h"
-#include "ufence/sync/reactor.h"
+#include "ufence/sync/label.h"
+#include "ufence/sync/process_secret.h"
 #include "ufence/sync/wire.h"
 
 namespace ufence::detail {
@@ -28,8 +33,8 @@ struct origin {
   std::uint64_t key = 0;  // of the table
   std::uint64_t context = 0;
   std::uint64_t seqno = 0;
-  std::array<char, sync_name_max + 1> driver_name{};
-  std::array<char, sync_name_max + 1> timeline_name{};
+  sync_name driver_name{};
+  sync_name timeline_name{};
 };
 
 class imported final : public embedded_fence,
@@ -38,22 +43,18 @@ class imported final : public embedded_fence,
                        private watched {
  public:
   static result<fence_ref> create(const origin& from, int file) noexcept;
-  static fence_ref find(watched_table& table, std::uint64_t key) noexcept;
+  static fence_ref find(std::uint64_t key) noexcept UFENCE_REQUIRES(the_reactor.lock);
 
  private:
-  // The connection on which the exporter was asked. The table's lock guards it.
-  struct question : watched {
-    imported* of = nullptr;
-    unique_fd connection;
-  };
-
   explicit imported(const origin& from) noexcept;
   void stop() noexcept;
   // 0 pending; 1 or a negative errno: over. Inside the gate: file_ is open.
   int look() noexcept;
   int look_at_kernels() noexcept;
-  int ask_exporter() noexcept;
-  std::optional<int> look_at_answer() noexcept;
+  // Readable, and no record to be had: 0 while it is pending all the same.
+  int look_at_verdict(const std::error_code& why) noexcept;
+  [[nodiscard]] bool was_told_of_nothing() noexcept;
+  int end_at(int status, std::int64_t timestamp_ns) noexcept;
   // The reference of a proxy that is found in the table, unless it is the last one's end.
   fence_ref try_get() noexcept { return fence::get_rcu(self_); }
 
@@ -62,20 +63,17 @@ class imported final : public embedded_fence,
   static void hint(backend* data, std::int64_t deadline_ns) noexcept;
   static void retire(backend* data, retired_by who) noexcept;
   static void on_ready(std::uint64_t key) noexcept;
-  static void on_answer(std::uint64_t key) noexcept;
   static void on_fork(watched& w) noexcept;
-  static void on_fork_of_question(watched& w) noexcept;
 
   static const backend_ops ops_of_imports;
   static const watched_kind kind_of_imports;
-  static const watched_kind kind_of_questions;
 
   const origin from_;
   const embedded_type own_type_;
   atomic<fence*> self_;
   unique_fd file_;           // until retire or release
-  bool is_watched_ = false;  // the table's lock
-  question question_;
+  bool is_watched_ = false;  // the reactor's lock
+  bool was_told_ = false;    // the reactor's lock: of an event, and nobody has looked since
 };
 
 const backend_ops imported::ops_of_imports{.enable_signaling = &imported::poll,
@@ -83,11 +81,8 @@ const backend_ops imported::ops_of_imports{.enable_signaling = &imported::poll,
                                            .set_deadline = &imported::hint,
                                            .retire = &imported::retire};
 const watched_kind imported::kind_of_imports{.waits_for = watched_kind::event::ready,
-                                             .on_event = &imported::on_ready,
+                                             .on_ready = &imported::on_ready,
                                              .on_fork = &imported::on_fork};
-const watched_kind imported::kind_of_questions{.waits_for = watched_kind::event::ready,
-                                               .on_event = &imported::on_answer,
-                                               .on_fork = &imported::on_fork_of_question};
 
 // --- Birth and death ---
 
@@ -101,8 +96,6 @@ imported::imported(const origin& from) noexcept
       self_(this) {
   watched::kind = &kind_of_imports;
   key = from.key;
-  question_.kind = &kind_of_questions;
-  question_.of = this;
 }
 
 result<fence_ref> imported::create(const origin& from, int file) noexcept {
@@ -119,10 +112,10 @@ result<fence_ref> imported::create(const origin& from, int file) noexcept {
   if (made->fence::poll()) return mine;
   fence_ref others;
   {
-    watched_table table;
-    if (!from.is_kernels) others = find(table, from.key);
+    const scoped_lock guard(the_reactor.lock);
+    if (!from.is_kernels) others = find(from.key);
     if (!others) {
-      if (const std::error_code failed = table.add(*made, made->file_.get())) {
+      if (const std::error_code failed = the_reactor.add(*made, made->file_.get())) {
         return std::unexpected(failed);
       }
       made->is_watched_ = true;
@@ -131,21 +124,22 @@ result<fence_ref> imported::create(const origin& from, int file) noexcept {
   return others ? std::move(others) : std::move(mine);
 }
 
-fence_ref imported::find(watched_table& table, std::uint64_t key) noexcept {
-  watched* const w = table.find(key, kind_of_imports);
+fence_ref imported::find(std::uint64_t key) noexcept {
+  watched* const w = the_reactor.find(key, kind_of_imports);
   return w == nullptr ? nullptr : static_cast<imported*>(w)->try_get();
 }
 
 // Nobody looks at the descriptor any more.
 void imported::stop() noexcept {
   unique_fd file;
-  unique_fd connection;
-  watched_table table;
-  if (is_watched_) table.remove(*this);
-  is_watched_ = false;
-  if (question_.connection) table.remove(question_);
-  file = std::move(file_);
-  connection = std::move(question_.connection);
+  {
+    const scoped_lock guard(the_reactor.lock);
+    if (is_watched_) the_reactor.remove(*this);
+    is_watched_ = false;
+    file = std::move(file_);
+  }
+  // What another user's exporter has sent into it may take long to close with it.
+  if (file && !from_.is_kernels && is_of_another_user(file.get())) close_aside(std::move(file));
 }
 
 void imported::release(embedded_fence& f) noexcept {
@@ -168,84 +162,71 @@ int imported::look() noexcept {
   if (from_.is_kernels) return look_at_kernels();
   record_buffer buffer;
   const result<record_view> record = buffer.peek(file_.get());
-  if (record) return record->status();
-  switch (record.error().value()) {
-    case ENODATA: return ask_exporter();
-    case EPROTO: return -EPROTO;
-    default: break;
+  if (record) return end_at(record->status(), record->timestamp_ns());
+  if (record.error() != errno_code(EAGAIN) || was_told_of_nothing()) {
+    return look_at_verdict(record.error());
   }
-  watched_table table;
-  if (is_watched_) {
-    if (record.error() == errno_code(EAGAIN)) {
-      table.rearm(*this);
-    } else {
-      table.doubt(*this);
-    }
-  }
+  const scoped_lock guard(the_reactor.lock);
+  if (is_watched_) the_reactor.rearm(*this);
   return 0;
+}
+
+// An event said that it is readable, and it is, but there is nothing to read: a holder has moved
+// what is peeked at. Otherwise the event was about something that is gone.
+bool imported::was_told_of_nothing() noexcept {
+  {
+    const scoped_lock guard(the_reactor.lock);
+    if (!std::exchange(was_told_, false)) return false;
+  }
+  pollfd readable{.fd = file_.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&readable, 1, 0) == 1;
+}
+
+int imported::look_at_verdict(const std::error_code& why) noexcept {
+  const int file = file_.get();
+  std::optional<sync_verdict> verdict = verdict_of(file);
+  if (!verdict && why == errno_code(EPROTO)) return -EPROTO;
+  if (!verdict && is_exporter_gone(file)) {
+    // It may have signaled just before.
+    record_buffer buffer;
+    const result<record_view> record = buffer.peek(file);
+    if (record) return end_at(record->status(), record->timestamp_ns());
+    verdict = verdict_of(file);
+    if (!verdict) return -EOWNERDEAD;
+  }
+  if (verdict) return end_at(verdict->status, verdict->timestamp_ns);
+  // Somebody wants us to think that it is over.
+  const scoped_lock guard(the_reactor.lock);
+  if (is_watched_) the_reactor.doubt(*this);
+  return 0;
+}
+
+// It ended when its exporter says; of a time that can't be, when it was seen.
+int imported::end_at(int status, std::int64_t timestamp_ns) noexcept {
+  if (timestamp_ns > 0 && timestamp_ns <= now_ns()) {
+    complete_embedded(status < 0 ? status : 0, timestamp_ns);
+  }
+  return status;
 }
 
 int imported::look_at_kernels() noexcept {
   const int status = kernel_file_status(file_.get());
   if (status == 0) {
-    watched_table table;
-    if (is_watched_) table.rearm(*this);
+    const scoped_lock guard(the_reactor.lock);
+    if (is_watched_) the_reactor.rearm(*this);
   }
   return status;
-}
-
-// Readable, and no record: the exporter is gone, or somebody wants us to think so.
-int imported::ask_exporter() noexcept {
-  if (const std::optional<int> status = look_at_answer()) return *status;
-  watched_table table;
-  if (question_.connection) return 0;
-  result<unique_fd> connection = ask(file_.get(), {});
-  if (!connection && connection.error() == errno_code(ECONNREFUSED)) return -EOWNERDEAD;
-  if (is_watched_) table.doubt(*this);
-  if (!connection) return 0;
-  const result<std::uint64_t> cookie = socket_cookie(connection->get());
-  if (!cookie) return 0;
-  question_.key = *cookie;
-  if (table.add(question_, connection->get())) return 0;
-  question_.connection = std::move(*connection);
-  return 0;
-}
-
-// Nothing if it was not asked.
-std::optional<int> imported::look_at_answer() noexcept {
-  unique_fd connection;
-  watched_table table;
-  if (!question_.connection) return std::nullopt;
-  record_buffer buffer;
-  const result<record_view> record = buffer.take(question_.connection.get());
-  if (!record && record.error() == errno_code(EAGAIN)) {
-    table.rearm(question_);
-    return 0;
-  }
-  table.remove(question_);
-  connection = std::move(question_.connection);
-  if (record && record->status() != 0) return record->status();
-  if (!record && record.error() == errno_code(EPROTO)) return -EPROTO;
-  // Pending, or no answer: again after a while.
-  if (is_watched_) table.doubt(*this);
-  return 0;
 }
 
 void imported::on_ready(std::uint64_t key) noexcept {
   fence_ref f;
   {
-    watched_table table;
-    f = find(table, key);
-  }
-  if (f) f->poll();
-}
-
-void imported::on_answer(std::uint64_t key) noexcept {
-  fence_ref f;
-  {
-    watched_table table;
-    watched* const w = table.find(key, kind_of_questions);
-    if (w != nullptr) f = static_cast<question*>(w)->of->try_get();
+    const scoped_lock guard(the_reactor.lock);
+    watched* const w = the_reactor.find(key, kind_of_imports);
+    if (w == nullptr) return;
+    auto* const self = static_cast<imported*>(w);
+    self->was_told_ = true;
+    f = self->try_get();
   }
   if (f) f->poll();
 }
@@ -266,44 +247,15 @@ void imported::on_fork(watched& w) noexcept {
   self.is_watched_ = false;
 }
 
-void imported::on_fork_of_question(watched& w) noexcept {
-  static_cast<question&>(w).connection.reset();
-}
-
 // --- Where it comes from ---
 
-template <std::size_t Size>
-void copy_name(std::array<char, Size>& to, std::string_view name) noexcept {
-  std::copy_n(name.data(), std::min(name.size(), Size - 1), to.data());
-}
-
-// A secret of this process: who exports can't choose whose context its own looks like.
-std::uint64_t secret() noexcept {
-  static const std::uint64_t secret_number = [] {
-    std::uint64_t random = 0;
-    static_cast<void>(fill_random(&random, sizeof random));
-    return random;
-  }();
-  return secret_number;
-}
-
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-  a = (a ^ b ^ secret()) * 0xBF58476D1CE4E5B9;
-  a = (a ^ (a >> 31)) * 0x94D049BB133111EB;
-  return a ^ (a >> 29);
-}
-
 // The same timeline of the same exporter is the same context here, so that merging keeps its latest
-// fence alone. Contexts of this process are below 2^63.
-std::uint64_t context_here(int file, const sync_address& address) noexcept {
-  ucred exporter{};
-  socklen_t size = sizeof exporter;
-  if (::getsockopt(file, SOL_SOCKET, SO_PEERCRED, &exporter, &size) != 0 || exporter.pid == 0) {
-    return fence::allocate_contexts(1);  // of a process that can't be told from others
-  }
-  const std::uint64_t who =
-      std::uint64_t{exporter.uid} << 32 | static_cast<std::uint32_t>(exporter.pid);
-  return mix(mix(who, address.exporter), address.context) | std::uint64_t{1} << 63;
+// fence alone. Contexts of this process are below 2^63. An exporter chooses its timelines' numbers,
+// but neither its own nor this process's secret: it can't make its fences look like another's.
+std::uint64_t context_here(int file, std::uint64_t timeline) noexcept {
+  const std::optional<std::uint64_t> exporter = maker_of(file);
+  if (!exporter) return fence::allocate_contexts(1);  // of a process that can't be told from others
+  return mix_secretly(*exporter, timeline) | std::uint64_t{1} << 63;
 }
 
 // Keys for descriptors that have no number of their own.
@@ -334,17 +286,18 @@ result<origin> origin_of_kernels(int file) noexcept {
 }
 
 result<origin> origin_of(int file) noexcept {
-  const result<socket_address> address = address_of(file);
-  if (!address) {
-    if (address.error() == errno_code(EINVAL)) return origin_of_kernels(file);
-    return std::unexpected(address.error());
+  const result<opened_label> label = label_of(file);
+  if (!label) {
+    if (label.error() == errno_code(EINVAL)) return origin_of_kernels(file);
+    return std::unexpected(label.error());
   }
   const result<std::uint64_t> cookie = socket_cookie(file);
   if (!cookie) return std::unexpected(cookie.error());
-  const std::optional<sync_address> told = parse_address(*address);
-  origin from{.key = *cookie, .context = context_here(file, *told), .seqno = told->seqno};
-  copy_name(from.driver_name, told->driver_name);
-  copy_name(from.timeline_name, told->timeline_name);
+  origin from{.key = *cookie, .seqno = label->seqno};
+  from.context =
+      label->is_readable ? context_here(file, label->timeline) : fence::allocate_contexts(1);
+  from.driver_name = label->driver_name;
+  from.timeline_name = label->timeline_name;
   return from;
 }
 
@@ -354,8 +307,8 @@ result<fence_ref> import_fence(int file) noexcept {
   const result<origin> from = origin_of(file);
   if (!from) return std::unexpected(from.error());
   if (!from->is_kernels) {
-    watched_table table;
-    if (fence_ref known = imported::find(table, from->key)) return known;
+    const scoped_lock guard(the_reactor.lock);
+    if (fence_ref known = imported::find(from->key)) return known;
   }
   return with_room([&] { return imported::create(*from, file); });
 }

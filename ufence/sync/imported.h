@@ -1,8 +1,9 @@
 // The fence that stands in this process for the sync file of another one, or of the kernel.
 //
-// It reads the exporter's record, and nothing else ends it: a socket that is readable without one
-// makes it ask the exporter, from time to time while that says "pending". Only an exporter that is
-// gone ends it without a record, with -EOWNERDEAD.
+// It reads the exporter's record, or its verdict where a holder has taken the record away, and
+// nothing else ends it: a socket that is readable without either is looked at from time to time.
+// Only an exporter that is gone ends it without them, with -EOWNERDEAD; one that can't be asked is
+// not gone.
 #pragma once
 
 #include "ufence/base/result.h"

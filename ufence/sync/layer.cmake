@@ -10,10 +10,13 @@ if(UFENCE_BUILD_TESTS)
   # libFuzzer on what is read from other processes, where the compiler has it; the same checks over
   # seeded mutations are sync_wire_fuzz_test and parcel_wire.any_bytes_are_borne.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT UFENCE_SANITIZE)
+    set(fuzzed_by_wire wire.cc label.cc)
+    set(fuzzed_by_parcel_wire parcel_wire.cc)
     foreach(subject wire parcel_wire)
       set(fuzzer sync_${subject}_fuzzer)
+      list(TRANSFORM fuzzed_by_${subject} PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
       add_executable(${fuzzer} "${CMAKE_CURRENT_LIST_DIR}/testing/${subject}_fuzzer.cc"
-        "${CMAKE_CURRENT_LIST_DIR}/${subject}.cc")
+        ${fuzzed_by_${subject}})
       target_link_libraries(${fuzzer} PRIVATE ufence_sync)
       target_compile_options(${fuzzer} PRIVATE -fsanitize=fuzzer,address)
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer,address)

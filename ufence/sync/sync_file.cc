@@ -16,6 +16,7 @@
 #include "ufence/sync/exported.h"
 #include "ufence/sync/imported.h"
 #include "ufence/sync/kernel_file.h"
+#include "ufence/sync/label.h"
 
 namespace ufence {
 
@@ -116,7 +117,7 @@ std::error_code info_of_own(const exported_file& own, ::sync_file_info& info) no
   return failed;
 }
 
-// The answer of the exporter; -EAGAIN none in time; -ECONNREFUSED it is gone.
+// The answer of the exporter; -EAGAIN none in time; otherwise it can't be asked, or has ended.
 result<record_view> ask_and_wait(int file, record_buffer& buffer) noexcept {
   const result<unique_fd> connection = ask(file, {});
   if (!connection) return std::unexpected(connection.error());
@@ -132,32 +133,45 @@ result<record_view> ask_and_wait(int file, record_buffer& buffer) noexcept {
   }
 }
 
-std::error_code info_of_others(int file, const socket_address& address,
+// What the descriptor tells alone: one leaf.
+std::error_code write_leaf(const opened_label& label, const sync_verdict& verdict,
+                           ::sync_file_info& info) noexcept {
+  info_writer to(info);
+  const std::error_code failed = to.begin(label.file_name.data(), verdict.status, 1);
+  if (!failed) {
+    to.add({.status = verdict.status,
+            .timestamp_ns = verdict.timestamp_ns,
+            .driver_name = label.driver_name.data(),
+            .timeline_name = label.timeline_name.data()});
+  }
+  return failed;
+}
+
+std::error_code info_of_label(int file, const opened_label& label,
+                              ::sync_file_info& info) noexcept {
+  std::optional<sync_verdict> verdict = verdict_of(file);
+  if (!verdict && is_exporter_gone(file)) {
+    verdict = verdict_of(file);  // it may have signaled just before
+    if (!verdict) verdict = sync_verdict{.status = -EOWNERDEAD};
+  }
+  return write_leaf(label, verdict.value_or(sync_verdict{}), info);
+}
+
+std::error_code info_of_others(int file, const opened_label& label,
                                ::sync_file_info& info) noexcept {
   record_buffer buffer;
   result<record_view> record = buffer.peek(file);
-  std::int32_t status = 0;
-  if (!record) {
-    if (record.error() == errno_code(ENOMEM)) return record.error();
-    if (record.error() == errno_code(EPROTO)) {
-      status = -EPROTO;
-    } else {
-      record = ask_and_wait(file, buffer);
-      if (!record && record.error() == errno_code(ECONNREFUSED)) status = -EOWNERDEAD;
-    }
+  if (!record && record.error() == errno_code(ENOMEM)) return record.error();
+  // Of an exporter that keeps to nothing; where a holder has spoiled the record, there is a
+  // verdict.
+  if (!record && record.error() == errno_code(EPROTO) && !verdict_of(file)) {
+    return write_leaf(label, {.status = -EPROTO}, info);
   }
+  if (!record) record = ask_and_wait(file, buffer);
   // What the exporter signaled before it went may have come meanwhile.
-  if (!record && status == -EOWNERDEAD) record = buffer.peek(file);
+  if (!record) record = buffer.peek(file);
   if (record && record->leaf_count() != 0) return info_writer(info).write(*record);
-  if (record) status = record->status();
-  const std::optional<sync_address> told = parse_address(address);
-  info_writer to(info);
-  const std::error_code failed = to.begin({}, status, 1);
-  if (!failed) {
-    to.add(
-        {.status = status, .driver_name = told->driver_name, .timeline_name = told->timeline_name});
-  }
-  return failed;
+  return info_of_label(file, label, info);
 }
 
 }  // namespace
@@ -167,10 +181,10 @@ std::error_code sync_file_get_info(int file, ::sync_file_info& info) noexcept {
     return errno_code(::fcntl(file, F_GETFD) < 0 ? EBADF : EINVAL);
   }
   if (exported_file own; find_exported(file, own)) return info_of_own(own, info);
-  const result<socket_address> address = address_of(file);
-  if (address) return info_of_others(file, *address, info);
-  if (address.error() == errno_code(EINVAL)) return kernel_file_info(file, info);
-  return address.error();
+  const result<opened_label> label = label_of(file);
+  if (label) return info_of_others(file, *label, info);
+  if (label.error() == errno_code(EINVAL)) return kernel_file_info(file, info);
+  return label.error();
 }
 
 }  // namespace ufence

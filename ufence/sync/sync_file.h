@@ -7,10 +7,9 @@
 // says POLLHUP too.)
 //
 // The functions take sync files of this process, of others, and of the kernel. What comes from
-// another process is not trusted: only its exporter's word ends a fence, and the exporter is known
-// by what the kernel says of the descriptor. Exporter and holder talk through abstract Unix
-// addresses: in another network namespace a holder can wait and import, but info of a pending fence
-// is what the descriptor tells alone.
+// another process is not trusted: only its exporter's word ends a fence, and the exporter is who
+// has the other end of the socket. They work in any namespace and for any user that was given the
+// descriptor; only holders can read the names.
 //
 // Threads: all functions any, concurrently.
 #pragma once
@@ -31,18 +30,22 @@ namespace ufence {
 /// Makes a sync file of a fence, close-on-exec. It keeps a reference until the last duplicate is
 /// closed.
 /// @param name  up to 31 characters; empty: "driver-timelinecontext-seqno"
-/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread, or random number, for the
-/// reactor; -E2BIG more leaves than a
-///          record has room for (thousands); -EOWNERDEAD pending and inherited through fork()
+/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread for the reactor, or no
+/// random
+///          numbers yet; -E2BIG more leaves than a record has room for (thousands); -EOWNERDEAD
+///          pending and inherited through fork(); what a sandbox says of what it refuses
 /// Blocks: never; without a free descriptor, while others close what holders have closed, or does
 /// so itself. Allocates: yes. Context: not on the signalling path. Source: Linux
 /// sync_file_create(); differs: signaling is enabled here, since polls can't be seen
 [[nodiscard]] UFENCE_API result<unique_fd> sync_file_create(const fence_ref& f,
                                                             std::string_view name = {}) noexcept;
 
-/// The fence of a sync file: in the process that made it the very fence; elsewhere one that stands
-/// for it, is signaled by the reactor's thread, and can be used like any other.
-/// @return  -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
+/// The fence of a sync file: in the process that made it the very fence, unless that is signaled
+/// and many are; elsewhere one that stands for it, is signaled by the reactor's thread, and can be
+/// used like any other.
+/// @return  -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN; what a sandbox
+/// says of
+///          what it refuses
 /// Source: Linux sync_file_get_fence()
 [[nodiscard]] UFENCE_API result<fence_ref> sync_file_get_fence(int file) noexcept;
 

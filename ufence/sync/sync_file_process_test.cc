@@ -391,7 +391,8 @@ TEST(fork_of_an_exporter, does_not_hide_its_death) {
   EXPECT_EQ(::kill(child, SIGKILL), 0);  // it lived until here
 }
 
-// It has the library's ends too, which fork() takes from a child: closing them here ends nothing there.
+// It has the library's ends too, which fork() takes from a child: closing them here ends nothing
+// there.
 TEST(fork_of_an_exporter, without_handlers_does_not_keep_the_reactor_busy) {
   int pipe_ends[2];
   ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
@@ -552,7 +553,7 @@ TEST(without_descriptors, a_process_that_never_had_a_sync_file_gets_none) {
               new_fence f = make_fence();
               {
                 no_descriptors none;
-                for (int free = 0; free < 6; ++free) {
+                for (int free = 0; free < 5; ++free) {
                   UFENCE_CHILD_EXPECT(sync_file_create(f.fence).error() == errno_code(EMFILE));
                   none.free_one();
                 }

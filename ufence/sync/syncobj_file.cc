@@ -1,17 +1,14 @@
 #include "ufence/sync/syncobj_file.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include <cstddef>
-#include <cstdio>
 #include <new>
 #include <utility>
 
 #include "ufence/base/alloc.h"
+#include "ufence/io/peer.h"
+#include "ufence/io/reactor.h"
+#include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
-#include "ufence/sync/reactor.h"
-#include "ufence/sync/wire.h"
+#include "ufence/sync/label.h"
 
 namespace ufence {
 
@@ -22,8 +19,8 @@ namespace {
 class exported_syncobj : public watched {
  public:
   static result<unique_fd> export_object(const syncobj_ref& object) noexcept;
-  static exported_syncobj* find(watched_table& table, std::uint64_t key) noexcept {
-    return static_cast<exported_syncobj*>(table.find(key, kind_of_syncobjs));
+  static exported_syncobj* find(std::uint64_t key) noexcept UFENCE_REQUIRES(the_reactor.lock) {
+    return static_cast<exported_syncobj*>(the_reactor.find(key, kind_of_syncobjs));
   }
   [[nodiscard]] const syncobj_ref& object() const noexcept { return object_; }
 
@@ -37,48 +34,38 @@ class exported_syncobj : public watched {
     deallocate(this);
   }
   static bool is_gone(watched& w) noexcept;
-  static void close(watched& w) noexcept { static_cast<exported_syncobj&>(w).end_.reset(); }
-  static void end(watched& w) noexcept { static_cast<exported_syncobj&>(w).destroy(); }
+  static void close(watched& w) noexcept;
+  static void on_fork(watched& w) noexcept { static_cast<exported_syncobj&>(w).end_.reset(); }
+  static void free(watched& w) noexcept { static_cast<exported_syncobj&>(w).destroy(); }
   static const watched_kind kind_of_syncobjs;
 
   const syncobj_ref object_;
   unique_fd end_;  // ours: set before it is found
 };
 
-const watched_kind exported_syncobj::kind_of_syncobjs{.waits_for = watched_kind::event::hung_up,
+const watched_kind exported_syncobj::kind_of_syncobjs{.waits_for = watched_kind::event::peer_closed,
                                                       .is_gone = &exported_syncobj::is_gone,
                                                       .close = &exported_syncobj::close,
-                                                      .end = &exported_syncobj::end,
-                                                      .on_fork = &exported_syncobj::close};
+                                                      .free = &exported_syncobj::free,
+                                                      .on_fork = &exported_syncobj::on_fork};
 
-// A name of its own in the abstract namespace: who still has the holders' end is bound to it.
-socket_address address_of(std::uint64_t process, std::uint64_t serial) noexcept {
-  socket_address address;
-  address.name.sun_family = AF_UNIX;
-  const int length = std::snprintf(
-      address.name.sun_path + 1, sizeof address.name.sun_path - 1, "ufence-syncobj-%016llx-%llu",
-      static_cast<unsigned long long>(process), static_cast<unsigned long long>(serial));
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 +
-                                        static_cast<std::size_t>(length));
-  return address;
-}
-
-// One step under the table's lock: a fork() of another thread finds our end in the table, or does
+// One step under the reactor's lock: a fork() of another thread finds our end in the table, or does
 // not copy it at all.
 result<unique_fd> exported_syncobj::make_ends() noexcept {
-  watched_table table;
-  const std::uint64_t number = table.exporter_number();
-  if (number == 0) return failure(EAGAIN);
+  const result<label_secret> numbers = label_secret::make();
+  if (!numbers) return std::unexpected(numbers.error());
+  const scoped_lock guard(the_reactor.lock);
   result<socket_pair> ends = make_socket_pair();
   if (!ends) return std::unexpected(ends.error());
   const result<std::uint64_t> cookie = socket_cookie(ends->first.get());
   if (!cookie) return std::unexpected(cookie.error());
-  const socket_address address = address_of(number, *cookie);
-  if (const std::error_code failed = bind_socket(ends->first.get(), address)) {
+  // A label of its own: whoever still has the holders' end is bound to it.
+  const socket_address label = write_plain_label("ufence-syncobj/", numbers->of_label);
+  if (const std::error_code failed = bind_socket(ends->first.get(), label)) {
     return std::unexpected(failed);
   }
   key = *cookie;
-  if (const std::error_code failed = table.add(*this, ends->second.get())) {
+  if (const std::error_code failed = the_reactor.add(*this, ends->second.get())) {
     return std::unexpected(failed);
   }
   end_ = std::move(ends->second);
@@ -95,10 +82,19 @@ result<unique_fd> exported_syncobj::export_object(const syncobj_ref& object) noe
 }
 
 // All holders have closed their end; or one of them has shut it down, who can't end it for the
-// others. The address of their end is free for ours once it is closed everywhere.
+// others. The label of their end is free for ours once it is closed everywhere, unless a stranger
+// has taken it since.
 bool exported_syncobj::is_gone(watched& w) noexcept {
-  const std::uint64_t number = watched_table().exporter_number();
-  return !bind_socket(w.fd, address_of(number, w.key));
+  socket_address label;
+  if (!find_peer(w.fd, label)) return false;
+  const std::error_code bound = bind_socket(w.fd, label);
+  return !bound || state_of_other_end(w.fd) == peer_state::closed;
+}
+
+void exported_syncobj::close(watched& w) noexcept {
+  auto& self = static_cast<exported_syncobj&>(w);
+  if (has_unread(self.end_.get())) close_aside(std::move(self.end_));
+  self.end_.reset();
 }
 
 }  // namespace
@@ -112,8 +108,8 @@ result<unique_fd> syncobj_export(const syncobj_ref& object) noexcept {
 result<syncobj_ref> syncobj_import(int fd) noexcept {
   const result<std::uint64_t> cookie = socket_cookie(fd);
   if (!cookie) return failure(EINVAL);
-  watched_table table;
-  const exported_syncobj* found = exported_syncobj::find(table, *cookie);
+  const scoped_lock guard(the_reactor.lock);
+  const exported_syncobj* found = exported_syncobj::find(*cookie);
   if (found == nullptr) return failure(EINVAL);
   return found->object();
 }

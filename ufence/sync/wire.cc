@@ -1,9 +1,6 @@
 #include "ufence/sync/wire.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "ufence/container/unwrap.h"
@@ -12,108 +9,15 @@
 namespace ufence::detail {
 namespace {
 
-constexpr std::string_view address_prefix{"\0ufence/", 8};
-
-// What of a name the interfaces have room for.
-std::string_view cut(std::string_view name) noexcept {
-  return name.substr(0, std::min(sync_name_max, name.find('\0')));
-}
-
-// Appends to the path of an address; what has no room is cut off.
-class address_writer {
- public:
-  explicit address_writer(socket_address& to) noexcept : to_(to) {
-    to_.name.sun_family = AF_UNIX;
-    to_.size = offsetof(sockaddr_un, sun_path);
-  }
-  void put(std::string_view text) noexcept {
-    const std::size_t n = std::min(text.size(), room());
-    std::memcpy(reinterpret_cast<char*>(&to_.name) + to_.size, text.data(), n);
-    to_.size += static_cast<socklen_t>(n);
-  }
-  void put_hex(std::uint64_t number) noexcept {
-    std::array<char, 16> digits;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
-    put({digits.data(), static_cast<std::size_t>(end - digits.data())});
-  }
-  [[nodiscard]] std::size_t room() const noexcept { return sizeof to_.name - to_.size; }
-
- private:
-  socket_address& to_;
-};
-
-// Takes a number and the '/' behind it.
-bool take_hex(std::string_view& text, std::uint64_t& number) noexcept {
-  const char* const end = text.data() + text.size();
-  const auto [at, failed] = std::from_chars(text.data(), end, number, 16);
-  if (failed != std::errc() || at == end || *at != '/') return false;
-  text.remove_prefix(static_cast<std::size_t>(at - text.data()) + 1);
-  return true;
-}
-
-}  // namespace
-
-// --- Addresses ---
-
-socket_address write_listener_address(std::uint64_t exporter) noexcept {
-  socket_address address;
-  address_writer to(address);
-  to.put(address_prefix);
-  to.put_hex(exporter);
-  return address;
-}
-
-socket_address write_address(const sync_address& what) noexcept {
-  socket_address address;
-  address_writer to(address);
-  to.put(address_prefix);
-  for (const std::uint64_t number : {what.exporter, what.serial, what.context, what.seqno}) {
-    to.put_hex(number);
-    to.put("/");
-  }
-  const std::string_view timeline = cut(what.timeline_name);
-  const std::size_t room = to.room() - 1;
-  const std::size_t for_driver = room - std::min(timeline.size(), room / 2);
-  to.put(cut(what.driver_name).substr(0, for_driver));
-  to.put({"", 1});
-  to.put(timeline);
-  return address;
-}
-
-std::optional<sync_address> parse_address(const socket_address& address) noexcept {
-  if (address.size <= offsetof(sockaddr_un, sun_path) || address.size > sizeof address.name ||
-      address.name.sun_family != AF_UNIX) {
-    return std::nullopt;
-  }
-  std::string_view text(address.name.sun_path, address.size - offsetof(sockaddr_un, sun_path));
-  if (!text.starts_with(address_prefix)) return std::nullopt;
-  text.remove_prefix(address_prefix.size());
-  sync_address what;
-  for (std::uint64_t* number : {&what.exporter, &what.serial, &what.context, &what.seqno}) {
-    if (!take_hex(text, *number)) return std::nullopt;
-  }
-  const std::size_t driver_size = text.find('\0');
-  if (driver_size == text.npos) return std::nullopt;
-  what.driver_name = text.substr(0, driver_size);
-  what.timeline_name = text.substr(driver_size + 1);
-  if (what.driver_name.size() > sync_name_max || what.timeline_name.size() > sync_name_max ||
-      what.timeline_name.find('\0') != text.npos) {
-    return std::nullopt;
-  }
-  return what;
-}
-
-// --- Records ---
-
-namespace {
-
 struct record_header {
-  static constexpr std::uint32_t this_version = 0x75720001;
+  static constexpr std::uint32_t this_version = 0x75720002;
   std::uint32_t version = this_version;
   std::uint32_t size = 0;  // of the whole record
   std::int32_t status = 0;
   std::uint32_t leaf_count = 0;
   std::uint32_t name_size = 0;
+  std::uint32_t zero = 0;
+  std::int64_t timestamp_ns = 0;
 };
 struct leaf_header {
   std::int64_t timestamp_ns = 0;
@@ -127,7 +31,8 @@ bool is_status(std::int32_t status) noexcept { return status >= -4095 && status 
 // Room for it whenever it is written.
 std::size_t leaf_size(const fence& leaf) noexcept {
   if (!fence_names::stay(leaf)) return sizeof(leaf_header) + 2 * sync_name_max;
-  return sizeof(leaf_header) + cut(leaf.driver_name()).size() + cut(leaf.timeline_name()).size();
+  return sizeof(leaf_header) + cut_name(leaf.driver_name()).size() +
+         cut_name(leaf.timeline_name()).size();
 }
 
 void put(std::byte*& to, std::string_view text) noexcept {
@@ -136,8 +41,8 @@ void put(std::byte*& to, std::string_view text) noexcept {
 
 std::byte* write_leaf(std::byte* to, fence& leaf) noexcept {
   const fence_names names = names_of(leaf);
-  const std::string_view driver = cut(names.driver_name());
-  const std::string_view timeline = cut(names.timeline_name());
+  const std::string_view driver = cut_name(names.driver_name());
+  const std::string_view timeline = cut_name(names.timeline_name());
   const leaf_header header{.timestamp_ns = leaf.timestamp_ns(),
                            .status = leaf.status(),
                            .driver_size = static_cast<std::uint16_t>(driver.size()),
@@ -174,27 +79,48 @@ result<std::size_t> record_room(const fence_ref& f) noexcept {
   return size;
 }
 
-std::size_t write_record(std::span<std::byte> into, std::string_view name,
-                         const fence_ref& f) noexcept {
-  name = cut(name);
-  record_header header{.status = f->status(), .name_size = static_cast<std::uint32_t>(name.size())};
+namespace {
+
+// Writes the header and the name; returns where the leaves begin.
+std::byte* begin_record(std::span<std::byte> into, record_header& header, std::string_view name,
+                        const fence_ref& f) noexcept {
+  name = cut_name(name);
+  header.status = f->status();
+  header.timestamp_ns = f->timestamp_ns();
+  header.name_size = static_cast<std::uint32_t>(name.size());
   std::byte* to = into.data() + sizeof header;
   put(to, name);
+  return to;
+}
+
+std::size_t end_record(std::span<std::byte> into, record_header& header,
+                       const std::byte* end) noexcept {
+  header.size = static_cast<std::uint32_t>(end - into.data());
+  std::memcpy(into.data(), &header, sizeof header);
+  return header.size;
+}
+
+}  // namespace
+
+std::size_t write_record(std::span<std::byte> into, std::string_view name,
+                         const fence_ref& f) noexcept {
+  record_header header;
+  std::byte* to = begin_record(into, header, name, f);
   leaves all(f);
   while (fence* leaf = all.next()) {
     if (static_cast<std::size_t>(into.data() + into.size() - to) < leaf_size(*leaf)) break;
     to = write_leaf(to, *leaf);
     ++header.leaf_count;
   }
-  header.size = static_cast<std::uint32_t>(to - into.data());
-  std::memcpy(into.data(), &header, sizeof header);
-  return header.size;
+  return end_record(into, header, to);
 }
 
-std::size_t write_owner_dead_record(std::span<std::byte> into) noexcept {
-  const record_header header{.size = sizeof header, .status = -EOWNERDEAD};
-  std::memcpy(into.data(), &header, sizeof header);
-  return sizeof header;
+std::size_t write_short_record(std::span<std::byte> into, std::string_view name,
+                               const fence_ref& f) noexcept {
+  static_assert(sizeof(record_header) + sync_name_max <= short_record_size_max);
+  record_header header;
+  const std::byte* const end = begin_record(into, header, name, f);
+  return end_record(into, header, end);
 }
 
 std::optional<record_leaf> record_view::take_leaf(std::span<const std::byte>& rest) noexcept {
@@ -222,13 +148,14 @@ result<record_view> record_view::parse(std::span<const std::byte> bytes) noexcep
   const auto header = header_of<record_header>(bytes);
   std::span<const std::byte> rest = bytes.subspan(sizeof header);
   if (header.version != record_header::this_version || header.size != bytes.size() ||
-      !is_status(header.status) || header.name_size > sync_name_max ||
+      header.zero != 0 || !is_status(header.status) || header.name_size > sync_name_max ||
       header.name_size > rest.size()) {
     return failure(EPROTO);
   }
   record_view view;
   view.name_ = text_of(rest.first(header.name_size));
   view.status_ = header.status;
+  view.timestamp_ns_ = header.timestamp_ns;
   view.leaf_count_ = header.leaf_count;
   view.leaves_ = rest = rest.subspan(header.name_size);
   for (std::uint32_t i = 0; i < header.leaf_count; ++i) {

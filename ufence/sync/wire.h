@@ -1,13 +1,11 @@
-// What crosses process borders, as bytes: the address of a sync file's socket, its record, and what
-// a holder asks the exporter. What comes from another process is checked here, and nowhere else.
+// What crosses process borders in messages, as bytes: the record of a sync file, and what a holder
+// asks its exporter. What comes from another process is checked here, and nowhere else. (The names
+// of the sockets: label.h.)
 //
-//   address  the name that the holders' end is bound to, in the abstract namespace: says which
-//   process
-//            exported it, and what the fence is. Stays readable when the exporter is gone.
 //   record   the state of a fence and of its leaves. The exporter sends one when the fence is
-//   signaled. request  one message to the exporter's listener, with a duplicate of the sync file:
-//   the proof that
-//            who asks may know. The answer is a record.
+//   signaled. request  one message over the sync file itself, with a socket for the answer: who can
+//   send it holds
+//            the file, and who reads it exports it. The answer is a record.
 #pragma once
 
 #include <array>
@@ -19,29 +17,12 @@
 
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
-#include "ufence/io/socket.h"
+#include "ufence/sync/label.h"
 
 namespace ufence::detail {
 
-/// The longest name that the interface has room for, without its NUL.
-inline constexpr std::size_t sync_name_max = 31;
 /// Records are smaller than this: they have to fit into a socket's buffer at once.
 inline constexpr std::size_t record_size_max = 200'000;
-
-/// What the address of a sync file says.
-struct sync_address {
-  std::uint64_t exporter = 0;  // a random number, also in the address of the exporter's listener
-  std::uint64_t serial = 0;    // no other sync file of the exporter has it
-  std::uint64_t context = 0;
-  std::uint64_t seqno = 0;
-  std::string_view driver_name;  // in the socket_address; cut off if there is no room
-  std::string_view timeline_name;
-};
-
-[[nodiscard]] socket_address write_address(const sync_address& what) noexcept;
-[[nodiscard]] socket_address write_listener_address(std::uint64_t exporter) noexcept;
-/// Nothing if it is not the address of a sync file. The views point into `address`.
-[[nodiscard]] std::optional<sync_address> parse_address(const socket_address& address) noexcept;
 
 /// How large the record of this fence can get; it never grows.
 /// @return  -ENOMEM; -E2BIG more than record_size_max
@@ -51,8 +32,11 @@ struct sync_address {
 [[nodiscard]] std::size_t write_record(std::span<std::byte> into, std::string_view name,
                                        const fence_ref& f) noexcept;
 
-/// Writes the record of a fence that nobody knows any more: -EOWNERDEAD, no leaves.
-[[nodiscard]] std::size_t write_owner_dead_record(std::span<std::byte> into) noexcept;
+/// Writes a record without leaves: where the whole one is more than a socket takes.
+[[nodiscard]] std::size_t write_short_record(std::span<std::byte> into, std::string_view name,
+                                             const fence_ref& f) noexcept;
+/// Room for one of these.
+inline constexpr std::size_t short_record_size_max = 64;
 
 /// One leaf of a record.
 struct record_leaf {
@@ -70,6 +54,8 @@ class record_view {
 
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
   [[nodiscard]] std::int32_t status() const noexcept { return status_; }
+  /// Of the signal; 0: pending.
+  [[nodiscard]] std::int64_t timestamp_ns() const noexcept { return timestamp_ns_; }
   [[nodiscard]] std::uint32_t leaf_count() const noexcept { return leaf_count_; }
   /// Calls f(const record_leaf&) for each.
   template <class F>
@@ -83,11 +69,13 @@ class record_view {
 
   std::string_view name_;
   std::int32_t status_ = 0;
+  std::int64_t timestamp_ns_ = 0;
   std::uint32_t leaf_count_ = 0;
   std::span<const std::byte> leaves_;
 };
 
-/// What a holder asks: the record, as it is now; and before it may hint at a deadline.
+/// What a holder asks: the record, as it is now, if a socket for it comes along; and before, it may
+/// hint at a deadline.
 struct sync_request {
   static constexpr std::uint32_t this_version = 0x75660001;
   std::uint32_t version = this_version;

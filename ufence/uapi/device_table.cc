@@ -9,6 +9,7 @@
 #include <charconv>
 #include <string>
 
+#include "ufence/io/random.h"
 #include "ufence/io/socket.h"
 
 namespace ufence::uapi {
@@ -35,12 +36,17 @@ result<unique_fd> device_table::publish(std::unique_ptr<device> what) {
   unique_fd& ours = ends->second;
   const result<std::uint64_t> cookie = socket_cookie(theirs.get());
   if (!cookie) return std::unexpected(cookie.error());
-  std::array<char, 16> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), *cookie, 16).ptr;
+  // Nobody can take the name before: it is random.
+  std::array<std::uint64_t, 2> number;
+  if (!detail::fill_random(number.data(), sizeof number)) return failure(errno);
   std::string name(device_prefix);
   name += static_cast<char>(what->kind());
   name += '/';
-  name.append(digits.data(), end);
+  for (const std::uint64_t part : number) {
+    std::array<char, 16> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), part, 16).ptr;
+    name.append(digits.data(), end);
+  }
   const result<detail::socket_address> address = abstract_address(name);
   if (!address) return std::unexpected(address.error());
   if (::bind(ours.get(), address->get(), address->size) != 0) return failure(errno);

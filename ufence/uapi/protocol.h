@@ -7,7 +7,8 @@
 // A descriptor of an emulated device is one end of a socket pair, whose other end the broker keeps:
 // it hangs up with the last duplicate in any process. The broker's end is bound to an abstract
 // address that begins with device_prefix: by this the descriptor is known (getpeername()). A sync
-// file is known by its own address (getsockname(), see ufence/sync/wire.h), a dma-buf by its seals.
+// file is known by its own address (getsockname(), see ufence/sync/label.h), a dma-buf by its
+// seals.
 #pragma once
 
 #include <fcntl.h>
@@ -21,7 +22,7 @@ namespace ufence::uapi {
 
 inline constexpr std::uint32_t protocol_version = 0x75610001;
 
-/// Abstract addresses, without their leading NUL: device_prefix, the kind, '/', a number.
+/// Abstract addresses, without their leading NUL: device_prefix, the kind, '/', random digits.
 inline constexpr std::string_view device_prefix = "ufence-uapi/";
 inline constexpr std::string_view sync_file_prefix = "ufence/";
 /// The seals of a dma-buf's memory file, which others are unlikely to have.

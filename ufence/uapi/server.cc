@@ -13,8 +13,8 @@
 #include <optional>
 #include <string_view>
 
+#include "ufence/io/reactor.h"
 #include "ufence/io/socket.h"
-#include "ufence/sync/reactor.h"
 
 namespace ufence::uapi {
 namespace {
@@ -52,7 +52,10 @@ bool may_open(int connection) noexcept {
          (caller.uid == ::geteuid() || caller.uid == 0);
 }
 
-bool exports_sync_files() noexcept { return detail::watched_table().count() != 0; }
+bool exports_sync_files() noexcept {
+  const scoped_lock guard(detail::the_reactor.lock);
+  return detail::the_reactor.count() != 0;
+}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// Doubles of what base and the sync layer ask of the system: own_thread.h, page_file.h, reactor.h,
-// robust_word.h, socket.h.
+// Doubles of what base and the sync layer ask of the system: own_thread.h, page_file.h, peer.h,
+// reactor.h, robust_word.h, side_work.h, socket.h.
 #include "lab/models/system.h"
 
 #include <linux/futex.h>
@@ -8,9 +8,11 @@
 #include "ufence/base/futex.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/own_thread.h"
+#include "ufence/io/peer.h"
+#include "ufence/io/reactor.h"
+#include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
 #include "ufence/sync/page_file.h"
-#include "ufence/sync/reactor.h"
 #include "ufence/sync/robust_word.h"
 
 namespace ufence {
@@ -29,9 +31,6 @@ struct start {
 };
 constinit start thread_to_run;
 
-constinit mutex table_lock{lock_rank::leaf};
-constinit detail::watched* first_watched UFENCE_GUARDED_BY(table_lock) = nullptr;
-
 unique_fd make_descriptor() noexcept { return unique_fd(first_descriptor + descriptors_made++); }
 
 }  // namespace
@@ -49,6 +48,14 @@ bool find_peer(int, detail::socket_address&) noexcept { return true; }
 std::error_code send_message(int, std::span<const std::byte>, std::span<const int>) noexcept {
   return {};
 }
+std::error_code send_large_message(int, std::span<const std::byte>, std::span<const int>) noexcept {
+  return {};
+}
+result<message> receive_message(int, std::span<std::byte>, bool, std::size_t) noexcept {
+  return failure(EAGAIN);
+}
+void keep_filters_out(int) noexcept {}
+bool has_unread(int) noexcept { return false; }
 void end_sending(int) noexcept {}
 
 namespace detail {
@@ -78,52 +85,59 @@ void unmap_page(shared_page&) noexcept {}
 
 // --- What is watched: all holders have closed it, as soon as it is there ---
 
-watched_table::watched_table() noexcept UFENCE_NO_TSA { table_lock.lock(); }
-watched_table::~watched_table() UFENCE_NO_TSA { table_lock.unlock(); }
+peer_state state_of_other_end(int) noexcept { return peer_state::closed; }
+void close_aside(unique_fd) noexcept {}
 
-watched* watched_table::find(std::uint64_t key, const watched_kind& kind) noexcept UFENCE_NO_TSA {
-  watched* w = first_watched;
+constinit reactor the_reactor;
+
+watched*& reactor::bucket_of(std::uint64_t) noexcept { return buckets_[0]; }
+
+watched* reactor::find(std::uint64_t key, const watched_kind& kind) noexcept {
+  watched* w = bucket_of(key);
   while (w != nullptr && (w->key != key || w->kind != &kind)) w = w->next;
   return w;
 }
 
-std::error_code watched_table::add(watched& w, int fd) noexcept UFENCE_NO_TSA {
+std::error_code reactor::add(watched& w, int fd) noexcept {
   w.fd = fd;
-  w.next = first_watched;
-  first_watched = &w;
+  w.next = bucket_of(w.key);
+  bucket_of(w.key) = &w;
+  w.state = watched_state::watched;
   return {};
 }
 
-void watched_table::remove(watched& w) noexcept UFENCE_NO_TSA {
-  watched** at = &first_watched;
+void reactor::remove(watched& w) noexcept {
+  watched** at = &bucket_of(w.key);
   while (*at != &w) at = &(*at)->next;
   *at = w.next;
+  w.state = watched_state::gone;
 }
 
-std::uint64_t watched_table::exporter_number() noexcept { return 1; }
-
-void reap_hung_up() noexcept {
+void reactor::reap_closed() noexcept {
   watched* w = nullptr;
   {
-    const scoped_lock guard(table_lock);
-    for (w = first_watched; w != nullptr && w->is_claimed;) w = w->next;
+    const scoped_lock guard(lock);
+    for (w = bucket_of(0); w != nullptr && w->state == watched_state::claimed;) w = w->next;
     if (w == nullptr) return;
-    w->is_claimed = true;
+    w->state = watched_state::claimed;
   }
   const bool is_gone = w->kind->is_gone(*w);
   {
-    watched_table table;
-    w->is_claimed = false;
-    if (is_gone) table.remove(*w);
+    const scoped_lock guard(lock);
+    if (is_gone) {
+      remove(*w);
+    } else {
+      w->state = watched_state::watched;
+    }
   }
   if (!is_gone) return;
   w->kind->close(*w);
-  w->kind->end(*w);
+  w->kind->free(*w);
 }
 
 // There are descriptors enough.
-std::uint64_t hung_up_closed() noexcept { return 0; }
-bool make_room(std::uint64_t) noexcept { return false; }
+std::uint64_t reactor::closed_count() noexcept { return 0; }
+bool reactor::make_room(std::uint64_t) noexcept { return false; }
 
 }  // namespace detail
 

@@ -3,8 +3,8 @@
 #include "ufence/sync/exported.h"
 
 #include "lab/models/testing/harness.h"
+#include "ufence/io/reactor.h"
 #include "ufence/rcu/rcu.h"
-#include "ufence/sync/reactor.h"
 
 namespace ufence::lab {
 namespace {
@@ -14,12 +14,14 @@ void export_and_close(const fence_ref& f) {
   LAB_CHECK(ufence::detail::export_fence(f, "file").has_value());
 }
 
+void reap() { ufence::detail::the_reactor.reap_closed(); }
+
 // What is left of it goes; who makes fences frees what containers leave.
 template <class Body>
 std::function<void()> and_handle_the_rest(Body body) {
   return [body] {
     body();
-    ufence::detail::reap_hung_up();
+    reap();
     rcu::flush_deferred();
   };
 }
@@ -28,7 +30,7 @@ TEST(exported_model, who_handles_the_hang_up_frees_it_after_its_maker_is_done) {
   expect_safe(and_handle_the_rest([] {
     new_fence made = make_fence();
     thread maker("maker", [&] { export_and_close(made.fence); });
-    thread reactor("reactor", ufence::detail::reap_hung_up);
+    thread reactor("reactor", reap);
   }));
 }
 
@@ -37,7 +39,7 @@ TEST(exported_model, the_record_of_a_signaled_fence_is_sent_before_it_is_freed) 
     new_fence made = make_fence();
     made.signal.signal(-5);
     thread maker("maker", [&] { export_and_close(made.fence); });
-    thread reactor("reactor", ufence::detail::reap_hung_up);
+    thread reactor("reactor", reap);
   }));
 }
 
@@ -46,7 +48,7 @@ TEST(exported_model, the_hang_up_is_handled_beside_the_signal) {
     new_fence made = make_fence();
     export_and_close(made.fence);
     thread signal("signal", [&] { made.signal.signal(-5); });
-    thread reactor("reactor", ufence::detail::reap_hung_up);
+    thread reactor("reactor", reap);
   }));
 }
 

@@ -6,7 +6,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/testing/fail_each.h"
-#include "ufence/sync/reactor.h"
+#include "ufence/io/reactor.h"
 #include "ufence/sync/sw_sync.h"
 #include "ufence/sync/sync_test_support.h"
 
@@ -14,7 +14,8 @@ namespace ufence::testing {
 namespace {
 
 int fail_each_of(const std::function<std::error_code()>& attempt) {
-  return fail_each(attempt, [] {}, detail::reap_hung_up);
+  return fail_each(
+      attempt, [] {}, [] { detail::the_reactor.reap_closed(); });
 }
 
 template <class T>
