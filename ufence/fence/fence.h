@@ -189,7 +189,8 @@ class UFENCE_API alignas(16) fence {
   /// consumers. Same errnos as wait_settled().
   [[nodiscard]] std::error_code wait_quiesced(std::int64_t deadline_ns = no_deadline) noexcept;
   /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
-  /// caller's to close, at any time. Do not read or write it. Take it out of an epoll set with
+  /// caller's to close, at any time. Do not read or write it, and give it to nobody who is not
+  /// trusted (sync_file_create() makes one for strangers). Take it out of an epoll set with
   /// EPOLL_CTL_DEL before it is closed: the library holds the same open file until the signal is
   /// through.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -EOWNERDEAD

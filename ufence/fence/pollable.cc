@@ -15,13 +15,17 @@ namespace {
 
 // In semaphore mode a stray read takes one from the most that fits: it stays readable.
 void make_readable(int fd) noexcept {
+  // Its holders share the open file, and may have let it block.
+  const int flags = ::fcntl(fd, F_GETFL);
+  if ((flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
   const std::uint64_t most = UINT64_MAX - 1;
   const ssize_t written = ::write(fd, &most, sizeof most);
   // EAGAIN: its user wrote to it, and it is readable already.
   UFENCE_CHECK(written == sizeof most || errno == EAGAIN);
 }
 
-// The library writes to a descriptor of its own: the user may close his, and its number be used again.
+// The library writes to a descriptor of its own: the user may close his, and its number be used
+// again.
 struct pollable : callback {
   pollable() noexcept : callback(&pollable::run) {}
   static void run(callback& node, fence&) noexcept {

@@ -222,6 +222,19 @@ TEST(pollable_fd, without_free_descriptors_leaves_all_as_it_was) {
   }
 }
 
+TEST(pollable_fd, regress_that_was_filled_and_left_to_block_does_not_block_the_signaller) {
+  for (const std::uint64_t filled_with : {std::uint64_t{1}, UINT64_MAX - 1}) {
+    new_fence made = make_fence();
+    const unique_fd fd = made.fence->pollable_fd().value();
+    ASSERT_EQ(::fcntl(fd.get(), F_SETFL, 0), 0);
+    ASSERT_EQ(::write(fd.get(), &filled_with, sizeof filled_with),
+              static_cast<ssize_t>(sizeof filled_with));
+    made.signal.signal();
+    EXPECT_TRUE(is_readable(fd));
+    EXPECT_TRUE(made.fence->is_signaled());
+  }
+}
+
 TEST(pollable_fd, misused_does_not_hurt_the_signaller) {
   new_fence made = make_fence();
   const unique_fd fd = made.fence->pollable_fd().value();

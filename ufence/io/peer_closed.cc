@@ -19,21 +19,14 @@ class reactor::claim_batch {
  public:
   static constexpr std::size_t size_max = 64;
 
-  explicit claim_batch(reactor& of) noexcept : reactor_(of) {}
-
   [[nodiscard]] bool is_empty() const noexcept { return size_ == 0; }
   [[nodiscard]] bool is_full() const noexcept { return size_ == size_max; }
-  void claim(watched& w) noexcept UFENCE_REQUIRES(reactor_.lock) {
-    reactor_.set_state(w, watched_state::claimed);
-    if (size_ == 0) ++reactor_.batches_claimed_;
-    claimed_[size_++] = &w;
-  }
-  void handle() noexcept UFENCE_EXCLUDES(reactor_.lock);
+  void push(watched& w) noexcept { claimed_[size_++] = &w; }
+  void handle() noexcept UFENCE_EXCLUDES(the_reactor.lock);
 
  private:
-  void take_out() noexcept UFENCE_EXCLUDES(reactor_.lock);
+  void take_out() noexcept UFENCE_EXCLUDES(the_reactor.lock);
 
-  reactor& reactor_;
   std::array<watched*, size_max> claimed_;
   std::size_t size_ = 0;
 };
@@ -43,13 +36,13 @@ void reactor::claim_batch::handle() noexcept {
   take_out();
   for (std::size_t i = 0; i < size_; ++i) claimed_[i]->kind->close(*claimed_[i]);
   {
-    const scoped_lock guard(reactor_.lock);
-    --reactor_.batches_claimed_;
-    reactor_.closed_count_ += size_;
+    const scoped_lock guard(the_reactor.lock);
+    --the_reactor.batches_claimed_;
+    the_reactor.closed_count_ += size_;
     // relaxed: under the lock
-    reactor_.batches_done_.fetch_add(1, mo::relaxed);
+    the_reactor.batches_done_.fetch_add(1, mo::relaxed);
   }
-  futex_wake_all(reactor_.batches_done_);
+  futex_wake_all(the_reactor.batches_done_);
   for (std::size_t i = 0; i < size_; ++i) claimed_[i]->kind->free(*claimed_[i]);
 }
 
@@ -58,14 +51,14 @@ void reactor::claim_batch::take_out() noexcept {
   std::array<bool, size_max> is_gone;
   for (std::size_t i = 0; i < size_; ++i) is_gone[i] = claimed_[i]->kind->is_gone(*claimed_[i]);
   std::size_t kept = 0;
-  const scoped_lock guard(reactor_.lock);
+  const scoped_lock guard(the_reactor.lock);
   for (std::size_t i = 0; i < size_; ++i) {
     watched& w = *claimed_[i];
     if (is_gone[i]) {
-      reactor_.remove(w);
+      the_reactor.remove(w);
       claimed_[kept++] = &w;
     } else {
-      reactor_.doubt(w);
+      the_reactor.doubt(w);
     }
   }
   size_ = kept;
@@ -73,10 +66,16 @@ void reactor::claim_batch::take_out() noexcept {
 
 // --- What epoll tells ---
 
+void reactor::claim(claim_batch& batch, watched& w) noexcept {
+  set_state(w, watched_state::claimed);
+  if (batch.is_empty()) ++batches_claimed_;
+  batch.push(w);
+}
+
 void reactor::reap_closed() noexcept {
   std::array<epoll_event, claim_batch::size_max> events;
   for (bool may_be_more = true; may_be_more;) {
-    claim_batch batch(*this);
+    claim_batch batch;
     std::array<std::uint64_t, claim_batch::size_max> with_messages;
     std::size_t messages = 0;
     int n = 0;
@@ -89,7 +88,7 @@ void reactor::reap_closed() noexcept {
         // What others have claimed is theirs.
         if (w == nullptr || w->state != watched_state::watched) continue;
         if ((e.events & (EPOLLHUP | EPOLLERR)) != 0) {
-          batch.claim(*w);
+          claim(batch, *w);
         } else if (w->kind->on_message != nullptr) {
           set_state(*w, watched_state::claimed);
           with_messages[messages++] = w->key;
@@ -145,7 +144,7 @@ bool reactor::look_at_doubtful(std::uint64_t round, bool only_closed) noexcept {
     std::uint64_t key;
     void (*on_ready)(std::uint64_t) noexcept;
   };
-  claim_batch batch(*this);
+  claim_batch batch;
   std::array<look, claim_batch::size_max> looks;
   std::size_t count = 0;
   bool is_all = true;
@@ -166,7 +165,7 @@ bool reactor::look_at_doubtful(std::uint64_t round, bool only_closed) noexcept {
           if (is_ready) {
             looks[count++] = {w->key, w->kind->on_ready};
           } else {
-            batch.claim(*w);
+            claim(batch, *w);
           }
         }
       }

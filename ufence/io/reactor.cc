@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <ctime>
 
 #include "ufence/base/clock.h"
 #include "ufence/base/fork.h"
@@ -43,6 +45,7 @@ class reactor::loop {
 
  private:
   void handle(const epoll_event& e) noexcept;
+  static void rest() noexcept;
   void on_time() noexcept;
   [[nodiscard]] int timeout_ms() noexcept;
   [[nodiscard]] bool end_if_idle() noexcept;
@@ -59,9 +62,17 @@ void reactor::loop::run() noexcept {
   std::array<epoll_event, 64> events;
   do {
     const int n = ::epoll_wait(fds_.events, events.data(), events.size(), timeout_ms());
+    if (n < 0 && errno != EINTR) rest();
     for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
     on_time();
   } while (!end_if_idle());
+}
+
+// The system refuses to let it wait (a sandbox that came later): what is doubtful is still looked
+// at.
+void reactor::loop::rest() noexcept {
+  const timespec time{.tv_sec = 0, .tv_nsec = linger_ns};
+  ::nanosleep(&time, nullptr);
 }
 
 void reactor::loop::handle(const epoll_event& e) noexcept {
@@ -187,7 +198,7 @@ const fork_part at_fork(lock_rank::leaf,
                         {.before = [] noexcept { the_reactor.lock.lock_for_fork(); },
                          .in_parent = [] noexcept { the_reactor.lock.unlock_after_fork(); },
                          .in_child =
-                             []() noexcept UFENCE_NO_TSA {
+                             []() UFENCE_NO_TSA noexcept {
                                the_reactor.forget_all();
                                the_reactor.lock.unlock_after_fork();
                              }});

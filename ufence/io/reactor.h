@@ -147,6 +147,7 @@ class reactor {
   [[nodiscard]] bool look_at_doubtful(std::uint64_t round, bool only_closed) noexcept
       UFENCE_EXCLUDES(lock);
   [[nodiscard]] std::uint64_t begin_round() noexcept UFENCE_EXCLUDES(lock);
+  void claim(claim_batch& batch, watched& w) noexcept UFENCE_REQUIRES(lock);
   void serve_messages(std::uint64_t key) noexcept UFENCE_EXCLUDES(lock);
   void give_back(watched& w, bool may_be_more) noexcept UFENCE_REQUIRES(lock);
   [[nodiscard]] bool was_closed(std::uint64_t closed_before) noexcept UFENCE_EXCLUDES(lock);

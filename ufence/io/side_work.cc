@@ -94,7 +94,7 @@ const fork_part at_fork(lock_rank::leaf,
                         {.before = [] noexcept { side_lock.lock_for_fork(); },
                          .in_parent = [] noexcept { side_lock.unlock_after_fork(); },
                          .in_child =
-                             []() noexcept UFENCE_NO_TSA {
+                             []() UFENCE_NO_TSA noexcept {
                                side.threads = 0;
                                side.sleepers = 0;
                                side_lock.unlock_after_fork();

@@ -1,7 +1,9 @@
 #include "ufence/io/socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -151,6 +153,21 @@ result<arrival> receive_message(int socket, std::span<std::byte> into, std::span
   got.are_fds_cut = (header.msg_flags & MSG_CTRUNC) != 0;
   take_control(header, fds, got);
   return got;
+}
+
+void close_received(unique_fd fd) noexcept {
+  if (!fd) return;
+  ucred maker{};
+  socklen_t size = sizeof maker;
+  const bool closes_at_once =
+      (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0 &&
+       maker.pid == ::getpid()) ||
+      ::fcntl(fd.get(), F_GET_SEALS) >= 0;
+  if (!closes_at_once) detail::close_aside(std::move(fd));
+}
+
+message::~message() {
+  for (unique_fd& fd : fds) close_received(std::move(fd));
 }
 
 result<message> receive_message(int socket, std::span<std::byte> into, bool peek,

@@ -66,6 +66,10 @@ void end_sending(int socket) noexcept;
 [[nodiscard]] std::error_code send_large_message(int socket, std::span<const std::byte> bytes,
                                                  std::span<const int> fds = {}) noexcept;
 
+/// Closes a descriptor that came from another process: at once if it is a memory file, or a socket
+/// that this process made, which take no time; otherwise on a side thread.
+void close_received(unique_fd fd) noexcept;
+
 /// The kernel sends no more descriptors in one message.
 inline constexpr std::size_t message_fds_limit = 253;
 
@@ -87,8 +91,13 @@ struct arrival {
 
 inline constexpr std::size_t message_fds_max = 16;
 
-/// A message with few descriptors.
+/// A message with few descriptors. Those that nobody takes are closed by close_received().
 struct message {
+  message() noexcept = default;
+  message(message&&) noexcept = default;
+  message& operator=(message&&) noexcept = default;
+  ~message();
+
   std::size_t size = 0;
   bool is_cut = false;  // bytes or descriptors did not fit, and are lost
   std::size_t fd_count = 0;

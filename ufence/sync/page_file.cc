@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +38,11 @@ result<mapped_page> map(unique_fd fd, bool is_writable) noexcept {
 }  // namespace
 
 result<mapped_page> make_page(bool peers_may_write) noexcept {
+  // A file beyond the limit would end the process, by SIGXFSZ.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < shared_page::bytes) {
+    return failure(EFBIG);
+  }
   unique_fd fd(::memfd_create("ufence-timeline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return failure(errno);
   // Its mode lets everybody write: a holder that may only read would open it anew, by its number in

@@ -16,7 +16,7 @@ struct mapped_page {
 
 /// A new page, all zero.
 /// @param peers_may_write  if not, nobody can ever write to it but through this mapping
-/// @return  -EMFILE, -ENFILE, -ENOMEM
+/// @return  -EMFILE, -ENFILE, -ENOMEM; -EFBIG of RLIMIT_FSIZE
 [[nodiscard]] result<mapped_page> make_page(bool peers_may_write) noexcept;
 /// The page of a descriptor that stays the caller's. Its contents are not looked at.
 /// @return  -EBADF; -EINVAL no such file; -EMFILE; -ENOMEM

@@ -58,7 +58,8 @@ class UFENCE_API shared_timeline {
   shared_timeline& operator=(const shared_timeline&) = delete;
 
   /// Makes one; this process is its owner.
-  /// @return  -EINVAL the initial point is too large; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread
+  /// @return  -EINVAL the initial point is too large; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread;
+  ///          -EFBIG the process may make no file of a page (RLIMIT_FSIZE)
   [[nodiscard]] static result<shared_timeline_ref> create(
       const shared_timeline_options& options = {}) noexcept;
   /// A timeline that a process exported; in the owner itself as well. It may be signaled if the

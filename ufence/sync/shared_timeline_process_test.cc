@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <random>
@@ -345,4 +346,14 @@ TEST(shared_timeline_process, regress_another_user_does_not_open_a_page_anew_to_
   });
   EXPECT_EQ(stranger.end(), 0);
   EXPECT_EQ(line->value(), 2U);
+}
+
+TEST(shared_timeline_process, regress_a_limit_of_file_sizes_ends_no_process) {
+  EXPECT_EQ(in_child([] {
+              const rlimit none{.rlim_cur = 0, .rlim_max = RLIM_INFINITY};
+              UFENCE_CHILD_EXPECT(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+              UFENCE_CHILD_EXPECT(shared_timeline::create().error() == errno_code(EFBIG));
+              return 0;
+            }),
+            0);
 }

@@ -13,8 +13,9 @@
 
 namespace ufence {
 
-/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread, or random number, for the
-/// reactor; -EOWNERDEAD (F18) Threads: any. Source: Linux drm_syncobj_get_fd()
+/// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread for the reactor, or no random
+///          numbers yet; -EOWNERDEAD (F18); what a sandbox says of what it refuses
+/// Threads: any. Source: Linux drm_syncobj_get_fd()
 [[nodiscard]] UFENCE_API result<unique_fd> syncobj_export(const syncobj_ref& object) noexcept;
 
 /// @return  -EINVAL not a syncobj of this process

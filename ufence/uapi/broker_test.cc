@@ -2,15 +2,18 @@
 #include "ufence/uapi/broker.h"
 
 #include <linux/sync_file.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <filesystem>
 #include <iterator>
 
 #include "ufence/base/clock.h"
 #include "ufence/fence/testing/refuse_call.h"
 #include "ufence/fence/testing/support.h"
+#include "ufence/sync/testing/strangers.h"
 #include "ufence/uapi/server.h"
 #include "ufence/uapi/uapi_test_support.h"
 
@@ -106,6 +109,55 @@ TEST(broker, is_not_kept_from_others_by_silent_clients) {
   const answer timeline = open_device(broker, device_kind::sw_sync);
   ASSERT_EQ(timeline.error, 0);
   EXPECT_EQ(make_fence(broker, timeline, 1).error, 0);
+}
+
+TEST(broker, is_not_kept_from_its_own_user_by_silent_strangers) {
+  if (::geteuid() != 0) GTEST_SKIP() << "takes root";
+  const broker_on_thread broker;
+  std::vector<unique_fd> own;
+  for (int i = 0; i < 100; ++i) own.push_back(broker.connect());
+  EXPECT_EQ(in_child([&] {
+              UFENCE_CHILD_EXPECT(become_another_user());
+              std::vector<unique_fd> silent;
+              for (std::size_t i = 0; i < 2 * uapi::server::silent_max; ++i) {
+                silent.push_back(broker.connect());
+              }
+              // The last of them has been accepted.
+              UFENCE_CHILD_EXPECT(open_device(broker, device_kind::sw_sync).error == EACCES);
+              return 0;
+            }),
+            0);
+  const char name[16] = "tester";
+  const auto bytes =
+      request_bytes(uapi::operation::open, static_cast<std::uint32_t>(device_kind::sw_sync),
+                    bytes_of(name, sizeof name), {}, 0);
+  EXPECT_FALSE(send_message(own.front().get(), bytes));
+  EXPECT_EQ(receive_answer(own.front()).error, 0) << "the oldest silent one of its own";
+}
+
+TEST(broker, does_not_wait_for_a_descriptor_that_blocks_when_it_is_closed) {
+  const broker_on_thread broker;
+  slow_to_close slow;
+  const int subject = slow.descriptor.get();
+  // In a request, in what is none, and one too many.
+  const auto bytes = request_bytes(uapi::operation::control, uapi::dma_buf_export, {}, {},
+                                   uapi::request_header::has_subject);
+  const std::array<int, 3> many = {subject, subject, subject};
+  std::vector<unique_fd> connections;
+  for (const std::size_t count : {1U, 2U, 3U}) {
+    connections.push_back(broker.connect());
+    ASSERT_FALSE(send_message(connections.back().get(), bytes, std::span(many).first(count)));
+  }
+  connections.push_back(broker.connect());
+  ASSERT_FALSE(send_message(connections.back().get(), std::span(bytes).first(3), {&subject, 1}));
+  slow.descriptor.reset();
+  EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
+  for (const unique_fd& connection : connections) {
+    pollfd ended{.fd = connection.get(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&ended, 1, 30'000), 1);
+  }
+  EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
+  slow.let_close();
 }
 
 TEST(broker, forgets_a_wait_whose_caller_is_gone) {

@@ -52,6 +52,21 @@ bool may_open(int connection) noexcept {
          (caller.uid == ::geteuid() || caller.uid == 0);
 }
 
+// What a call came with is closed where nobody waits.
+class received_with {
+ public:
+  explicit received_with(call& c) noexcept : call_(c) {}
+  ~received_with() {
+    close_received(std::move(call_.subject));
+    close_received(std::move(call_.other));
+  }
+  received_with(const received_with&) = delete;
+  received_with& operator=(const received_with&) = delete;
+
+ private:
+  call& call_;
+};
+
 bool exports_sync_files() noexcept {
   const scoped_lock guard(detail::the_reactor.lock);
   return detail::the_reactor.count() != 0;
@@ -108,7 +123,10 @@ std::error_code server::run() {
 }
 
 bool server::is_needed() {
-  if (!connections_.empty() || !dispatcher_.devices().empty() || !owner_is_gone_ ||
+  // Whatever strangers keep open, it ends with its owner.
+  const bool is_called = std::ranges::any_of(
+      connections_, [](const auto& c) { return c.second.waiting || !c.second.is_strangers; });
+  if (is_called || !dispatcher_.devices().empty() || !owner_is_gone_ ||
       !dispatcher_.buffers().sweep()) {
     return true;
   }
@@ -122,7 +140,7 @@ int server::timeout_ms() {
   for (const auto& [number, c] : connections_) {
     if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
-  const bool may_end = owner_is_gone_ && connections_.empty() && dispatcher_.devices().empty();
+  const bool may_end = owner_is_gone_ && dispatcher_.devices().empty();
   if (listener_rests_ || may_end) at = std::min(at, deadline_after(look_again_ns));
   if (at == no_deadline) return -1;
   const std::int64_t left = at - now_ns();
@@ -148,7 +166,7 @@ void server::rest_listener(bool rests) noexcept {
 }
 
 void server::accept_all() {
-  for (;;) {
+  for (int i = 0; i < accepts_max; ++i) {
     unique_fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) {
       // No descriptor to be had: whoever is in the queue waits until there is.
@@ -157,13 +175,30 @@ void server::accept_all() {
     }
     const std::uint64_t number = next_number_++;
     if (!epoll_add(events_.get(), socket.get(), EPOLLIN, number)) continue;
-    if (++silent_ > silent_max) {
-      const auto silent = std::find_if(connections_.begin(), connections_.end(),
-                                       [](const auto& c) { return !c.second.waiting; });
-      if (silent != connections_.end()) drop(silent);
-    }
-    connections_.emplace(number, connection{.socket = std::move(socket), .waiting = nullptr});
+    const bool is_strangers = !may_open(socket.get());
+    make_silence(is_strangers);
+    ++silent_;
+    connections_.emplace(
+        number,
+        connection{.socket = std::move(socket), .is_strangers = is_strangers, .waiting = nullptr});
   }
+}
+
+// Makes room for one more connection that has not called: the oldest such one has to go, of
+// strangers if they have more than is theirs.
+void server::make_silence(bool of_strangers) noexcept {
+  const auto is_silent = [](const auto& c) { return !c.second.waiting; };
+  const auto is_silent_strangers = [](const auto& c) {
+    return !c.second.waiting && c.second.is_strangers;
+  };
+  auto oldest = connections_.end();
+  if (of_strangers && std::ranges::count_if(connections_, is_silent_strangers) >=
+                          static_cast<std::ptrdiff_t>(silent_strangers_max)) {
+    oldest = std::ranges::find_if(connections_, is_silent_strangers);
+  } else if (silent_ >= silent_max) {
+    oldest = std::ranges::find_if(connections_, is_silent);
+  }
+  if (oldest != connections_.end()) drop(oldest);
 }
 
 // Before its event is closed.
@@ -190,6 +225,7 @@ void server::on_connection(std::uint64_t number) {
     return;
   }
   call c;
+  const received_with closes(c);
   if (!receive_call(at->second, c)) {
     if (errno != EAGAIN) drop(at);
     return;

@@ -24,6 +24,10 @@ class server {
  public:
   /// Who connects and says nothing has to go when there are more than so many.
   static constexpr std::size_t silent_max = 256;
+  /// Of other users together: they leave the rest to the broker's own.
+  static constexpr std::size_t silent_strangers_max = 64;
+  /// So many new connections at a time: those that have called have their turn.
+  static constexpr int accepts_max = 64;
 
   server(unique_fd listener, int owner_pidfd) noexcept;
   server(const server&) = delete;
@@ -35,6 +39,7 @@ class server {
  private:
   struct connection {
     unique_fd socket;
+    bool is_strangers;                      // of another user
     std::unique_ptr<waiting_call> waiting;  // null: it has not called yet
   };
   using connections = std::map<std::uint64_t, connection>;
@@ -46,6 +51,7 @@ class server {
 
   void accept_all();
   void rest_listener(bool rests) noexcept;
+  void make_silence(bool of_strangers) noexcept;
   void drop(connections::iterator at) noexcept;
   void forget(const waiting_call& w) noexcept;
   void on_connection(std::uint64_t number);
