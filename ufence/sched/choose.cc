@@ -38,19 +38,18 @@ void scheduler_core::list_locked(entity_core& e) noexcept UFENCE_NO_TSA {
   wake_locked();
 }
 
-void scheduler_core::detach_if_done_locked(entity_core& e) noexcept UFENCE_NO_TSA {
-  if (e.freed_ != e.taken_ || e.first_ != nullptr) return;
+// True: the scheduler's reference to the entity is the caller's, who drops it without the lock.
+bool scheduler_core::detach_if_done_locked(entity_core& e) noexcept UFENCE_NO_TSA {
+  if (e.freed_ != e.taken_ || e.first_ != nullptr) return false;
   const scoped_lock hold(e.lock_);
-  if (e.freed_ != e.pushed_) return;
+  if (e.freed_ != e.pushed_) return false;
   e.home_.store(nullptr, mo::relaxed);  // relaxed: both locks
   e.is_listed_ = false;
   (e.previous_ != nullptr ? e.previous_->next_ : entities_) = e.next_;
   if (e.next_ != nullptr) e.next_->previous_ = e.previous_;
-  // Its reference is dropped by the worker, without the lock.
-  e.next_ = detached_;
-  detached_ = &e;
   --entity_count_;
   note_load_locked();
+  return true;
 }
 
 run_key scheduler_core::key_of(const entity_core& e) const noexcept {

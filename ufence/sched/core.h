@@ -154,7 +154,7 @@ class entity_core {
   failure_origin last_origin_;
   fence_ref waits_for_;          // while waiting
   node node_{*this};             // on it
-  entity_core* next_ = nullptr;  // attached to the same scheduler, or to be dropped by the worker
+  entity_core* next_ = nullptr;  // attached to the same scheduler
   entity_core* previous_ = nullptr;
 };
 
@@ -221,7 +221,7 @@ class scheduler_core {
       UFENCE_EXCLUDES(lock_);
   void list(entity_core& e) noexcept UFENCE_EXCLUDES(lock_);
   void list_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
-  void detach_if_done_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
+  [[nodiscard]] bool detach_if_done_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
   [[nodiscard]] run_key key_of(const entity_core& e) const noexcept UFENCE_REQUIRES(lock_);
   void update_key_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
   void deadline_moved(job& j) noexcept UFENCE_EXCLUDES(lock_);
@@ -304,7 +304,6 @@ class scheduler_core {
   std::uint32_t in_flight_count_ UFENCE_GUARDED_BY(lock_) = 0;
   job* done_ UFENCE_GUARDED_BY(lock_) = nullptr;  // ended: the scheduler's use is to be given back
   job* dead_ UFENCE_GUARDED_BY(lock_) = nullptr;  // no use is left: to be freed
-  entity_core* detached_ UFENCE_GUARDED_BY(lock_) = nullptr;  // the reference is to be dropped
   std::uint64_t credits_used_ UFENCE_GUARDED_BY(lock_) = 0;
   std::uint64_t virtual_time_ UFENCE_GUARDED_BY(lock_) = 0;  // of the entity that was chosen last
   std::int64_t last_end_ns_ UFENCE_GUARDED_BY(lock_) = 0;

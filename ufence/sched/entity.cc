@@ -141,7 +141,7 @@ result<entity_ref> entity_core::create(const entity_options& options) noexcept {
 
 entity_core::~entity_core() = default;
 
-void entity_core::destroy() noexcept {
+void entity_core::destroy() noexcept UFENCE_NO_TSA {
   // A fence that was made for a job that could not be armed.
   if (spare_.signal && !is_inherited()) spare_.signal.signal(-ECANCELED);
   this->~entity_core();

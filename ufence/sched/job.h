@@ -172,6 +172,8 @@ class UFENCE_API job : private backend, private callback {
   bool is_doomed_ = false;     // it will not run: error_ says why
   bool has_callback_ = false;  // on its device fence
   bool was_canceled_ = false;  // scheduler_ops::cancel was called
+  // Its entity was detached when it was buried: who frees it drops the scheduler's reference.
+  bool was_last_ = false;
   std::int32_t error_ = 0;
   std::int64_t began_ns_ = 0;
   std::uint64_t charged_ = 0;  // what its entity's virtual time grew by when it was chosen

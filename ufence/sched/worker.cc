@@ -109,7 +109,8 @@ void scheduler_core::bury_locked(job& j) noexcept {
   j.next_ = dead_;
   dead_ = &j;
   ++j.entity_->freed_;
-  detach_if_done_locked(*j.entity_);
+  // From here on others may attach the entity again, here or elsewhere, and detach it.
+  j.was_last_ = detach_if_done_locked(*j.entity_);
   wake_locked();
 }
 
@@ -136,10 +137,9 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
     while (done_ != nullptr) give_back_locked(*std::exchange(done_, done_->next_));
     if (do_asked_locked(look_at_clock)) continue;
     job* dead = std::exchange(dead_, nullptr);
-    entity_core* detached = std::exchange(detached_, nullptr);
     const choice next = ran < jobs_max ? choose_locked() : choice{};
     const bool is_idle = next.give == nullptr && next.examine == nullptr;
-    if (is_idle && dead == nullptr && detached == nullptr) {
+    if (is_idle && dead == nullptr) {
       if (look_at_clock) return;
       look_at_clock = true;
       continue;
@@ -148,10 +148,11 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
     lock_.unlock();
     while (dead != nullptr) {
       job& j = *std::exchange(dead, dead->next_);
+      entity_core* const detached = j.was_last_ ? j.entity_ : nullptr;
       rank_check_none();
       options_.ops->free(j);
+      if (detached != nullptr) detached->put();
     }
-    while (detached != nullptr) std::exchange(detached, detached->next_)->put();
     if (next.give != nullptr) {
       ran += next.give->is_doomed_ ? 0 : 1;
       ended = give(*next.give);
@@ -316,7 +317,7 @@ std::error_code scheduler_core::fini(std::int64_t deadline_ns) noexcept {
   }
   const auto is_over = [&]() UFENCE_NO_TSA {
     return entity_count_ == 0 && worker_ == nullptr && !has_worker_ && dead_ == nullptr &&
-           detached_ == nullptr && telling_ == 0;
+           telling_ == 0;
   };
   if (wait_locked(is_over, deadline_ns)) return {};
   must_force_ = true;
