@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <thread>
 #include <utility>

@@ -99,9 +99,19 @@ bool fence::try_get() noexcept {
     // [FENCE.13] acquire: the fields of the fence that the memory holds now, and the change of the
     // slot that led here before the memory was used again; pairs with [FENCE.11],
     // [FENCE.12], [FENCE.33]
-    if (refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed)) return true;
+    if (refs_.compare_exchange_weak(count, count + 1, mo::acquire, mo::relaxed)) {
+      if (detail::is_saturated(count)) [[unlikely]] saturate(count);
+      return true;
+    }
   }
   return false;
+}
+
+void fence::saturate(std::uint32_t count) noexcept {
+  detail::saturate(refs_, count,
+                   {.text = "references to a fence were lost: it is never freed",
+                    .context = context(),
+                    .seqno = seqno()});
 }
 
 fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {

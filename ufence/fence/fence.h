@@ -39,6 +39,7 @@
 #include "ufence/base/result.h"
 #include "ufence/fence/callback.h"
 #include "ufence/fence/ref.h"
+#include "ufence/fence/reference_count.h"
 #include "ufence/fence/settlement.h"
 #include "ufence/fence/state.h"
 
@@ -231,8 +232,11 @@ class UFENCE_API alignas(16) fence {
   // --- References: through fence_ref. ---
 
   void get() noexcept {
+    if (this == &stub_) return;
     // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
-    if (this != &stub_) refs_.fetch_add(1, mo::relaxed);
+    const std::uint32_t before = refs_.fetch_add(1, mo::relaxed);
+    if (detail::is_saturated(before)) [[unlikely]]
+      saturate(before);
   }
   /// Takes a reference unless the last one is gone. The memory must stay: it is type-stable, or the
   /// caller is in an RCU read section. Source: Linux dma_fence_get_rcu()
@@ -241,7 +245,10 @@ class UFENCE_API alignas(16) fence {
     if (this == &stub_) return;
     // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13],
     // [FENCE.33]
-    if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
+    const std::uint32_t before = refs_.fetch_sub(1, mo::acq_rel);
+    if (before == 1) return destroy();
+    if (detail::is_saturated(before)) [[unlikely]]
+      saturate(before);
   }
 
   /// For the library's slabs alone.
@@ -281,6 +288,7 @@ class UFENCE_API alignas(16) fence {
   void init(std::uint32_t kinds, std::uint64_t seqno, backend* data, std::uint32_t refs) noexcept;
   static fence* allocate_slot(bool legacy = false) noexcept;
   void destroy() noexcept;
+  void saturate(std::uint32_t count) noexcept;  // the count of references, which was found too high
 
   [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
   [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }

@@ -128,7 +128,9 @@ void legacy_fence::finish_and_put() noexcept {
   {
     const rcu::read_section section;
     // [FENCE.33] acq_rel: as [FENCE.12]; pairs with [FENCE.12], [FENCE.13]
-    if (refs_.fetch_sub(1, mo::acq_rel) != 1) return finish();
+    const std::uint32_t before = refs_.fetch_sub(1, mo::acq_rel);
+    if (detail::is_saturated(before)) [[unlikely]] saturate(before);
+    if (before != 1) return finish();
   }
   destroy();
 }

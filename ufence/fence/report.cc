@@ -88,6 +88,7 @@ std::string_view to_string(report_kind kind) noexcept {
     case report_kind::signalling_path: return "signalling path";
     case report_kind::driver: return "driver";
     case report_kind::job_late: return "job late";
+    case report_kind::references_saturated: return "references saturated";
     case report_kind::kernel_warning: return "kernel-style interface";
   }
   return "unknown";

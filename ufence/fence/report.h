@@ -19,6 +19,7 @@ enum class report_kind : std::uint8_t {
   signalling_path,     // a thread allocates or waits on the signalling path
   driver,              // a module broke a rule; the text names it
   job_late,            // a job did not end in time; the text names it and what it waits for
+  references_saturated, // so many references were lost that the count can't tell: it lives for ever
   kernel_warning,      // misuse of the kernel-style interface: what the kernel would warn about
 };
 

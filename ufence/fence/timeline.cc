@@ -18,13 +18,11 @@ using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits 
 // --- The timeline's own ---
 
 void timeline::get() noexcept {
-  // relaxed: the caller has a reference
-  refs_.fetch_add(1, mo::relaxed);
+  references_.get(counted);
 }
 
 void timeline::put() noexcept {
-  // [TL.7] acq_rel: the last one sees all uses before; pairs with [TL.7]
-  if (refs_.fetch_sub(1, mo::acq_rel) != 1) return;
+  if (!references_.put(counted)) return;
   if (gate_ != nullptr) gate_->put();
   this->~timeline();
   deallocate(this);

@@ -27,6 +27,7 @@
 #include "ufence/base/lock.h"
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
+#include "ufence/fence/reference_count.h"
 
 namespace ufence {
 
@@ -120,7 +121,8 @@ class UFENCE_API timeline {
   atomic<std::uint64_t> awaited_min_{none};
   atomic<std::uint64_t> emitted_{0};
   atomic<std::uint64_t> last_ordered_{0};  // the latest of emit(); for the report of a drop
-  atomic<std::uint32_t> refs_{1};
+  static constexpr counted_object counted{.text = "a timeline"};
+  reference_count references_;
   atomic<std::int32_t> close_error_{0};  // set before CLOSED, once
   mutex lock_{lock_rank::timeline};
   fence* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // awaited, by rising seqno

@@ -7,6 +7,7 @@
 
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
+#include "ufence/fence/reference_count.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
 #include "ufence/kernel/linux/rcupdate.h"
@@ -60,6 +61,12 @@ int spin_trylock(spinlock_t* lock) { return ufence::spin::try_acquire(*lock); }
 void spin_unlock(spinlock_t* lock) {
   ufence::spin::release(*lock);
   ufence::thread_state::mine().run_queue();
+}
+
+void ufence_refcount_saturate(refcount_t* r, int before) {
+  ufence::detail::saturate(reinterpret_cast<ufence::atomic<std::uint32_t>&>(r->refs.counter),
+                           static_cast<std::uint32_t>(before),
+                           {.text = "a refcount_t has lost references: it never ends"});
 }
 
 void rcu_read_lock() { ufence::rcu::detail::read_lock(); }

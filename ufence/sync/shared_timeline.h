@@ -8,7 +8,7 @@
 // Threads: one for each timeline of which this process is the owner, and for each imported one that
 // it has a fence of. The owner's is what the kernel notices the end of: its robust list has one
 // word of the page. Lock rank: syncobj, around the fences that are pending. Orders: SHARED.1 to .3
-// the value; SHARED.4 the owner; SHARED.5 references; SHARED.6/7 the thread.
+// the value; SHARED.4 the owner; SHARED.6/7 the thread; references: REF.1.
 #pragma once
 
 #include <array>
@@ -26,6 +26,7 @@
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
 #include "ufence/fence/ref.h"
+#include "ufence/fence/reference_count.h"
 
 namespace ufence {
 
@@ -99,13 +100,9 @@ class UFENCE_API shared_timeline {
   /// @return  -EINVAL too large; -ENOMEM; -EAGAIN no thread
   [[nodiscard]] result<fence_ref> fence_at(std::uint64_t point) noexcept;
 
-  void get() noexcept {
-    // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
-    refs_.fetch_add(1, mo::relaxed);
-  }
+  void get() noexcept { references_.get(counted); }
   void put() noexcept {
-    // [SHARED.5] acq_rel: the last one sees all uses before; pairs with [SHARED.5]
-    if (refs_.fetch_sub(1, mo::acq_rel) == 1) dropped();
+    if (references_.put(counted)) dropped();
   }
 
  private:
@@ -143,7 +140,8 @@ class UFENCE_API shared_timeline {
   void follow() noexcept;
   void follow_as_owner() noexcept;
 
-  atomic<std::uint32_t> refs_{1};
+  static constexpr counted_object counted{.text = "a shared timeline"};
+  reference_count references_;
   const std::uint32_t generation_;  // of fork(); constant, as all up to lock_
   shared_page& page_;
   const unique_fd fd_;

@@ -12,6 +12,7 @@
 #include "ufence/base/fork.h"
 #include "ufence/base/lock.h"
 #include "ufence/fence/embedded_fence.h"
+#include "ufence/fence/reference_count.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/rcu/rcu.h"
 
@@ -41,13 +42,9 @@ class sw_line {
     return generation_ != ufence::fork_generation();
   }
 
-  void get() noexcept {
-    // relaxed: the caller has a reference
-    refs_.fetch_add(1, mo::relaxed);
-  }
+  void get() noexcept { references_.get(counted); }
   void put() noexcept {
-    // [SW.1] acq_rel: the last one sees all uses before; pairs with [SW.1]
-    if (refs_.fetch_sub(1, mo::acq_rel) != 1) return;
+    if (!references_.put(counted)) return;
     this->~sw_line();
     deallocate(this);
   }
@@ -73,7 +70,8 @@ class sw_line {
   std::uint64_t value_ UFENCE_GUARDED_BY(lock_) = 0;
   sw_point* first_ UFENCE_GUARDED_BY(lock_) = nullptr;  // pending, by rising value
   sw_point* last_ UFENCE_GUARDED_BY(lock_) = nullptr;
-  atomic<std::uint32_t> refs_{1};
+  static constexpr counted_object counted{.text = "a software timeline"};
+  reference_count references_;
   const std::uint32_t generation_ = ufence::fork_generation();
   const std::uint64_t context_ = fence::allocate_contexts(1);
   std::array<char, 32> name_{};

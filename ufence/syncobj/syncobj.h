@@ -5,8 +5,7 @@
 // is put there later. Any operation may run at the same time as any other.
 //
 // Lock rank: syncobj, before fence. Nothing is looked at, walked or dropped under the lock; who
-// waits for a point that is not there yet is told by a fence that is decided under it. Orders:
-// SYNC.1 references.
+// waits for a point that is not there yet is told by a fence that is decided under it.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +21,7 @@
 #include "ufence/container/chain.h"
 #include "ufence/fence/fence.h"
 #include "ufence/fence/ref.h"
+#include "ufence/fence/reference_count.h"
 
 namespace ufence {
 
@@ -104,13 +104,9 @@ class UFENCE_API syncobj {
   /// Made before a fork() of which this is the child.
   [[nodiscard]] bool is_inherited() const noexcept;
 
-  void get() noexcept {
-    // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
-    refs_.fetch_add(1, mo::relaxed);
-  }
+  void get() noexcept { references_.get(counted); }
   void put() noexcept {
-    // [SYNC.1] acq_rel: the last one sees all uses before; pairs with [SYNC.1]
-    if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
+    if (references_.put(counted)) destroy();
   }
 
  private:
@@ -128,7 +124,8 @@ class UFENCE_API syncobj {
   void submitted_locked(point_waiter& s, settlement& later) noexcept UFENCE_REQUIRES(lock_);
   void unlink_locked(point_waiter& s) noexcept UFENCE_REQUIRES(lock_);
 
-  atomic<std::uint32_t> refs_{1};
+  static constexpr counted_object counted{.text = "a syncobj"};
+  reference_count references_;
   const std::uint32_t generation_;
   mutable mutex lock_{lock_rank::syncobj};
   fence_ref fence_ UFENCE_GUARDED_BY(lock_);

@@ -21,39 +21,39 @@ static inline unsigned int refcount_read(const refcount_t *r)
 	return UFENCE_CAST(unsigned int, atomic_read(&r->refs));
 }
 
+/*
+ * A count that has lost so many references that it would begin again from 0 saturates: what it counts
+ * lives for ever, and a report says so.
+ */
+UFENCE_C_BEGIN
+/* `before` is what was found, negative. */
+void ufence_refcount_saturate(refcount_t *r, int before) UFENCE_EXPORT;
+UFENCE_C_END
+
 static inline void refcount_inc(refcount_t *r)
 {
-	atomic_inc(&r->refs);
+	const int before = atomic_fetch_inc(&r->refs);
+
+	if (before < 0)
+		ufence_refcount_saturate(r, before);
 }
 
 static inline bool refcount_inc_not_zero(refcount_t *r)
 {
-	return atomic_inc_not_zero(&r->refs);
-}
+	const int before = atomic_fetch_add_unless(&r->refs, 1, 0);
 
-static inline bool refcount_inc_not_zero_acquire(refcount_t *r)
-{
-	return refcount_inc_not_zero(r);
-}
-
-static inline void refcount_dec(refcount_t *r)
-{
-	atomic_dec(&r->refs);
-}
-
-static inline void refcount_add(int n, refcount_t *r)
-{
-	atomic_add(n, &r->refs);
-}
-
-static inline bool refcount_sub_and_test(int n, refcount_t *r)
-{
-	return atomic_sub_and_test(n, &r->refs);
+	if (before < 0)
+		ufence_refcount_saturate(r, before);
+	return before != 0;
 }
 
 static inline bool refcount_dec_and_test(refcount_t *r)
 {
-	return atomic_dec_and_test(&r->refs);
+	const int before = atomic_fetch_dec(&r->refs);
+
+	if (before < 0)
+		ufence_refcount_saturate(r, before);
+	return before == 1;
 }
 
 #endif

@@ -766,6 +766,36 @@ static void regress_nobody_waits_for_a_reader(struct kunit *test)
 	rcu_barrier();
 }
 
+static int releases;
+static void count_release(struct kref *kref)
+{
+	(void)kref;
+	releases++;
+}
+
+static void regress_references_saturate(struct kunit *test)
+{
+	struct kref kref;
+	int i;
+
+	releases = 0;
+	kref_init(&kref);
+	kref_get(&kref);
+	KUNIT_EXPECT_EQ(test, kref_put(&kref, count_release), 0);
+	KUNIT_EXPECT_EQ(test, kref_put(&kref, count_release), 1);
+	KUNIT_EXPECT_EQ(test, releases, 1);
+	KUNIT_EXPECT_FALSE(test, kref_get_unless_zero(&kref));
+
+	/* 2^31 references were lost. */
+	refcount_set(&kref.refcount, INT_MIN);
+	kref_get(&kref);
+	KUNIT_EXPECT_TRUE(test, kref_get_unless_zero(&kref));
+	for (i = 0; i < 1000; i++)
+		KUNIT_EXPECT_EQ(test, kref_put(&kref, count_release), 0);
+	KUNIT_EXPECT_TRUE(test, kref_get_unless_zero(&kref));
+	KUNIT_EXPECT_EQ(test, releases, 1);
+}
+
 static atomic_t given_back;
 
 static void free_job(struct rcu_head *head)
@@ -830,6 +860,7 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(later_is_wrapped_unless_seqnos_have_64_bits),
 	KUNIT_CASE(regress_an_init_waits_for_no_reader),
 	KUNIT_CASE(regress_nobody_waits_for_a_reader),
+	KUNIT_CASE(regress_references_saturate),
 	KUNIT_CASE(fences_that_are_only_made_and_signaled_are_given_back),
 	KUNIT_CASE(later_kernels_call_it_enable_signaling),
 	{}
