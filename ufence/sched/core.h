@@ -16,8 +16,6 @@
 // and all before them are pushed, `first_`, guarded by the scheduler's lock. So who pushes and who
 // chooses meet once for many jobs. `is_listed_` says, under the entity's lock, that the scheduler
 // will look into `incoming_` again without being told.
-//
-// SCHED.6 and SCHED.7 are the references of entities and schedulers.
 #pragma once
 
 #include <algorithm>
@@ -29,6 +27,7 @@
 #include "ufence/base/atomic.h"
 #include "ufence/base/futex.h"
 #include "ufence/base/lock.h"
+#include "ufence/fence/reference_count.h"
 #include "ufence/fence/settlement.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/sched/run_queue.h"
@@ -78,13 +77,9 @@ class entity_core {
   [[nodiscard]] bool was_idle() noexcept;
   [[nodiscard]] bool is_inherited() const noexcept;
 
-  void get() noexcept {
-    // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
-    refs_.fetch_add(1, mo::relaxed);
-  }
+  void get() noexcept { references_.get(counted); }
   void put() noexcept {
-    // [SCHED.6] acq_rel: the last one sees all uses before; pairs with [SCHED.6]
-    if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
+    if (references_.put(counted)) destroy();
   }
 
  private:
@@ -117,7 +112,8 @@ class entity_core {
   bool take_incoming() noexcept UFENCE_EXCLUDES(lock_);
   [[nodiscard]] std::uint32_t weight() const noexcept;
 
-  atomic<std::uint32_t> refs_{1};
+  static constexpr counted_object counted{.text = "an entity of a scheduler"};
+  reference_count references_;
   const std::uint32_t generation_;
 
   mutable mutex lock_{lock_rank::entity};
@@ -179,13 +175,9 @@ class scheduler_core {
   }
   [[nodiscard]] bool is_inherited() const noexcept;
 
-  void get() noexcept {
-    // relaxed: the caller has a reference, so the count can't reach 0 meanwhile
-    refs_.fetch_add(1, mo::relaxed);
-  }
+  void get() noexcept { references_.get(counted); }
   void put() noexcept {
-    // [SCHED.7] acq_rel: the last one sees all uses before; pairs with [SCHED.7]
-    if (refs_.fetch_sub(1, mo::acq_rel) == 1) destroy();
+    if (references_.put(counted)) destroy();
   }
 
  private:
@@ -287,7 +279,8 @@ class scheduler_core {
   void cancel_locked() noexcept UFENCE_REQUIRES(lock_);
   void force_locked() noexcept UFENCE_REQUIRES(lock_);
 
-  atomic<std::uint32_t> refs_{1};
+  static constexpr counted_object counted{.text = "a scheduler"};
+  reference_count references_;
   const std::uint32_t generation_;
   scheduler_options options_;  // constant; the names lie behind this object
 

@@ -203,8 +203,7 @@ bool scheduler_core::ensure_worker_locked() noexcept {
   if (!options_.has_thread || has_worker_) return true;
   get();
   if (ufence::detail::start_own_thread(&scheduler_core::run_worker, this) != 0) {
-    // relaxed: the caller has a reference
-    refs_.fetch_sub(1, mo::relaxed);
+    static_cast<void>(references_.put(counted));  // the caller has one
     return false;
   }
   has_worker_ = true;
