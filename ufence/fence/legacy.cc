@@ -24,16 +24,17 @@ bool fence_names::stay(const fence& f) noexcept {
 }
 
 fence_names::fence_names(const fence& f) noexcept {
-  const char* driver = nullptr;
-  const char* timeline = nullptr;
-  const rcu::read_section section;
   if (!stay(f)) {
     const auto& l = static_cast<const legacy_fence&>(f);
-    if (l.ops->driver_name != nullptr) driver = l.ops->driver_name(l.data);
-    if (l.ops->timeline_name != nullptr) timeline = l.ops->timeline_name(l.data);
+    const auto take = [](void* to, const char* driver, const char* timeline) {
+      auto& names = *static_cast<fence_names*>(to);
+      names.driver_ = copy_of(driver);
+      names.timeline_ = copy_of(timeline);
+    };
+    if (l.ops->copy_names != nullptr && l.ops->copy_names(l.data, take, this)) return;
   }
-  driver_ = copy_of(driver != nullptr ? driver : f.driver_name());
-  timeline_ = copy_of(timeline != nullptr ? timeline : f.timeline_name());
+  driver_ = copy_of(f.driver_name());
+  timeline_ = copy_of(f.timeline_name());
 }
 
 // The external lock is touched inside an op or by who settles. RETIRED says that the callbacks have

@@ -37,10 +37,11 @@ struct legacy_ops {
   fence_ref (*child)(void* data, std::uint32_t i) noexcept = nullptr;
   /// Of the node of a chain: the node before that is pending, or null.
   fence_ref (*before)(void* data) noexcept = nullptr;
-  /// For fences in place, which have no timeline: their names, any thread, inside a read section, until
-  /// the end of which they are valid; null: they have gone.
-  const char* (*driver_name)(void* data) noexcept = nullptr;
-  const char* (*timeline_name)(void* data) noexcept = nullptr;
+  /// For fences in place, which have no timeline: calls `take` with their names, which are valid until it
+  /// returns; any thread.
+  /// @return  false: they have gone
+  bool (*copy_names)(void* data, void (*take)(void* to, const char* driver, const char* timeline),
+                     void* to) noexcept = nullptr;
 };
 
 /// Makes a legacy fence of this timeline, with its next seqno.

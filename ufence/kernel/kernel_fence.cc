@@ -60,14 +60,13 @@ void op_release(void* data) noexcept { fence_at(data).end(); }
 
 bool op_is_container(void* data) noexcept { return dma_fence_is_container(&fence_at(data).c()); }
 
-const char* op_driver_name(void* data) noexcept {
+bool op_copy_names(void* data, void (*take)(void*, const char*, const char*), void* to) noexcept {
+  dma_fence& f = fence_at(data).c();
+  const op_section section(f);
   const dma_fence_ops* ops = fence_at(data).naming_ops();
-  return ops != nullptr ? ops->get_driver_name(&fence_at(data).c()) : nullptr;
-}
-
-const char* op_timeline_name(void* data) noexcept {
-  const dma_fence_ops* ops = fence_at(data).naming_ops();
-  return ops != nullptr ? ops->get_timeline_name(&fence_at(data).c()) : nullptr;
+  if (ops == nullptr) return false;
+  take(to, ops->get_driver_name(&f), ops->get_timeline_name(&f));
+  return true;
 }
 
 fence_ref adopt(dma_fence* f) noexcept {
@@ -98,8 +97,7 @@ constexpr legacy_ops ops_in_place{.lock = &op_lock,
                                   .is_container = &op_is_container,
                                   .child = &op_child,
                                   .before = &op_before,
-                                  .driver_name = &op_driver_name,
-                                  .timeline_name = &op_timeline_name};
+                                  .copy_names = &op_copy_names};
 
 void run_callback(callback& node, fence& f) noexcept {
   auto* cb = reinterpret_cast<dma_fence_cb*>(reinterpret_cast<char*>(&node) -
@@ -168,7 +166,7 @@ void kernel_fence::end() noexcept {
     unlock_foreign();
   }
   if (attached_ops() == nullptr) return dma_fence_free(&c());
-  const rcu::read_section section;
+  const op_section section(c());
   const dma_fence_ops* attached = attached_ops();
   if (attached != nullptr && attached->release != nullptr) {
     attached->release(&c());
@@ -287,7 +285,7 @@ bool kernel_fence::enable_locked() noexcept {
   if ((before & enabled) != 0) return true;
   bool is_complete = false;
   {
-    const rcu::read_section section;
+    const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
     if (attached == nullptr || attached->enable_signaling == nullptr) return true;
     trace_enable();
@@ -313,7 +311,7 @@ bool kernel_fence::poll_now(bool lock_is_held) noexcept {
   if (has_signaled_flag() || is_of_parent()) return has_signaled_flag();
   bool is_complete = false;
   {
-    const rcu::read_section section;
+    const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
     if (attached != nullptr && attached->signaled != nullptr) {
       const foreign_scope scope(thread_state::mine(), *this);
@@ -332,7 +330,7 @@ bool kernel_fence::poll_now(bool lock_is_held) noexcept {
 void kernel_fence::set_deadline_polled(std::int64_t deadline_ns) noexcept {
   if (is_of_parent()) return;
   {
-    const rcu::read_section section;
+    const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
     if (attached == nullptr || attached->set_deadline == nullptr) return;
   }
@@ -342,7 +340,7 @@ void kernel_fence::set_deadline_polled(std::int64_t deadline_ns) noexcept {
 }
 
 void kernel_fence::tell_deadline(std::int64_t deadline_ns) noexcept {
-  const rcu::read_section section;
+  const op_section section(c());
   const dma_fence_ops* attached = attached_ops();
   if (attached == nullptr || attached->set_deadline == nullptr) return;
   const foreign_scope scope(thread_state::mine(), *this);
@@ -382,7 +380,7 @@ bool kernel_fence::is_enabled_or_need_not_be() noexcept {
   // relaxed, as below: the flag carries no data
   if ((flags.load(mo::relaxed) & enabled) != 0) return true;
   {
-    const rcu::read_section section;
+    const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
     if (attached != nullptr && attached->enable_signaling != nullptr) return false;
   }

@@ -12,6 +12,7 @@
 #include "ufence/base/atomic.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/kernel/linux/dma-fence.h"
+#include "ufence/rcu/rcu.h"
 
 namespace ufence {
 
@@ -43,6 +44,24 @@ template <class T>
 
 /// Tells the report handler what the kernel would warn about.
 void warn(const char* text, const dma_fence* about = nullptr) noexcept;
+
+/// What ops are called in: a read section, and one of the issuer's own RCU, if it has one. The services are
+/// looked at before the op, which may free the fence.
+class op_section {
+ public:
+  explicit op_section(const dma_fence& f) noexcept : services_(f.ufence_services) {
+    if (services_ != nullptr && services_->read_lock != nullptr) services_->read_lock();
+  }
+  ~op_section() {
+    if (services_ != nullptr && services_->read_unlock != nullptr) services_->read_unlock();
+  }
+  op_section(const op_section&) = delete;
+  op_section& operator=(const op_section&) = delete;
+
+ private:
+  const rcu::read_section section_;
+  const ufence_fence_services* const services_;
+};
 
 class kernel_fence : public legacy_fence {
  public:

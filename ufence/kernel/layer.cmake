@@ -23,8 +23,33 @@ if(UFENCE_BUILD_TESTS)
   add_library(ufence_kernel_other_shim OBJECT ${other_suites})
   target_include_directories(ufence_kernel_other_shim BEFORE PRIVATE "${testing}/other_shim")
   target_link_libraries(ufence_kernel_other_shim PRIVATE ufence_kernel_testing)
+  # With all small headers replaced, and with each of them alone.
+  add_library(ufence_kernel_replaced OBJECT "${testing}/replaced.c")
+  set(of_others -Wno-pedantic -Wno-cast-qual)
+  set_source_files_properties("${testing}/replaced.c" PROPERTIES COMPILE_OPTIONS "${of_others}")
+  target_include_directories(ufence_kernel_replaced BEFORE PRIVATE "${testing}/replaced")
+  target_link_libraries(ufence_kernel_replaced PRIVATE ufence_kernel_testing)
+  file(GLOB replaced CONFIGURE_DEPENDS RELATIVE "${testing}/replaced/linux"
+    "${testing}/replaced/linux/*.h")
+  set(one_replaced "")
+  foreach(header IN LISTS replaced)
+    set(folder "${CMAKE_CURRENT_BINARY_DIR}/kernel_replaced/${header}")
+    configure_file("${testing}/replaced/linux/${header}" "${folder}/linux/${header}" COPYONLY)
+    file(CONFIGURE OUTPUT "${folder}/alone.c" CONTENT "#include <linux/dma-fence-array.h>
+#include <linux/dma-fence-chain.h>
+#include <linux/dma-fence-unwrap.h>
+#include <linux/dma-resv.h>
+extern int not_empty;
+")
+    set_source_files_properties("${folder}/alone.c" PROPERTIES COMPILE_OPTIONS "${of_others}"
+      INCLUDE_DIRECTORIES "${folder}")
+    list(APPEND one_replaced "${folder}/alone.c")
+  endforeach()
+  add_library(ufence_kernel_one_replaced OBJECT ${one_replaced})
+  target_link_libraries(ufence_kernel_one_replaced PRIVATE ufence_kernel)
   ufence_add_test(kernel_kunit_test FENCES
     SOURCES "${testing}/kunit_test.cc" ${suites} $<TARGET_OBJECTS:ufence_kernel_other_shim>
+      $<TARGET_OBJECTS:ufence_kernel_replaced>
     LINK ufence_kernel_testing)
 endif()
 

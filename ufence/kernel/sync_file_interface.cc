@@ -78,8 +78,8 @@ char* sync_file_get_name(sync_file* sync, char* buf, int len) {
     std::snprintf(buf, size, "%s", sync->user_name);
     return buf;
   }
-  const ufence::rcu::read_section section;
   dma_fence* f = sync->fence;
+  const ufence::op_section section(*f);
   std::snprintf(buf, size, "%s-%s%llu-%lld", dma_fence_driver_name(f), dma_fence_timeline_name(f),
                 f->context, static_cast<s64>(f->seqno));
   return buf;

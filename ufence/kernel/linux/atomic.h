@@ -6,6 +6,10 @@
 #include <linux/types.h>
 #include <linux/ufence.h>
 
+typedef struct {
+	long counter;
+} atomic_long_t;
+
 #define ATOMIC_INIT(value) { (value) }
 #define ATOMIC64_INIT(value) { (value) }
 #define ATOMIC_LONG_INIT(value) { (value) }

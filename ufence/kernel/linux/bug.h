@@ -7,6 +7,7 @@
 
 #include <linux/compiler.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
 
 #define WARN(condition, ...)                                                                       \
 	__extension__({                                                                            \

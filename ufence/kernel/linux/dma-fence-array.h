@@ -4,6 +4,8 @@
 
 #include <linux/atomic.h>
 #include <linux/dma-fence.h>
+#include <linux/types.h>
+#include <linux/ufence.h>
 
 UFENCE_C_BEGIN
 
@@ -15,7 +17,7 @@ struct dma_fence_array_cb {
 };
 
 struct dma_fence_array {
-	struct dma_fence base;
+	UFENCE_DMA_FENCE_BASE;
 	unsigned int num_fences;
 	atomic_t num_pending;
 	struct dma_fence **fences; /* its own, with a reference of each */

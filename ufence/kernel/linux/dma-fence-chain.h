@@ -2,16 +2,16 @@
 #ifndef UFENCE_LINUX_DMA_FENCE_CHAIN_H
 #define UFENCE_LINUX_DMA_FENCE_CHAIN_H
 
+#include <linux/compiler.h>
 #include <linux/dma-fence.h>
-
-#if __has_include(<linux/slab.h>)
 #include <linux/slab.h>
-#endif
+#include <linux/types.h>
+#include <linux/ufence.h>
 
 UFENCE_C_BEGIN
 
 struct dma_fence_chain {
-	struct dma_fence base;
+	UFENCE_DMA_FENCE_BASE;
 	struct dma_fence __rcu *prev; /* with a reference */
 	u64 prev_seqno;
 	struct dma_fence *fence; /* with a reference */

@@ -3,6 +3,8 @@
 #define UFENCE_LINUX_DMA_FENCE_UNWRAP_H
 
 #include <linux/dma-fence.h>
+#include <linux/types.h>
+#include <linux/ufence.h>
 
 UFENCE_C_BEGIN
 

@@ -3,27 +3,37 @@
  * library in the caller's memory, with the kernel's fields. It can go wherever a fence goes (waits,
  * containers, descriptors), and the library's own functions work on it.
  *
- * Contracts are the kernel's (7.1); where they differ, ufence/kernel/README.md says so.
+ * Contracts are the kernel's (7.3); where they differ, ufence/kernel/README.md says so.
  */
 #ifndef UFENCE_LINUX_DMA_FENCE_H
 #define UFENCE_LINUX_DMA_FENCE_H
 
+#include <limits.h>
+#include <stdio.h>
+
 #include <linux/bitops.h>
+#include <linux/compiler.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/kref.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/timekeeping.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
 
-/* A shim's: sources get by this header what the kernel's gets them. */
-#if __has_include(<linux/printk.h>)
-#include <linux/printk.h>
+#ifndef __rcu
+#define __rcu
 #endif
+#ifndef MAX_SCHEDULE_TIMEOUT
+#define MAX_SCHEDULE_TIMEOUT LONG_MAX
+#endif
+UFENCE_STATIC_ASSERT(HZ == 1000, "timeouts of libufence are in milliseconds");
 
 UFENCE_C_BEGIN
 
@@ -40,11 +50,15 @@ struct dma_fence_cb {
 	u64 ufence_node[8];
 };
 
-/* What the library has to know of the code that made a fence; NULL: spinlock.h, malloc(). */
+/* What the library has to know of the code that made a fence; NULL: spinlock.h, rcupdate.h, malloc(). */
 struct ufence_fence_services {
 	void (*lock)(void *spinlock);
 	void (*unlock)(void *spinlock);
+	/* A grace period of the library's has passed since the last reference. */
 	void (*free)(void *fence);
+	/* Around its ops, inside a section of the library's; NULL: none beside that. */
+	void (*read_lock)(void);
+	void (*read_unlock)(void);
 };
 
 struct dma_fence {
@@ -75,8 +89,16 @@ struct dma_fence {
 	};
 } __attribute__((aligned(16)));
 
-UFENCE_STATIC_ASSERT(sizeof(struct dma_fence) <= 128, "the inline lock may have 24 bytes");
+UFENCE_STATIC_ASSERT(sizeof(struct dma_fence) <= 144, "the inline lock may have 40 bytes");
 UFENCE_STATIC_ASSERT(sizeof(struct kref) == 4, "the count is the library's");
+UFENCE_STATIC_ASSERT(sizeof(struct rcu_head) == 2 * sizeof(void *), "what is deferred is the library's");
+
+/* At the front of containers, which lie as the library has them, however large a spinlock is. */
+#define UFENCE_DMA_FENCE_BASE                                                                      \
+	__extension__ union {                                                                      \
+		struct dma_fence base;                                                             \
+		u64 ufence_room[18];                                                               \
+	}
 
 enum dma_fence_flag_bits {
 	DMA_FENCE_FLAG_INITIALIZED_BIT,
@@ -226,14 +248,15 @@ static inline spinlock_t *dma_fence_spinlock(struct dma_fence *fence)
 								       : fence->extern_lock;
 }
 
+#if defined(UFENCE_SPINLOCK) && defined(UFENCE_RCUPDATE) && !defined(UFENCE_KFREE)
+#define UFENCE_FENCE_SERVICES NULL
+#else
+/* Some of it is a shim's; the fence, also a signaled one, calls into the code that made it. */
 #ifndef UFENCE_KFREE
 #include <stdlib.h>
 #define UFENCE_KFREE free
 #endif
-#ifdef UFENCE_SPINLOCK
-#define UFENCE_FENCE_SERVICES NULL
-#else
-/* The spinlocks are a shim's; the fence, also a signaled one, calls into the code that made it. */
+
 static inline void ufence_shim_lock(void *lock)
 {
 	spin_lock(UFENCE_CAST(spinlock_t *, lock));
@@ -244,15 +267,44 @@ static inline void ufence_shim_unlock(void *lock)
 	spin_unlock(UFENCE_CAST(spinlock_t *, lock));
 }
 
+#ifdef UFENCE_RCUPDATE
+#define UFENCE_SHIM_READ_LOCK NULL
+#define UFENCE_SHIM_READ_UNLOCK NULL
+
 static inline void ufence_shim_free(void *fence)
 {
 	UFENCE_KFREE(fence);
 }
+#else
+/* Its readers are waited for as well as the library's, one after the other. */
+#define UFENCE_SHIM_READ_LOCK ufence_shim_read_lock
+#define UFENCE_SHIM_READ_UNLOCK ufence_shim_read_unlock
+
+static inline void ufence_shim_read_lock(void)
+{
+	rcu_read_lock();
+}
+
+static inline void ufence_shim_read_unlock(void)
+{
+	rcu_read_unlock();
+}
+
+static inline void ufence_shim_free_now(struct rcu_head *head)
+{
+	UFENCE_KFREE(UFENCE_CAST(void *, UFENCE_CAST(char *, UFENCE_CAST(void *, head)) -
+					 offsetof(struct dma_fence, rcu)));
+}
+
+static inline void ufence_shim_free(void *fence)
+{
+	call_rcu(&UFENCE_CAST(struct dma_fence *, fence)->rcu, ufence_shim_free_now);
+}
+#endif
 
 static const struct ufence_fence_services ufence_shim_services __attribute__((unused)) = {
-	ufence_shim_lock,
-	ufence_shim_unlock,
-	ufence_shim_free,
+	ufence_shim_lock, ufence_shim_unlock,	 ufence_shim_free,
+	UFENCE_SHIM_READ_LOCK, UFENCE_SHIM_READ_UNLOCK,
 };
 #define UFENCE_FENCE_SERVICES (&ufence_shim_services)
 #endif

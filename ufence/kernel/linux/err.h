@@ -2,8 +2,10 @@
 #ifndef UFENCE_LINUX_ERR_H
 #define UFENCE_LINUX_ERR_H
 
+#include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
 
 #define MAX_ERRNO 4095
 #define IS_ERR_VALUE(x) unlikely((uintptr_t)(x) >= (uintptr_t)-MAX_ERRNO)

@@ -5,6 +5,10 @@
 #include <fcntl.h>
 
 #include <linux/types.h>
+#include <linux/ufence.h>
+
+/* sync_file.h: its files are these. */
+#define UFENCE_FILE 1
 
 UFENCE_C_BEGIN
 

@@ -5,6 +5,8 @@
 #include <limits.h>
 
 #include <linux/ktime.h>
+#include <linux/types.h>
+#include <linux/ufence.h>
 
 #ifndef HZ
 #define HZ 1000

@@ -3,6 +3,7 @@
 #define UFENCE_LINUX_KREF_H
 
 #include <linux/refcount.h>
+#include <linux/types.h>
 
 struct kref {
 	refcount_t refcount;

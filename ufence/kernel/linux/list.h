@@ -5,6 +5,7 @@
 #include <linux/compiler.h>
 #include <linux/container_of.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
 
 #define LIST_HEAD_INIT(name) { &(name), &(name) }
 #define LIST_HEAD(name) struct list_head name = LIST_HEAD_INIT(name)
@@ -272,64 +273,5 @@ static inline size_t list_count_nodes(struct list_head *head)
 	    following = list_next_entry(at, member);                                               \
 	     !list_entry_is_head(at, head, member);                                                \
 	     at = following, following = list_next_entry(following, member))
-
-/* --- Lists with a head of one pointer --- */
-
-#define HLIST_HEAD_INIT { NULL }
-#define HLIST_HEAD(name) struct hlist_head name = { NULL }
-#define INIT_HLIST_HEAD(head) ((head)->first = NULL)
-
-static inline void INIT_HLIST_NODE(struct hlist_node *node)
-{
-	node->next = NULL;
-	node->pprev = NULL;
-}
-
-static inline bool hlist_unhashed(const struct hlist_node *node)
-{
-	return !node->pprev;
-}
-
-static inline bool hlist_empty(const struct hlist_head *head)
-{
-	return !READ_ONCE(head->first);
-}
-
-static inline void hlist_add_head(struct hlist_node *node, struct hlist_head *head)
-{
-	node->next = head->first;
-	if (head->first)
-		head->first->pprev = &node->next;
-	WRITE_ONCE(head->first, node);
-	node->pprev = &head->first;
-}
-
-static inline void hlist_del(struct hlist_node *node)
-{
-	WRITE_ONCE(*node->pprev, node->next);
-	if (node->next)
-		node->next->pprev = node->pprev;
-	INIT_HLIST_NODE(node);
-}
-
-static inline void hlist_del_init(struct hlist_node *node)
-{
-	if (!hlist_unhashed(node))
-		hlist_del(node);
-}
-
-#define hlist_entry(pointer, type, member) container_of(pointer, type, member)
-#define hlist_entry_safe(pointer, type, member)                                                    \
-	__extension__({                                                                            \
-		struct hlist_node *ufence_node_at = (pointer);                                     \
-		ufence_node_at ? hlist_entry(ufence_node_at, type, member) : NULL;                 \
-	})
-#define hlist_for_each_entry(at, head, member)                                                     \
-	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member); at;                    \
-	     at = hlist_entry_safe(at->member.next, __typeof__(*at), member))
-#define hlist_for_each_entry_safe(at, following, head, member)                                     \
-	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member);                        \
-	     at && (following = at->member.next, true);                                            \
-	     at = hlist_entry_safe(following, __typeof__(*at), member))
 
 #endif

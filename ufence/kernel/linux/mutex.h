@@ -40,7 +40,7 @@ static inline bool mutex_is_locked(struct mutex *lock)
 #define mutex_lock_killable(lock) (mutex_lock(lock), 0)
 #define mutex_lock_interruptible_nested(lock, subclass) mutex_lock_interruptible(lock)
 
-#ifndef __cplusplus
+#ifdef DEFINE_GUARD
 DEFINE_GUARD(mutex, struct mutex *, mutex_lock(_T), mutex_unlock(_T))
 DEFINE_GUARD_COND(mutex, _try, mutex_trylock(_T))
 DEFINE_GUARD_COND(mutex, _intr, mutex_lock_interruptible(_T) == 0)

@@ -95,28 +95,4 @@ static inline void list_splice_init_rcu(struct list_head *list, struct list_head
 	     at = list_entry_rcu(at->member.next, __typeof__(*at), member))
 #define list_for_each_entry_srcu list_for_each_entry_rcu
 
-static inline void hlist_add_head_rcu(struct hlist_node *node, struct hlist_head *head)
-{
-	struct hlist_node *first = head->first;
-
-	node->next = first;
-	node->pprev = &head->first;
-	UFENCE_STORE_RELEASE(&head->first, node);
-	if (first)
-		first->pprev = &node->next;
-}
-
-static inline void hlist_del_rcu(struct hlist_node *node)
-{
-	UFENCE_STORE(node->pprev, node->next);
-	if (node->next)
-		node->next->pprev = node->pprev;
-	node->pprev = NULL;
-}
-
-#define hlist_for_each_entry_rcu(at, head, member, ...)                                            \
-	for (at = hlist_entry_safe(UFENCE_LOAD_ACQUIRE(&(head)->first), __typeof__(*at), member);  \
-	     at; at = hlist_entry_safe(UFENCE_LOAD_ACQUIRE(&at->member.next), __typeof__(*at),     \
-				       member))
-
 #endif

@@ -56,7 +56,8 @@ UFENCE_C_END
 #define rcu_swap_protected(p, other, condition)                                                    \
 	((other) = UFENCE_EXCHANGE(&(p), (other)))
 
-#ifndef __cplusplus
+/* cleanup.h may be another one. */
+#ifdef DEFINE_LOCK_GUARD_1
 DEFINE_LOCK_GUARD_0(rcu, rcu_read_lock(), rcu_read_unlock(), bool ufence_unused)
 #endif
 

@@ -3,6 +3,7 @@
 #define UFENCE_LINUX_REFCOUNT_H
 
 #include <linux/atomic.h>
+#include <linux/types.h>
 #include <linux/ufence.h>
 
 typedef struct refcount_struct {

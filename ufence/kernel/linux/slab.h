@@ -146,7 +146,7 @@ static inline void kmem_cache_free(struct kmem_cache *cache, void *memory)
 
 #define KMEM_CACHE(type, flags) kmem_cache_create(#type, sizeof(struct type), 0, flags, NULL)
 
-#ifndef __cplusplus
+#ifdef DEFINE_FREE
 DEFINE_FREE(kfree, void *, free(_T))
 DEFINE_FREE(kvfree, void *, free(_T))
 #endif

@@ -69,7 +69,8 @@ static inline int spin_is_locked(spinlock_t *lock)
 #define spin_needbreak(lock) 0
 #define spin_is_contended(lock) 0
 
-#ifndef __cplusplus
+/* cleanup.h may be another one. */
+#ifdef DEFINE_LOCK_GUARD_1
 DEFINE_LOCK_GUARD_1(spinlock, spinlock_t, spin_lock(_T->lock), spin_unlock(_T->lock),
 		    bool ufence_unused)
 DEFINE_LOCK_GUARD_1_COND(spinlock, _try, spin_trylock(_T->lock))

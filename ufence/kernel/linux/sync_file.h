@@ -9,6 +9,11 @@
 #include <linux/dma-fence.h>
 #include <linux/file.h>
 #include <linux/types.h>
+#include <linux/ufence.h>
+
+#ifndef UFENCE_FILE
+#error "the files of sync files are those of ufence's linux/file.h: another one has to include it (include_next)"
+#endif
 
 UFENCE_C_BEGIN
 

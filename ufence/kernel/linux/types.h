@@ -40,9 +40,6 @@ typedef struct {
 typedef struct {
 	s64 counter;
 } atomic64_t;
-typedef struct {
-	long counter;
-} atomic_long_t;
 
 typedef unsigned long pgoff_t;
 
@@ -56,13 +53,5 @@ struct rcu_head {
 	void (*func)(struct rcu_head *head);
 };
 #define callback_head rcu_head
-
-struct hlist_node {
-	struct hlist_node *next, **pprev;
-};
-
-struct hlist_head {
-	struct hlist_node *first;
-};
 
 #endif

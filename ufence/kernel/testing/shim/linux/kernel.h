@@ -9,6 +9,7 @@
 
 #include <linux/bug.h>
 #include <linux/container_of.h>
+#include <linux/printk.h>
 #include <linux/types.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -20,7 +21,5 @@
 		(a) = (b);                                                                         \
 		(b) = shim_swapped;                                                                \
 	} while (0)
-#define pr_info(...) ((void)printf(__VA_ARGS__))
-#define pr_err(...) ((void)fprintf(stderr, __VA_ARGS__))
 
 #endif
