@@ -65,7 +65,7 @@ const fork_part at_fork(lock_rank::blocked,
                         {.before = [] noexcept { blocked_lock.lock_for_fork(); },
                          .in_parent = [] noexcept { blocked_lock.unlock_after_fork(); },
                          .in_child =
-                             []() noexcept UFENCE_NO_TSA {
+                             []() UFENCE_NO_TSA noexcept {
                                blocked = nullptr;
                                blocked_lock.unlock_after_fork();
                              }});
