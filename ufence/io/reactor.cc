@@ -34,7 +34,11 @@ constexpr std::uint64_t tag_wake = epoll_own_tags + 1;
 
 class reactor::loop {
  public:
-  explicit loop(reactor& of) noexcept : reactor_(of), fds_(of.own_descriptors()) {}
+  explicit loop(reactor& of) noexcept : reactor_(of) {
+    const scoped_lock guard(reactor_.lock);
+    fds_ = reactor_.fds_;
+    life_ = reactor_.life_;
+  }
   void run() noexcept;
 
   static void* start(void*) noexcept {
@@ -51,7 +55,8 @@ class reactor::loop {
   [[nodiscard]] bool end_if_idle() noexcept;
 
   reactor& reactor_;
-  const descriptors fds_;
+  descriptors fds_;  // constant, as the next
+  std::uint64_t life_ = 0;
   std::int64_t batch_at_ = no_deadline;
   std::int64_t doubt_at_ = no_deadline;
   std::int64_t end_at_ = no_deadline;
@@ -130,20 +135,16 @@ int reactor::loop::timeout_ms() noexcept {
 }
 
 bool reactor::loop::end_if_idle() noexcept {
-  if (now_ns() < end_at_) return false;
+  const std::int64_t now = now_ns();
   const scoped_lock guard(reactor_.lock);
-  if (reactor_.count_ != 0) return false;
+  if (reactor_.life_ != life_) return true;  // its descriptors are not there any more
+  if (now < end_at_ || reactor_.count_ != 0) return false;
   reactor_.close_descriptors();
   reactor_.is_running_ = false;
   return true;
 }
 
 // --- Start and end ---
-
-reactor::descriptors reactor::own_descriptors() noexcept {
-  const scoped_lock guard(lock);
-  return fds_;
-}
 
 void reactor::close_descriptors() noexcept {
   for (const int fd : {fds_.events, fds_.closed, fds_.wake}) {
@@ -163,8 +164,38 @@ std::error_code reactor::open_descriptors() noexcept {
   return {};
 }
 
+// An epoll knows a descriptor by its number and its file: both are still ours.
+bool reactor::has_its_descriptors() noexcept {
+  return epoll_change(fds_.events, EPOLL_CTL_MOD, fds_.wake, EPOLLIN, tag_wake);
+}
+
+// The thread, if it still sleeps, sleeps on what nobody can reach any more; otherwise it ends. What
+// waited to be ready is looked at by the next one, which tells its clients; what others claimed is
+// theirs.
+void reactor::lose_all() noexcept {
+  for (watched*& bucket : buckets_) {
+    for (watched** at = &bucket; *at != nullptr;) {
+      watched& w = **at;
+      w.is_in_epoll = false;
+      if (w.state != watched_state::claimed) w.kind->on_loss(w);
+      if (w.state == watched_state::claimed || w.kind->waits_for == watched_kind::event::ready) {
+        if (w.state == watched_state::watched) set_state(w, watched_state::doubtful);
+        at = &w.next;
+        continue;
+      }
+      *at = w.next;
+      --count_;
+      set_state(w, watched_state::idle);
+    }
+  }
+  fds_ = {};
+  is_running_ = false;
+}
+
 std::error_code reactor::start() noexcept {
-  if (is_running_) return {};
+  if (is_running_ && has_its_descriptors()) return {};
+  if (is_running_) lose_all();
+  ++life_;
   std::error_code failed = open_descriptors();
   if (!failed) failed = errno_code(start_own_thread(&loop::start, nullptr));
   if (failed) {

@@ -62,6 +62,9 @@ struct watched_kind {
   void (*free)(watched& w) noexcept = nullptr;
   /// In a child of fork(), for each: closes its descriptors; the memory stays.
   void (*on_fork)(watched& w) noexcept = nullptr;
+  /// Somebody has closed the library's descriptors (close_range): the numbers are others' now, and
+  /// are forgotten without being closed; the memory stays.
+  void (*on_loss)(watched& w) noexcept = nullptr;
 };
 
 enum class watched_state : std::uint8_t { idle, watched, doubtful, claimed, gone };
@@ -91,7 +94,8 @@ class reactor {
   /// What has this key and is of this kind, or nullptr.
   [[nodiscard]] watched* find(std::uint64_t key, const watched_kind& kind) noexcept
       UFENCE_REQUIRES(lock);
-  /// Watches a descriptor. Starts the thread.
+  /// Watches a descriptor. Starts the thread; anew where somebody has closed its descriptors, and
+  /// with them all that was watched.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -ENOSPC; -EAGAIN there is no thread to be had; what a
   ///          sandbox says of epoll_create1 or eventfd2
   [[nodiscard]] std::error_code add(watched& w, int fd) noexcept UFENCE_REQUIRES(lock);
@@ -132,8 +136,9 @@ class reactor {
   // reactor.cc
   [[nodiscard]] std::error_code start() noexcept UFENCE_REQUIRES(lock);
   [[nodiscard]] std::error_code open_descriptors() noexcept UFENCE_REQUIRES(lock);
+  [[nodiscard]] bool has_its_descriptors() noexcept UFENCE_REQUIRES(lock);
+  void lose_all() noexcept UFENCE_REQUIRES(lock);
   void close_descriptors() noexcept UFENCE_REQUIRES(lock);
-  [[nodiscard]] descriptors own_descriptors() noexcept UFENCE_EXCLUDES(lock);
 
   // reactor_table.cc
   [[nodiscard]] watched*& bucket_of(std::uint64_t key) noexcept UFENCE_REQUIRES(lock);
@@ -157,6 +162,7 @@ class reactor {
   std::size_t count_ UFENCE_GUARDED_BY(lock) = 0;
   std::size_t doubtful_count_ UFENCE_GUARDED_BY(lock) = 0;
   bool is_running_ UFENCE_GUARDED_BY(lock) = false;
+  std::uint64_t life_ UFENCE_GUARDED_BY(lock) = 0;  // counts the threads: one of an older life ends
   std::uint64_t last_round_ UFENCE_GUARDED_BY(lock) = 0;
   // Batches that some thread is about to close, and how many things were closed so.
   std::size_t batches_claimed_ UFENCE_GUARDED_BY(lock) = 0;

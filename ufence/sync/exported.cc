@@ -50,6 +50,7 @@ class exported final : public watched, public callback {
     return answer_requests(self.end_.get(), self.file_);
   }
   static void on_fork(watched& w) noexcept;
+  static void on_loss(watched& w) noexcept;
   static const watched_kind kind_of_exports;
 
   exported_file file_;           // constant
@@ -66,7 +67,8 @@ const watched_kind exported::kind_of_exports{.waits_for = watched_kind::event::p
                                              .is_gone = &exported::is_gone,
                                              .close = &exported::close,
                                              .free = &exported::free,
-                                             .on_fork = &exported::on_fork};
+                                             .on_fork = &exported::on_fork,
+                                             .on_loss = &exported::on_loss};
 
 // So many signaled files of this process keep their exporting end, which makes them give the very
 // fence back, and answer. Those of all others are left to their holders: however many signaled
@@ -274,6 +276,9 @@ void exported::close(watched& w) noexcept {
 }
 
 void exported::on_fork(watched& w) noexcept { static_cast<exported&>(w).end_.reset(); }
+void exported::on_loss(watched& w) noexcept {
+  static_cast<void>(static_cast<exported&>(w).end_.release());
+}
 
 }  // namespace
 

@@ -64,6 +64,7 @@ class imported final : public embedded_fence,
   static void retire(backend* data, retired_by who) noexcept;
   static void on_ready(std::uint64_t key) noexcept;
   static void on_fork(watched& w) noexcept;
+  static void on_loss(watched& w) noexcept;
 
   static const backend_ops ops_of_imports;
   static const watched_kind kind_of_imports;
@@ -82,7 +83,8 @@ const backend_ops imported::ops_of_imports{.enable_signaling = &imported::poll,
                                            .retire = &imported::retire};
 const watched_kind imported::kind_of_imports{.waits_for = watched_kind::event::ready,
                                              .on_ready = &imported::on_ready,
-                                             .on_fork = &imported::on_fork};
+                                             .on_fork = &imported::on_fork,
+                                             .on_loss = &imported::on_loss};
 
 // --- Birth and death ---
 
@@ -159,6 +161,7 @@ void imported::retire(backend* data, retired_by) noexcept { static_cast<imported
 int imported::poll(backend* data) noexcept { return static_cast<imported*>(data)->look(); }
 
 int imported::look() noexcept {
+  if (!file_) return -EBADF;  // somebody has closed it
   if (from_.is_kernels) return look_at_kernels();
   record_buffer buffer;
   const result<record_view> record = buffer.peek(file_.get());
@@ -245,6 +248,10 @@ void imported::on_fork(watched& w) noexcept {
   auto& self = static_cast<imported&>(w);
   self.file_.reset();
   self.is_watched_ = false;
+}
+
+void imported::on_loss(watched& w) noexcept {
+  static_cast<void>(static_cast<imported&>(w).file_.release());
 }
 
 // --- Where it comes from ---

@@ -451,6 +451,37 @@ TEST(timestamps, regress_are_the_signals_through_import_merge_and_pass_on) {
   EXPECT_EQ(info_of(passed_on.get()).leaves[0].timestamp_ns, told);
 }
 
+// --- Programs that close what they do not know ---
+
+TEST(closed_descriptors, regress_of_the_library_are_made_anew_and_what_was_lost_ends) {
+  peer other(export_one);
+  const unique_fd far = hear(other.line()).fd;
+  peer daemon([&](int line) {
+    new_fence lost = make_fence();
+    tell(line, 'f', sync_file_create(lost.fence).value().get());
+    const unique_fd object = syncobj_export(syncobj::create().value()).value();
+    const fence_ref imported = sync_file_get_fence(far.get()).value();
+    UFENCE_CHILD_EXPECT(imported->status() == 0);
+    UFENCE_CHILD_EXPECT(::close_range(3, ~0U, 0) == 0);
+    // Others have the numbers now; they are not touched.
+    std::vector<unique_fd> others;
+    for (int i = 0; i < 12; ++i) others.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    new_fence f = make_fence();
+    const unique_fd file = sync_file_create(f.fence).value();
+    UFENCE_CHILD_EXPECT(!imported->wait(patience()) && imported->status() == -EBADF);
+    lost.signal.signal();
+    f.signal.signal(-EIO);
+    UFENCE_CHILD_EXPECT(becomes_readable(file.get()));
+    UFENCE_CHILD_EXPECT(status_of(file.get()) == -EIO);
+    for (const unique_fd& fd : others) UFENCE_CHILD_EXPECT(::fcntl(fd.get(), F_GETFD) >= 0);
+    ::_exit(0);  // what it thinks it owns is gone
+  });
+  const unique_fd file = hear(daemon.line()).fd;
+  EXPECT_EQ(sync_file_get_fence(file.get()).value()->wait(patience()), no_error);
+  EXPECT_EQ(status_of(file.get()), -EOWNERDEAD);
+  EXPECT_EQ(daemon.join(), 0);
+}
+
 // --- Sandboxes ---
 
 TEST(sandbox, regress_that_denies_names_lets_a_holder_import_and_wait) {

@@ -36,6 +36,9 @@ class exported_syncobj : public watched {
   static bool is_gone(watched& w) noexcept;
   static void close(watched& w) noexcept;
   static void on_fork(watched& w) noexcept { static_cast<exported_syncobj&>(w).end_.reset(); }
+  static void on_loss(watched& w) noexcept {
+    static_cast<void>(static_cast<exported_syncobj&>(w).end_.release());
+  }
   static void free(watched& w) noexcept { static_cast<exported_syncobj&>(w).destroy(); }
   static const watched_kind kind_of_syncobjs;
 
@@ -47,7 +50,8 @@ const watched_kind exported_syncobj::kind_of_syncobjs{.waits_for = watched_kind:
                                                       .is_gone = &exported_syncobj::is_gone,
                                                       .close = &exported_syncobj::close,
                                                       .free = &exported_syncobj::free,
-                                                      .on_fork = &exported_syncobj::on_fork};
+                                                      .on_fork = &exported_syncobj::on_fork,
+                                                      .on_loss = &exported_syncobj::on_loss};
 
 // One step under the reactor's lock: a fork() of another thread finds our end in the table, or does
 // not copy it at all.
