@@ -10,6 +10,7 @@
 #include "ufence/base/check.h"
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
+#include "ufence/container/later.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
@@ -118,23 +119,20 @@ std::error_code resv::add(const fence_ref& f, resv_usage usage) noexcept {
   resv_list& into = *list();
   const resv_slot added(*f, usage);
   const auto replaces = [&](resv_slot word) noexcept {
-    const fence& old = word.at();
-    return !word.is_replaced() && word.usage() >= usage && old.context() == f->context() &&
-           (&old == f.get() || f->is_later_than(old));
+    fence& old = word.at();
+    if (word.is_replaced() || word.usage() < usage || old.context() != f->context()) return false;
+    return &old == f.get() || (f->is_later_than(old) && detail::stands_for_quietly(*f, old));
   };
   const std::uint32_t size = into.written();
   bool is_there = false;
-  std::uint32_t first_replaced = size;
   for (std::uint32_t i = 0; i < size; ++i) {
-    const resv_slot word = into.word(i);
-    is_there = is_there || word.bits() == added.bits();
-    if (first_replaced == size && replaces(word)) first_replaced = i;
+    is_there = is_there || into.word(i).bits() == added.bits();
   }
   if (!is_there) {
     into.append(added);
     f->get();
   }
-  for (std::uint32_t i = first_replaced; i < size; ++i) {
+  for (std::uint32_t i = 0; i < size; ++i) {
     const resv_slot word = into.word(i);
     if (word.bits() != added.bits() && replaces(word)) into.mark_replaced(i);
   }

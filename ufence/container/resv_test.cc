@@ -11,6 +11,7 @@
 
 #include "ufence/container/array.h"
 #include "ufence/container/container_test_support.h"
+#include "ufence/fence/timeline.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
@@ -233,6 +234,47 @@ TEST(resv, a_fence_keeps_its_place_from_one_of_a_later_usage_or_an_earlier_seqno
   reserve_and_add(r, third.fence, resv_usage::read);    // readers do not wait for it
   reserve_and_add(r, first.fence, resv_usage::kernel);  // earlier
   EXPECT_EQ(locked_look(r).size(), 3U);
+}
+
+TEST(resv, regress_keeps_what_an_issuer_completes_in_any_order) {
+  timeline_issuer line =
+      *timeline_issuer::create({.driver_name = "any order", .timeline_name = "ring"});
+  new_fence first = *line.create_unordered();
+  new_fence second = *line.create_unordered();
+  resv r;
+  reserve_and_add(r, first.fence, resv_usage::write);
+  reserve_and_add(r, second.fence, resv_usage::write);
+  second.signal.signal();
+  EXPECT_FALSE(r.test_signaled(resv_usage::write));
+  EXPECT_EQ(unlocked_look(r), (seen_fences{{first.fence.get(), resv_usage::write}}));
+  EXPECT_EQ(r.wait(resv_usage::write, 0), errno_code(ETIME));
+  first.signal.signal();
+  EXPECT_TRUE(r.test_signaled(resv_usage::write));
+}
+
+TEST(resv, regress_waits_for_an_earlier_one_if_the_later_one_is_signaled_alone) {
+  timeline_issuer line = *timeline_issuer::create({.timeline_name = "ring"});
+  const fence_ref first = *line.emit();
+  const fence_ref second = *line.emit();
+  const fence_ref third = *line.emit();
+  resv r;
+  reserve_and_add(r, first, resv_usage::write);
+  reserve_and_add(r, second, resv_usage::write);
+  EXPECT_EQ(locked_look(r), (seen_fences{{second.get(), resv_usage::write}}));
+  EXPECT_TRUE(line.signal(*second));
+  EXPECT_FALSE(r.test_signaled(resv_usage::write));
+  line.signal_up_to(1);
+  EXPECT_TRUE(r.test_signaled(resv_usage::write));
+
+  // Signaled alone before it is added.
+  const fence_ref fourth = *line.emit();
+  reserve_and_add(r, third, resv_usage::write);
+  EXPECT_TRUE(line.signal(*fourth));
+  reserve_and_add(r, fourth, resv_usage::write);
+  EXPECT_FALSE(r.test_signaled(resv_usage::write));
+  EXPECT_EQ(unlocked_look(r), (seen_fences{{third.get(), resv_usage::write}}));
+  line.signal_up_to(4);
+  EXPECT_TRUE(r.test_signaled(resv_usage::write));
 }
 
 TEST(resv, a_fence_that_is_there_already_is_not_added_again) {

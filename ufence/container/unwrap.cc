@@ -9,6 +9,7 @@
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
 #include "ufence/container/fence_list.h"
+#include "ufence/container/later.h"
 #include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/timeline.h"
 
@@ -117,7 +118,12 @@ std::size_t dedup(std::span<fence_ref> given) noexcept {
   });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < fences.size(); ++i) {
-    if (kept != 0 && fences[kept - 1]->context() == fences[i]->context()) continue;
+    if (kept != 0 && fences[kept - 1]->context() == fences[i]->context()) {
+      // The later one comes first. If it was signaled alone, before this one, this one stays.
+      if (!detail::stands_for(*fences[kept - 1], *fences[i]))
+        std::swap(fences[kept - 1], fences[i]);
+      continue;
+    }
     if (kept != i) fences[kept] = std::move(fences[i]);
     ++kept;
   }
@@ -225,14 +231,19 @@ class pending_leaves {
     while (from != end && from[-1].context < from->context);
     return from;
   }
+  // Of two leaves of one context.
+  static pending_leaf one_for_both(const pending_leaf& a, const pending_leaf& b) noexcept {
+    const bool b_is_later = is_later(b.leaf->seqno(), a.leaf->seqno());
+    const pending_leaf& later = b_is_later ? b : a;
+    const pending_leaf& earlier = b_is_later ? a : b;
+    return detail::stands_for(*later.leaf, *earlier.leaf) ? later : earlier;
+  }
   // Contexts rise in [a, b) and in [b, end).
   static iterator merge_two(iterator a, iterator b, iterator end, iterator out) noexcept {
     const iterator middle = b;
     while (a != middle && b != end) {
       if (a->context == b->context) {
-        *out++ = is_later(b->leaf->seqno(), a->leaf->seqno()) ? *b : *a;
-        ++a;
-        ++b;
+        *out++ = one_for_both(*a++, *b++);
       } else {
         *out++ = a->context < b->context ? *a++ : *b++;
       }

@@ -6,6 +6,7 @@
 
 #include "ufence/container/array.h"
 #include "ufence/container/container_test_support.h"
+#include "ufence/fence/timeline.h"
 
 namespace ufence {
 namespace {
@@ -150,6 +151,78 @@ TEST(merge, takes_more_fences_than_fit_on_the_stack) {
   fences many;
   for (int i = 0; i < 1000; ++i) many.push_back(make());
   EXPECT_EQ(sorted(leaves_of(*merge(many))), addresses(many));
+}
+
+// Fences of an issuer that completes its work in any order.
+struct unordered_pair {
+  timeline_issuer line =
+      *timeline_issuer::create({.driver_name = "any order", .timeline_name = "ring"});
+  new_fence first = *line.create_unordered();
+  new_fence second = *line.create_unordered();
+};
+
+TEST(merge, regress_keeps_what_an_issuer_completes_in_any_order) {
+  unordered_pair of;
+  const fence_ref merged = *merge(fences{of.first.fence, of.second.fence});
+  EXPECT_EQ(sorted(leaves_of(merged)), addresses({of.first.fence, of.second.fence}));
+  of.second.signal.signal();
+  EXPECT_FALSE(merged->poll());
+  of.first.signal.signal(-EIO);
+  EXPECT_TRUE(merged->poll());
+  EXPECT_EQ(merged->error(), -EIO);
+}
+
+// Two fences of a timeline, whose issuer may signal each of them alone.
+struct timeline_pair {
+  timeline_issuer line = *timeline_issuer::create({.timeline_name = "ring"});
+  fence_ref first = *line.emit();
+  fence_ref second = *line.emit();
+  ~timeline_pair() { line.signal_up_to(2); }
+};
+
+TEST(merge, regress_waits_for_the_earlier_one_if_the_later_one_is_signaled_alone) {
+  timeline_pair of;
+  const fence_ref merged = *merge(fences{of.first, of.second});
+  EXPECT_EQ(merged, of.second) << "the later one is enough";
+  EXPECT_TRUE(of.line.signal(*of.second, -EIO));
+  EXPECT_FALSE(merged->poll());
+  of.line.signal_up_to(1);
+  EXPECT_TRUE(merged->poll());
+  EXPECT_EQ(merged->error(), -EIO);
+}
+
+TEST(merge, regress_keeps_the_earlier_one_if_the_later_one_was_signaled_alone) {
+  timeline_pair of;
+  EXPECT_TRUE(of.line.signal(*of.second));
+  EXPECT_EQ(*merge(fences{of.first, of.second}), of.first);
+}
+
+TEST(dedup, regress_is_right_whenever_the_later_one_is_signaled_alone) {
+  {
+    timeline_pair of;
+    fences list{of.first, of.second};
+    ASSERT_EQ(dedup(list), 1U);
+    EXPECT_EQ(list[0], of.second);
+    EXPECT_TRUE(of.line.signal(*of.second));
+    EXPECT_FALSE(list[0]->is_signaled());
+    EXPECT_TRUE(of.line.signal(*of.first));
+    EXPECT_TRUE(list[0]->is_signaled());
+  }
+  timeline_pair of;
+  EXPECT_TRUE(of.line.signal(*of.second));
+  fences list{of.second, of.first};
+  ASSERT_EQ(dedup(list), 1U);
+  EXPECT_EQ(list[0], of.first) << "the pending one";
+}
+
+TEST(dedup, regress_keeps_what_an_issuer_completes_in_any_order) {
+  unordered_pair of;
+  fences list{of.second.fence, of.first.fence, of.second.fence};
+  ASSERT_EQ(dedup(list), 2U);
+  EXPECT_EQ(list[0], of.first.fence);
+  EXPECT_EQ(list[1], of.second.fence);
+  of.first.signal.signal();
+  of.second.signal.signal();
 }
 
 TEST(dedup, keeps_the_latest_of_each_context) {

@@ -127,15 +127,14 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
   if (is_inherited()) return errno_code(EOWNERDEAD);
   if (!is_ordered()) enable_signaling();
 
-  bool must_request = false;
+  std::uint64_t to_tell = timeline::none;
   const std::uint32_t s = lock();
   int refused = 0;
   if ((s & fence_state::signaled) != 0) {
     refused = ENOENT;
   } else if (node.next_.get() != nullptr) {
     refused = EBUSY;
-  } else if (is_ordered() && (s & fence_state::awaited) == 0 &&
-             !owner_.owner->add_awaited(*this, must_request)) {
+  } else if (is_ordered() && !await_locked(s, to_tell)) {
     refused = ENOENT;
   } else {
     node.fence_ = this;
@@ -149,7 +148,7 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
   unlock();
   // Nobody drains what was not awaited: who looks marks it.
   if (refused == ENOENT) static_cast<void>(is_signaled());
-  if (must_request) owner_.owner->call_request_notify(seqno_);
+  if (to_tell != timeline::none) owner_.owner->tell(to_tell);
   return refused == 0 ? queued : errno_code(refused);
 }
 

@@ -20,6 +20,8 @@ struct embedded_type {
   /// may drop references to other embedded fences: those end after it has returned, however long
   /// the chain.
   void (*release)(embedded_fence&) noexcept;
+  /// It is signaled in another process, of which this one learns by poll() only.
+  bool is_remote = false;
 };
 
 /// Derive from it; the object's memory is its type's affair. Its ops are the library's own: they

@@ -100,7 +100,8 @@ class UFENCE_API alignas(16) fence {
   fence& operator=(const fence&) = delete;
 
   /// Makes a pending fence with a context of its own kind.
-  /// @param context  a timeline id from allocate_contexts()
+  /// @param context  an id from allocate_contexts(). Fences of one context are signaled in the order
+  ///                 of their seqnos (F19): one that may overtake others needs its own context.
   /// @param data     the issuer's data with its ops, or nullptr; stays until retire
   /// @return  -ENOMEM
   /// Threads: any. Blocks: never. Allocates: 64 bytes of the library's slabs.
@@ -148,6 +149,10 @@ class UFENCE_API alignas(16) fence {
   /// look at). Source: Linux dma_fence_timestamp()
   [[nodiscard]] std::int64_t timestamp_ns() noexcept;
 
+  /// Fences of one context complete in the order of their seqnos, so the latest of them stands for
+  /// all (merge(), dedup(), resv::add()). A fence that completes by itself, as those of
+  /// create_unordered() and of create_legacy_fence(), has a context that it shares with no other
+  /// one; owner() is the timeline that it has its seqno and names of.
   [[nodiscard]] std::uint64_t context() const noexcept {
     return (kind_ & kind::has_timeline) == 0 ? owner_.context : timeline_context();
   }
@@ -171,6 +176,18 @@ class UFENCE_API alignas(16) fence {
   /// Is `this` later than `other` on the same context? False for different contexts.
   /// Source: Linux dma_fence_is_later()
   [[nodiscard]] bool is_later_than(const fence& other) const noexcept;
+  /// May the caller drop `earlier`, a fence of the same context, and keep this one for both? From
+  /// then on this one is not signaled before `earlier` is, also if its issuer signals it alone,
+  /// ahead of the timeline's value: its result is fixed then, and it is signaled in its turn (F19).
+  /// @return  false: this one is signaled, and `earlier` is not
+  /// Threads: any. Blocks: never. Allocates: never. Calls: the timeline's request_notify, if somebody
+  /// waits.
+  [[nodiscard]] bool stands_for(fence& earlier) noexcept;
+  /// Others may keep later fences of its context for this one, or this one for earlier ones, where
+  /// this library does not see it: another process, code of the kernel's interface. From then on it
+  /// is signaled in its turn among those that were given away like this one, or are waited for.
+  /// Context, Calls: as stands_for().
+  void keep_turn() noexcept;
 
   // --- Waiting. Blocks; not on the signalling path, not in callbacks of fences it depends on. ---
 
@@ -335,6 +352,10 @@ class UFENCE_API alignas(16) fence {
   void mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept;  // drops LOCK
   void decide_unlinked(int how, std::int64_t now, bool keep, settlement& later) noexcept;
   void enable_ordered() noexcept;
+  bool await_locked(std::uint32_t s, std::uint64_t& to_tell) noexcept;
+  bool await_silently() noexcept;  // false: it is completed
+  bool set_in_turn() noexcept;     // false: it is signaled
+  [[nodiscard]] int result_ahead(std::uint32_t s, int how) const noexcept;  // LOCK held
 
   bool enter_op(std::uint32_t once, backend*& data) noexcept;  // false: signaled, or `once` was set
   std::uint32_t leave_op(backend* data) noexcept;              // returns the state before

@@ -44,7 +44,8 @@ struct legacy_ops {
                      void* to) noexcept = nullptr;
 };
 
-/// Makes a legacy fence of this timeline, with its next seqno.
+/// Makes a legacy fence of this timeline, with its next seqno. It completes by itself, and so has a
+/// context of its own.
 /// @return  -ENOMEM; -EINVAL lock or unlock is missing; -ECANCELED the timeline is closed
 /// Source: Linux dma_fence_init() with an external lock and ops that have wait or release
 [[nodiscard]] UFENCE_API result<new_fence> create_legacy_fence(timeline_issuer& issuer,

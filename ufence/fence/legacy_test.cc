@@ -100,6 +100,8 @@ TEST(F16_legacy, fences_are_marked_not_independent) {
   EXPECT_EQ(made.fence->driver_name(), "old");
   EXPECT_EQ(made.fence->timeline_name(), "ring");
   EXPECT_EQ(made.fence->seqno(), 1U);
+  EXPECT_NE(made.fence->context(), issuer.line()->context());
+  EXPECT_EQ(made.fence->owner(), issuer.line().get());
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(made.fence.get()) % 64, 0U);
   made.signal.signal();
   EXPECT_FALSE(made.fence->is_independent()) << "for ever";

@@ -24,8 +24,9 @@ bool fence::is_settled() noexcept {
 int fence::status() noexcept {
   if (!is_signaled()) return 0;
   // relaxed: is_signaled() acquired. Without the bit it is a parent's, completed and not marked.
-  if ((state_.load(mo::relaxed) & fence_state::signaled) == 0) {
-    return owner_.owner->decided_inherited(*this);
+  const std::uint32_t s = state_.load(mo::relaxed);
+  if ((s & fence_state::signaled) == 0) {
+    return result_ahead(s, owner_.owner->decided_inherited(*this));
   }
   const int error = error_.get();
   return error < 0 ? error : 1;
@@ -38,7 +39,9 @@ int fence::error() noexcept {
 
 std::int64_t fence::timestamp_ns() noexcept { return is_signaled() ? timestamp_.get() : 0; }
 
-std::uint64_t fence::timeline_context() const noexcept { return owner_.owner->context(); }
+std::uint64_t fence::timeline_context() const noexcept {
+  return is_ordered() ? owner_.owner->context() : owner_.owner->unordered_context(seqno_);
+}
 
 std::string_view fence::driver_name() const noexcept {
   if (const timeline* line = owner()) return line->driver_name();

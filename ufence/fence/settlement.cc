@@ -1,6 +1,7 @@
 #include "ufence/fence/settlement.h"
 
 #include "ufence/fence/thread_state.h"
+#include "ufence/fence/timeline.h"
 
 namespace ufence {
 template <class Match>
@@ -22,7 +23,10 @@ bool thread_state::involves(const fence& f) const noexcept {
 }
 
 bool thread_state::involves(std::uint64_t context) const noexcept {
-  return any([&](const fence& other) { return other.context() == context; });
+  return any([&](const fence& other) {
+    const timeline* line = other.owner();
+    return (line != nullptr ? line->context() : other.context()) == context;
+  });
 }
 
 bool thread_state::runs(const callback& node, const fence& of) const noexcept {

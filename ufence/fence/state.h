@@ -12,6 +12,15 @@
 //   RETIRED       retire, once; at birth of a fence without backend  the issuer's data is the issuer's again
 //                 (a legacy fence: its callbacks have returned, ops may still be inside)
 //   AWAITED       a timeline fence is     never                      who unlinks the awaited entry settles
+//                 linked
+//
+// No op is ever inside of a timeline fence; of those, three of the bits 8..31 say
+//
+//   SILENT        awaited for its order   somebody waits             nobody waits: no request_notify
+//   IN_TURN       keep_turn, stands_for   never                      not signaled before awaited ones
+//                                                                    that are earlier
+//   AHEAD         decided alone, IN_TURN  never                      the result is fixed; SIGNALED follows
+//                                                                    when its turn comes
 #pragma once
 
 #include <cstdint>
@@ -27,6 +36,9 @@ inline constexpr std::uint32_t settled = 1U << 5;
 inline constexpr std::uint32_t retired = 1U << 6;
 inline constexpr std::uint32_t awaited = 1U << 7;
 inline constexpr std::uint32_t one_op = 1U << 8;
+inline constexpr std::uint32_t silent = 1U << 8;
+inline constexpr std::uint32_t in_turn = 1U << 9;
+inline constexpr std::uint32_t ahead = 1U << 10;
 
 /// How many ops are inside.
 [[nodiscard]] constexpr std::uint32_t ops_inside(std::uint32_t state) noexcept {

@@ -67,7 +67,7 @@ struct thread_state {
   /// An op, retire or callback of this fence runs on this thread, or its settling is queued here
   /// (F4).
   [[nodiscard]] bool involves(const fence& f) const noexcept;
-  /// The same for the fences of one context.
+  /// The same for the fences of the timeline with this context.
   [[nodiscard]] bool involves(std::uint64_t context) const noexcept;
   /// This callback of this fence.
   [[nodiscard]] bool runs(const callback& node, const fence& of) const noexcept;

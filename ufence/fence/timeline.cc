@@ -116,27 +116,33 @@ void timeline::unlink(fence& f) noexcept {
   awaited_min_.store(first_ != nullptr ? first_->seqno_ : none, mo::relaxed);
 }
 
-bool timeline::add_awaited(fence& f, bool& is_new_minimum) noexcept {
+bool timeline::add_awaited(fence& f, bool silently, std::uint64_t& to_tell) noexcept {
   scoped_lock guard(lock_);
   link(f);
   // relaxed: written under the lock
-  is_new_minimum = is_later(awaited_min_.load(mo::relaxed), f.seqno_);
+  const bool is_new_minimum = is_later(awaited_min_.load(mo::relaxed), f.seqno_);
   if (is_new_minimum) {
-    told_ = f.seqno_;
     // [TL.3] seq_cst: SB, the minimum before the look at the value; pairs with [TL.2]
     awaited_min_.store(f.seqno_, mo::seq_cst);
   }
   // [TL.4] seq_cst: SB, the value after the minimum; pairs with [TL.1]
   if (decided(f.seqno_, value_.load(mo::seq_cst)) != 0) {
     unlink(f);
-    is_new_minimum = false;
     return false;
   }
+  note_linked(f, silently ? awaited | silent : awaited);
+  // The device may not have been told of a minimum that was awaited silently.
+  if (!silently && (is_new_minimum || (gate_ != nullptr && first_->seqno_ != told_))) {
+    to_tell = told_ = first_->seqno_;
+  }
+  return true;
+}
+
+void timeline::note_linked(fence& f, std::uint32_t flags) noexcept {
   f.get();
   // relaxed: under the fence's LOCK
-  f.state_.fetch_or(awaited, mo::relaxed);
-  UFENCE_TRACE(dma_fence_enable_signal, f);
-  return true;
+  f.state_.fetch_or(flags, mo::relaxed);
+  if ((flags & silent) == 0) UFENCE_TRACE(dma_fence_enable_signal, f);
 }
 
 bool timeline::remove_awaited(fence& f) noexcept {
@@ -145,6 +151,37 @@ bool timeline::remove_awaited(fence& f) noexcept {
   if (f.word_.load(mo::relaxed) == 0) return false;
   unlink(f);
   return true;
+}
+
+bool timeline::hold(fence& f) noexcept {
+  scoped_lock guard(lock_);
+  // relaxed: under the lock. A completion that is not seen here drains after this.
+  const std::uint64_t value = value_.load(mo::relaxed);
+  const fence* earlier = first_;
+  while (earlier != nullptr && is_later(f.seqno_, earlier->seqno_) &&
+         decided(earlier->seqno_, value) != 0) {
+    earlier = earlier->link_.get();
+  }
+  if (earlier == nullptr || !is_later(f.seqno_, earlier->seqno_)) return false;
+  // relaxed, as in remove_awaited()
+  const bool is_linked = f.word_.load(mo::relaxed) != 0;
+  if (!is_linked) {
+    link(f);
+    note_linked(f, awaited | silent);
+  }
+  // relaxed: who drains reads it under this lock; who looks, under the fence's
+  f.state_.fetch_or(ahead, mo::relaxed);
+  return true;
+}
+
+bool timeline::is_ahead(const fence& f) noexcept {
+  // relaxed: the timeline's lock is held
+  return (f.state_.load(mo::relaxed) & ahead) != 0;
+}
+
+bool timeline::has_first_ahead() noexcept {
+  scoped_lock guard(lock_);
+  return first_ != nullptr && is_ahead(*first_);
 }
 
 void timeline::call_request_notify(std::uint64_t seqno) noexcept {
@@ -170,6 +207,14 @@ void timeline::tell_minimum() noexcept {
     told_ = minimum;
   }
   if (minimum != none) call_request_notify(minimum);
+}
+
+void timeline::tell(std::uint64_t seqno) noexcept {
+  if (seqno == lowest) {
+    tell_minimum();
+  } else {
+    call_request_notify(seqno);
+  }
 }
 
 void timeline::set_deadline(std::int64_t deadline_ns) noexcept {
@@ -217,7 +262,7 @@ void timeline::drain(settlement& later) noexcept {
     scoped_lock guard(lock_);
     // relaxed: this thread moved it, or saw who did; newer is fine
     value = value_.load(mo::relaxed);
-    while (first_ != nullptr && decided(first_->seqno_, value) != 0) {
+    while (first_ != nullptr && (decided(first_->seqno_, value) != 0 || is_ahead(*first_))) {
       fence* f = first_;
       unlink(*f);
       if (tail != nullptr) {
@@ -274,8 +319,14 @@ bool fence::mark_if_completed() noexcept {
   }
   // Awaited: who unlinks the entry settles.
   const std::uint32_t flips = (s & awaited) != 0 ? signaled : signaled | settled;
-  mark_locked(how, now_ns(), flips);
+  mark_locked(result_ahead(s, how), now_ns(), flips);
   return true;
+}
+
+int fence::result_ahead(std::uint32_t s, int how) const noexcept {
+  if ((s & ahead) == 0) return how;
+  const int error = error_.get();
+  return error < 0 ? error : 1;
 }
 
 void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept {
@@ -293,7 +344,7 @@ void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& la
   const std::uint32_t s = lock();
   const bool nothing_to_call = callbacks_.get() == nullptr;
   if ((s & signaled) == 0) {
-    mark_locked(how, now, nothing_to_call ? signaled | settled : signaled);
+    mark_locked(result_ahead(s, how), now, nothing_to_call ? signaled | settled : signaled);
   } else if (nothing_to_call) {
     // relaxed: who finds it settled sees what who marked it wrote, and who removed its callbacks,
     // by their releases; this goes on with those. No callback ran here, and nobody changes the list
@@ -309,19 +360,75 @@ void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& la
   }
 }
 
-void fence::enable_ordered() noexcept {
-  bool must_request = false;
-  bool is_completed = false;
-  if ((lock() & (signaled | awaited)) == 0) {
-    is_completed = !owner_.owner->add_awaited(*this, must_request);
+// Somebody waits. LOCK is held, in the state `s`, which is pending. False: completed meanwhile.
+bool fence::await_locked(std::uint32_t s, std::uint64_t& to_tell) noexcept {
+  if ((s & awaited) == 0) return owner_.owner->add_awaited(*this, false, to_tell);
+  if ((s & silent) != 0) {
+    // relaxed: under LOCK
+    state_.fetch_and(~silent, mo::relaxed);
+    UFENCE_TRACE(dma_fence_enable_signal, *this);
+    to_tell = timeline::lowest;
   }
+  return true;
+}
+
+void fence::enable_ordered() noexcept {
+  std::uint64_t to_tell = timeline::none;
+  const std::uint32_t s = lock();
+  const bool is_completed = (s & signaled) == 0 && !await_locked(s, to_tell);
   unlock();
   // Nobody drains what was not awaited: who looks marks it.
   if (is_completed) static_cast<void>(mark_if_completed());
-  if (must_request) owner_.owner->call_request_notify(seqno_);
+  if (to_tell != timeline::none) owner_.owner->tell(to_tell);
+}
+
+bool fence::await_silently() noexcept {
+  std::uint64_t nobody = timeline::none;
+  const std::uint32_t s = lock();
+  bool is_pending = (s & signaled) == 0;
+  if (is_pending && (s & awaited) == 0) is_pending = owner_.owner->add_awaited(*this, true, nobody);
+  unlock();
+  return is_pending || !is_signaled();
+}
+
+bool fence::set_in_turn() noexcept {
+  const std::uint32_t s = lock();
+  const bool is_pending = (s & signaled) == 0;
+  // relaxed: under LOCK, as who decides looks for it
+  if (is_pending && (s & in_turn) == 0) state_.fetch_or(in_turn, mo::relaxed);
+  unlock();
+  // Who waits for this one waits for the earlier one as well.
+  if (is_pending && (s & (awaited | silent)) == awaited) owner_.owner->tell_minimum();
+  return is_pending;
+}
+
+bool fence::stands_for(fence& earlier) noexcept {
+  if (!is_ordered() || !earlier.is_ordered() || owner() != earlier.owner() || &earlier == this) {
+    return true;
+  }
+  if (is_inherited() || !earlier.await_silently()) return true;
+  return set_in_turn() || earlier.is_signaled();
+}
+
+void fence::keep_turn() noexcept {
+  if (is_ordered() && !is_inherited() && await_silently()) static_cast<void>(set_in_turn());
 }
 
 // --- The issuing handle ---
+
+namespace {
+// Contexts of unordered fences have bit 62 set, which no context of allocate_contexts() and none of
+// an imported fence has alone; the bits above the lower 32 are the timeline's, which is counted
+// here.
+constinit atomic<std::uint64_t> next_line{0};
+
+std::uint64_t allocate_unordered_contexts() noexcept {
+  constexpr std::uint64_t lines = std::uint64_t{1} << 30;
+  // relaxed: only the numbers have to differ
+  const std::uint64_t line = next_line.fetch_add(1, mo::relaxed) % lines;
+  return std::uint64_t{1} << 62 | line << 32;
+}
+}  // namespace
 
 result<timeline_issuer> timeline_issuer::create(const timeline_options& options) noexcept {
   if (options.initial_seqno > timeline::seqno_max) return failure(EINVAL);
@@ -340,6 +447,7 @@ result<timeline_issuer> timeline_issuer::create(const timeline_options& options)
   line->timeline_name_ = copy_name(options.timeline_name, text + options.driver_name.size());
   line->generation_ = fork_generation();
   line->context_ = fence::allocate_contexts(1);
+  line->unordered_contexts_ = allocate_unordered_contexts();
   line->device_word_ = options.device_word;
   // relaxed: published with the handle
   line->value_.store(options.initial_seqno, mo::relaxed);
@@ -441,9 +549,16 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
   // What the value has completed is decided, marked or not.
   if (f.is_signaled()) return false;
   const std::uint32_t s = f.lock();
-  if ((s & signaled) != 0) {
+  if ((s & (signaled | ahead)) != 0) {
     f.unlock();
     return false;
+  }
+  if ((s & in_turn) != 0) {
+    f.error_.set(checked);
+    if (line_->hold(f)) {
+      f.unlock();
+      return true;
+    }
   }
   const bool was_awaited = (s & awaited) != 0;
   const bool is_mine = was_awaited && line_->remove_awaited(f);
@@ -455,6 +570,8 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
   } else if (is_mine) {
     later.append(f);
   }
+  // The first that is awaited now may have waited for this one.
+  if (is_mine && line_->has_first_ahead()) line_->drain(later);
   return true;
 }
 

@@ -15,6 +15,10 @@
 //   TL.3 store awaited_min_      -> TL.4 load value_                (awaiting)
 // Closing always drains; the lock orders it with the thread that adds a fence.
 // Whoever unlinks an awaited entry settles its fence, also if another marked it signaled.
+//
+// Order (F19): a consumer that drops a fence for a later one adds the dropped one to the list,
+// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one is in
+// the list, it stays there, with its result and AHEAD, and is signaled by the drain that finds it first.
 // Lock ranks: fence, then timeline.
 #pragma once
 
@@ -70,7 +74,13 @@ class UFENCE_API timeline {
   timeline(const timeline&) = delete;
   timeline& operator=(const timeline&) = delete;
 
+  /// Of the fences of emit().
   [[nodiscard]] std::uint64_t context() const noexcept { return context_; }
+  /// Of the fence of create_unordered() or create_legacy_fence() with this seqno: a context of its
+  /// own. It is used again after 2^32 fences of this timeline.
+  [[nodiscard]] std::uint64_t unordered_context(std::uint64_t seqno) const noexcept {
+    return unordered_contexts_ | static_cast<std::uint32_t>(seqno);
+  }
   [[nodiscard]] std::string_view driver_name() const noexcept { return driver_name_; }
   [[nodiscard]] std::string_view timeline_name() const noexcept { return timeline_name_; }
   /// The highest seqno completed by signal_up_to() or notify().
@@ -90,6 +100,7 @@ class UFENCE_API timeline {
   static constexpr std::uint64_t seqno_max = (std::uint64_t{1} << 62) - 1;  // of the first fence
   static constexpr std::uint64_t closed = std::uint64_t{1} << 63;
   static constexpr std::uint64_t none = UINT64_MAX;
+  static constexpr std::uint64_t lowest = none - 1;  // tell: whatever is the lowest then
 
   timeline() noexcept = default;
   ~timeline() = default;
@@ -97,15 +108,21 @@ class UFENCE_API timeline {
   // 0 pending; 1 completed; <0 failed with that error: of a seqno, by a value that was read.
   [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
 
-  // The fence's LOCK is held. add_awaited: false, completed meanwhile; remove_awaited: true, it was
-  // linked, and its reference is the caller's.
-  bool add_awaited(fence& f, bool& is_new_minimum) noexcept UFENCE_EXCLUDES(lock_);
+  // The fence's LOCK is held. add_awaited: false, completed meanwhile; `to_tell` becomes the seqno
+  // that the device has to be told, or stays. remove_awaited: true, it was linked, and its reference is
+  // the caller's. hold: true, an earlier one is linked, so this one is linked as well, and AHEAD.
+  bool add_awaited(fence& f, bool silently, std::uint64_t& to_tell) noexcept UFENCE_EXCLUDES(lock_);
   bool remove_awaited(fence& f) noexcept UFENCE_EXCLUDES(lock_);
+  bool hold(fence& f) noexcept UFENCE_EXCLUDES(lock_);
+  bool has_first_ahead() noexcept UFENCE_EXCLUDES(lock_);  // it waits for a drain
+  void note_linked(fence& f, std::uint32_t flags) noexcept UFENCE_REQUIRES(lock_);
+  static bool is_ahead(const fence& f) noexcept;
   static fence* previous(const fence& f) noexcept;
   static void set_previous(fence& f, fence* before) noexcept;
   void link(fence& f) noexcept UFENCE_REQUIRES(lock_);
   void unlink(fence& f) noexcept UFENCE_REQUIRES(lock_);
   void call_request_notify(std::uint64_t seqno) noexcept;  // the op, then notify; no lock held
+  void tell(std::uint64_t seqno) noexcept;                 // that, or tell_minimum(); no lock held
 
   void complete_up_to(std::uint64_t seqno, settlement& later) noexcept;
   void close(int error, settlement& later) noexcept;
@@ -130,7 +147,8 @@ class UFENCE_API timeline {
   std::uint64_t told_ UFENCE_GUARDED_BY(lock_) = none;  // the op was called for this minimum
   std::uint32_t generation_ = 0;  // of fork(); constant after creation, as all below
   std::uint64_t context_ = 0;
-  std::string_view driver_name_;  // in the same block of memory
+  std::uint64_t unordered_contexts_ = 0;  // 2^32 of them, from this one on
+  std::string_view driver_name_;          // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
   // With ops: a fence whose gate and retire are the timeline's (its backend is
@@ -158,8 +176,9 @@ class UFENCE_API timeline_issuer {
   /// Allocates: 64 bytes of the library's slabs. Blocks: never.
   [[nodiscard]] result<fence_ref> emit() noexcept;
 
-  /// A fence of this context, with the next seqno, that completes by itself: out of order, with a
-  /// backend of its own. `signal_up_to` does not concern it.
+  /// A fence of this timeline, with its names and its next seqno, that completes by itself: out of
+  /// order, with a backend of its own. So it has a context of its own (see fence::context()).
+  /// `signal_up_to` does not concern it.
   /// @return  -ENOMEM; -ECANCELED the timeline is closed; -EOWNERDEAD as emit()
   [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
 
@@ -172,7 +191,8 @@ class UFENCE_API timeline_issuer {
   /// The first half of it: marks and wakes; any lock may be held (F5).
   void decide_up_to(std::uint64_t seqno, settlement& later) noexcept;
 
-  /// One emitted fence by itself: out of order, or with an error.
+  /// One emitted fence by itself: out of order, or with an error. Its result is fixed at once. If
+  /// somebody keeps it for earlier ones that are pending (F19), it is signaled when those are.
   /// @return  true this call decided it; false it was decided before, or is not an emitted fence of
   ///          this timeline
   bool signal(fence& f, int error = 0) noexcept;

@@ -199,6 +199,53 @@ TEST(timeline_ops, request_notify_is_told_the_next_minimum_when_the_first_comple
   EXPECT_EQ(told.size(), 3U);
 }
 
+TEST(timeline_ops, request_notify_is_told_of_a_fence_that_was_dropped_once_the_one_kept_for_it_is_waited_for) {
+  for (const bool is_waited_for_first : {false, true}) {
+    scripted_backend data;
+    std::vector<std::uint64_t> told;
+    data.on_request_notify = [&](std::uint64_t seqno) { told.push_back(seqno); };
+    timeline_issuer issuer = make_device(&data, nullptr);
+    fence_ref dropped = issuer.emit().value();
+    const fence_ref kept = issuer.emit().value();
+    scripted_callback node;
+    if (is_waited_for_first) {
+      ASSERT_EQ(kept->add_callback(node), no_error);
+      EXPECT_EQ(told, (std::vector<std::uint64_t>{2}));
+    }
+    EXPECT_TRUE(kept->stands_for(*dropped));
+    EXPECT_TRUE(kept->stands_for(*dropped)) << "twice is once";
+    dropped.reset();
+    if (!is_waited_for_first) {
+      EXPECT_TRUE(told.empty()) << "nobody waits";
+      ASSERT_EQ(kept->add_callback(node), no_error);
+      EXPECT_EQ(told, (std::vector<std::uint64_t>{1}));
+    } else {
+      EXPECT_EQ(told, (std::vector<std::uint64_t>{2, 1}));
+    }
+    EXPECT_TRUE(issuer.signal(*kept));
+    EXPECT_EQ(node.runs(), 0);
+    issuer.signal_up_to(1);
+    EXPECT_EQ(node.runs(), 1);
+    issuer.signal_up_to(2);
+    issuer.fail(-ECANCELED);
+  }
+}
+
+TEST(timeline_ops, request_notify_is_told_of_a_silently_armed_fence_that_is_waited_for) {
+  scripted_backend data;
+  std::vector<std::uint64_t> told;
+  data.on_request_notify = [&](std::uint64_t seqno) { told.push_back(seqno); };
+  timeline_issuer issuer = make_device(&data, nullptr);
+  const fence_ref f = issuer.emit().value();
+  f->keep_turn();
+  EXPECT_TRUE(told.empty());
+  f->enable_signaling();
+  f->enable_signaling();
+  EXPECT_EQ(told, (std::vector<std::uint64_t>{1}));
+  issuer.signal_up_to(1);
+  issuer.fail(-ECANCELED);
+}
+
 TEST(timeline_ops, request_notify_is_told_the_next_minimum_when_the_first_is_signaled_alone) {
   scripted_backend data;
   std::vector<std::uint64_t> told;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -128,6 +129,120 @@ TEST(timeline, one_fence_may_be_signaled_by_itself_out_of_order) {
   EXPECT_EQ(fences[3]->status(), 1);
 }
 
+// --- A fence that is kept for earlier ones ---
+
+namespace {
+
+// Two fences, the second of which somebody keeps for both; and a callback on it.
+struct kept_second {
+  timeline_issuer issuer = make_timeline();
+  std::vector<fence_ref> fences = emit(issuer, 3);
+  scripted_callback on_second;
+  kept_second() {
+    EXPECT_EQ(fences[1]->add_callback(on_second), no_error);
+    EXPECT_TRUE(fences[1]->stands_for(*fences[0]));
+  }
+  void expect_pending(std::size_t i) const { EXPECT_EQ(fences[i]->status(), 0) << i; }
+};
+
+}  // namespace
+
+TEST(F19_order, a_fence_that_is_kept_for_an_earlier_one_is_signaled_in_its_turn) {
+  kept_second of;
+  EXPECT_TRUE(of.issuer.signal(*of.fences[1], -EIO)) << "decided";
+  EXPECT_FALSE(of.issuer.signal(*of.fences[1])) << "once";
+  of.expect_pending(1);
+  EXPECT_EQ(of.on_second.runs(), 0);
+  EXPECT_EQ(of.fences[1]->wait(0), errno_code(ETIME));
+  EXPECT_TRUE(of.issuer.signal(*of.fences[2])) << "nobody keeps it for another one";
+  EXPECT_EQ(of.fences[2]->status(), 1);
+  of.issuer.signal_up_to(1);
+  EXPECT_EQ(of.fences[1]->status(), -EIO);
+  EXPECT_EQ(of.on_second.runs(), 1);
+  EXPECT_TRUE(of.fences[1]->is_settled());
+  of.issuer.signal_up_to(3);
+  EXPECT_EQ(of.fences[1]->status(), -EIO) << "keeps its result";
+  EXPECT_EQ(of.on_second.runs(), 1);
+}
+
+TEST(F19_order, the_turn_comes_when_the_earlier_one_is_signaled_alone) {
+  kept_second of;
+  EXPECT_TRUE(of.issuer.signal(*of.fences[1]));
+  of.expect_pending(1);
+  EXPECT_TRUE(of.issuer.signal(*of.fences[0], -ENODATA));
+  EXPECT_EQ(of.fences[0]->status(), -ENODATA);
+  EXPECT_EQ(of.fences[1]->status(), 1);
+  EXPECT_EQ(of.on_second.runs(), 1);
+  of.issuer.signal_up_to(3);
+}
+
+TEST(F19_order, the_turn_comes_when_the_earlier_one_has_been_dropped) {
+  const std::size_t before = live_fences();
+  {
+    kept_second of;
+    of.fences[0].reset();
+    EXPECT_TRUE(of.issuer.signal(*of.fences[1]));
+    of.expect_pending(1);
+    of.issuer.signal_up_to(1);
+    EXPECT_EQ(of.fences[1]->status(), 1);
+    of.issuer.signal_up_to(3);
+  }
+  EXPECT_EQ(live_fences(), before);
+}
+
+TEST(F19_order, many_signaled_alone_backwards_end_with_the_first) {
+  timeline_issuer issuer = make_timeline();
+  const std::vector<fence_ref> fences = emit(issuer, 50);
+  for (std::size_t i = 1; i < 50; ++i) EXPECT_TRUE(fences[i]->stands_for(*fences[i - 1]));
+  for (std::size_t i = 49; i != 0; --i) {
+    EXPECT_TRUE(issuer.signal(*fences[i], -static_cast<int>(i)));
+    EXPECT_EQ(fences[i]->status(), 0);
+  }
+  EXPECT_TRUE(issuer.signal(*fences[0]));
+  EXPECT_EQ(fences[0]->status(), 1);
+  for (std::size_t i = 1; i < 50; ++i) EXPECT_EQ(fences[i]->status(), -static_cast<int>(i));
+  issuer.signal_up_to(50);
+}
+
+TEST(F19_order, a_value_or_an_end_that_passes_both_leaves_each_its_result) {
+  {
+    kept_second of;
+    EXPECT_TRUE(of.issuer.signal(*of.fences[1], -EIO));
+    of.issuer.signal_up_to(3);
+    EXPECT_EQ(of.fences[0]->status(), 1);
+    EXPECT_EQ(of.fences[1]->status(), -EIO);
+    EXPECT_EQ(of.on_second.runs(), 1);
+  }
+  kept_second of;
+  EXPECT_TRUE(of.issuer.signal(*of.fences[1]));
+  of.issuer.fail(-ENODEV);
+  EXPECT_EQ(of.fences[0]->status(), -ENODEV);
+  EXPECT_EQ(of.fences[1]->status(), 1);
+}
+
+TEST(F19_order, what_is_signaled_alone_stands_for_nothing_that_is_pending) {
+  timeline_issuer issuer = make_timeline();
+  const std::vector<fence_ref> fences = emit(issuer, 3);
+  EXPECT_TRUE(issuer.signal(*fences[1]));
+  EXPECT_FALSE(fences[1]->stands_for(*fences[0]));
+  issuer.signal_up_to(2);
+  EXPECT_TRUE(fences[1]->stands_for(*fences[0])) << "both are";
+  EXPECT_TRUE(fences[2]->stands_for(*fences[1]));
+  issuer.signal_up_to(3);
+}
+
+TEST(F19_order, what_was_given_away_waits_for_what_was_given_away_before) {
+  timeline_issuer issuer = make_timeline();
+  const std::vector<fence_ref> fences = emit(issuer, 2);
+  fences[0]->keep_turn();
+  fences[1]->keep_turn();
+  EXPECT_TRUE(issuer.signal(*fences[1]));
+  EXPECT_EQ(fences[1]->status(), 0);
+  issuer.signal_up_to(1);
+  EXPECT_EQ(fences[1]->status(), 1);
+  issuer.signal_up_to(2);
+}
+
 TEST(timeline, refuses_to_signal_what_it_did_not_emit) {
   timeline_issuer issuer = make_timeline();
   timeline_issuer other = make_timeline();
@@ -248,6 +363,22 @@ TEST(timeline, an_unordered_fence_completes_by_itself) {
   made.signal.signal(-EIO);
   EXPECT_EQ(made.fence->status(), -EIO);
   EXPECT_EQ(data.retires, 1);
+}
+
+TEST(timeline, unordered_fences_have_a_context_each) {
+  timeline_issuer issuer = make_timeline();
+  timeline_issuer other = make_timeline();
+  std::set<std::uint64_t> contexts{issuer.line()->context(), other.line()->context()};
+  for (int i = 0; i < 100; ++i) {
+    for (timeline_issuer* line : {&issuer, &other}) {
+      new_fence made = line->create_unordered().value();
+      EXPECT_TRUE(contexts.insert(made.fence->context()).second);
+      EXPECT_EQ(made.fence->owner(), line->line().get());
+      made.signal.signal();
+    }
+  }
+  contexts.insert(fence::allocate_contexts(1));
+  EXPECT_EQ(contexts.size(), 203U);
 }
 
 TEST(timeline, decides_now_and_settles_later) {

@@ -1,6 +1,7 @@
 // Static trace points (one nop each while nobody looks), named as the kernel's events of provider
 // dma_fence; context and seqno with all 64 bits.
-//   bpftrace -e 'usdt:/usr/lib/libufence.so:ufence:dma_fence_signaled { printf("%lu:%lu\n", arg0, arg1); }'
+//   bpftrace -e 'usdt:/usr/lib/libufence.so:ufence:dma_fence_signaled { printf("%lu:%lu\n", arg0,
+//   arg1); }'
 #pragma once
 
 #include <sys/sdt.h>
@@ -17,7 +18,8 @@ namespace ufence {
 
 inline std::uint64_t fence::traced_context() const noexcept {
   const timeline* line = owner();
-  return line != nullptr ? line->context() : owner_.context;
+  if (line == nullptr) return owner_.context;
+  return is_ordered() ? line->context() : line->unordered_context(seqno_);
 }
 
 }  // namespace ufence

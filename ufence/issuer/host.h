@@ -99,7 +99,10 @@ class UFENCE_API device {
   [[nodiscard]] std::string_view driver_name() const noexcept;
   [[nodiscard]] std::string_view timeline_name() const noexcept;
   [[nodiscard]] std::string_view path() const noexcept;
-  [[nodiscard]] std::uint64_t context() const noexcept;   // of its fences
+  /// Of its timeline. Its fences have this context if it completes jobs in order
+  /// (UFENCE_F_TIMELINE), and each a context of its own otherwise (F19); in any case it is their
+  /// owner()->context().
+  [[nodiscard]] std::uint64_t context() const noexcept;
   [[nodiscard]] std::uint64_t instance() const noexcept;  // counts up over all loads of the process
   [[nodiscard]] std::uint64_t features() const noexcept;  // enum ufence_feature
   [[nodiscard]] bool is_independent() const noexcept;  // false: its fences pin the module (legacy)

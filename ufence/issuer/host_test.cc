@@ -108,7 +108,7 @@ TEST(host, a_newer_build_replaces_an_older_one_while_its_fences_live) {
   for (const fence_ref& f : held) EXPECT_EQ(f->status(), 1);
   EXPECT_EQ(newer.give(ops::now)->status(), 1);
   newer.unload();
-  for (const fence_ref& f : held) EXPECT_EQ(f->context(), older.device->context());
+  for (const fence_ref& f : held) EXPECT_EQ(f->owner()->context(), older.device->context());
 }
 
 TEST(host, unloads_what_is_loaded_when_it_goes) {

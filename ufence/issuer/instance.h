@@ -108,6 +108,10 @@ struct device::impl final : ::ufence_device {
   [[nodiscard]] bool has(std::uint64_t feature) const noexcept { return (features & feature) != 0; }
   [[nodiscard]] bool is_timeline() const noexcept { return has(UFENCE_F_TIMELINE); }
   [[nodiscard]] bool is_legacy() const noexcept { return has(UFENCE_F_LEGACY); }
+  /// Of the fence of the job with this seqno.
+  [[nodiscard]] std::uint64_t context_of_job(std::uint64_t seqno) const noexcept {
+    return is_timeline() ? context : line->line()->unordered_context(seqno);
+  }
 
   /// Calls the driver's init() and makes its timeline. 0 or -errno, then nothing is left of it, but
   /// `why` may say that threads are.

@@ -30,11 +30,14 @@ TEST(job, completes_with_the_drivers_result) {
   p.unload();
 }
 
-TEST(job, its_fence_has_the_devices_context_and_names) {
+TEST(job, its_fence_has_a_context_of_its_own_and_the_devices_names) {
   puppet_device p;
   const fence_ref first = p.give(ops::now), second = p.give(ops::now);
-  EXPECT_EQ(first->context(), p.device->context());
-  EXPECT_TRUE(second->is_later_than(*first));
+  EXPECT_EQ(first->owner()->context(), p.device->context());
+  EXPECT_EQ(second->owner(), first->owner());
+  EXPECT_GT(second->seqno(), first->seqno());
+  EXPECT_NE(second->context(), first->context()) << "they complete in any order";
+  EXPECT_FALSE(second->is_later_than(*first));
   p.unload();
   EXPECT_EQ(first->driver_name(), "puppet");
   EXPECT_EQ(first->timeline_name(), "strings");

@@ -105,7 +105,8 @@ class unload_attempt {
     if (n > pins_max) pin([&] { return "and " + counted(n - pins_max, "fence", "fences") + " more"; });
   }
   std::string name_of_fence(const job_record& r) const {
-    return "fence " + std::to_string(d_.context) + ":" + std::to_string(r.seqno.get()) + " " +
+    const std::uint64_t seqno = r.seqno.get();
+    return "fence " + std::to_string(d_.context_of_job(seqno)) + ":" + std::to_string(seqno) + " " +
            d_.timeline_name + " " + d_.driver_name + ": ";
   }
 

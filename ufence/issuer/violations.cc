@@ -61,7 +61,7 @@ void violation_list::flush_slow(const device::impl& of) noexcept {
 
 void report_driver(const device::impl& of, std::uint64_t seqno, std::string_view text) noexcept {
   send_report({.kind = report_kind::driver,
-               .context = seqno != 0 ? of.context : 0,
+               .context = seqno != 0 ? of.context_of_job(seqno) : 0,
                .seqno = seqno,
                .driver_name = of.driver_name,
                .timeline_name = of.timeline_name,

@@ -113,6 +113,8 @@ dma_fence* to_dma_fence(const fence_ref& f) noexcept {
   rcu::reclaim();
   void* memory = allocate(sizeof(stand_in));
   if (memory == nullptr) return nullptr;
+  // Kernel code may keep what stands for it for earlier ones of its timeline, or later ones for it.
+  f->keep_turn();
   auto* made = ::new (memory) stand_in(f);
   spin_lock_init(&made->base.inline_lock);
   kernel_fence::init(made->base, &stand_in_ops, f->context(), f->seqno(),

@@ -19,6 +19,7 @@
 #include "ufence/fence/wait.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
+#include "ufence/kernel/linux/dma-fence-unwrap.h"
 #include "ufence/kernel/linux/dma-fence.h"
 #include "ufence/kernel/linux/dma-resv.h"
 #include "ufence/sync/sync_file.h"
@@ -361,6 +362,40 @@ TEST(to_dma_fence, regress_polled_while_it_is_queued_it_is_settled_once) {
   EXPECT_EQ(dma_fence_wait_timeout(other.get(), false, 0), 1);
   EXPECT_EQ(kref_read(&f->refcount), 1U);
   dma_fence_put(f);
+  rcu_barrier();
+}
+
+TEST(to_dma_fence, regress_of_an_issuer_that_completes_in_any_order_is_merged_whole) {
+  timeline_issuer line = testing::make_timeline({.driver_name = "any order"});
+  new_fence first = line.create_unordered().value();
+  new_fence second = line.create_unordered().value();
+  dma_fence* one = to_dma_fence(first.fence);
+  dma_fence* two = to_dma_fence(second.fence);
+  EXPECT_NE(one->context, two->context);
+  dma_fence* merged = dma_fence_unwrap_merge(one, two);
+  ASSERT_TRUE(dma_fence_is_array(merged));
+  second.signal.signal();
+  EXPECT_FALSE(dma_fence_is_signaled(merged));
+  first.signal.signal();
+  EXPECT_TRUE(dma_fence_is_signaled(merged));
+  for (dma_fence* f : {merged, one, two}) dma_fence_put(f);
+  rcu_barrier();
+}
+
+TEST(to_dma_fence, regress_of_a_timeline_is_signaled_in_its_turn) {
+  timeline_issuer line = testing::make_timeline({});
+  const fence_ref first = line.emit().value();
+  const fence_ref second = line.emit().value();
+  dma_fence* one = to_dma_fence(first);
+  dma_fence* two = to_dma_fence(second);
+  dma_fence* merged = dma_fence_unwrap_merge(one, two);
+  EXPECT_EQ(merged, two) << "the later one is enough";
+  EXPECT_TRUE(line.signal(*second));
+  EXPECT_FALSE(dma_fence_is_signaled(merged));
+  line.signal_up_to(1);
+  EXPECT_TRUE(dma_fence_is_signaled(merged));
+  for (dma_fence* f : {merged, one, two}) dma_fence_put(f);
+  line.signal_up_to(2);
   rcu_barrier();
 }
 

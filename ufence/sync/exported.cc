@@ -178,6 +178,8 @@ result<unique_fd> exported::make_ends(exported& self) noexcept {
 }
 
 result<unique_fd> exported::publish(exported*& self) noexcept {
+  // Who imports it may keep it for earlier ones of its timeline, or later ones for it.
+  self->file_.f->keep_turn();
   result<unique_fd> file = with_room([self] { return make_ends(*self); });
   if (!file) return file;
   if (const std::error_code failed = self->file_.f->add_callback(*self)) {

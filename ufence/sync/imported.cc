@@ -94,7 +94,8 @@ imported::imported(const origin& from) noexcept
       from_(from),
       own_type_{.driver_name = from_.driver_name.data(),
                 .timeline_name = from_.timeline_name.data(),
-                .release = &imported::release},
+                .release = &imported::release,
+                .is_remote = true},
       self_(this) {
   watched::kind = &kind_of_imports;
   key = from.key;

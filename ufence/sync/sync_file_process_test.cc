@@ -135,6 +135,91 @@ TEST(imported_fence, of_one_timeline_of_one_exporter_has_one_context) {
   EXPECT_TRUE(becomes_readable(all.get()));
 }
 
+TEST(imported_fence, regress_of_an_issuer_that_completes_in_any_order_has_a_context_of_its_own) {
+  peer exporter([](int line) {
+    timeline_issuer timeline = make_timeline({.driver_name = "any order"});
+    new_fence first = timeline.create_unordered().value();
+    new_fence second = timeline.create_unordered().value();
+    tell(line, 'f', sync_file_create(first.fence).value().get());
+    tell(line, 'f', sync_file_create(second.fence).value().get());
+    hear(line);
+    second.signal.signal();
+    tell(line, 'd');
+    hear(line);
+    first.signal.signal(-EIO);
+    hear(line);
+    return 0;
+  });
+  const unique_fd first = hear(exporter.line()).fd;
+  const unique_fd second = hear(exporter.line()).fd;
+  const unique_fd both = sync_file_merge(first.get(), second.get()).value();
+  EXPECT_EQ(info_of(both.get()).leaves.size(), 2U);
+  tell(exporter.line(), 's');
+  ASSERT_EQ(hear(exporter.line()).what, 'd');
+  EXPECT_EQ(sync_file_get_fence(second.get()).value()->wait(patience()), no_error);
+  EXPECT_EQ(events_of(both.get()), 0);
+  EXPECT_EQ(sync_file_get_fence(both.get()).value()->wait(0), errno_code(ETIME));
+  tell(exporter.line(), 's');
+  EXPECT_TRUE(becomes_readable(both.get()));
+  EXPECT_EQ(sync_file_get_fence(both.get()).value()->status(), -EIO);
+}
+
+TEST(imported_fence, regress_is_signaled_in_its_turn_if_its_issuer_signals_it_alone) {
+  peer exporter([](int line) {
+    timeline_issuer timeline = make_timeline();
+    const fence_ref first = timeline.emit().value();
+    const fence_ref second = timeline.emit().value();
+    tell(line, 'f', sync_file_create(first).value().get());
+    tell(line, 'f', sync_file_create(second).value().get());
+    hear(line);
+    UFENCE_CHILD_EXPECT(timeline.signal(*second, -EIO));
+    tell(line, 'd');
+    hear(line);
+    timeline.signal_up_to(1);
+    hear(line);
+    timeline.signal_up_to(2);
+    return 0;
+  });
+  unique_fd first = hear(exporter.line()).fd;
+  const unique_fd second = hear(exporter.line()).fd;
+  const unique_fd both = sync_file_merge(first.get(), second.get()).value();
+  EXPECT_EQ(info_of(both.get()).leaves.size(), 1U);
+  first.reset();
+  tell(exporter.line(), 's');
+  ASSERT_EQ(hear(exporter.line()).what, 'd');
+  EXPECT_FALSE(sync_file_get_fence(both.get()).value()->poll());
+  EXPECT_EQ(events_of(both.get()), 0);
+  tell(exporter.line(), 's');
+  EXPECT_TRUE(becomes_readable(both.get()));
+  EXPECT_EQ(sync_file_get_fence(both.get()).value()->status(), -EIO);
+}
+
+TEST(imported_fence, regress_that_was_signaled_alone_before_another_came_stands_for_nothing) {
+  peer exporter([](int line) {
+    timeline_issuer timeline = make_timeline();
+    const fence_ref first = timeline.emit().value();
+    const fence_ref second = timeline.emit().value();
+    tell(line, 'f', sync_file_create(second).value().get());
+    hear(line);
+    UFENCE_CHILD_EXPECT(timeline.signal(*second));
+    tell(line, 'f', sync_file_create(first).value().get());
+    hear(line);
+    timeline.signal_up_to(2);
+    return 0;
+  });
+  const unique_fd second = hear(exporter.line()).fd;
+  // It is not waited for, so nobody here learns of its end.
+  const fence_ref later = sync_file_get_fence(second.get()).value();
+  tell(exporter.line(), 's');
+  const unique_fd first = hear(exporter.line()).fd;
+  const fence_ref earlier = sync_file_get_fence(first.get()).value();
+  const fence_ref merged = merge(std::array{later, earlier}).value();
+  EXPECT_FALSE(merged->poll());
+  EXPECT_EQ(merged, earlier);
+  tell(exporter.line(), 's');
+  EXPECT_EQ(merged->wait(patience()), no_error);
+}
+
 TEST(imported_fence, dropped_while_pending_lets_the_exporters_go) {
   peer exporter([](int line) {
     scripted_backend data;

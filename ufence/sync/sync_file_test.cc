@@ -212,6 +212,23 @@ TEST(sync_file, merge_waits_for_both) {
   EXPECT_EQ(info_of(same.get()).leaves.size(), 1U);
 }
 
+TEST(sync_file, regress_merge_waits_for_what_an_issuer_completes_in_any_order) {
+  timeline_issuer line = make_timeline({.driver_name = "any order", .timeline_name = "ring"});
+  new_fence first = line.create_unordered().value();
+  new_fence second = line.create_unordered().value();
+  const unique_fd one = sync_file_create(first.fence).value();
+  const unique_fd two = sync_file_create(second.fence).value();
+  const unique_fd both = sync_file_merge(one.get(), two.get()).value();
+  ASSERT_EQ(info_of(both.get()).leaves.size(), 2U);
+  EXPECT_EQ(info_of(both.get()).leaves[0].driver, "any order");
+  EXPECT_EQ(info_of(both.get()).leaves[1].timeline, "ring");
+  second.signal.signal();
+  EXPECT_EQ(events_of(both.get()), 0);
+  EXPECT_EQ(info_of(both.get()).count(0), 1);
+  first.signal.signal();
+  EXPECT_EQ(events_of(both.get()), POLLIN);
+}
+
 TEST(sync_file, passes_a_deadline_on) {
   scripted_backend data;
   std::int64_t wanted = 0;

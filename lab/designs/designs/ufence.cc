@@ -108,7 +108,7 @@ class product_fence : public model_fence {
     return fence_->remove_callback(*std::launder(reinterpret_cast<node*>(c.room))).value();
   }
   // By the timeline, which a fence has for ever.
-  bool is_issued_by(const driver&) override { return fence_->context() == line_.line()->context(); }
+  bool is_issued_by(const driver&) override { return fence_->owner() == line_.line().get(); }
   void get() override { fence_->get(); }
   void put() override { fence_->put(); }
 

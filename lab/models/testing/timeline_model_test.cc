@@ -243,6 +243,48 @@ TEST(timeline_model, one_fence_is_signaled_by_itself_against_the_value_and_an_ad
   });
 }
 
+// --- A fence that is kept for an earlier one (F19) ---
+
+// What a consumer sees that has dropped the first fence for the second one.
+void expect_in_order(fence& kept, fence& dropped) {
+  if (kept.is_signaled()) LAB_CHECK(dropped.is_signaled());
+}
+
+TEST(timeline_model, a_fence_that_is_kept_for_an_earlier_one_does_not_overtake_it) {
+  expect_safe_so_far([] {
+    timeline_issuer line = make_line();
+    const fence_ref first = line.emit().value();
+    const fence_ref second = line.emit().value();
+    {
+      thread alone("alone", [&] { LAB_CHECK(line.signal(*second, -7)); });
+      thread value("value", [&] { line.signal_up_to(1); });
+      thread keep("keep", [&] {
+        if (second->stands_for(*first)) expect_in_order(*second, *first);
+      });
+    }
+    LAB_CHECK(second->is_settled() && second->status() == -7);
+    LAB_CHECK(first->is_settled() && first->status() == 1);
+  });
+}
+
+TEST(timeline_model, of_fences_that_are_signaled_alone_each_has_its_turn) {
+  expect_safe_so_far([] {
+    timeline_issuer line = make_line();
+    const fence_ref first = line.emit().value();
+    const fence_ref second = line.emit().value();
+    LAB_CHECK(second->stands_for(*first));
+    observer sees;
+    LAB_CHECK(sees.add(*second));
+    {
+      thread one("one", [&] { LAB_CHECK(line.signal(*first)); });
+      thread two("two", [&] { LAB_CHECK(line.signal(*second, -7)); });
+      thread look("look", [&] { expect_in_order(*second, *first); });
+    }
+    sees.check();
+    LAB_CHECK(second->is_settled() && second->status() == -7);
+  });
+}
+
 // --- Devices ---
 
 // A device writes its word and raises an interrupt, if that is on: request_notify() turns it on.

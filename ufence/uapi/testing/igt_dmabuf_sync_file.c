@@ -161,6 +161,25 @@ static void export_multiwait(void) {
   EXPECT(finish(three, c) == 0 && !is_busy(buffer, WRITE));
 }
 
+/* Fences of one opener end in any order: the second one says nothing about the first. */
+static void fences_of_one_opener_end_in_any_order(void) {
+  int drm = open_drm(), buffer, file, other, both;
+  uint32_t handle = make_buffer(drm, NULL), second = make_buffer(drm, NULL), a, b;
+
+  buffer = dma_buf_of(drm, handle);
+  a = attach(drm, handle, 0), b = attach(drm, handle, 0);
+  file = export(buffer, WRITE);
+  EXPECT(count_all(file) == 2);
+  EXPECT(finish(drm, b) == 0 && is_busy(buffer, WRITE) && wait_for(file, 0) == 0);
+  EXPECT(finish(drm, a) == 0 && !is_busy(buffer, WRITE) && wait_for(file, 0) == 1);
+
+  a = attach(drm, handle, 1), b = attach(drm, second, 1);
+  file = export(buffer, WRITE), other = export(dma_buf_of(drm, second), WRITE);
+  both = merge(file, other);
+  EXPECT(finish(drm, b) == 0 && wait_for(other, 0) == 1 && wait_for(both, 0) == 0);
+  EXPECT(finish(drm, a) == 0 && wait_for(both, 0) == 1);
+}
+
 static void export_wait_after_attach(void) {
   int drm = open_drm(), buffer, read, write;
   uint32_t handle = make_buffer(drm, NULL), fence;
@@ -437,6 +456,7 @@ static const struct test_case cases[] = {
     {"DB06_import_multiple_read_only", import_multiple_read_only},
     {"DB07_import_multiple_read_write", import_multiple_read_write},
     {"BUFFER_buffers_are_memory", buffers_are_memory},
+    {"BUFFER_fences_of_one_opener_end_in_any_order", fences_of_one_opener_end_in_any_order},
     {"BUFFER_fences_have_their_errors", fences_of_buffers_have_their_errors},
     {"BUFFER_every_way_to_wait_knows_buffers", every_way_to_wait_knows_buffers},
     {"BUFFER_nodes_look_like_nodes", nodes_look_like_nodes},
