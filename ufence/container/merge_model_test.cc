@@ -15,10 +15,11 @@
 namespace ufence {
 namespace {
 
-// A container or a leaf, and the leaves in it, as numbers in `world::fences`.
+// A container or a leaf, and what is in it, as numbers in `world`.
 struct naive {
   fence_ref real;
-  std::multiset<std::size_t> leaves;
+  std::set<std::size_t> leaves;       // of all that is inside
+  std::vector<std::size_t> children = {};  // in `world::things`; of a leaf none
   bool has_chain = false;
 };
 
@@ -52,8 +53,18 @@ struct world {
   world(const world&) = delete;
   world& operator=(const world&) = delete;
 
-  [[nodiscard]] const naive& any() const {
-    return things[*rc::gen::inRange<std::size_t>(0, things.size())];
+  [[nodiscard]] std::size_t any() const {
+    return *rc::gen::inRange<std::size_t>(0, things.size());
+  }
+  // The leaves that a walk tells which visits each container once.
+  void walk(std::size_t thing, std::set<std::size_t>& visited,
+            std::multiset<fence*>& found) const {
+    const naive& n = things[thing];
+    if (n.children.empty()) {
+      found.insert(n.real.get());
+    } else if (visited.insert(thing).second) {
+      for (const std::size_t child : n.children) walk(child, visited, found);
+    }
   }
   void add_array() {
     naive made;
@@ -73,8 +84,10 @@ struct world {
     for (const fence_ref& f : contained) made.real = *fence_chain::create(made.real, f, ++point);
     things.push_back(std::move(made));
   }
-  static void take(naive& into, std::vector<fence_ref>& list, const naive& from) {
+  void take(naive& into, std::vector<fence_ref>& list, std::size_t thing) const {
+    const naive& from = things[thing];
     list.push_back(from.real);
+    into.children.push_back(thing);
     into.leaves.insert(from.leaves.begin(), from.leaves.end());
     into.has_chain = into.has_chain || from.has_chain;
   }
@@ -87,7 +100,7 @@ struct world {
   static int error() { return *rc::gen::element(0, 0, -EIO, -ENODATA); }
 
   // The latest pending fence of each context, in the order of contexts.
-  [[nodiscard]] std::vector<fence*> latest(const std::multiset<std::size_t>& leaves) const {
+  [[nodiscard]] std::vector<fence*> latest(const std::set<std::size_t>& leaves) const {
     std::map<std::uint64_t, fence*> found;
     for (const std::size_t i : leaves) {
       fence* f = fences[i].fence.get();
@@ -103,11 +116,15 @@ struct world {
 
 RC_GTEST_PROP(merge_model, unwraps_every_leaf_that_is_in_a_container, ()) {
   const world w;
-  for (const naive& n : w.things) {
+  for (std::size_t i = 0; i < w.things.size(); ++i) {
+    std::set<std::size_t> visited;
     std::multiset<fence*> expected;
-    for (const std::size_t i : n.leaves) expected.insert(w.fences[i].fence.get());
-    const std::vector<fence*> found = leaves_of(n.real);
+    w.walk(i, visited, expected);
+    const std::vector<fence*> found = leaves_of(w.things[i].real);
     RC_ASSERT(std::multiset<fence*>(found.begin(), found.end()) == expected);
+    std::set<fence*> all;
+    for (const std::size_t leaf : w.things[i].leaves) all.insert(w.fences[leaf].fence.get());
+    RC_ASSERT(std::set<fence*>(found.begin(), found.end()) == all);
   }
 }
 
@@ -117,7 +134,7 @@ RC_GTEST_PROP(merge_model, keeps_the_latest_pending_fence_of_each_context, ()) {
   naive all;
   std::vector<fence_ref> args;
   const auto n = *rc::gen::inRange(0, 6);
-  for (int i = 0; i < n; ++i) world::take(all, args, w.any());
+  for (int i = 0; i < n; ++i) w.take(all, args, w.any());
 
   std::vector<fence*> pending = w.latest(all.leaves);
   const fence_ref merged = *merge(args);
@@ -153,7 +170,7 @@ RC_GTEST_PROP(merge_model, keeps_the_latest_pending_fence_of_each_context, ()) {
 RC_GTEST_PROP(merge_model, dedup_keeps_the_latest_of_each_context, ()) {
   const world w;
   std::vector<fence_ref> list;
-  std::multiset<std::size_t> numbers;
+  std::set<std::size_t> numbers;
   const auto n = *rc::gen::inRange(0, 60);
   for (int i = 0; i < n; ++i) {
     const auto number = *rc::gen::inRange<std::size_t>(0, w.fences.size());

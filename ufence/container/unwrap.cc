@@ -45,11 +45,13 @@ fence_ref node_before(fence& container) noexcept {
 
 // --- Leaves ---
 
-leaves::leaves(fence_ref head) noexcept {
+leaves::leaves(fence_ref head, detail::visited_containers* before) noexcept
+    : visited_(before != nullptr ? *before : own_visited_) {
   if (!head) return;
   if (is_container(*head)) {
     head_was_told_ = true;
-    static_cast<void>(push(std::move(head)));  // the first level needs no memory
+    // The first level needs no memory.
+    if (enter(*head)) static_cast<void>(push(std::move(head)));
   } else {
     leaf_ = std::move(head);
   }
@@ -90,9 +92,12 @@ fence* leaves::next() noexcept {
     if (!child) {
       fence_ref before = node_before(*top.container);
       if (before && is_container(*before)) {
-        // It takes this one's level.
-        top = {.container = std::move(before), .next_child = 0};
-        continue;
+        if (enter(*before)) {
+          // It takes this one's level.
+          top = {.container = std::move(before), .next_child = 0};
+          continue;
+        }
+        before.reset();  // the rest of the chain was visited
       }
       pop();
       if (!before) continue;
@@ -102,7 +107,7 @@ fence* leaves::next() noexcept {
       leaf_ = std::move(child);
       return leaf_.get();
     }
-    static_cast<void>(push(std::move(child)));
+    if (enter(*child)) static_cast<void>(push(std::move(child)));
   }
   return nullptr;
 }
@@ -147,6 +152,8 @@ class pending_leaves {
   /// False: no memory.
   [[nodiscard]] bool add(fence& container_or_leaf) noexcept {
     if (fence_array* array = fence_array::from(container_or_leaf)) {
+      // Who gave it has one reference.
+      if (!visited_.enter(*array, 1)) return true;
       for (std::uint32_t i = 0; i < array->size(); ++i) {
         fence& child = array->child(i);
         if (!(is_container(child) ? add_leaves(child) : add_leaf(child))) return false;
@@ -189,7 +196,7 @@ class pending_leaves {
   }
   // What is found by walking may leave its chain meanwhile.
   [[nodiscard]] bool add_leaves(fence& container) noexcept {
-    leaves below(fence_ref::take(container));
+    leaves below(fence_ref::take(container), visited_);
     while (fence* leaf = below.next()) {
       if (!leaf->is_signaled() && !held_.push(fence_ref::take(*leaf))) return false;
       if (!add_leaf(*leaf)) return false;
@@ -260,6 +267,7 @@ class pending_leaves {
   std::size_t room_ = inline_room;
   std::size_t size_ = 0;
   std::int64_t newest_ns_ = 0;
+  detail::visited_containers visited_;
   fence_list held_;
 };
 

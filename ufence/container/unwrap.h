@@ -4,25 +4,33 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "ufence/base/api.h"
 #include "ufence/base/result.h"
+#include "ufence/container/visited.h"
 #include "ufence/fence/fence.h"
 
 namespace ufence {
 
 /// Walks over the leaves of a fence: what is not a container, of chains (latest first), arrays, and
-/// all of them inside each other, to any depth.
+/// all of them inside each other, to any depth. Each container is visited once, however many others it
+/// is in: a walk takes as long as what is there. A leaf comes once for each container that it is in, and
+/// as often as it is there.
 ///
 ///     leaves all(f);
 ///     while (fence* leaf = all.next()) ...
 ///
-/// Threads: one at a time per object. Blocks: never. Allocates: beyond a depth of 8.
+/// Threads: one at a time per object. Blocks: never. Allocates: beyond a depth of 8, or 16 shared
+/// containers.
 /// Source: Linux dma_fence_unwrap_for_each()
 class UFENCE_API leaves {
  public:
   /// A null fence has no leaves.
-  explicit leaves(fence_ref head) noexcept;
+  explicit leaves(fence_ref head) noexcept : leaves(std::move(head), nullptr) {}
+  /// Leaves out the containers that were visited before, and adds those that it visits.
+  leaves(fence_ref head, detail::visited_containers& before) noexcept
+      : leaves(std::move(head), &before) {}
   ~leaves();
   leaves(const leaves&) = delete;
   leaves& operator=(const leaves&) = delete;
@@ -37,6 +45,12 @@ class UFENCE_API leaves {
     fence_ref container;  // an array, or the node of a chain
     std::uint32_t next_child = 0;
   };
+  leaves(fence_ref head, detail::visited_containers* before) noexcept;
+  [[nodiscard]] bool enter(const fence& container) noexcept {
+    // Of its parent, or of who began the walk, and the walk's own.
+    constexpr std::uint32_t own_references = 2;
+    return visited_.enter(container, own_references);
+  }
   [[nodiscard]] bool push(fence_ref container) noexcept;
   void pop() noexcept;
 
@@ -48,6 +62,8 @@ class UFENCE_API leaves {
   fence_ref leaf_;
   bool head_was_told_ = false;  // the head is a leaf itself
   bool is_incomplete_ = false;
+  detail::visited_containers own_visited_;
+  detail::visited_containers& visited_;
 };
 
 /// One fence for many: the latest of each context among the leaves that are pending, in an array

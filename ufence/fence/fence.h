@@ -258,6 +258,12 @@ class UFENCE_API alignas(16) fence {
   /// Takes a reference unless the last one is gone. The memory must stay: it is type-stable, or the
   /// caller is in an RCU read section. Source: Linux dma_fence_get_rcu()
   [[nodiscard]] bool try_get() noexcept;
+  /// How many references there are. Others may take and drop some at once; those that the caller knows
+  /// to stay are among them.
+  [[nodiscard]] std::uint32_t references_now() const noexcept {
+    // relaxed: whoever has a reference, or knows who has one, has seen it counted
+    return refs_.load(mo::relaxed);
+  }
   void put() noexcept {
     if (this == &stub_) return;
     // [FENCE.12] acq_rel: the last one sees all uses before; pairs with [FENCE.12], [FENCE.13],

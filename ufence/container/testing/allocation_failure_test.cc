@@ -4,6 +4,8 @@
 
 #include <array>
 #include <functional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "ufence/base/alloc.h"
@@ -112,6 +114,26 @@ TEST(container_allocation, a_walk_says_that_it_is_incomplete) {
   EXPECT_EQ(below.next(), nullptr);
   EXPECT_TRUE(below.is_incomplete());
   allocations::reset();
+}
+
+// Eight levels need no memory for the depth. Each has 20 arrays, and each of those all of the level below.
+TEST(container_allocation, a_walk_visits_everything_without_memory_for_what_it_has_visited) {
+  some_fences f(20);
+  std::vector<fence_ref> level = f.refs;
+  for (int depth = 0; depth < 3; ++depth) {
+    std::vector<fence_ref> above;
+    for (std::size_t i = 0; i < level.size(); ++i) above.push_back(*fence_array::create(level));
+    level = std::move(above);
+  }
+  const fence_ref top = *fence_array::create(level);
+  EXPECT_EQ(leaves_of(top).size(), 400U) << "20 in each of the lowest arrays";
+  allocations::reset(1);
+  leaves below(top);
+  std::set<fence*> met;
+  while (fence* leaf = below.next()) met.insert(leaf);
+  EXPECT_FALSE(below.is_incomplete());
+  allocations::reset();
+  EXPECT_EQ(met.size(), 20U);
 }
 
 TEST(container_allocation, a_reservation_that_fails_changes_nothing) {
