@@ -4,8 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "ufence/container/below.h"
 #include "ufence/container/block.h"
-#include "ufence/container/unwrap.h"
 
 namespace ufence {
 
@@ -145,17 +145,11 @@ void fence_array::on_child(callback& which, fence&) noexcept {
 }
 
 int fence_array::poll(backend* data) noexcept {
-  auto& array = *static_cast<fence_array*>(data);
-  array.enable_signaling();
-  leaves below(fence_ref::take(array));
-  while (fence* leaf = below.next()) leaf->poll();
-  return 0;  // what is complete signals through the callbacks
+  return detail::poll_below(*static_cast<fence_array*>(data));
 }
 
 void fence_array::forward_deadline(backend* data, std::int64_t deadline_ns) noexcept {
-  auto& array = *static_cast<fence_array*>(data);
-  leaves below(fence_ref::take(array));
-  while (fence* leaf = below.next()) leaf->set_deadline(deadline_ns);
+  detail::set_deadline_below(*static_cast<fence_array*>(data), deadline_ns);
 }
 
 }  // namespace ufence

@@ -11,16 +11,8 @@
 namespace ufence {
 namespace {
 
-std::vector<new_fence> make_fences(std::size_t n) {
-  std::vector<new_fence> made;
-  for (std::size_t i = 0; i < n; ++i) made.push_back(make_fence());
-  return made;
-}
-
 fence_ref array_of(const std::vector<new_fence>& made, array_mode mode = array_mode::all) {
-  std::vector<fence_ref> refs;
-  for (const new_fence& f : made) refs.push_back(f.fence);
-  return *fence_array::create(refs, mode);
+  return *fence_array::create(refs_of(made), mode);
 }
 
 TEST(fence_array, is_signaled_exactly_with_its_last_child) {

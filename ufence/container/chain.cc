@@ -4,8 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "ufence/container/below.h"
 #include "ufence/container/block.h"
-#include "ufence/container/unwrap.h"
 #include "ufence/fence/timeline.h"
 
 namespace ufence {
@@ -230,16 +230,11 @@ void fence_chain::on_contained(callback& node, fence&) noexcept {
 }
 
 int fence_chain::poll(backend* data) noexcept {
-  auto& chain = *static_cast<fence_chain*>(data);
-  chain.enable_signaling();
-  leaves below(fence_ref::take(chain));
-  while (fence* leaf = below.next()) leaf->poll();
-  return 0;  // what is complete signals through the callback
+  return detail::poll_below(*static_cast<fence_chain*>(data));
 }
 
 void fence_chain::forward_deadline(backend* data, std::int64_t deadline_ns) noexcept {
-  leaves below(fence_ref::take(*static_cast<fence_chain*>(data)));
-  while (fence* leaf = below.next()) leaf->set_deadline(deadline_ns);
+  detail::set_deadline_below(*static_cast<fence_chain*>(data), deadline_ns);
 }
 
 }  // namespace ufence

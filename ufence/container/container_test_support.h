@@ -1,8 +1,6 @@
 // What the tests of containers share.
 #pragma once
 
-#include <pthread.h>
-
 #include <cstdint>
 #include <functional>
 #include <random>
@@ -11,12 +9,30 @@
 #include "ufence/container/chain.h"
 #include "ufence/container/unwrap.h"
 #include "ufence/fence/fence.h"
+#include "ufence/fence/testing/small_stack.h"
 
 namespace ufence {
 
 inline new_fence make_fence(std::uint64_t context = fence::allocate_contexts(1),
                             std::uint64_t seqno = 1) {
   return std::move(*fence::create(context, seqno));
+}
+
+inline std::vector<new_fence> make_fences(std::size_t n) {
+  std::vector<new_fence> made;
+  for (std::size_t i = 0; i < n; ++i) made.push_back(make_fence());
+  return made;
+}
+inline std::vector<fence_ref> refs_of(const std::vector<new_fence>& made) {
+  std::vector<fence_ref> refs;
+  for (const new_fence& f : made) refs.push_back(f.fence);
+  return refs;
+}
+/// Signals those that the test left pending.
+inline void signal_all(std::vector<new_fence>& made) {
+  for (new_fence& f : made) {
+    if (f.signal) f.signal.signal();
+  }
 }
 
 /// Fences, and a chain over them with one point each.
@@ -44,18 +60,6 @@ inline std::vector<fence*> leaves_of(const fence_ref& f) {
   return found;
 }
 
-/// Runs a body on a thread whose stack has 128 KiB.
-inline void on_small_stack(std::function<void()> body) {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, std::size_t{128} * 1024);
-  pthread_t thread;
-  const int failed = pthread_create(
-      &thread, &attributes,
-      [](void* run) -> void* { (*static_cast<std::function<void()>*>(run))(); return nullptr; },
-      &body);
-  pthread_attr_destroy(&attributes);
-  if (failed == 0) pthread_join(thread, nullptr);
-}
+using testing::on_small_stack;
 
 }  // namespace ufence

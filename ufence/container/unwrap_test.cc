@@ -261,8 +261,7 @@ TEST(error_origin, of_a_leaf_is_the_leaf_and_of_what_did_not_fail_nothing) {
 }
 
 TEST(error_origin, is_found_through_an_array_of_chains_of_arrays) {
-  std::vector<new_fence> made;
-  for (int i = 0; i < 3; ++i) made.push_back(make_fence());
+  std::vector<new_fence> made = make_fences(3);
   const fence_ref inner = *fence_array::create(fences{made[0].fence, made[1].fence});
   const fence_ref chain = *fence_chain::create(made[2].fence, inner, 1);
   made[1].signal.signal(-EIO);

@@ -102,22 +102,16 @@ TEST(shared_chain, regress_of_which_all_nodes_are_in_an_array_is_walked_once) {
 
 TEST(shared_array, regress_that_is_given_many_times_is_merged_once) {
   constexpr std::size_t many = 3000;
-  std::vector<new_fence> made;
-  std::vector<fence_ref> refs;
-  for (std::size_t i = 0; i < many; ++i) {
-    made.push_back(make_fence());
-    refs.push_back(made.back().fence);
-  }
-  const fence_ref array = *fence_array::create(refs);
+  std::vector<new_fence> made = make_fences(many);
+  const fence_ref array = *fence_array::create(refs_of(made));
   const std::vector<fence_ref> same(many, array);
   EXPECT_EQ(leaves_of(*merge(same)).size(), many);
   EXPECT_EQ(leaves_of(*fence_array::create(same)).size(), many);
-  for (new_fence& f : made) f.signal.signal();
+  signal_all(made);
 }
 
 TEST(visited_containers, are_entered_once_if_others_have_references) {
-  std::vector<new_fence> made;
-  for (int i = 0; i < 1000; ++i) made.push_back(make_fence());
+  std::vector<new_fence> made = make_fences(1000);
   detail::visited_containers visited;
   for (const new_fence& f : made) {
     EXPECT_TRUE(visited.enter(*f.fence, 2)) << "its two references, fence and signaler";
@@ -125,10 +119,8 @@ TEST(visited_containers, are_entered_once_if_others_have_references) {
     EXPECT_TRUE(visited.enter(*f.fence, 1));
     EXPECT_FALSE(visited.enter(*f.fence, 1));
   }
-  for (new_fence& f : made) {
-    EXPECT_FALSE(visited.enter(*f.fence, 1));
-    f.signal.signal();
-  }
+  for (const new_fence& f : made) EXPECT_FALSE(visited.enter(*f.fence, 1));
+  signal_all(made);
 }
 
 }  // namespace

@@ -1,16 +1,15 @@
 // F15: a signal inside foreign code decides at once; its settling is queued, so that no chain
 // recurses.
 #include <gtest/gtest.h>
-#include <pthread.h>
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "ufence/fence/fence.h"
+#include "ufence/fence/testing/small_stack.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
 
@@ -19,23 +18,7 @@ using namespace ufence::testing;
 
 namespace {
 
-// Race detectors need more of it for themselves.
-constexpr std::size_t small_stack = UFENCE_SANITIZED != 0 ? 1024 * 1024 : 128 * 1024;
 constexpr std::size_t chain_length = 100'000;
-
-void on_small_stack(std::function<void()> body) {
-  pthread_attr_t attributes;
-  ASSERT_EQ(::pthread_attr_init(&attributes), 0);
-  ASSERT_EQ(::pthread_attr_setstacksize(&attributes, small_stack), 0);
-  pthread_t thread{};
-  const auto start = [](void* argument) -> void* {
-    (*static_cast<std::function<void()>*>(argument))();
-    return nullptr;
-  };
-  ASSERT_EQ(::pthread_create(&thread, &attributes, start, &body), 0);
-  ASSERT_EQ(::pthread_join(thread, nullptr), 0);
-  ::pthread_attr_destroy(&attributes);
-}
 
 // Signals the next link of a chain when its own fence is signaled.
 struct chain_link : callback {

@@ -44,6 +44,8 @@ struct thread_state {
   // Embedded fences, one inside the other, are enabled and ended one after the other: no recursion.
   embedded_fence* to_enable = nullptr;
   embedded_fence* to_end = nullptr;
+  // Containers that a walk of the kernel's interface has visited, while it is between containers.
+  void* visited = nullptr;
   bool is_enabling = false;
   bool is_ending = false;
 

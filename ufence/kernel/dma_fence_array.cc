@@ -5,6 +5,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
+#include "ufence/kernel/visit.h"
 #include "ufence/rcu/rcu.h"
 
 using ufence::as_atomic;
@@ -87,8 +88,9 @@ bool is_signaled(dma_fence* f) {
   if (test_bit(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT, &f->flags)) {
     if (pending > 0) return false;
   } else {
+    ufence::container_visit visit;
     for (unsigned int i = 0; i < array.num_fences && pending > 0; ++i) {
-      if (!dma_fence_is_signaled(array.fences[i])) continue;
+      if (!visit.poll(array.fences[i])) continue;
       note_error(array, ufence::as_cell(array.fences[i]->error).get());
       --pending;
     }
@@ -107,8 +109,9 @@ void release(dma_fence* f) {
 
 void set_deadline(dma_fence* f, ktime_t deadline) {
   dma_fence_array& array = array_of(f);
+  ufence::container_visit visit;
   for (unsigned int i = 0; i < array.num_fences; ++i) {
-    dma_fence_set_deadline(array.fences[i], deadline);
+    visit.set_deadline(array.fences[i], deadline);
   }
 }
 

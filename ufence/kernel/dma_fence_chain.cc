@@ -6,6 +6,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
+#include "ufence/kernel/visit.h"
 #include "ufence/rcu/rcu.h"
 
 using ufence::as_atomic;
@@ -67,9 +68,10 @@ bool watch_next(dma_fence* f) {
 }
 
 bool is_signaled(dma_fence* f) {
+  ufence::container_visit visit;
   dma_fence* at = nullptr;
   dma_fence_chain_for_each(at, f) {
-    if (!dma_fence_is_signaled(dma_fence_chain_contained(at))) {
+    if (!visit.poll(dma_fence_chain_contained(at))) {
       dma_fence_put(at);
       return false;
     }
@@ -95,9 +97,10 @@ void release(dma_fence* f) {
 }
 
 void set_deadline(dma_fence* f, ktime_t deadline) {
+  ufence::container_visit visit;
   dma_fence* at = nullptr;
   dma_fence_chain_for_each(at, f) {
-    dma_fence_set_deadline(dma_fence_chain_contained(at), deadline);
+    visit.set_deadline(dma_fence_chain_contained(at), deadline);
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "ufence/fence/timeline.h"
+
 namespace ufence::tool {
 namespace {
 

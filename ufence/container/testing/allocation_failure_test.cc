@@ -31,18 +31,9 @@ struct some_fences {
   std::vector<new_fence> made;
   std::vector<fence_ref> refs;
 
-  explicit some_fences(std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) {
-      made.push_back(make_fence());
-      refs.push_back(made.back().fence);
-    }
-  }
+  explicit some_fences(std::size_t n) : made(make_fences(n)), refs(refs_of(made)) {}
   ~some_fences() { signal(); }
-  void signal() {
-    for (new_fence& f : made) {
-      if (f.signal) f.signal.signal();
-    }
-  }
+  void signal() { signal_all(made); }
   void expect_pending() const {
     for (std::size_t i = 0; i < made.size(); ++i) {
       EXPECT_EQ(refs[i], made[i].fence);

@@ -1,0 +1,93 @@
+// Containers of the kernel's interface that share what is inside: each is asked once.
+#include "ufence/kernel/visit.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "ufence/fence/report.h"
+
+namespace ufence {
+namespace {
+
+constexpr int levels = 60;  // 2^60 paths
+
+// A fence whose issuer counts what it is asked.
+struct counted_fence {
+  dma_fence base;
+  int polls;
+  int deadlines;
+  bool is_complete;
+};
+counted_fence& of(dma_fence* f) { return *reinterpret_cast<counted_fence*>(f); }
+const char* name(dma_fence*) { return "counted"; }
+constexpr dma_fence_ops ops{
+    .get_driver_name = &name,
+    .get_timeline_name = &name,
+    .enable_signaling = nullptr,
+    .signaled = [](dma_fence* f) { return ++of(f).polls, of(f).is_complete; },
+    .wait = nullptr,
+    .release = nullptr,
+    .set_deadline = [](dma_fence* f, ktime_t) { ++of(f).deadlines; }};
+
+counted_fence* make_counted() {
+  auto* made = static_cast<counted_fence*>(std::calloc(1, sizeof(counted_fence)));
+  dma_fence_init(&made->base, &ops, nullptr, dma_fence_context_alloc(1), 1);
+  return made;
+}
+
+// Consumes the reference.
+dma_fence* array_of_two(dma_fence* f, bool is_any) {
+  auto** both = static_cast<dma_fence**>(std::calloc(2, sizeof(dma_fence*)));
+  both[0] = f;
+  both[1] = dma_fence_get(f);
+  return &dma_fence_array_create(2, both, dma_fence_context_alloc(1), 1, is_any)->base;
+}
+dma_fence* array_in_chain(dma_fence* f, bool is_any) {
+  dma_fence_chain* node = dma_fence_chain_alloc();
+  dma_fence_chain_init(node, nullptr, array_of_two(f, is_any), 1);
+  return &node->base;
+}
+
+class shared_kernel_containers : public ::testing::TestWithParam<bool> {
+  // An array in an array is reported, and works.
+  void SetUp() override { set_report_handler([](const report&, void*) noexcept {}, nullptr); }
+  void TearDown() override { set_report_handler(nullptr, nullptr); }
+};
+
+TEST_P(shared_kernel_containers, regress_are_asked_once) {
+  for (auto* make : {&array_of_two, &array_in_chain}) {
+    counted_fence* leaf = make_counted();
+    dma_fence* top = dma_fence_get(&leaf->base);
+    for (int i = 0; i < levels; ++i) top = make(top, GetParam());
+    EXPECT_FALSE(dma_fence_is_signaled(top));
+    EXPECT_GE(leaf->polls, 1);
+    EXPECT_LE(leaf->polls, 2) << "as often as it is in the lowest one";
+    dma_fence_set_deadline(top, 1);
+    EXPECT_GE(leaf->deadlines, 1);
+    EXPECT_LE(leaf->deadlines, 2);
+    leaf->is_complete = true;
+    EXPECT_TRUE(dma_fence_is_signaled(top));
+    dma_fence_put(top);
+    dma_fence_put(&leaf->base);
+  }
+  rcu_barrier();
+}
+
+TEST_P(shared_kernel_containers, regress_are_enabled_and_signaled_once) {
+  counted_fence* leaf = make_counted();
+  dma_fence* top = dma_fence_get(&leaf->base);
+  for (int i = 0; i < levels; ++i) top = array_of_two(top, GetParam());
+  dma_fence_enable_sw_signaling(top);
+  EXPECT_FALSE(dma_fence_is_signaled(top));
+  dma_fence_signal(&leaf->base);
+  EXPECT_TRUE(dma_fence_test_signaled_flag(top));
+  dma_fence_put(top);
+  dma_fence_put(&leaf->base);
+  rcu_barrier();
+}
+
+INSTANTIATE_TEST_SUITE_P(kernel, shared_kernel_containers, ::testing::Bool());
+
+}  // namespace
+}  // namespace ufence
