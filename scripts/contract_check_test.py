@@ -18,7 +18,7 @@ SOURCE = "// [FENCE.1] acquire: why; pairs with the world\nvoid f() { x.load(mo:
 
 def document(tests: str = "`first.holds`", index: str = "FENCE.1", without: str = "") -> str:
     blocks = [f"### {prefix}{n} A rule\n\n- Tests: {tests}\n"
-              for prefix, count in (("F", 19), ("D-", 20)) for n in range(1, count + 1)]
+              for prefix, count in (("F", 19), ("D-", 24)) for n in range(1, count + 1)]
     rows = [f"| {prefix}{n} | what | here | {tests} |"
             for prefix, count in (("Q", 32), ("R", 26)) for n in range(1, count + 1)]
     text = "\n".join([*blocks, *rows, "", "## Memory order", "", index, ""])

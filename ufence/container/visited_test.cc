@@ -33,10 +33,18 @@ struct counted_leaf : backend {
  private:
   new_fence make() { return *fence::create(fence::allocate_contexts(1), 1, this); }
   static counted_leaf& self(backend* b) { return *static_cast<counted_leaf*>(b); }
-  static constexpr backend_ops ops{
-      .enable_signaling = [](backend* b) noexcept { return ++self(b).enables, 0; },
-      .poll = [](backend* b) noexcept { return ++self(b).polls, self(b).is_complete ? 1 : 0; },
-      .set_deadline = [](backend* b, std::int64_t) noexcept { ++self(b).deadlines; }};
+  static int enable(backend* b) noexcept {
+    ++self(b).enables;
+    return 0;
+  }
+  static int poll(backend* b) noexcept {
+    ++self(b).polls;
+    return self(b).is_complete ? 1 : 0;
+  }
+  static void hint(backend* b, std::int64_t) noexcept { ++self(b).deadlines; }
+  static constexpr backend_ops ops{.enable_signaling = &counted_leaf::enable,
+                                   .poll = &counted_leaf::poll,
+                                   .set_deadline = &counted_leaf::hint};
 };
 
 using two_of = fence_ref (*)(const fence_ref&);

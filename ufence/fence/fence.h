@@ -300,6 +300,7 @@ class UFENCE_API alignas(16) fence {
     static constexpr std::uint32_t embedded = 16;     // an embedded_fence, in memory of its own
     static constexpr std::uint32_t in_place = 32;     // a legacy_fence in memory of its issuer
     static constexpr std::uint32_t is_polled = 64;    // that one's issuer says when it is complete
+    static constexpr std::uint32_t in_order = 128;    // has its timeline's context, and a signaler
     static constexpr std::uint32_t generation_shift = 8;
   };
   // What decide() left to do.
@@ -314,6 +315,10 @@ class UFENCE_API alignas(16) fence {
   void saturate(std::uint32_t count) noexcept;  // the count of references, which was found too high
 
   [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
+  // Of a fence with a timeline: is its context the timeline's, or its own?
+  [[nodiscard]] bool has_timelines_context() const noexcept {
+    return (kind_ & (kind::ordered | kind::in_order)) != 0;
+  }
   [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }
   [[nodiscard]] std::uint64_t timeline_context() const noexcept;
   [[nodiscard]] std::uint64_t traced_context() const noexcept;  // context(), inline (trace.h)

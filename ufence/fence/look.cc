@@ -40,7 +40,8 @@ int fence::error() noexcept {
 std::int64_t fence::timestamp_ns() noexcept { return is_signaled() ? timestamp_.get() : 0; }
 
 std::uint64_t fence::timeline_context() const noexcept {
-  return is_ordered() ? owner_.owner->context() : owner_.owner->unordered_context(seqno_);
+  return has_timelines_context() ? owner_.owner->context()
+                                 : owner_.owner->unordered_context(seqno_);
 }
 
 std::string_view fence::driver_name() const noexcept {

@@ -518,12 +518,20 @@ result<fence_ref> timeline_issuer::emit() noexcept {
 }
 
 result<new_fence> timeline_issuer::create_unordered(backend* data) noexcept {
+  return create(fence::kind::has_timeline, data);
+}
+
+result<new_fence> timeline_issuer::create_in_order(backend* data) noexcept {
+  return create(fence::kind::has_timeline | fence::kind::in_order, data);
+}
+
+result<new_fence> timeline_issuer::create(std::uint32_t kinds, backend* data) noexcept {
   if (line_->is_inherited()) return failure(EOWNERDEAD);
   if (line_->is_closed()) return failure(ECANCELED);
   std::uint64_t seqno = 0;
   fence* f = new_slot(seqno);
   if (f == nullptr) return failure(ENOMEM);
-  f->init(fence::kind::has_timeline, seqno, data, 2);
+  f->init(kinds, seqno, data, 2);
   UFENCE_TRACE(dma_fence_emit, *f);
   return new_fence{fence_ref::adopt(f), signaler(f)};
 }

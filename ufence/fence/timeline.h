@@ -181,6 +181,9 @@ class UFENCE_API timeline_issuer {
   /// `signal_up_to` does not concern it.
   /// @return  -ENOMEM; -ECANCELED the timeline is closed; -EOWNERDEAD as emit()
   [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
+  /// The same with the timeline's context. Its issuer signals these fences in the order of their seqnos
+  /// (F19), each by itself.
+  [[nodiscard]] result<new_fence> create_in_order(backend* data = nullptr) noexcept;
 
   /// All fences up to this seqno succeeded, also those that are emitted later. Callbacks run here.
   /// Moves forward only: an older seqno changes nothing; nor does one from 2^63 on, which no fence
@@ -224,6 +227,7 @@ class UFENCE_API timeline_issuer {
   friend result<new_fence> create_legacy_fence(timeline_issuer& issuer, const legacy_ops& ops,
                                                void* data) noexcept;
   result<new_fence> create_legacy(const legacy_ops& ops, void* data) noexcept;
+  result<new_fence> create(std::uint32_t kinds, backend* data) noexcept;
   fence* new_slot(std::uint64_t& seqno, bool legacy = false) noexcept;
   static std::string_view copy_name(std::string_view name, char* to) noexcept;
 

@@ -381,6 +381,21 @@ TEST(timeline, unordered_fences_have_a_context_each) {
   EXPECT_EQ(contexts.size(), 203U);
 }
 
+TEST(timeline, fences_that_complete_in_order_by_themselves_share_its_context) {
+  timeline_issuer issuer = make_timeline();
+  new_fence first = issuer.create_in_order().value();
+  scripted_backend data;
+  new_fence second = issuer.create_in_order(&data).value();
+  EXPECT_EQ(first.fence->context(), issuer.line()->context());
+  EXPECT_TRUE(second.fence->is_later_than(*first.fence));
+  EXPECT_EQ(second.fence->seqno(), 2U);
+  first.signal.signal();
+  EXPECT_FALSE(second.fence->poll());
+  second.signal.signal(-EIO);
+  EXPECT_EQ(second.fence->status(), -EIO);
+  EXPECT_EQ(data.retires, 1);
+}
+
 TEST(timeline, decides_now_and_settles_later) {
   timeline_issuer issuer = make_timeline();
   const std::vector<fence_ref> fences = emit(issuer, 5);

@@ -19,7 +19,7 @@ namespace ufence {
 inline std::uint64_t fence::traced_context() const noexcept {
   const timeline* line = owner();
   if (line == nullptr) return owner_.context;
-  return is_ordered() ? line->context() : line->unordered_context(seqno_);
+  return has_timelines_context() ? line->context() : line->unordered_context(seqno_);
 }
 
 }  // namespace ufence

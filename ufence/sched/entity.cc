@@ -160,11 +160,11 @@ std::uint32_t entity_core::weight() const noexcept {
 std::error_code entity_core::make_fences_locked(job& j) noexcept {
   if (killed_ != 0) return errno_code(-killed_);
   if (!spare_.fence) {
-    result<new_fence> scheduled = scheduled_line_.create_unordered();
+    result<new_fence> scheduled = scheduled_line_.create_in_order();
     if (!scheduled) return scheduled.error();
     spare_ = *std::move(scheduled);
   }
-  result<new_fence> finished = finished_line_.create_unordered(&j);
+  result<new_fence> finished = finished_line_.create_in_order(&j);
   if (!finished) return finished.error();
   j.scheduled_ = std::move(spare_.fence);
   j.signal_scheduled_ = std::move(spare_.signal);

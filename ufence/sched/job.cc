@@ -5,6 +5,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
+#include "ufence/container/later.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sched/core.h"
 
@@ -50,7 +51,9 @@ std::error_code job::add_dependency(fence_ref f) noexcept {
     fence_ref& known = dependencies_[i];
     if (known == f) return {};
     if (known->context() != f->context()) continue;
-    if (f->is_later_than(*known)) known = std::move(f);
+    if (f->is_later_than(*known)) std::swap(known, f);
+    // `f` is the earlier one now.
+    if (!ufence::detail::stands_for(*known, *f)) known = std::move(f);
     return {};
   }
   if (!make_room()) return errno_code(ENOMEM);
