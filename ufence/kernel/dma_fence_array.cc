@@ -131,7 +131,8 @@ dma_fence_array* dma_fence_array_alloc(int num_fences) {
   const size_t bytes =
       sizeof(dma_fence_array) + static_cast<size_t>(num_fences) * sizeof(dma_fence_array_cb);
   void* memory = ufence::allocate(bytes);
-  if (memory != nullptr) std::memset(memory, 0, bytes);
+  // The callbacks are set up when they are added.
+  if (memory != nullptr) std::memset(memory, 0, sizeof(dma_fence_array));
   return static_cast<dma_fence_array*>(memory);
 }
 

@@ -56,7 +56,7 @@ endif()
 # Each header compiles alone, as C11 and as C++.
 if(UFENCE_BUILD_TESTS)
   file(GLOB c_headers CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_LIST_DIR}"
-    "${CMAKE_CURRENT_LIST_DIR}/linux/*.h")
+    "${CMAKE_CURRENT_LIST_DIR}/linux/*.h" "${CMAKE_CURRENT_LIST_DIR}/trace/events/*.h")
   set(alone "")
   foreach(header IN LISTS c_headers)
     foreach(language c cc)

@@ -2,6 +2,8 @@
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 
+#include <trace/events/dma_fence.h>
+
 #include <kunit/test.h>
 
 #include "ufence/kernel/testing/mock_fence.h"
@@ -183,6 +185,26 @@ static void regress_a_deadline_polls_only_for_an_issuer_that_is_told(struct kuni
 	dma_fence_put(&not_told->base);
 }
 
+static void an_issuer_may_fire_the_trace_points(struct kunit *test)
+{
+	struct job *job = new_job(test, &all_ops);
+	unsigned long flags = job->base.flags;
+
+	if (trace_dma_fence_emit_enabled())
+		trace_dma_fence_emit(&job->base);
+	trace_dma_fence_init(&job->base);
+	trace_dma_fence_enable_signal(&job->base);
+	trace_dma_fence_wait_start(&job->base);
+	trace_dma_fence_wait_end(&job->base);
+	trace_dma_fence_signaled(&job->base);
+	trace_dma_fence_destroy(&job->base);
+	KUNIT_EXPECT_TRUE(test, job->enables == 0 && job->polls == 0);
+	KUNIT_EXPECT_EQ(test, job->base.flags, flags);
+	KUNIT_EXPECT_EQ(test, kref_read(&job->base.refcount), 1);
+	dma_fence_signal(&job->base);
+	dma_fence_put(&job->base);
+}
+
 /* A fence on the stack of the thread that waits for it, as drivers have it for what they do at once. */
 static void regress_a_wait_ends_when_the_signal_is_done_with_the_fence(struct kunit *test)
 {
@@ -215,6 +237,7 @@ static struct kunit_case enable_cases[] = {
 	KUNIT_CASE(adding_and_enabling_do_not_poll),
 	KUNIT_CASE(a_wait_does_not_poll),
 	KUNIT_CASE(regress_a_deadline_polls_only_for_an_issuer_that_is_told),
+	KUNIT_CASE(an_issuer_may_fire_the_trace_points),
 	KUNIT_CASE(regress_a_wait_ends_when_the_signal_is_done_with_the_fence),
 	{}
 };
