@@ -27,7 +27,7 @@ int main() {
   auto [fence, signaler] = std::move(*made);
 
   // Nobody has started: the wait ends at its deadline.
-  const std::error_code early = fence->wait(ufence::deadline_after(millisecond_ns));
+  const std::error_code early = fence->wait_result(ufence::deadline_after(millisecond_ns));
   std::printf("before the work: %s\n", early.message().c_str());
   if (early != ufence::errno_code(ETIME)) return 1;
 
@@ -36,7 +36,7 @@ int main() {
     result = sum_up_to(1000);
     right.signal();
   });
-  const std::error_code failed = fence->wait();
+  const std::error_code failed = fence->wait_result();
   std::printf("after the work: %s, the sum is %d\n", fence->describe().c_str(), result);
   worker.join();
   return failed || result != 500500 ? 1 : 0;

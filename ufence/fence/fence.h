@@ -199,6 +199,13 @@ class UFENCE_API alignas(16) fence {
   /// Order: after 0, what the signaller wrote before is visible.
   /// Source: Linux dma_fence_wait_timeout(); differs: absolute time, not interruptible
   [[nodiscard]] std::error_code wait(std::int64_t deadline_ns = no_deadline) noexcept;
+  /// Waits until signaled, and tells how: for a thread that wants to know whether the work was done.
+  /// wait() succeeds for a job that failed as well.
+  /// @param deadline_ns  as wait(); 0: what is known now
+  /// @return  0 signaled without an error; the error that it was signaled with; else as wait(). A
+  ///          fence may have failed with -ETIME itself: is_signaled() tells.
+  /// Order: after 0, or the fence's error, as wait() after 0.
+  [[nodiscard]] std::error_code wait_result(std::int64_t deadline_ns = no_deadline) noexcept;
   /// Waits until all callbacks have returned.
   /// @return  as wait(); unless they have, -EDEADLK inside an op, retire or callback of this fence,
   ///          or when its settling is queued on this thread

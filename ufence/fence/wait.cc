@@ -69,6 +69,12 @@ std::error_code fence::wait(std::int64_t deadline_ns) noexcept {
   return failed;
 }
 
+std::error_code fence::wait_result(std::int64_t deadline_ns) noexcept {
+  if (const std::error_code failed = wait(deadline_ns)) return failed;
+  const int how = error();
+  return how < 0 ? errno_code(-how) : std::error_code();
+}
+
 // Debug builds tell a thread that waits for what it holds itself (F4): the settlement of a fence
 // that it decided a moment ago. Another thread may have been handed it, so it is told after a while
 // only.

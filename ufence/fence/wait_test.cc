@@ -56,6 +56,31 @@ void with_and_without_futex_waitv(const std::function<void()>& body) {
 
 }  // namespace
 
+TEST(wait, regress_tells_a_failed_job_from_a_done_one_in_one_call) {
+  new_fence done = make_fence();
+  new_fence failed = make_fence();
+  new_fence pending = make_fence();
+  done.signal.signal();
+  failed.signal.signal(-EIO);
+  EXPECT_EQ(failed.fence->wait(), no_error) << "it is signaled";
+  EXPECT_EQ(failed.fence->wait_result(), errno_code(EIO));
+  EXPECT_EQ(failed.fence->wait_result(0), errno_code(EIO));
+  EXPECT_EQ(done.fence->wait_result(), no_error);
+  EXPECT_EQ(pending.fence->wait_result(0), timed_out);
+  EXPECT_EQ(pending.fence->wait_result(deadline_after(1'000'000)), timed_out);
+  std::jthread fails([&] { pending.signal.signal(-ENODEV); });
+  EXPECT_EQ(pending.fence->wait_result(), errno_code(ENODEV));
+  EXPECT_EQ(fence::stub()->wait_result(), no_error);
+  // A timeline's fences, which nobody has looked at.
+  timeline_issuer issuer = make_timeline();
+  const fence_ref reached = issuer.emit().value();
+  const fence_ref cut_off = issuer.emit().value();
+  issuer.signal_up_to(1);
+  issuer.fail(-EPIPE);
+  EXPECT_EQ(reached->wait_result(), no_error);
+  EXPECT_EQ(cut_off->wait_result(), errno_code(EPIPE));
+}
+
 TEST(wait, takes_absolute_deadlines) {
   new_fence made = make_fence();
   EXPECT_EQ(made.fence->wait(0), timed_out);

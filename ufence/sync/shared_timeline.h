@@ -90,8 +90,9 @@ class UFENCE_API shared_timeline {
   /// @return  -EPERM may not; -ECANCELED it has ended before
   std::error_code fail(int error) noexcept;
 
-  /// Waits until the point is reached: a futex, in whatever process it is signaled.
-  /// @return  -ETIME not by then; -EINVAL too large; the error that the timeline ended with
+  /// Waits until the point is reached: a futex, in whatever process it is signaled. Gives the result,
+  /// as fence::wait_result() of the point's fence does.
+  /// @return  0 reached, also if the timeline has ended since; -ETIME not by then; -EINVAL too large; the error that the timeline ended with
   /// Order: after 0, what the signaller wrote before is visible.
   [[nodiscard]] std::error_code wait(std::uint64_t point,
                                      std::int64_t deadline_ns = no_deadline) const noexcept;

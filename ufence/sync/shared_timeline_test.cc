@@ -174,6 +174,36 @@ TEST(shared_timeline, its_fences_are_signaled_with_their_points) {
   }
 }
 
+TEST(shared_timeline, regress_waits_for_a_point_and_for_its_fence_have_one_result) {
+  for (const int end : {-EIO, 0}) {  // 0: dropped
+    shared_timeline_ref line = make_shared_timeline();
+    const shared_timeline_ref import = import_of(line);
+    std::vector<fence_ref> points;
+    for (std::uint64_t point = 1; point <= 3; ++point) {
+      points.push_back(import->fence_at(point).value());
+    }
+    const auto agree = [&](std::int64_t deadline_ns) {
+      for (std::uint64_t point = 1; point <= 3; ++point) {
+        const std::error_code of_fence = points[point - 1]->wait_result(deadline_ns);
+        EXPECT_EQ(import->wait(point, deadline_ns), of_fence) << point;
+        EXPECT_EQ(import->fence_at(point).value()->wait_result(deadline_ns), of_fence) << point;
+      }
+    };
+    agree(0);
+    EXPECT_EQ(import->wait(1, 0), errno_code(ETIME));
+    EXPECT_EQ(line->signal(2), no_error);
+    EXPECT_EQ(points[1]->wait_result(), no_error);
+    agree(0);
+    if (end != 0) {
+      EXPECT_EQ(line->fail(end), no_error);
+    }
+    line.reset();
+    agree(no_deadline);
+    EXPECT_EQ(import->wait(2), no_error) << "reached before the end";
+    EXPECT_EQ(import->wait(3), errno_code(end != 0 ? -end : ECANCELED));
+  }
+}
+
 TEST(shared_timeline, the_end_of_the_owner_ends_what_is_not_reached) {
   for (const int end : {0, -EIO, 5}) {
     shared_timeline_ref line = make_shared_timeline();
