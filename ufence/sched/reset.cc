@@ -122,6 +122,13 @@ std::error_code scheduler_core::stop() noexcept {
   (void)wait_locked([&]() UFENCE_NO_TSA { return worker_ == nullptr; }, no_deadline);
   detach_callbacks_locked();
   pace_ = pace::stopped;
+  if (is_closing_) {
+    // fini() came meanwhile: nobody would start it again.
+    pace_ = pace::starting;
+    must_start_ = true;
+    start_with_ = in_flight::keep;
+    wake_locked();
+  }
   return {};
 }
 

@@ -334,6 +334,22 @@ TEST(sched_fini, past_the_deadline_ends_by_force_what_never_would) {
   device.advance(1);
 }
 
+TEST(sched_fini, ends_a_scheduler_that_is_stopped) {
+  ring device;
+  loop s(without_thread(device.options()));
+  entity e = s.make();
+  const fence_ref running = device.push(e, 1), done = device.push(e, 2);
+  s.run();
+  const fence_ref queued = device.push(e, 3);
+  EXPECT_FALSE(s.of.stop());
+  EXPECT_EQ(running->status(), 0);
+  EXPECT_FALSE(s.of.fini());
+  EXPECT_EQ(running->status(), -ECANCELED);
+  EXPECT_EQ(done->status(), -ECANCELED);
+  EXPECT_EQ(queued->status(), -ECANCELED);
+  EXPECT_EQ(device.freed(), 3U);
+}
+
 TEST(sched_fini, of_one_scheduler_leaves_an_entity_the_others) {
   ring device(manner::at_once);
   loop first(without_thread(device.options())), second(without_thread(device.options()));
