@@ -15,13 +15,19 @@ namespace {
 constinit fork_part* first_part = nullptr;
 constinit fork_part* last_part = nullptr;
 
+// The child has one thread, and what others read before they read in its parent. ThreadSanitizer
+// takes those reads for a race with this write.
+[[gnu::noinline, gnu::no_sanitize_thread]] void begin_generation() noexcept {
+  ++detail::fork_generation;
+}
+
 // One registration for all: the order of several would be that in which the library was linked.
 struct fork_handler {
   fork_handler() noexcept {
     pthread_atfork([] { fork_part::run_before(); },
                    [] { fork_part::run_after(&fork_part::functions::in_parent); },
                    [] {
-                     ++detail::fork_generation;
+                     begin_generation();
                      fork_part::run_after(&fork_part::functions::in_child);
                    });
   }
