@@ -13,6 +13,7 @@
 #include "ufence/kernel/linux/rcupdate.h"
 #include "ufence/kernel/linux/seq_file.h"
 #include "ufence/kernel/linux/spinlock.h"
+#include "ufence/kernel/linux/wait.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence::spin {
@@ -111,6 +112,39 @@ void ufence_free_rcu(rcu_head* head, size_t offset) {
                "kfree_rcu() of a head within 4096 bytes");
   ufence::rcu::reclaim();
   ufence::rcu::defer(deferred_in(*head), free_around_at[offset / 8]);
+}
+
+void wake_up(wait_queue_head* queue) {
+  ufence::atomic<std::uint32_t>& wakes = ufence::as_atomic(queue->ufence_wakes);
+  // [KERNEL.23] release: what makes a condition true; pairs with [KERNEL.24]
+  wakes.fetch_add(1, ufence::mo::release);
+  ufence::futex_wake_all(wakes);
+}
+
+u32 ufence_wait_begin(const wait_queue_head* queue) {
+  // [KERNEL.24] acquire: what makes a condition true; pairs with [KERNEL.23]
+  return reinterpret_cast<const ufence::atomic<std::uint32_t>&>(queue->ufence_wakes)
+      .load(ufence::mo::acquire);
+}
+
+int ufence_wait_end(const wait_queue_head* queue, u32 wakes, bool intr, s64 deadline) {
+  const auto& word = reinterpret_cast<const ufence::atomic<std::uint32_t>&>(queue->ufence_wakes);
+  if (!intr) return ufence::futex_wait(word, wakes, deadline);
+  const int how = ufence::futex_wait_interruptible(word, wakes, deadline);
+  return how == -EINTR ? -ERESTARTSYS : how;
+}
+
+s64 ufence_wait_deadline(unsigned long timeout) {
+  constexpr unsigned long for_ever = MAX_SCHEDULE_TIMEOUT;
+  return timeout >= for_ever ? ufence::no_deadline
+                             : ufence::deadline_of(static_cast<signed long>(timeout));
+}
+
+long ufence_wait_left(int ended, s64 deadline) {
+  if (ended != 0) return ended == -ETIME ? 0 : ended;
+  if (deadline == ufence::no_deadline) return MAX_SCHEDULE_TIMEOUT;
+  const std::int64_t left = (deadline - ufence::now_ns()) / NSEC_PER_MSEC;
+  return left < 1 ? 1 : left;
 }
 
 ktime_t ktime_get() { return ufence::now_ns(); }

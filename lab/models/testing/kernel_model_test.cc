@@ -58,6 +58,28 @@ TEST(kernel_model, a_spinlock_orders_its_holders) {
   });
 }
 
+TEST(kernel_model, who_was_woken_sees_what_was_done_before) {
+  expect_safe([] {
+    wait_queue_head queue;
+    init_waitqueue_head(&queue);
+    cell<int> work;
+    const u32 before = ufence_wait_begin(&queue);
+    {
+      thread wake("wake", [&] {
+        work.set(1);
+        wake_up(&queue);
+      });
+      thread wait("wait", [&] {
+        u32 wakes = before;
+        while ((wakes = ufence_wait_begin(&queue)) == before) {
+          static_cast<void>(ufence_wait_end(&queue, wakes, false, no_deadline));
+        }
+        LAB_CHECK(work.get() == 1);
+      });
+    }
+  });
+}
+
 TEST(kernel_model, a_mutex_orders_its_holders) {
   expect_safe([] {
     ::mutex lock;

@@ -21,11 +21,13 @@
 #include <linux/lockdep.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/timekeeping.h>
 #include <linux/types.h>
 #include <linux/ufence.h>
+#include <linux/wait.h>
 
 #ifndef __rcu
 #define __rcu

@@ -33,7 +33,7 @@ UFENCE_C_END
 
 static inline void refcount_inc(refcount_t *r)
 {
-	const int before = atomic_fetch_inc(&r->refs);
+	const int before = UFENCE_ADD(&r->refs.counter, 1);
 
 	if (before < 0)
 		ufence_refcount_saturate(r, before);
@@ -41,16 +41,24 @@ static inline void refcount_inc(refcount_t *r)
 
 static inline bool refcount_inc_not_zero(refcount_t *r)
 {
-	const int before = atomic_fetch_add_unless(&r->refs, 1, 0);
+	int before = UFENCE_LOAD(&r->refs.counter), seen;
 
+	while (before != 0) {
+		seen = UFENCE_COMPARE_EXCHANGE(&r->refs.counter, before, before + 1);
+		if (seen == before)
+			break;
+		before = seen;
+	}
 	if (before < 0)
 		ufence_refcount_saturate(r, before);
 	return before != 0;
 }
 
+#define refcount_inc_not_zero_acquire(r) refcount_inc_not_zero(r)
+
 static inline bool refcount_dec_and_test(refcount_t *r)
 {
-	const int before = atomic_fetch_dec(&r->refs);
+	const int before = UFENCE_SUB(&r->refs.counter, 1);
 
 	if (before < 0)
 		ufence_refcount_saturate(r, before);

@@ -10,6 +10,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 
 #include <kunit/test.h>
 
@@ -304,7 +305,40 @@ static void bits_and_times(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, timespec64_to_ktime(ts), -1);
 }
 
+struct event {
+	wait_queue_head_t queue;
+	bool has_come;
+};
+
+static int tell_event(void *data)
+{
+	struct event *event = data;
+
+	WRITE_ONCE(event->has_come, true);
+	wake_up_all(&event->queue);
+	return 0;
+}
+
+static void threads_wait_for_events(struct kunit *test)
+{
+	struct event event = { .has_come = false };
+	struct task_struct *task;
+
+	init_waitqueue_head(&event.queue);
+	KUNIT_EXPECT_EQ(test, wait_event_timeout(event.queue, event.has_come, 1), 0);
+	KUNIT_EXPECT_EQ(test, wait_event_timeout(event.queue, event.has_come, 0), 0);
+	task = kthread_run(tell_event, &event, "tells");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wait_event(event.queue, READ_ONCE(event.has_come));
+	KUNIT_EXPECT_TRUE(test, event.has_come);
+	KUNIT_EXPECT_EQ(test, wait_event_interruptible(event.queue, READ_ONCE(event.has_come)), 0);
+	KUNIT_EXPECT_EQ(test, wait_event_timeout(event.queue, READ_ONCE(event.has_come), 0), 1);
+	KUNIT_EXPECT_GT(test, wait_event_timeout(event.queue, READ_ONCE(event.has_come), 1000 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
+}
+
 static struct kunit_case header_cases[] = {
+	KUNIT_CASE(threads_wait_for_events),
 	KUNIT_CASE(counters_of_longs_and_their_relatives),
 	KUNIT_CASE(a_u64_is_a_uint64_t),
 	KUNIT_CASE(lists_are_spliced_and_cut),

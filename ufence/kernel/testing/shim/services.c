@@ -63,11 +63,6 @@ int kthread_stop(struct task_struct *task)
 	return result;
 }
 
-void cond_resched(void)
-{
-	sched_yield();
-}
-
 unsigned int num_online_cpus(void)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);

@@ -2,6 +2,7 @@
 #ifndef UFENCE_SHIM_LINUX_KTHREAD_H
 #define UFENCE_SHIM_LINUX_KTHREAD_H
 
+#include <linux/sched.h>
 #include <linux/types.h>
 
 UFENCE_C_BEGIN
@@ -13,7 +14,6 @@ struct task_struct *kthread_run(int (*function)(void *data), void *data, const c
 bool kthread_should_stop(void);
 /* Waits for the end of its function; what that returned. */
 int kthread_stop(struct task_struct *task);
-void cond_resched(void);
 /* The threads that can run at once, at least 2. */
 unsigned int num_online_cpus(void);
 
