@@ -246,6 +246,7 @@ class scheduler_core {
   void enter_locked() noexcept UFENCE_REQUIRES(lock_);  // this thread is the worker
   void leave_locked() noexcept UFENCE_REQUIRES(lock_);
   [[nodiscard]] job* give(job& j) noexcept UFENCE_EXCLUDES(lock_);
+  [[nodiscard]] fence_ref last_in_flight_of(const entity_core& e) noexcept UFENCE_EXCLUDES(lock_);
   void put_in_flight(job& j, fence_ref device) noexcept UFENCE_EXCLUDES(lock_);
   void complete(job& j, int error) noexcept UFENCE_EXCLUDES(lock_);
   void end_locked(job& j, int error, settlement& later) noexcept UFENCE_REQUIRES(lock_);

@@ -171,6 +171,9 @@ class UFENCE_API job : private backend, private callback {
   bool is_examined_ = false;   // nothing is left to wait for
   bool is_doomed_ = false;     // it will not run: error_ says why
   bool has_callback_ = false;  // on its device fence
+  // The device has done it, and error_ is the result; it is in flight until the one before it
+  // ended.
+  bool is_done_ = false;
   bool was_canceled_ = false;  // scheduler_ops::cancel was called
   // Its entity was detached when it was buried: who frees it drops the scheduler's reference.
   bool was_last_ = false;

@@ -197,7 +197,7 @@ void scheduler_core::restart_locked(in_flight rest, int error) noexcept {
 
 void scheduler_core::restart_one_locked(job& j, in_flight rest, int error) noexcept UFENCE_NO_TSA {
   fence_ref device = j.parent();
-  const bool is_done = device->status() == 1;
+  const bool is_done = j.is_done_ || device->status() == 1;
   j.add_use();
   if (!is_done && rest == in_flight::fail) {
     if (is_forced_) {
@@ -250,6 +250,7 @@ void scheduler_core::cancel_locked() noexcept UFENCE_NO_TSA {
     while (j != nullptr && j->was_canceled_) j = j->previous_;
     if (j == nullptr) return;
     j->was_canceled_ = true;
+    if (j->is_done_) continue;
     j->add_use();
     lock_.unlock();
     rank_check_none();

@@ -64,7 +64,7 @@ result<fence_ref> ring::run(job& j) noexcept {
   }
   if (mine.on_run) mine.on_run(mine);
   if (mine.result != 0) return failure(-mine.result);
-  if (self.how_ == manner::at_once) return nullptr;
+  if (self.how_ == manner::at_once || mine.is_nothing) return nullptr;
   const std::scoped_lock guard(self.lock_);
   if (self.how_ == manner::by_clock) {
     self.clock_ns_ += mine.length_ns;

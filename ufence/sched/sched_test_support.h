@@ -31,6 +31,7 @@ struct ring_job : job {
   const int id;
   std::int64_t length_ns = 0;               // for rings that work by themselves
   int result = 0;                           // of run(), a negative errno
+  bool is_nothing = false;                  // run() returns null
   std::function<void(ring_job&)> on_run;    // before run() returns
   std::function<void(ring_job&)> on_freed;  // the last that happens
 };

@@ -329,6 +329,65 @@ TEST(sched_error, of_run_and_of_the_device_are_those_of_finished) {
   EXPECT_EQ(e.statistics().last_error, -ENOSPC);
 }
 
+// The second one's result is known at once, the third one needs nothing of the device: finished is
+// signaled in order all the same.
+TEST(sched_error, regress_a_result_that_is_known_at_once_waits_for_the_job_before_it) {
+  for (const int result : {-EIO, 0}) {
+    ring device;
+    loop s(without_thread(device.options()));
+    entity e = s.make(), other = s.make();
+    const fence_ref first = device.push(e, 1);
+    s.run();
+    fence_ref second, scheduled;
+    {
+      ring_job* const j = device.make(2);
+      j->result = result;
+      j->is_nothing = result == 0;
+      const armed_job armed = e.arm(*j).value();
+      second = armed.finished(), scheduled = armed.scheduled();
+    }
+    ring_job* const alone = device.make(3);
+    alone->is_nothing = true;
+    fence_ref third;
+    {
+      const armed_job armed = other.arm(*alone).value();
+      third = armed.finished();
+    }
+    s.run();
+    EXPECT_EQ(scheduled->status(), 1);
+    EXPECT_EQ(second->status(), 0) << "the first is in flight";
+    EXPECT_EQ(third->status(), 1) << "of another entity";
+    device.advance(1);
+    EXPECT_EQ(first->status(), 1);
+    EXPECT_EQ(second->status(), result != 0 ? result : 1);
+    s.run();
+    EXPECT_EQ(s.of.statistics().credits_used, 0U);
+    EXPECT_EQ(device.freed(), 3U);
+  }
+}
+
+// A reset runs the first one again, and not the second, which the device has done.
+TEST(sched_error, a_result_that_is_known_survives_a_reset) {
+  ring device;
+  loop s(without_thread(device.options()));
+  entity e = s.make();
+  const fence_ref first = device.push(e, 1);
+  ring_job* const j = device.make(2);
+  j->result = -EIO;
+  armed_job armed = e.arm(*j).value();
+  const fence_ref second = armed.finished();
+  armed.push();
+  s.run();
+  EXPECT_FALSE(s.of.stop());
+  EXPECT_FALSE(s.of.start(in_flight::resubmit));
+  s.run();
+  EXPECT_EQ(device.ran(), (ids{1, 2, 1}));
+  device.advance(2);
+  EXPECT_EQ(first->status(), 1);
+  EXPECT_EQ(second->status(), -EIO);
+  s.run();
+}
+
 TEST(sched_error, of_a_dependency_is_propagated_if_the_entity_wishes_and_its_origin_is_told) {
   for (const bool propagates : {false, true}) {
     ring device(manner::at_once);

@@ -37,10 +37,27 @@ job* scheduler_core::give(job& j) noexcept {
     put_in_flight(j, *std::move(device));
     return nullptr;
   }
+  const int error = device ? 0 : -device.error().value();
+  if (fence_ref before = last_in_flight_of(*j.entity_)) {
+    // Its result is known, but finished is signaled in order (F19): it follows the job before it.
+    j.is_done_ = true;
+    j.error_ = error;
+    put_in_flight(j, std::move(before));
+    return nullptr;
+  }
   j.signal_scheduled_.signal();
-  j.signal_finished_.signal(device ? 0 : -device.error().value());
+  j.signal_finished_.signal(error);
   clock_ns_ = j.finished_->timestamp_ns();
   return &j;
+}
+
+// What is signaled when the last job in flight of an entity has ended; null: none is in flight.
+fence_ref scheduler_core::last_in_flight_of(const entity_core& e) noexcept UFENCE_NO_TSA {
+  const guard at(*this);
+  if (e.in_flight_ == 1) return nullptr;  // the one that asks
+  const job* j = newest_;
+  while (j != nullptr && j->entity_ != &e) j = j->previous_;
+  return j != nullptr ? j->finished_ : nullptr;
 }
 
 void scheduler_core::put_in_flight(job& j, fence_ref device) noexcept {
@@ -72,7 +89,7 @@ void scheduler_core::put_in_flight(job& j, fence_ref device) noexcept {
 void scheduler_core::complete(job& j, int error) noexcept {
   settlement later;
   const guard at(*this);
-  if (j.where_ == job::where::in_flight) end_locked(j, error, later);
+  if (j.where_ == job::where::in_flight) end_locked(j, j.is_done_ ? j.error_ : error, later);
 }
 
 void scheduler_core::unlink_in_flight_locked(job& j) noexcept {
