@@ -17,9 +17,9 @@
 // Whoever unlinks an awaited entry settles its fence, also if another marked it signaled.
 //
 // Order (F19): a consumer that drops a fence for a later one adds the dropped one to the list,
-// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one is in
-// the list, it stays there, with its result and AHEAD, and is signaled by the drain that finds it first.
-// Lock ranks: fence, then timeline.
+// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one
+// is in the list, it stays there, with its result and AHEAD, and is signaled by the drain that
+// finds it first. Lock ranks: fence, then timeline.
 #pragma once
 
 #include <cstdint>
@@ -109,8 +109,9 @@ class UFENCE_API timeline {
   [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
 
   // The fence's LOCK is held. add_awaited: false, completed meanwhile; `to_tell` becomes the seqno
-  // that the device has to be told, or stays. remove_awaited: true, it was linked, and its reference is
-  // the caller's. hold: true, an earlier one is linked, so this one is linked as well, and AHEAD.
+  // that the device has to be told, or stays. remove_awaited: true, it was linked, and its
+  // reference is the caller's. hold: true, an earlier one is linked, so this one is linked as well,
+  // and AHEAD.
   bool add_awaited(fence& f, bool silently, std::uint64_t& to_tell) noexcept UFENCE_EXCLUDES(lock_);
   bool remove_awaited(fence& f) noexcept UFENCE_EXCLUDES(lock_);
   bool hold(fence& f) noexcept UFENCE_EXCLUDES(lock_);
@@ -138,7 +139,7 @@ class UFENCE_API timeline {
   atomic<std::uint64_t> awaited_min_{none};
   atomic<std::uint64_t> emitted_{0};
   atomic<std::uint64_t> last_ordered_{0};  // the latest of emit(); for the report of a drop
-  static constexpr counted_object counted{.text = "a timeline"};
+  [[gnu::visibility("hidden")]] static constexpr counted_object counted{.text = "a timeline"};
   reference_count references_;
   atomic<std::int32_t> close_error_{0};  // set before CLOSED, once
   mutex lock_{lock_rank::timeline};
@@ -181,8 +182,8 @@ class UFENCE_API timeline_issuer {
   /// `signal_up_to` does not concern it.
   /// @return  -ENOMEM; -ECANCELED the timeline is closed; -EOWNERDEAD as emit()
   [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
-  /// The same with the timeline's context. Its issuer signals these fences in the order of their seqnos
-  /// (F19), each by itself.
+  /// The same with the timeline's context. Its issuer signals these fences in the order of their
+  /// seqnos (F19), each by itself.
   [[nodiscard]] result<new_fence> create_in_order(backend* data = nullptr) noexcept;
 
   /// All fences up to this seqno succeeded, also those that are emitted later. Callbacks run here.

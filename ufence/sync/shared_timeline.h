@@ -90,10 +90,11 @@ class UFENCE_API shared_timeline {
   /// @return  -EPERM may not; -ECANCELED it has ended before
   std::error_code fail(int error) noexcept;
 
-  /// Waits until the point is reached: a futex, in whatever process it is signaled. Gives the result,
-  /// as fence::wait_result() of the point's fence does.
-  /// @return  0 reached, also if the timeline has ended since; -ETIME not by then; -EINVAL too large; the error that the timeline ended with
-  /// Order: after 0, what the signaller wrote before is visible.
+  /// Waits until the point is reached: a futex, in whatever process it is signaled. Gives the
+  /// result, as fence::wait_result() of the point's fence does.
+  /// @return  0 reached, also if the timeline has ended since; -ETIME not by then; -EINVAL too
+  /// large; the error that the timeline ended with Order: after 0, what the signaller wrote before
+  /// is visible.
   [[nodiscard]] std::error_code wait(std::uint64_t point,
                                      std::int64_t deadline_ns = no_deadline) const noexcept;
   /// A fence that is signaled when the point is reached, with the timeline's error if it is not.
@@ -141,7 +142,8 @@ class UFENCE_API shared_timeline {
   void follow() noexcept;
   void follow_as_owner() noexcept;
 
-  static constexpr counted_object counted{.text = "a shared timeline"};
+  [[gnu::visibility("hidden")]] static constexpr counted_object counted{.text =
+                                                                            "a shared timeline"};
   reference_count references_;
   const std::uint32_t generation_;  // of fork(); constant, as all up to lock_
   shared_page& page_;

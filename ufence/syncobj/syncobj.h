@@ -124,7 +124,7 @@ class UFENCE_API syncobj {
   void submitted_locked(point_waiter& s, settlement& later) noexcept UFENCE_REQUIRES(lock_);
   void unlink_locked(point_waiter& s) noexcept UFENCE_REQUIRES(lock_);
 
-  static constexpr counted_object counted{.text = "a syncobj"};
+  [[gnu::visibility("hidden")]] static constexpr counted_object counted{.text = "a syncobj"};
   reference_count references_;
   const std::uint32_t generation_;
   mutable mutex lock_{lock_rank::syncobj};
