@@ -102,6 +102,9 @@ long ufence_fence_describe(struct ufence_fence* fence, char* buffer, size_t size
  * Blocks: up to the deadline. Order: after 0 what the signaller wrote before is visible.
  * Source: Linux dma_fence_wait_timeout() */
 UFENCE_MUST_CHECK int ufence_fence_wait(struct ufence_fence* fence, int64_t deadline_ns);
+/* Waits until it is signaled, and tells whether the work was done.
+ * @return 0 it was; the error that it was signaled with; as ufence_fence_wait() */
+UFENCE_MUST_CHECK int ufence_fence_wait_result(struct ufence_fence *fence, int64_t deadline_ns);
 /* Waits until all callbacks have returned. @return as ufence_fence_wait(); -EDEADLK also inside a
  * callback or retire of this fence */
 UFENCE_MUST_CHECK int ufence_fence_wait_settled(struct ufence_fence* fence, int64_t deadline_ns);

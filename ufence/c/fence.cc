@@ -88,6 +88,10 @@ int ufence_fence_wait(ufence_fence* f, int64_t deadline_ns) {
   return negative(of(f).wait(deadline_ns));
 }
 
+int ufence_fence_wait_result(ufence_fence* f, int64_t deadline_ns) {
+  return negative(of(f).wait_result(deadline_ns));
+}
+
 int ufence_fence_wait_settled(ufence_fence* f, int64_t deadline_ns) {
   return negative(of(f).wait_settled(deadline_ns));
 }

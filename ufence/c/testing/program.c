@@ -85,6 +85,8 @@ const char* c_fences(void) {
   CHECK(ufence_fence_wait_settled(one.fence, soon()) == 0);
   CHECK(ufence_fence_is_signaled(one.fence) == 1 && ufence_fence_is_settled(one.fence) == 1);
   CHECK(ufence_fence_status(one.fence) == -EIO);
+  CHECK(ufence_fence_wait_result(one.fence, 0) == -EIO);
+  CHECK(ufence_fence_wait_result(two.fence, 0) == -ETIME);
   CHECK(ufence_fence_timestamp_ns(one.fence) > 0);
   CHECK(ufence_fence_timestamp_ns(one.fence) <= now_ns());
   CHECK(ufence_fence_wait_any(fences, 2, 0) == 0);
@@ -93,6 +95,7 @@ const char* c_fences(void) {
   close(fd);
   CHECK(ufence_signaler_signal(two.right, 0) == 1);
   CHECK(ufence_fence_wait_all(fences, 2, UFENCE_NO_DEADLINE) == 0);
+  CHECK(ufence_fence_wait_result(two.fence, 0) == 0);
 
   /* As snprintf(): the length, and what there is room for. */
   CHECK(ufence_fence_driver_name(one.fence, name, sizeof(name)) == strlen(name));
