@@ -12,7 +12,6 @@
 namespace ufence::detail {
 namespace {
 
-constexpr std::uint64_t sections_max = 65536;
 
 struct range {
   std::uint64_t begin = 0, end = 0;
@@ -39,7 +38,7 @@ class sections_check {
   bool read() {
     const Elf64_Ehdr& h = file_.header;
     if (h.e_shoff == 0 || h.e_shnum == 0 || h.e_shentsize != sizeof(Elf64_Shdr)) return false;
-    if (h.e_shnum > sections_max || h.e_shstrndx >= h.e_shnum) return false;
+    if (h.e_shstrndx >= h.e_shnum) return false;
     auto all = read_things<Elf64_Shdr>(source_, h.e_shoff, h.e_shnum);
     if (!all) return false;
     const Elf64_Shdr& names = (*all)[h.e_shstrndx];
