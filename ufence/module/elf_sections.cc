@@ -12,10 +12,8 @@
 namespace ufence::detail {
 namespace {
 
-
 struct range {
   std::uint64_t begin = 0, end = 0;
-  friend bool operator==(const range&, const range&) noexcept = default;
 };
 
 class sections_check {
