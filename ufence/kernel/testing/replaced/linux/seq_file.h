@@ -9,7 +9,7 @@ struct seq_file {
 	char text[256];
 	int used;
 };
-static inline void seq_printf(struct seq_file *m, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline void seq_printf(struct seq_file *m, const char *format, ...)
 {
 	va_list list;
 
