@@ -258,6 +258,21 @@ void forget_gone(const std::vector<loaded_object>& objects) {
   });
 }
 
+// Is the file of that name another one now, or written to, while this is mapped?
+bool was_replaced(const known_library& k) {
+  const file_stamp now = stamp_of(k.what.path.c_str());
+  if (!k.stamp.is_known() || now.is_same_content(k.stamp)) return false;
+  if (now.id == k.stamp.id) return true;
+  // Somebody else may have let go of the old one, and the new one has come to lie in its place.
+  const result<std::string> mapped = mapped_file(k.what.range);
+  if (!mapped || !mapped->ends_with(" " + std::to_string(now.id.inode))) return true;
+  const scoped_lock hold(libraries.lock);
+  for (known_library& other : list_locked()) {
+    if (other.base == k.base) other.stamp = now;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string companion::to_text() const {
@@ -300,7 +315,7 @@ companions_found find_companions(const std::vector<std::string>& needed) {
     }
   }
   for (known_library& k : seen) {
-    if (k.stamp.is_known() && !stamp_of(k.what.path.c_str()).is_same_content(k.stamp)) {
+    if (was_replaced(k)) {
       found.notes.push_back(k.what.path +
                             " was changed or replaced since it was mapped: the old one stays in use");
     }

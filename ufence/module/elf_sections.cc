@@ -1,6 +1,7 @@
 // The section headers of an object, which the dynamic linker does not use: where the file has them,
 // they say once more where everything lies, and a damaged program header or tag is told by it.
 #include <elf.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -73,8 +74,10 @@ class sections_check {
     const bool stays_writable =
         name == ".data" || name == ".bss" ||
         (name.starts_with(".data.") && !name.starts_with(".data.rel.ro"));
-    if (stays_writable && s.sh_addr < file_.read_only_end &&
-        s.sh_addr + s.sh_size > file_.read_only_begin) {
+    // What becomes read-only is pages: the one that it begins in, and not the one that it ends in.
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (stays_writable && s.sh_addr < (file_.read_only_end & ~(page - 1)) &&
+        s.sh_addr + s.sh_size > (file_.read_only_begin & ~(page - 1))) {
       return "malformed: section " + std::string(name) + " would be read-only";
     }
     return {};

@@ -42,6 +42,16 @@ if(UFENCE_BUILD_TESTS)
   add_test_module(unmappable_thread_local module/testing/unmappable.cc DEFINE THREAD_LOCAL)
   add_test_module(unmappable_std_thread module/testing/unmappable.cc DEFINE STD_THREAD ${broken})
   add_test_module(unmappable_unique module/testing/unmappable.cc ${unprotected})
+  add_library(libbeside MODULE "${CMAKE_CURRENT_SOURCE_DIR}/module/testing/beside.c")
+  set_target_properties(libbeside PROPERTIES PREFIX "" SUFFIX ".so"
+    LIBRARY_OUTPUT_DIRECTORY "${UFENCE_TEST_MODULE_DIRECTORY}")
+  target_link_options(libbeside PRIVATE LINKER:-soname,libbeside.so)
+  add_test_module(needs_beside module/testing/minimal.c DEFINE NEED_BESIDE ${broken}
+    LIBRARIES "${UFENCE_TEST_MODULE_DIRECTORY}/libbeside.so")
+  set_target_properties(needs_beside PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+  add_dependencies(needs_beside libbeside)
+  add_test_module(minimal_exec_stack module/testing/minimal.c LINK LINKER:-z,execstack ${broken})
+  add_test_module(exports_more module/testing/exports_more.cc ${unprotected})
   target_compile_definitions(ufence_module_test_support
     PRIVATE UFENCE_TEST_MODULES="${UFENCE_TEST_MODULE_DIRECTORY}")
   add_dependencies(ufence_module_test_support ${UFENCE_TEST_MODULES})

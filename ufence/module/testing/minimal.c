@@ -10,12 +10,18 @@
 static __thread volatile char much[1 << 20] __attribute__((tls_model("initial-exec")));
 #endif
 
+#if defined(NEED_BESIDE)
+int beside(void); /* of a library that lies beside the module */
+#endif
+
 static int submit(void *state, struct ufence_job *job)
 {
 	(void)state;
 	(void)job;
 #if defined(STATIC_TLS)
 	return much[job->seqno & 1];
+#elif defined(NEED_BESIDE)
+	return beside() - 1;
 #else
 	return 0;
 #endif
