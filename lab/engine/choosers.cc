@@ -51,6 +51,11 @@ std::size_t random_chooser::store(const machine&, const std::vector<event_id>& o
   return below(one_in) == 0 ? below(options.size()) : 0;
 }
 
+bool random_chooser::fails() {
+  constexpr std::uint64_t one_in = 8;
+  return below(one_in) == 0;
+}
+
 // --- Bounded ---
 
 bool bounded_chooser::next_execution() {
@@ -94,14 +99,24 @@ std::size_t bounded_chooser::store(const machine&, const std::vector<event_id>& 
   return taken;
 }
 
+bool bounded_chooser::fails() {
+  if (old_reads_ >= old_reads_max_ || decide(2) == 0) return false;
+  ++old_reads_;
+  return true;
+}
+
 // --- Replay ---
 
 replay_chooser::replay_chooser(std::string_view trace) {
   for (std::size_t i = 0; i < trace.size();) {
     const bool looks = std::isupper(static_cast<unsigned char>(trace[i])) != 0;
-    move next{static_cast<unsigned>(trace[i] - (looks ? 'A' : 'a')), looks, 0};
+    move next{static_cast<unsigned>(trace[i] - (looks ? 'A' : 'a')), looks, 0, false};
     for (++i; i < trace.size() && std::isdigit(static_cast<unsigned char>(trace[i])) != 0; ++i) {
       next.number = next.number * 10 + static_cast<std::uint64_t>(trace[i] - '0');
+    }
+    if (i < trace.size() && trace[i] == '!') {
+      next.fails = true;
+      ++i;
     }
     if (next.thread >= max_threads) fits_ = false;
     moves_.push_back(next);

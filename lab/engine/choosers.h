@@ -25,6 +25,7 @@ class random_chooser : public chooser {
   std::size_t store(const machine& m, const std::vector<event_id>& options,
                     std::size_t newest_rank) override;
   std::uint64_t number(std::uint64_t n) override { return below(n); }
+  bool fails() override;
   void done() override { ++steps_; }
 
  private:
@@ -53,6 +54,7 @@ class bounded_chooser : public chooser {
   std::size_t store(const machine& m, const std::vector<event_id>& options,
                     std::size_t newest_rank) override;
   std::uint64_t number(std::uint64_t n) override { return decide(static_cast<std::size_t>(n)); }
+  bool fails() override;
 
  private:
   struct decision {
@@ -80,6 +82,8 @@ class replay_chooser : public chooser {
   std::size_t store(const machine& m, const std::vector<event_id>& options,
                     std::size_t newest_rank) override;
   std::uint64_t number(std::uint64_t n) override;
+  bool fails() override { return at_ < moves_.size() && moves_[at_].fails; }
+  [[nodiscard]] bool wants_all() const override { return at_ < moves_.size(); }
   unsigned looks(const machine& m) override;
   void done() override { ++at_; }
   [[nodiscard]] bool gives_up() const override { return !fits_; }
@@ -89,6 +93,7 @@ class replay_chooser : public chooser {
     unsigned thread;
     bool looks;
     std::uint64_t number;
+    bool fails;
   };
   std::vector<move> moves_;
   std::size_t at_ = 0;

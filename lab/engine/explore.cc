@@ -2,6 +2,7 @@
 
 #include <ctime>
 #include <ostream>
+#include <utility>
 
 #include "lab/engine/base_doubles.h"
 #include "lab/engine/choosers.h"
@@ -46,7 +47,7 @@ class exploration {
 
  private:
   void search_all() {
-    // Some random executions show which compare-exchanges are retried, and often the failure.
+    // Some random executions often show the failure.
     constexpr std::uint64_t scouting_executions = 300;
     if (with_.how != search::random && with_.skip_retries) {
       random(scouting_executions, 0);
@@ -94,14 +95,14 @@ class exploration {
 
   void exhaustive() {
     begin(search::exhaustive);
-    graph_search search(machine_);
+    graph_search search(machine_, with_.skip_retries);
     ending how{};
     while (search.next(how)) {
       if (how == ending::failed) result_.trace = trace_of(machine_, search.undone());
       if (!count(how)) return;
       if (is_time_over(with_.seconds)) return;
     }
-    result_.complete = true;
+    result_.complete = !search.was_cut();
   }
   void bounded() {
     begin(search::bounded);

@@ -40,7 +40,8 @@ struct settings {
   /// No deadline ends a sleep: one that only a look from time to time would end is a lost wakeup.
   bool ignore_deadlines = false;
   bool has_futex_waitv = false;  // threads may sleep on several words; else they are told -ENOSYS
-  /// Take failing turns of retry loops for what they lead to (graph_search.cc).
+  /// Take a failed retry for the turn that it leads to, where the state is the same (graph_search.h),
+  /// and begin with some random executions, which often find a failure sooner.
   bool skip_retries = true;
   std::string replay;  // a trace
   /// Runs once, in front of all executions, on one thread; what it leaves is there in each.

@@ -116,6 +116,7 @@ bool graph::is_maximal(event_id id, const vector_clock& causes_of_last) const no
   const event& e = events_[id];
   if (e.kind == event_kind::choice) return e.value == 0;
   if (!is_access(e)) return true;
+  if (e.fails) return false;
   const event_id store = e.kind == event_kind::store ? id : e.source;
   if (store != initial && !is_previous(store)) return false;
   const std::uint16_t rank = rank_of(store);
@@ -129,6 +130,36 @@ bool graph::is_maximal(event_id id, const vector_clock& causes_of_last) const no
     }
   }
   return true;
+}
+
+graph graph::shortened(unsigned t, std::size_t n, event_id* kept) const {
+  graph result;
+  std::vector<event_id> renamed(events_.size(), initial);
+  const auto is_left_out = [&](event_id id) {
+    return events_[id].thread == t && events_[id].index >= n;
+  };
+  result.heads_.reserve(heads_.size());
+  for (event_id id = 0; id < events_.size(); ++id) {
+    if (!is_left_out(id)) renamed[id] = result.add(events_[id]);
+  }
+  const auto store_kept = [&](event_id store) {
+    // What is left out wrote what it had read.
+    while (store != initial && is_left_out(store)) store = events_[previous(store)].source;
+    return store == initial ? initial : renamed[store];
+  };
+  for (event& e : result.events_) {
+    if (e.kind == event_kind::load) e.source = store_kept(e.source);
+  }
+  if (kept != nullptr) *kept = store_kept(*kept);
+  for (location_id at = 0; at < heads_.size(); ++at) {
+    event_id behind = initial;
+    for (event_id s = heads_[at].first_store; s != initial; s = events_[s].next_store) {
+      if (is_left_out(s)) continue;
+      result.place(renamed[s], behind);
+      behind = renamed[s];
+    }
+  }
+  return result;
 }
 
 graph graph::restricted(event_id& load, event_id& store) const {

@@ -64,7 +64,10 @@ struct event {
   std::uint8_t thread = 0;
   event_kind kind = event_kind::begin;
   std::memory_order order = std::memory_order_relaxed;
-  bool is_rmw = false;  // half of a read-modify-write: a load, and the store that follows it
+  bool is_rmw = false;         // half of a read-modify-write: a load, and the store that follows it
+  bool is_weak = false;        // load of a weak compare-exchange, which may fail for no reason
+  bool fails = false;          // it does so here, though it reads what is expected
+  std::uint64_t expected = 0;  // load of a compare-exchange
 };
 
 [[nodiscard]] constexpr bool acquires(std::memory_order order) noexcept {
@@ -145,6 +148,10 @@ class graph {
   /// The events up to `load`, and `store` with all that causes it; `load` then reads `store`, which
   /// is not placed yet. Both ids are those in the result.
   [[nodiscard]] graph restricted(event_id& load, event_id& store) const;
+  /// Without what thread `t` did from its event number n on, which changed nothing: who read from
+  /// that reads what stood there before. If `kept` is not null, it is an event, or the store there
+  /// before it, and becomes its id in the result.
+  [[nodiscard]] graph shortened(unsigned t, std::size_t n, event_id* kept = nullptr) const;
 
  private:
   struct heads {

@@ -25,6 +25,7 @@ bool graph_search::next(ending& how) {
 void graph_search::take(alternative next) {
   graph& g = machine_.events();
   changed_ = next.id;
+  is_revisit_ = next.what == alternative::kind::revisit;
   if (next.what == alternative::kind::revisit) {
     levels_.push_back({std::move(g), std::move(open_)});
     g = std::move(*next.revisited);
@@ -33,7 +34,10 @@ void graph_search::take(alternative next) {
   }
   g.truncate(next.id + std::size_t{1});
   switch (next.what) {
-    case alternative::kind::source: g[next.id].source = next.store; break;
+    case alternative::kind::source:
+      g[next.id].source = next.store;
+      g[next.id].fails = next.value != 0;
+      break;
     case alternative::kind::place:
       g.displace(next.id);
       g.place(next.id, next.store);
@@ -43,12 +47,35 @@ void graph_search::take(alternative next) {
 }
 
 ending graph_search::run() {
+  for (;;) {
+    again_ = false;
+    const ending how = try_run();
+    if (!again_) return how;
+  }
+}
+
+ending graph_search::try_run() {
   std::ranges::fill(standing_, standing::free);
   undone_.clear();
   pruned_ = false;
   machine_.begin_execution();
-  if (!repeat()) return pruned_ ? ending::pruned : ending::failed;
+  if (!repeat()) return gave_up();
+  // The load that goes another way: the first time that the thread reads this.
+  const graph& g = machine_.events();
+  if (changed_ != initial && g[changed_].kind == event_kind::load) {
+    const unsigned t = g[changed_].thread;
+    const bool is_last = g.thread(t).back() == changed_;
+    if (is_last && standing_[t] == standing::free && !(pass_fences(t) && looked(t))) {
+      return gave_up();
+    }
+  }
   return extend();
+}
+
+ending graph_search::gave_up() {
+  if (machine_.found()) return ending::failed;
+  if (!pruned_ && !again_) was_cut_ = true;  // one that was too long
+  return ending::pruned;
 }
 
 bool graph_search::is_consistent() {
@@ -92,10 +119,6 @@ bool graph_search::repeat() {
 bool graph_search::repeat_event(unsigned t) {
   graph& g = machine_.events();
   const operation& op = *machine_.pending(t);
-  if (op.what == action::pause) {
-    machine_.end_turn(t);
-    return go_on(t);
-  }
   const event_id id = g.thread(t)[machine_.position(t)];
   if (!machine_.match(t, id)) return false;
   if (g[id].kind != event_kind::load) {
@@ -108,12 +131,14 @@ bool graph_search::repeat_event(unsigned t) {
     return go_on(t);
   }
   std::uint64_t written = 0;
-  const bool writes = machine_.writes(t, g[id].source, written);
-  const bool collapsed = collapses(t);
+  const bool writes = machine_.writes(t, g[id].source, written) && !g[id].fails;
+  const bool is_suited = suits(t, machine_.value_of(g[id].location, g[id].source), writes);
+  // Not the newest store, and nothing can change that any more.
+  if (!is_suited && id == changed_ && (!is_revisit_ || g[id].fails)) return give_up();
   if (!machine_.enact(id)) return false;
   if (id == changed_ && !is_consistent()) return give_up();
-  if (!suits(t, g[id].value, collapsed)) {
-    standing_[t] = collapsed ? standing::retries : standing::waits;
+  if (!is_suited) {
+    standing_[t] = standing::waits;
     return true;
   }
   if (!writes) return go_on(t);
@@ -133,109 +158,133 @@ bool graph_search::repeat_event(unsigned t) {
 
 ending graph_search::extend() {
   for (;;) {
-    bool went_on = false;
-    // A store that belongs to a load goes first.
-    for (unsigned t = 0; t < machine_.thread_count() && !went_on; ++t) {
-      if (standing_[t] != standing::stores) continue;
-      went_on = true;
-      const graph& g = machine_.events();
-      const event_id load = g.thread(t).back();
-      std::uint64_t written = 0;
-      standing_[t] = standing::free;
-      if (!machine_.writes(t, g[load].source, written) || !add_rmw_store(t, written))
-        return pruned_ ? ending::pruned : ending::failed;
-    }
-    for (unsigned t = 0; t < machine_.thread_count() && !went_on; ++t) {
-      const operation* op = machine_.pending(t);
-      if (op == nullptr || standing_[t] != standing::free) continue;
-      if (op->what == action::join && !machine_.has_ended(static_cast<unsigned>(op->operand))) {
-        continue;
-      }
-      went_on = true;
-      if (!extend_thread(t)) return pruned_ ? ending::pruned : ending::failed;
-    }
-    if (!went_on) return finish();
+    const unsigned t = next_thread();
+    if (t == max_threads) return finish();
+    if (!extend_thread(t)) return gave_up();
   }
+}
+
+// A store that belongs to a load goes first; then the first thread that goes on. One that goes
+// round waits for the others, and one that what is there does not suit for all of them.
+unsigned graph_search::next_thread() {
+  unsigned going_round = max_threads;
+  unsigned waiting = max_threads;
+  for (unsigned t = 0; t < machine_.thread_count(); ++t) {
+    if (standing_[t] == standing::stores) return t;
+  }
+  for (unsigned t = 0; t < machine_.thread_count(); ++t) {
+    const operation* op = machine_.pending(t);
+    if (op == nullptr || standing_[t] != standing::free) continue;
+    if (op->what == action::join && !machine_.has_ended(static_cast<unsigned>(op->operand))) {
+      continue;
+    }
+    if (!op->reads()) return t;
+    if (!newest_suits(t)) {
+      if (waiting == max_threads) waiting = t;
+    } else if (machine_.goes_round(t)) {
+      if (going_round == max_threads) going_round = t;
+    } else {
+      return t;
+    }
+  }
+  return going_round != max_threads ? going_round : waiting;
 }
 
 bool graph_search::extend_thread(unsigned t) {
+  const graph& g = machine_.events();
+  if (standing_[t] == standing::stores) {
+    standing_[t] = standing::free;
+    open_before_ = open_.size();
+    std::uint64_t written = 0;
+    return machine_.writes(t, g[g.thread(t).back()].source, written) && add_rmw_store(t, written);
+  }
   const operation& op = *machine_.pending(t);
   if (op.reads()) return add_load(t);
   if (op.what == action::store) return add_store(t);
-  if (op.what == action::pause) return add_pause(t);
   return add_other(t);
 }
 
-// A compare-exchange of a retry loop that fails leads to a turn that begins where an earlier load
-// of the same turn could have read the newer value at once: that execution is visited, with fewer
-// events, and so stands for this one. (Not if the earlier load acquires and the failing one does
-// not.)
-bool graph_search::collapses(unsigned t) const {
+// To the next operation of the thread; a pause is none, but only says that the thread goes round.
+bool graph_search::go_on(unsigned t) {
+  if (machine_.has_ended(t)) return true;
+  for (std::size_t pauses = 0; machine_.go_on(t); ++pauses) {
+    if (machine_.pending(t) == nullptr || machine_.pending(t)->what != action::pause) return true;
+    if (pauses < machine_.events_max) continue;
+    machine_.fail(
+        {failure::livelock, machine_.name_of(t) + " pauses for ever, and looks at nothing"});
+    return false;
+  }
+  return false;
+}
+
+// Behind a load they belong to the same step.
+bool graph_search::pass_fences(unsigned t) {
+  while (machine_.pending(t) != nullptr && machine_.pending(t)->what == action::fence) {
+    if (!add_other(t)) return false;
+  }
+  return true;
+}
+
+bool graph_search::suits(unsigned t, std::uint64_t value, bool writes) const {
   const operation& op = *machine_.pending(t);
-  if (op.what != action::compare || !op.is_weak || !machine_.is_retry_loop(op.where)) return false;
-  const graph& g = machine_.events();
+  if (!op.accepts(value)) return false;
+  const bool success = writes && op.what == action::compare;
+  const auto known = known_.find(machine_.history_with(t, value, success));
+  return known == known_.end() || known->second.what == finding::kind::goes_on;
+}
+
+bool graph_search::newest_suits(unsigned t) {
   const location_id at = machine_.locate(t);
-  const std::vector<event_id>& turn = machine_.turn(t);
-  for (auto load = turn.rbegin(); load != turn.rend(); ++load) {
-    const event& e = g[*load];
-    if (e.location != at) continue;
-    return e.value == op.expected && (!acquires(e.order) || acquires(op.failure_order));
-  }
-  return false;
-}
-
-bool graph_search::suits(unsigned t, std::uint64_t value, bool collapsed) const {
-  const operation& op = *machine_.pending(t);
-  return collapsed ? value == op.expected : op.accepts(value);
-}
-
-// Something newer was there before it: it is not what the thread finds in the end, and no new store
-// will be read instead (graph::is_maximal).
-bool graph_search::is_out_of_date(event_id load) const {
-  const graph& g = machine_.events();
-  const event& e = g[load];
-  for (event_id s = g.next_store(e.location, e.source); s != initial; s = g[s].next_store) {
-    if (s < load) return true;
-  }
-  return false;
+  const event_id newest = machine_.events().last_store(at);
+  std::uint64_t written = 0;
+  const bool writes = machine_.writes(t, newest, written);
+  return suits(t, machine_.value_of(at, newest), writes);
 }
 
 bool graph_search::add_load(unsigned t) {
   graph& g = machine_.events();
+  const operation& op = *machine_.pending(t);
   const location_id at = machine_.locate(t);
-  const bool collapsed = collapses(t);
   const event_id newest = g.last_store(at);
-  std::vector<event_id> options;
-  for (event_id s = g.floor(at, machine_.before(t));; s = g.next_store(at, s)) {
+  constexpr std::size_t looks_max = 12;  // at one place, in a loop that is not known to repeat
+  const bool is_cut = machine_.looks_here(t) >= looks_max;
+  open_before_ = open_.size();
+  std::vector<std::pair<event_id, bool>> options;  // the store, and whether it fails all the same
+  bool suits_newest = true;
+  for (event_id s = is_cut ? newest : g.floor(at, machine_.before(t));; s = g.next_store(at, s)) {
     std::uint64_t written = 0;
-    const bool fits = suits(t, machine_.value_of(at, s), collapsed);
-    if (fits && machine_.writes(t, s, written) && g.is_taken(at, s)) {
+    const std::uint64_t value = machine_.value_of(at, s);
+    const bool writes = machine_.writes(t, s, written);
+    const bool fits = suits(t, value, writes);
+    if (writes && op.what == action::compare && op.is_weak && !is_cut && suits(t, value, false)) {
+      options.emplace_back(s, true);
+    }
+    if (fits && writes && g.is_taken(at, s)) {
       try_taken(t, s, written);
     } else if (fits || s == newest) {
-      options.push_back(s);
+      options.emplace_back(s, false);
     }
-    if (s == newest) break;
+    if (s == newest) {
+      suits_newest = fits;
+      break;
+    }
   }
-  // A retry that nothing can help any more: another execution stands for this one.
-  if (collapsed && !suits(t, machine_.value_of(at, newest), true) &&
-      std::ranges::any_of(machine_.turn(t), [&](event_id l) { return is_out_of_date(l); })) {
-    options.pop_back();
-    if (options.empty()) return give_up();
-  }
-  const event_id load = machine_.add_load(t, options.back());
+  if (is_cut && g.floor(at, machine_.before(t)) != newest) was_cut_ = true;
+  const event_id load = machine_.add_load(t, newest);
   options.pop_back();
-  for (const event_id s : options) {
-    open_.push_back({alternative::kind::source, load, s, 0, nullptr});
-  }
-  if (!machine_.enact(load)) return false;
-  if (!is_consistent()) return give_up();
-  if (!suits(t, g[load].value, collapsed)) {
-    standing_[t] = collapsed ? standing::retries : standing::waits;
-    return true;
+  for (const auto& [s, fails] : options) {
+    open_.push_back({alternative::kind::source, load, s, fails ? 1U : 0U, nullptr});
   }
   std::uint64_t written = 0;
-  if (machine_.writes(t, g[load].source, written)) return add_rmw_store(t, written);
-  return go_on(t);
+  const bool writes = machine_.writes(t, newest, written);
+  if (!machine_.enact(load)) return false;
+  if (!is_consistent()) return give_up();
+  if (!suits_newest) {
+    standing_[t] = standing::waits;
+    return true;
+  }
+  if (writes) return add_rmw_store(t, written);
+  return go_on(t) && pass_fences(t) && looked(t);
 }
 
 bool graph_search::add_rmw_store(unsigned t, std::uint64_t value) {
@@ -245,7 +294,7 @@ bool graph_search::add_rmw_store(unsigned t, std::uint64_t value) {
   if (!machine_.enact(store)) return false;
   add_revisits(store);
   if (!is_consistent()) return give_up();
-  return go_on(t);
+  return go_on(t) && pass_fences(t) && looked(t);
 }
 
 bool graph_search::add_store(unsigned t) {
@@ -278,16 +327,89 @@ bool graph_search::add_other(unsigned t) {
   return machine_.enact(id) && go_on(t);
 }
 
-// A turn without effect would only repeat itself until one of its loads reads something newer, and
-// that execution is visited with the newer store read at once: the thread stays here.
-bool graph_search::add_pause(unsigned t) {
-  const std::vector<event_id>& turn = machine_.turn(t);
-  if (!machine_.turn_is_pure(t) || turn.empty()) {
-    machine_.end_turn(t);
-    return go_on(t);
+// --- Loops ---
+
+// The thread has looked, and is at its next operation. False: the execution does not go on, as the
+// load leads nowhere, or something went wrong.
+bool graph_search::looked(unsigned t) {
+  if (machine_.pending(t) == nullptr || machine_.turn(t).empty()) return true;
+  const event_id load = machine_.turn(t).back().load;
+  const std::uint64_t history = machine_.history(t);
+  auto known = known_.find(history);
+  if (known == known_.end()) {
+    const finding found = find_out(t);
+    if (machine_.found()) return false;
+    known = known_.emplace(history, found).first;
   }
-  if (std::ranges::any_of(turn, [&](event_id l) { return is_out_of_date(l); })) return give_up();
-  standing_[t] = standing::spins;
+  return known->second.what == finding::kind::goes_on || take_back(load);
+}
+
+// As if it had been known before.
+bool graph_search::take_back(event_id load) {
+  graph& g = machine_.events();
+  if (load == changed_ && (!is_revisit_ || g[load].fails)) return give_up();
+  // All that follows it in its thread was added last.
+  const std::size_t after = g.thread(g[load].thread).size() - 1U - g[load].index;
+  g.truncate(load == changed_ ? g.size() - after : load);
+  while (open_.size() > open_before_) open_.pop_back();
+  again_ = true;
+  return false;
+}
+
+graph_search::finding graph_search::find_out(unsigned t) {
+  const std::vector<look> turn = machine_.turn(t);
+  const graph& g = machine_.events();
+  const event_id load = turn.back().load;
+  const std::uint64_t state = machine_.stack_state(t);
+  for (auto l = turn.rbegin(); l != turn.rend(); ++l) {
+    const std::size_t begin = g[l->load].index;
+    if (l->state == state && leads_where(t, g.shortened(t, begin))) {
+      return {finding::kind::turn, begin};
+    }
+    if (machine_.found()) return {finding::kind::goes_on};
+  }
+  if (!skip_retries_ || g[load].is_rmw) return {finding::kind::goes_on};
+  const std::source_location next = machine_.pending(t)->where;
+  for (std::size_t i = turn.size() - 1; i-- > 0;) {
+    const std::source_location then = g[turn[i + 1].load].where;
+    if (then.line() != next.line() || then.column() != next.column()) continue;
+    if (!may_replace(turn[i], load)) continue;
+    event_id source = g[load].source;
+    graph shorter = g.shortened(t, g[turn[i].load].index + 1U, &source);
+    shorter[shorter.thread(t).back()].source = source;
+    if (leads_where(t, std::move(shorter))) return {finding::kind::retry};
+    if (machine_.found()) break;
+  }
+  return {finding::kind::goes_on};
+}
+
+// The earlier load is of the same location and orders no more than the later one does.
+bool graph_search::may_replace(const look& earlier, event_id load) const {
+  const graph& g = machine_.events();
+  const event& a = g[earlier.load];
+  const event& b = g[load];
+  if (a.location != b.location || a.is_rmw || a.fails || b.fails) return false;
+  return (!acquires(a.order) || acquires(b.order)) && (!is_sc(a.order) || is_sc(b.order));
+}
+
+// Whether the thread is in the same state after the shorter execution. What was found out is that
+// the machine is back in this one.
+bool graph_search::leads_where(unsigned t, graph shorter) {
+  graph& g = machine_.events();
+  const graph whole = std::exchange(g, std::move(shorter));
+  const event_id changed = std::exchange(changed_, initial);
+  const bool is_possible = run_again(t, short_state_);
+  g = whole;
+  const bool is_back = run_again(t, long_state_);
+  changed_ = changed;
+  return is_possible && is_back && short_state_ == long_state_;
+}
+
+bool graph_search::run_again(unsigned t, std::vector<char>& state) {
+  std::ranges::fill(standing_, standing::free);
+  machine_.begin_execution();
+  if (!repeat() || standing_[t] != standing::free) return false;
+  machine_.save_state(t, state);
   return true;
 }
 
@@ -355,6 +477,11 @@ void graph_search::add_revisit(event_id load, event_id store) {
     revisited->place(store, behind);
     // The load may read the store only if nothing newer happens before it.
     if (base.rank_of(behind) < oldest) return;
+    if (base[load].is_weak && base[load].expected == base[store].value) {
+      auto failing = std::make_unique<graph>(*revisited);
+      (*failing)[load].fails = true;
+      open_.push_back({alternative::kind::revisit, load, initial, 0, std::move(failing)});
+    }
     open_.push_back({alternative::kind::revisit, load, initial, 0, std::move(revisited)});
   };
   if (base[store].is_rmw) {
@@ -369,32 +496,42 @@ void graph_search::add_revisit(event_id load, event_id store) {
 
 // --- The end ---
 
+// The thread whose load does not suit it would find the same again for ever.
+bool graph_search::has_come_to_rest(unsigned t) const {
+  const graph& g = machine_.events();
+  const auto is_newest = [&](event_id load) {
+    const event_id last = g.last_store(g[load].location);
+    return g[load].source == last || (g[load].is_rmw && last == load + 1);
+  };
+  const event_id load = g.thread(t).back();
+  if (machine_.pending(t)->waits != waiting::no) return is_newest(load);
+  const finding& found = known_.at(machine_.history(t));
+  if (found.what != finding::kind::turn) return false;
+  for (std::size_t i = found.begin; i < g.thread(t).size(); ++i) {
+    const event_id e = g.thread(t)[i];
+    // A weak compare-exchange does not fail for no reason for ever.
+    if (g[e].kind == event_kind::load && (!is_newest(e) || g[e].fails)) return false;
+  }
+  return true;
+}
+
 ending graph_search::finish() {
   const graph& g = machine_.events();
   bool all_ended = true;
   bool is_final = true;  // nobody would go on by looking again
-  const auto is_newest = [&](event_id load) {
-    return g[load].source == g.last_store(g[load].location);
-  };
+  unsigned spinning = 0;
   for (unsigned t = 0; t < machine_.thread_count(); ++t) {
     if (machine_.pending(t) == nullptr) continue;
     all_ended = false;
-    switch (standing_[t]) {
-      case standing::waits:
-        undone_.push_back(g.thread(t).back());
-        is_final = is_final && is_newest(g.thread(t).back());
-        break;
-      case standing::spins:
-        is_final = is_final && std::ranges::all_of(machine_.turn(t), is_newest);
-        break;
-      case standing::retries: is_final = false; break;
-      default: break;
-    }
+    if (standing_[t] != standing::waits) continue;
+    undone_.push_back(g.thread(t).back());
+    if (machine_.pending(t)->waits == waiting::no) spinning |= 1U << t;
+    is_final = is_final && has_come_to_rest(t);
   }
   if (all_ended) {
     machine_.check_end();
   } else if (is_final) {
-    machine_.fail(describe_deadlock(machine_));
+    machine_.fail(describe_deadlock(machine_, spinning));
   }
   if (machine_.found()) return ending::failed;
   return all_ended ? ending::complete : ending::blocked;

@@ -8,12 +8,24 @@
 // such a load, and does not cause the store, is taken away. To visit each graph once this is done
 // only if what is taken away is there in its plainest form (graph::is_maximal).
 //
-// A thread that waits (a lock, a futex, a condition, a pause after a turn without effect) stays at
-// the load that did not suit it; the store that suits it is found as above.
+// A thread whose load would read what does not suit it (a lock that is held, a sleep that nobody
+// ended) goes on once a store suits it: until then all other threads go first. If none comes, the
+// load stands in the graph with the newest store, and the thread stays there.
+//
+// Loops are handled the same way. A load leads nowhere if the thread is then in a state in which it
+// would also be had it looked less often: with that state the search goes on elsewhere, from a
+// graph with fewer loads, so that fewer stores are forbidden to be read. Whether it is so is found
+// out once for all that the thread has learned so far, and is then known of this load and value:
+//   a turn    the state is that of before an earlier load of the thread: it has gone round
+//   a retry   an earlier load of the same location could have read this value at once
+// The states are compared in full, by running both executions (leads_where()); what happened
+// between must have no effect on other threads (machine::turn()). So the number of turns that a
+// loop counts, or what it keeps of them, makes them different, and then they are all explored.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "lab/engine/linear.h"
@@ -23,10 +35,16 @@ namespace ufence::lab {
 
 class graph_search {
  public:
-  explicit graph_search(machine& m) : machine_(m) { m.events().clear(); }
+  /// @param skip_retries  else only turns are taken for one another
+  explicit graph_search(machine& m, bool skip_retries = true)
+      : machine_(m), skip_retries_(skip_retries) {
+    m.events().clear();
+  }
 
   /// Runs the next execution. False: all were visited.
   bool next(ending& how);
+  /// A loop went round so often that it was followed no further: not all was visited.
+  [[nodiscard]] bool was_cut() const noexcept { return was_cut_; }
   /// After a failure: loads that only show what a thread waits for.
   [[nodiscard]] const std::vector<event_id>& undone() const noexcept { return undone_; }
 
@@ -36,7 +54,7 @@ class graph_search {
     enum class kind : std::uint8_t { source, place, choice, revisit } what;
     event_id id;                       // the event that goes another way
     event_id store;                    // source, place: what to read, what to stand behind
-    std::uint64_t value;               // choice
+    std::uint64_t value;               // choice; source: not 0 if a weak compare-exchange fails
     std::unique_ptr<graph> revisited;  // revisit: the whole graph
   };
   struct level {
@@ -44,35 +62,47 @@ class graph_search {
     std::vector<alternative> open;
   };
   enum class standing : std::uint8_t {
-    free,     // its pending operation has no event yet
-    waits,    // its load is in the graph and does not suit it
-    retries,  // the same, of a retry loop: stands for executions that are visited otherwise
-    spins,    // pauses
-    stores,   // its load is in the graph, the store that belongs to it is not
+    free,    // its pending operation has no event yet
+    waits,   // its load is in the graph and does not suit it
+    stores,  // its load is in the graph, the store that belongs to it is not
+  };
+  // What is known of a load with what it reads.
+  struct finding {
+    enum class kind : std::uint8_t { goes_on, turn, retry } what;
+    std::size_t begin = 0;  // turn: where in the thread
   };
 
   void take(alternative next);
   ending run();
+  ending try_run();
   bool repeat();
   bool repeat_event(unsigned t);
   bool can_repeat(unsigned t) const;
   ending extend();
+  [[nodiscard]] unsigned next_thread();
   bool extend_thread(unsigned t);
   bool add_load(unsigned t);
   bool add_rmw_store(unsigned t, std::uint64_t value);
   bool add_store(unsigned t);
   bool add_other(unsigned t);
-  bool add_pause(unsigned t);
-  bool after_load(unsigned t, event_id load);
-  bool go_on(unsigned t) { return machine_.has_ended(t) || machine_.go_on(t); }
+  bool go_on(unsigned t);
+  bool pass_fences(unsigned t);
+  [[nodiscard]] ending gave_up();
   bool give_up() noexcept {
     pruned_ = true;
     return false;
   }
 
-  [[nodiscard]] bool collapses(unsigned t) const;
-  [[nodiscard]] bool suits(unsigned t, std::uint64_t value, bool collapsed) const;
-  [[nodiscard]] bool is_out_of_date(event_id load) const;
+  bool looked(unsigned t);
+  bool take_back(event_id load);
+  [[nodiscard]] finding find_out(unsigned t);
+  [[nodiscard]] bool may_replace(const look& earlier, event_id load) const;
+  [[nodiscard]] bool leads_where(unsigned t, graph shorter);
+  [[nodiscard]] bool run_again(unsigned t, std::vector<char>& state);
+
+  [[nodiscard]] bool suits(unsigned t, std::uint64_t value, bool writes) const;
+  [[nodiscard]] bool newest_suits(unsigned t);
+  [[nodiscard]] bool has_come_to_rest(unsigned t) const;
   [[nodiscard]] bool is_consistent();
   void try_taken(unsigned t, event_id source, std::uint64_t written);
   void add_revisits(event_id store);
@@ -80,13 +110,21 @@ class graph_search {
   ending finish();
 
   machine& machine_;
+  const bool skip_retries_;
   std::vector<level> levels_;
   std::vector<alternative> open_;
   standing standing_[max_threads]{};
+  std::unordered_map<std::uint64_t, finding> known_;  // by machine::history()
   std::vector<event_id> undone_;
-  event_id changed_ = initial;  // the event that goes another way in this execution
+  event_id changed_ = initial;   // the event that goes another way in this execution
+  bool is_revisit_ = false;      // that is a load which reads a store that came later
+  std::size_t open_before_ = 0;  // what was open before the last load was added
   bool began_ = false;
   bool pruned_ = false;
+  bool again_ = false;  // the execution begins anew: something was found out about it
+  bool was_cut_ = false;
+  std::vector<char> long_state_;
+  std::vector<char> short_state_;
 };
 
 }  // namespace ufence::lab

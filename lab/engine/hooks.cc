@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "lab/engine/machine.h"
 
@@ -55,6 +56,15 @@ std::uint64_t each_class(std::uint32_t classes, std::uint64_t value) noexcept {
 
 }  // namespace
 
+[[gnu::noinline]] void clear_dead_stack() noexcept {
+  constexpr std::size_t deepest = 768;  // of the frames of an operation that waits
+  char dead[deepest];
+  std::memset(dead, 0, sizeof dead);
+  asm volatile("" : : "r"(dead) : "memory");
+}
+
+namespace far {
+
 std::uint64_t load(const void* at, unsigned bytes, std::memory_order order,
                    std::source_location where) noexcept {
   operation op = access(action::load, at, bytes, order, where);
@@ -90,6 +100,15 @@ bool compare_exchange(void* at, unsigned bytes, std::uint64_t& expected, std::ui
   expected = op.value;
   return op.success;
 }
+
+void pause(std::source_location where) noexcept {
+  operation op;
+  op.what = action::pause;
+  op.where = where;
+  m().perform(op);
+}
+
+}  // namespace far
 
 std::uint64_t await(const void* at, unsigned bytes, condition until, std::memory_order order,
                     std::source_location where) noexcept {
@@ -134,14 +153,6 @@ void unlock(void* mutex, std::source_location where) noexcept {
   if (!in_model()) return;
   operation op = access(action::store, mutex, 4, std::memory_order_release, where);
   op.operand = 0;
-  m().perform(op);
-}
-
-void pause(std::source_location where) noexcept {
-  if (!in_model()) return;
-  operation op;
-  op.what = action::pause;
-  op.where = where;
   m().perform(op);
 }
 

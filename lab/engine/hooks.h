@@ -15,8 +15,13 @@ namespace ufence::lab::hooks {
 
 [[nodiscard]] inline bool in_model() noexcept { return mode::now == mode::model; }
 
-// --- On a model thread only ---
+// What a thread's stack holds says whether it goes round in a loop (machine::stack_state), so that
+// nothing else may be there than what the thread itself left: not what the explorer's own calls
+// leave. Each function that may be part of a turn is called on a stack that was cleared below the
+// caller's frame.
+void clear_dead_stack() noexcept;
 
+namespace far {
 std::uint64_t load(const void* at, unsigned bytes, std::memory_order order,
                    std::source_location where) noexcept;
 void store(void* at, unsigned bytes, std::uint64_t value, std::memory_order order,
@@ -26,6 +31,37 @@ std::uint64_t modify(void* at, unsigned bytes, modification how, std::uint64_t o
 bool compare_exchange(void* at, unsigned bytes, std::uint64_t& expected, std::uint64_t desired,
                       std::memory_order success, std::memory_order failure, bool weak,
                       std::source_location where) noexcept;
+void pause(std::source_location where) noexcept;
+}  // namespace far
+
+// --- On a model thread only ---
+
+[[gnu::always_inline]] inline std::uint64_t load(const void* at, unsigned bytes,
+                                                 std::memory_order order,
+                                                 std::source_location where) noexcept {
+  clear_dead_stack();
+  return far::load(at, bytes, order, where);
+}
+[[gnu::always_inline]] inline void store(void* at, unsigned bytes, std::uint64_t value,
+                                         std::memory_order order,
+                                         std::source_location where) noexcept {
+  clear_dead_stack();
+  far::store(at, bytes, value, order, where);
+}
+[[gnu::always_inline]] inline std::uint64_t modify(void* at, unsigned bytes, modification how,
+                                                   std::uint64_t operand, std::memory_order order,
+                                                   std::source_location where) noexcept {
+  clear_dead_stack();
+  return far::modify(at, bytes, how, operand, order, where);
+}
+[[gnu::always_inline]] inline bool compare_exchange(void* at, unsigned bytes,
+                                                    std::uint64_t& expected, std::uint64_t desired,
+                                                    std::memory_order success,
+                                                    std::memory_order failure, bool weak,
+                                                    std::source_location where) noexcept {
+  clear_dead_stack();
+  return far::compare_exchange(at, bytes, expected, desired, success, failure, weak, where);
+}
 /// A load that is done once the condition holds.
 std::uint64_t await(const void* at, unsigned bytes, condition until, std::memory_order order,
                     std::source_location where) noexcept;
@@ -41,7 +77,11 @@ void plain_write(const void* at, std::size_t bytes, std::source_location where) 
 
 void lock(void* mutex, std::source_location where) noexcept;
 void unlock(void* mutex, std::source_location where) noexcept;
-void pause(std::source_location where) noexcept;
+[[gnu::always_inline]] inline void pause(std::source_location where) noexcept {
+  if (!in_model()) return;
+  clear_dead_stack();
+  far::pause(where);
+}
 /// @param classes  what kinds of sleepers: a bit for each of two, or all
 int futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_ns,
                std::uint32_t classes, std::source_location where) noexcept;

@@ -20,11 +20,13 @@ function(ufence_add_lab_test name)
   ufence_add_test(${name} LABEL model TIMEOUT ${arg_TIMEOUT}
     SOURCES ${arg_SOURCES} LINK ${arg_LINK} ufence_lab_engine)
   target_include_directories(${name} BEFORE PRIVATE "${UFENCE_LAB_DOUBLES}")
+  # The same loops, and the same executions, whatever the build is for.
+  target_compile_options(${name} PRIVATE -O2)
 endfunction()
 
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/engine/testing")
 ufence_add_lab_test(lab_crosscheck_test
   SOURCES "${folder}/crosscheck_model_test.cc" "${folder}/axioms.cc")
-foreach(test litmus detection fence_protocol)
+foreach(test litmus detection fence_protocol loops)
   ufence_add_lab_test(lab_${test}_test SOURCES "${folder}/${test}_model_test.cc")
 endforeach()

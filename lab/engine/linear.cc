@@ -1,6 +1,7 @@
 #include "lab/engine/linear.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "lab/engine/text.h"
 
@@ -8,7 +9,7 @@ namespace ufence::lab {
 namespace {
 
 // Whether the SC order allows the pending access with this source (or place).
-bool sc_allows(machine& m, unsigned t, event_id source) {
+bool sc_allows(machine& m, unsigned t, event_id source, bool fails) {
   graph& g = m.events();
   const operation& op = *m.pending(t);
   if (!is_sc(op.order) && !is_sc(op.failure_order) && !g.has_sc_fences()) return true;
@@ -20,13 +21,13 @@ bool sc_allows(machine& m, unsigned t, event_id source) {
   };
   bool must_check = false;
   if (op.reads()) {
-    const event_id load = m.add_load(t, source);
+    const event_id load = m.add_load(t, source, fails);
     if (source != initial && acquires(g[load].order)) before.join(g[source].message);
     set_before(load);
     must_check = g.must_check_sc(g[load].order);
   }
   std::uint64_t written = 0;
-  if (!op.reads() || m.writes(t, source, written)) {
+  if (!op.reads() || (m.writes(t, source, written) && !fails)) {
     const event_id store = m.add_store(t, written, op.reads());
     g.place(store, source);
     set_before(store);
@@ -37,11 +38,23 @@ bool sc_allows(machine& m, unsigned t, event_id source) {
   return allowed;
 }
 
-bool has_waited_enough(machine& m, unsigned t) {
-  if (!m.turn_is_pure(t) || m.turn(t).empty()) return true;
-  graph& g = m.events();
-  return std::ranges::any_of(
-      m.turn(t), [&](event_id load) { return g[load].source != g.last_store(g[load].location); });
+// The thread is where it was before, and would only look again at what it saw since: the newest
+// stores. Judged by its stack alone; linear_run::go_round() looks closer.
+bool goes_round_in_vain(machine& m, unsigned t) {
+  const operation& op = *m.pending(t);
+  const std::vector<look>& turn = m.turn(t);
+  if (!op.reads() || turn.empty()) return false;
+  const graph& g = m.events();
+  const std::uint64_t state = m.stack_state(t);
+  for (auto l = turn.rbegin(); l != turn.rend(); ++l) {
+    const event& e = g[l->load];
+    const event_id last = g.last_store(e.location);
+    if (e.fails) return false;
+    if (e.source != last && !(e.is_rmw && last == l->load + 1)) return false;
+    if (l->state == state) return true;
+  }
+  constexpr std::size_t very_often = 200;
+  return turn.size() >= very_often;
 }
 
 class linear_run {
@@ -58,19 +71,30 @@ class linear_run {
         look_in_vain(t);
         continue;
       }
-      const unsigned ready = find_ready();
-      if (ready == 0) return end();
+      const unsigned ready = find_ready(choose_.wants_all());
+      if (ready == 0) {
+        const unsigned spinning = find_ready(true) & ~idle_;
+        if (spinning == 0) return end(find_ready(true));
+        if (!go_round(static_cast<unsigned>(std::countr_zero(spinning)))) return gave_up();
+        continue;
+      }
       const unsigned t = choose_.thread(machine_, ready);
       if (choose_.gives_up()) return ending::pruned;
-      if (!let(t)) return ending::failed;
+      idle_ = 0;
+      if (!let(t)) return gave_up();
     }
   }
 
  private:
-  [[nodiscard]] unsigned find_ready() {
+  [[nodiscard]] ending gave_up() const {
+    return machine_.found() ? ending::failed : ending::pruned;
+  }
+
+  [[nodiscard]] unsigned find_ready(bool all) {
     unsigned ready = 0;
     for (unsigned t = 0; t < machine_.thread_count(); ++t) {
-      if (machine_.pending(t) != nullptr && is_ready(t)) ready |= 1U << t;
+      if (machine_.pending(t) == nullptr || !is_ready(t)) continue;
+      if (all || !goes_round_in_vain(machine_, t)) ready |= 1U << t;
     }
     return ready;
   }
@@ -78,11 +102,29 @@ class linear_run {
   [[nodiscard]] bool is_ready(unsigned t) {
     const operation& op = *machine_.pending(t);
     if (op.what == action::join) return machine_.has_ended(static_cast<unsigned>(op.operand));
-    if (op.what == action::pause) return has_waited_enough(machine_, t);
     return op.waits == waiting::no || !options_of(t).empty();
   }
 
-  ending end() {
+  // Nobody else can go on. Once more round the loop, with what is newest: a thread that is then in
+  // the same state, with all of its memory, does so for ever. These steps are in no trace.
+  bool go_round(unsigned t) {
+    constexpr int steps_max = 300;
+    const std::uint64_t state = machine_.stack_state(t);
+    machine_.save_state(t, before_);
+    for (int i = 0; i < steps_max; ++i) {
+      if (!let(t, true)) return false;
+      const operation* op = machine_.pending(t);
+      if (op == nullptr || machine_.turn(t).empty()) break;  // it went on
+      if (!op->reads() || machine_.stack_state(t) != state) continue;
+      machine_.save_state(t, after_);
+      if (before_ == after_) idle_ |= 1U << t;
+      return true;
+    }
+    idle_ = 0;
+    return true;
+  }
+
+  ending end(unsigned spinning) {
     bool all_ended = true;
     for (unsigned t = 0; t < machine_.thread_count(); ++t) {
       all_ended = all_ended && machine_.pending(t) == nullptr;
@@ -90,7 +132,7 @@ class linear_run {
     if (all_ended) {
       machine_.check_end();
     } else {
-      problem p = describe_deadlock(machine_);
+      problem p = describe_deadlock(machine_, spinning);
       if (!p) return ending::blocked;
       machine_.fail(std::move(p));
     }
@@ -106,17 +148,28 @@ class linear_run {
     const event_id looked_at = looked_at_[t];
     std::vector<event_id> options;
     for (event_id s = g.floor(at, machine_.before(t));; s = g.next_store(at, s)) {
-      std::uint64_t written = 0;
       bool fits = !op.reads() || op.accepts(machine_.value_of(at, s));
       if (looked_at != initial && g.rank_of(s) <= g.rank_of(looked_at)) fits = false;
-      const bool displaces = !op.reads() || machine_.writes(t, s, written);
-      if (fits && !(displaces && g.is_taken(at, s)) && sc_allows(machine_, t, s)) {
-        options.push_back(s);
-      }
+      if (fits && (may_take(t, s) || may_fail(t, s))) options.push_back(s);
       if (s == g.last_store(at)) break;
     }
     std::ranges::reverse(options);
     return options;
+  }
+
+  [[nodiscard]] bool may_take(unsigned t, event_id s) {
+    const operation& op = *machine_.pending(t);
+    std::uint64_t written = 0;
+    const bool displaces = !op.reads() || machine_.writes(t, s, written);
+    if (displaces && machine_.events().is_taken(machine_.locate(t), s)) return false;
+    return sc_allows(machine_, t, s, false);
+  }
+  // A weak compare-exchange that would succeed.
+  [[nodiscard]] bool may_fail(unsigned t, event_id s) {
+    const operation& op = *machine_.pending(t);
+    std::uint64_t written = 0;
+    return op.what == action::compare && op.is_weak && machine_.writes(t, s, written) &&
+           sc_allows(machine_, t, s, true);
   }
 
   void look_in_vain(unsigned t) {
@@ -124,59 +177,60 @@ class linear_run {
     note(static_cast<char>('A' + t), 0);
   }
 
-  void note(char who, std::uint64_t number) {
+  void note(char who, std::uint64_t number, bool fails = false) {
     if (trace_ == nullptr) return;
     *trace_ += who;
     if (number != 0) *trace_ += std::to_string(number);
+    if (fails) *trace_ += '!';
   }
 
-  // The thread does its pending operation and goes on to the next one. False: a failure.
-  bool let(unsigned t) {
+  // The thread does its pending operation and goes on to the next one; `alone`: with what is
+  // newest, and nobody is asked. False: a failure.
+  bool let(unsigned t, bool alone = false) {
     const operation& op = *machine_.pending(t);
-    if (op.what == action::pause) {
-      machine_.end_turn(t);
-      return machine_.go_on(t);
-    }
-    std::uint64_t number = 0;
+    if (op.what == action::pause) return machine_.go_on(t);
     if (op.reads() || op.what == action::store) {
       graph& g = machine_.events();
       const location_id at = machine_.locate(t);
       const event_id newest = g.last_store(at);
       std::vector<event_id> options = options_of(t);
+      if (options.empty()) return true;
       // Old values that would suit may as well be missed.
       const bool may_miss = options.front() != newest && op.waits != waiting::no;
       if (may_miss) options.insert(options.begin(), newest);
-      const event_id chosen =
-          options[options.size() == 1 ? 0 : choose_.store(machine_, options, g.rank_of(newest))];
+      const event_id chosen = options[options.size() == 1 || alone
+                                          ? 0
+                                          : choose_.store(machine_, options, g.rank_of(newest))];
       if (may_miss && chosen == newest) {
         look_in_vain(t);
         return true;
       }
-      number = static_cast<std::uint64_t>(g.rank_of(newest) - g.rank_of(chosen));
-      note(static_cast<char>('a' + t), number);
-      if (!(op.reads() ? load(t, chosen) : store(t, chosen))) return false;
+      const bool fails = op.reads() && may_fail(t, chosen) &&
+                         (!may_take(t, chosen) || (!alone && choose_.fails()));
+      if (!alone) {
+        note(static_cast<char>('a' + t),
+             static_cast<std::uint64_t>(g.rank_of(newest) - g.rank_of(chosen)), fails);
+      }
+      if (!(op.reads() ? load(t, chosen, fails) : store(t, chosen))) return false;
     } else {
-      if (op.what == action::choice) number = choose_.number(op.operand);
-      note(static_cast<char>('a' + t), number);
-      const std::uint64_t value = op.what == action::choice ? number : op.operand;
-      if (!machine_.enact(machine_.add_other(t, value))) return false;
+      const bool is_choice = op.what == action::choice;
+      const std::uint64_t number = is_choice && !alone ? choose_.number(op.operand) : 0;
+      if (!alone) note(static_cast<char>('a' + t), number);
+      if (!machine_.enact(machine_.add_other(t, is_choice ? number : op.operand))) return false;
     }
-    choose_.done();
+    if (!alone) choose_.done();
     looked_at_[t] = initial;
     return machine_.has_ended(t) || machine_.go_on(t);
   }
 
-  bool load(unsigned t, event_id source) {
-    const operation& op = *machine_.pending(t);
-    if (!machine_.enact(machine_.add_load(t, source))) return false;
+  bool load(unsigned t, event_id source, bool fails) {
     std::uint64_t written = 0;
-    if (machine_.writes(t, source, written)) {
-      const event_id store = machine_.add_store(t, written, true);
-      machine_.events().place(store, source);
-      return machine_.enact(store);
-    }
-    if (op.what == action::compare && op.is_weak) machine_.note_failed_weak(t);
-    return true;
+    const bool writes = machine_.writes(t, source, written) && !fails;
+    if (!machine_.enact(machine_.add_load(t, source, fails))) return false;
+    if (!writes) return true;
+    const event_id store = machine_.add_store(t, written, true);
+    machine_.events().place(store, source);
+    return machine_.enact(store);
   }
 
   bool store(unsigned t, event_id behind) {
@@ -188,6 +242,9 @@ class linear_run {
   machine& machine_;
   chooser& choose_;
   std::string* trace_;
+  unsigned idle_ = 0;  // a bit for each thread that was seen to go round for ever
+  std::vector<char> before_;
+  std::vector<char> after_;
   // What a waiting thread looked at in vain: it waits for something newer.
   std::array<event_id, max_threads> looked_at_ = [] {
     std::array<event_id, max_threads> none;
@@ -202,7 +259,7 @@ ending run_linear(machine& m, chooser& choose, std::string* trace) {
   return linear_run(m, choose, trace).run();
 }
 
-problem describe_deadlock(machine& m) {
+problem describe_deadlock(machine& m, unsigned spinning) {
   failure kind = failure::deadlock;
   std::string text;
   for (unsigned t = 0; t < m.thread_count(); ++t) {
@@ -212,7 +269,7 @@ problem describe_deadlock(machine& m) {
     std::string why = "waits";
     if (op->what == action::join) {
       why = "waits for the end of " + m.name_of(static_cast<unsigned>(op->operand));
-    } else if (op->what == action::pause) {
+    } else if ((spinning >> t & 1) != 0) {
       why = "spins";
       if (kind != failure::lost_wakeup) kind = failure::livelock;
     } else if (op->waits == waiting::sleep) {
@@ -236,7 +293,8 @@ std::string trace_of(machine& m, const std::vector<event_id>& undone) {
   for (const event_id id : m.order()) {
     const event& e = g[id];
     if (std::ranges::find(undone, id) != undone.end()) {
-      trace += static_cast<char>('A' + e.thread);
+      // One that goes round in a loop needs not be told.
+      if (m.pending(e.thread)->waits != waiting::no) trace += static_cast<char>('A' + e.thread);
       continue;
     }
     if (e.kind == event_kind::store && e.is_rmw) {
@@ -254,6 +312,7 @@ std::string trace_of(machine& m, const std::vector<event_id>& undone) {
     }
     trace += static_cast<char>('a' + e.thread);
     if (number != 0) trace += std::to_string(number);
+    if (e.fails) trace += '!';
   }
   return trace;
 }

@@ -30,6 +30,11 @@ class chooser {
                             std::size_t newest_rank) = 0;
   /// 0 to n-1.
   virtual std::uint64_t number(std::uint64_t n) = 0;
+  /// Whether a weak compare-exchange fails that need not.
+  virtual bool fails() { return false; }
+  /// Whether thread() also wants to know those that go round in a loop, and would only look again
+  /// at what they saw.
+  [[nodiscard]] virtual bool wants_all() const { return false; }
   /// Before thread(): one that waits, to look at what is there now; or max_threads.
   virtual unsigned looks(const machine&) { return max_threads; }
   /// An operation is done.
@@ -43,10 +48,12 @@ class chooser {
 ending run_linear(machine& m, chooser& choose, std::string* trace = nullptr);
 
 /// What each of the waiting threads waits for; says what kind of failure it is.
-[[nodiscard]] problem describe_deadlock(machine& m);
+/// @param spinning  a bit for each thread that goes round in a loop
+[[nodiscard]] problem describe_deadlock(machine& m, unsigned spinning);
 
 /// The threads' steps of an execution, to be repeated by a replay chooser: a letter for the thread;
-/// a number for how many newer stores a load or store leaves aside, or for a choice. A capital: a
+/// a number for how many newer stores a load or store leaves aside, or for a choice; a ! where a
+/// weak compare-exchange fails though it need not. A capital: a
 /// thread that waits looks at what is there, and waits for something newer.
 /// @param undone  loads of waiting threads that only stand in the graph
 [[nodiscard]] std::string trace_of(machine& m, const std::vector<event_id>& undone = {});

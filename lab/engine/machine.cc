@@ -74,10 +74,13 @@ void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   t.position = 0;
   t.before = t.causes = t.unacquired = t.released = vector_clock{};
   t.turn.clear();
-  t.failed_weak.clear();
+  t.pauses = 0;
+  t.history = number;
+  t.state = 0;
   t.local = {};
   t.now_ns = 1'000'000;
-  t.had_effect = t.ended = t.started = false;
+  t.ended = t.started = false;
+  memory_.clear_stack(number);
   t.stack.set_stack(memory_.stack(number), memory::stack_bytes);
   thread_count_ = number + 1;
 }
@@ -92,7 +95,9 @@ void machine::run_thread(void* thread) {
 
 bool machine::go_on(unsigned number) {
   model_thread& t = threads_[number];
+  if (t.pending->what == action::pause) ++t.pauses;
   t.pending = nullptr;
+  t.state = 0;
   current_ = number;
   if (!t.started) {
     t.started = true;
@@ -102,7 +107,6 @@ bool machine::go_on(unsigned number) {
   t.stack.resume();
   mode::now = mode::outside;
   memory_.set_stack_pointer(number, t.stack.stack_pointer());
-  if (!t.failed_weak.empty()) check_retry(t);
   return !problem_;
 }
 
@@ -127,40 +131,70 @@ void machine::check_end() {
   if (!problem_ && !allow_leaks) fail(memory_.find_leak());
 }
 
-void machine::end_turn(unsigned t) noexcept {
-  threads_[t].turn.clear();
-  threads_[t].had_effect = false;
-}
-
 void machine::effect() noexcept {
   threads_[current_].turn.clear();
-  threads_[current_].had_effect = true;
+  threads_[current_].pauses = 0;
 }
 
-// --- Sites of retry loops ---
+// --- Loops ---
 
-machine::site machine::site_of(const std::source_location& where) noexcept {
-  return {(std::uint64_t{where.line()} << 32) | where.column(), where.file_name()};
+namespace {
+
+std::uint64_t mixed(std::uint64_t sum, std::uint64_t with) noexcept {
+  sum = (sum ^ with) * 0xD6E8FEB86659FD93U;
+  sum ^= sum >> 32;
+  return sum * 0xD6E8FEB86659FD93U ^ sum >> 29;
 }
 
-bool machine::is_retry_loop(const std::source_location& where) const {
-  return retry_loops_.contains(site_of(where));
-}
-
-void machine::note_failed_weak(unsigned number) {
-  model_thread& t = threads_[number];
-  t.failed_weak.clear();
-  for (const event_id id : t.turn) t.failed_weak.push_back(graph_[id].where);
-}
-
-void machine::check_retry(model_thread& t) {
-  if (t.pending != nullptr) {
-    const site next = site_of(t.pending->where);
-    for (const std::source_location& where : t.failed_weak) {
-      if (site_of(where) == next) retry_loops_.insert(site_of(t.failed_weak.back()));
-    }
+std::uint64_t mixed_bytes(std::uint64_t sum, const void* from, std::size_t bytes) noexcept {
+  const auto* at = static_cast<const char*>(from);
+  for (; bytes != 0; bytes -= std::min(bytes, sizeof sum)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, std::min(bytes, sizeof word));
+    sum = mixed(sum, word);
+    at += sizeof word;
   }
-  t.failed_weak.clear();
+  return sum;
+}
+
+bool is_same_place(const std::source_location& a, const std::source_location& b) noexcept {
+  return a.line() == b.line() && a.column() == b.column() && a.file_name() == b.file_name();
+}
+
+}  // namespace
+
+std::uint64_t machine::history_with(unsigned number, std::uint64_t value,
+                                    bool success) const noexcept {
+  return mixed(mixed(threads_[number].history, value), success ? 1 : 0);
+}
+
+std::uint64_t machine::stack_state(unsigned number) noexcept {
+  model_thread& t = threads_[number];
+  if (t.state == 0) {
+    const auto* live = static_cast<const char*>(t.stack.stack_pointer());
+    const char* top = memory_.stack(number) + memory::stack_bytes;
+    t.state = mixed_bytes(1, live, static_cast<std::size_t>(top - live)) | 1;
+  }
+  return t.state;
+}
+
+std::size_t machine::looks_here(unsigned number) const noexcept {
+  const model_thread& t = threads_[number];
+  return static_cast<std::size_t>(std::ranges::count_if(t.turn, [&](const look& l) {
+    return is_same_place(graph_[l.load].where, t.pending->where);
+  }));
+}
+
+void machine::save_state(unsigned number, std::vector<char>& all) const {
+  all.clear();
+  process_image::append_to(all);
+  memory_.append_to(all);
+  for (unsigned t = 0; t < thread_count_; ++t) {
+    const auto* live = static_cast<const char*>(threads_[t].stack.stack_pointer());
+    const char* top = memory_.stack(t) + memory::stack_bytes;
+    if (threads_[t].started && (t == number || !threads_[t].ended))
+      all.insert(all.end(), live, top);
+  }
 }
 
 void machine::weaken(operation& op) {
@@ -239,7 +273,7 @@ bool machine::writes(unsigned t, event_id source, std::uint64_t& written) {
 
 // --- Events ---
 
-event_id machine::add_load(unsigned number, event_id source) {
+event_id machine::add_load(unsigned number, event_id source, bool fails) {
   const operation& op = *threads_[number].pending;
   event e;
   e.kind = event_kind::load;
@@ -247,8 +281,12 @@ event_id machine::add_load(unsigned number, event_id source) {
   e.where = op.where;
   e.location = locate(number);
   e.source = source;
-  const bool fails = op.what == action::compare && value_of(e.location, source) != op.expected;
-  e.order = fails ? op.failure_order : op.order;
+  e.is_weak = op.what == action::compare && op.is_weak;
+  e.fails = fails;
+  e.expected = op.expected;
+  const bool is_refused =
+      op.what == action::compare && (fails || value_of(e.location, source) != op.expected);
+  e.order = is_refused ? op.failure_order : op.order;
   return graph_.add(e);
 }
 
@@ -292,8 +330,9 @@ bool machine::match(unsigned number, event_id id) {
   }
   e.where = op.where;
   if (e.kind == event_kind::load) {
-    const bool fails = op.what == action::compare && value_of(e.location, e.source) != op.expected;
-    e.order = fails ? op.failure_order : op.order;
+    const bool is_refused =
+        op.what == action::compare && (e.fails || value_of(e.location, e.source) != op.expected);
+    e.order = is_refused ? op.failure_order : op.order;
   }
   return true;
 }
@@ -307,8 +346,11 @@ bool machine::enact(event_id id) {
   current_ = e.thread;
   if (recording_) log_.push_back({e.thread, id, {}, e.where});
   if (order_.size() > events_max) {
-    fail({failure::livelock,
-          "more than " + std::to_string(events_max) + " events in one execution"});
+    // A thread that only looks might go on if others went first: no failure, but no end either.
+    if (t.turn.size() < events_max / 2) {
+      fail({failure::livelock,
+            "more than " + std::to_string(events_max) + " events in one execution"});
+    }
     return false;
   }
   ++t.position;
@@ -333,16 +375,20 @@ bool machine::enact(event_id id) {
   ++t.causes[e.thread];
   switch (e.kind) {
     case event_kind::load: enact_load(e, t); break;
-    case event_kind::store: enact_store(e, t); break;
+    case event_kind::store:
+      if (!e.is_rmw || graph_[graph_.previous(id)].value != e.value) effect();
+      break;
     case event_kind::fence: enact_fence(e, t); break;
     case event_kind::spawn: enact_spawn(e, t); break;
     case event_kind::join:
       t.before.join(threads_[op.operand].before);
       t.causes.join(threads_[op.operand].causes);
+      t.history = mixed(t.history, threads_[op.operand].history);
       effect();
       break;
     case event_kind::choice:
       op.value = e.value;
+      t.history = mixed(t.history, e.value);
       effect();
       break;
     case event_kind::end:
@@ -366,18 +412,17 @@ bool machine::enact(event_id id) {
 
 void machine::enact_load(event& e, model_thread& t) {
   operation& op = *t.pending;
+  t.turn.push_back({static_cast<event_id>(&e - &graph_[0]), stack_state(e.thread)});
   e.value = op.value = value_of(e.location, e.source);
-  op.success = op.what == action::compare && e.value == op.expected;
+  op.success = op.what == action::compare && e.value == op.expected && !e.fails;
+  t.history = history_with(e.thread, e.value, op.success);
   if (e.source != initial) {
     const event& from = graph_[e.source];
     t.causes.join(from.causes);
     t.unacquired.join(from.message);
     if (acquires(e.order)) t.before.join(from.message);
   }
-  t.turn.push_back(static_cast<event_id>(&e - &graph_[0]));
 }
-
-void machine::enact_store(event&, model_thread&) { effect(); }
 
 void machine::enact_fence(const event& e, model_thread& t) {
   if (acquires(e.order)) t.before.join(t.unacquired);
@@ -395,6 +440,8 @@ void machine::enact_spawn(event& e, model_thread& t) {
   operation& op = *t.pending;
   e.value = op.value = child;
   make_thread(child, op.run, op.argument);
+  threads_[child].history = mixed(t.history, child);
+  t.history = mixed(t.history, child);
   threads_[child].before = t.before;
   threads_[child].causes = t.causes;
 }
@@ -404,11 +451,11 @@ void machine::enact_spawn(event& e, model_thread& t) {
 void machine::plain_read(const void* at, std::size_t bytes, std::source_location where) {
   if (recording_) log_note("reads plain data " + describe(at), where);
   check(memory_.read(acting(where), at, bytes), at);
+  threads_[current_].history = mixed_bytes(threads_[current_].history, at, bytes);
 }
 
 void machine::plain_write(const void* at, std::size_t bytes, std::source_location where) {
   if (recording_) log_note("writes plain data " + describe(at), where);
-  effect();
   check(memory_.write(acting(where), at, bytes), at);
 }
 

@@ -8,9 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "lab/engine/address_table.h"
@@ -29,6 +27,12 @@ struct weakening {
   unsigned first_line = 0;
   unsigned last_line = 0;
   std::memory_order to = std::memory_order_relaxed;
+};
+
+/// A load that a thread did, and the state that it was in before.
+struct look {
+  event_id load;
+  std::uint64_t state;  // as stack_state()
 };
 
 /// A point in a trace that is not an event of the memory model.
@@ -82,7 +86,8 @@ class machine {
   [[nodiscard]] bool writes(unsigned t, event_id source, std::uint64_t& written);
 
   /// Adds the pending operation's event (of an RMW: the load) to the graph.
-  event_id add_load(unsigned t, event_id source);
+  /// @param fails  a weak compare-exchange, though what it reads is expected
+  event_id add_load(unsigned t, event_id source, bool fails = false);
   /// Adds its store, not placed yet.
   event_id add_store(unsigned t, std::uint64_t value, bool is_rmw);
   event_id add_other(unsigned t, std::uint64_t value);
@@ -94,18 +99,30 @@ class machine {
   /// failure.
   bool go_on(unsigned t);
 
-  /// The loads since the thread's last effect or pause.
-  [[nodiscard]] const std::vector<event_id>& turn(unsigned t) const noexcept {
+  // What a thread does is decided by what it has learned: the values that it read. Whether it goes
+  // round in a loop is seen from its state, which is its stack and the memory that it alone writes.
+
+  /// Stands for all that the thread has learned so far.
+  [[nodiscard]] std::uint64_t history(unsigned t) const noexcept { return threads_[t].history; }
+  /// The same once its pending operation has read this.
+  [[nodiscard]] std::uint64_t history_with(unsigned t, std::uint64_t value,
+                                           bool success) const noexcept;
+  /// Stands for the stack, with the registers, of a thread at its pending operation.
+  [[nodiscard]] std::uint64_t stack_state(unsigned t) noexcept;
+  /// The loads since the thread's last effect; a read-modify-write that changed nothing is none.
+  [[nodiscard]] const std::vector<look>& turn(unsigned t) const noexcept {
     return threads_[t].turn;
   }
-  /// Nothing but loads happened since the last pause, so that the turn may as well be skipped.
-  [[nodiscard]] bool turn_is_pure(unsigned t) const noexcept { return !threads_[t].had_effect; }
-  /// The pause of a thread that may go on is over.
-  void end_turn(unsigned t) noexcept;
-
-  /// Sites of compare_exchange_weak that were seen to try again after a failure.
-  [[nodiscard]] bool is_retry_loop(const std::source_location& site) const;
-  void note_failed_weak(unsigned t);
+  /// The thread told since its last effect that it waits, or looked very often.
+  [[nodiscard]] bool goes_round(unsigned t) const noexcept {
+    constexpr std::size_t often = 40;
+    return threads_[t].pauses != 0 || threads_[t].turn.size() >= often;
+  }
+  /// How often the turn of the thread has a load at the place of the pending operation.
+  [[nodiscard]] std::size_t looks_here(unsigned t) const noexcept;
+  /// All memory of the scenario; of that thread's stack what is live. Equal for two executions: the
+  /// thread goes on the same way in both.
+  void save_state(unsigned t, std::vector<char>& all) const;
 
   [[nodiscard]] const problem& found() const noexcept { return problem_; }
   void fail(problem p);
@@ -169,11 +186,12 @@ class machine {
     vector_clock causes;
     vector_clock unacquired;  // what relaxed loads read, for a later acquire fence
     vector_clock released;    // at the last release fence
-    std::vector<event_id> turn;
-    std::vector<std::source_location> failed_weak;  // the turn of a weak compare that just failed
+    std::vector<look> turn;
+    std::size_t pauses = 0;  // since the last effect
+    std::uint64_t history = 0;
+    std::uint64_t state = 0;  // of the stack; 0: not known
     std::array<local_data, 16> local{};
     std::int64_t now_ns = 0;
-    bool had_effect = false;
     bool ended = false;
     bool started = false;
   };
@@ -193,9 +211,6 @@ class machine {
     std::size_t bytes;
     std::string name;
   };
-  using site = std::pair<std::uint64_t, const char*>;
-  static site site_of(const std::source_location& where) noexcept;
-
   static void run_thread(void* thread);
   void make_thread(unsigned t, void (*run)(void*), void* argument);
   [[nodiscard]] actor acting(std::source_location where) const noexcept {
@@ -203,10 +218,8 @@ class machine {
   }
   location_id identify(place_note& note, std::uintptr_t at);
   void enact_load(event& e, model_thread& t);
-  void enact_store(event& e, model_thread& t);
   void enact_fence(const event& e, model_thread& t);
   void enact_spawn(event& e, model_thread& t);
-  void check_retry(model_thread& t);
   void effect() noexcept;
   void weaken(operation& op);
   [[nodiscard]] std::string memory_name(std::uintptr_t at) const;  // empty: it has none
@@ -230,7 +243,6 @@ class machine {
   std::vector<std::uintptr_t> addresses_;    // by location
   std::vector<std::uint64_t> first_values_;  // by location, in this execution
   std::vector<named_range> names_;
-  std::set<site> retry_loops_;
   std::vector<log_entry> log_;
   std::vector<std::int64_t> outcome_;
   problem problem_;

@@ -311,6 +311,17 @@ problem memory::write(const actor& who, const void* at, std::size_t bytes) {
   return {};
 }
 
+void memory::clear_stack(unsigned thread) noexcept {
+  constexpr std::size_t used = 4096;
+  std::memset(stack(thread) + stack_bytes - used, 0, used);
+}
+
+void memory::append_to(std::vector<char>& all) const {
+  for (const auto* regions : {&heaps_, &pages_}) {
+    for (const region& r : *regions) all.insert(all.end(), r.begin, r.begin + r.used);
+  }
+}
+
 char* memory::stack(unsigned thread) const noexcept {
   return mapping_ + stacks_offset + thread * stack_stride + (stack_stride - stack_bytes);
 }

@@ -66,9 +66,14 @@ class memory {
   [[nodiscard]] problem write(const actor& who, const void* at, std::size_t bytes);
 
   [[nodiscard]] char* stack(unsigned thread) const noexcept;
+  /// As much of it as scenarios use, so that no execution finds what another one left there.
+  void clear_stack(unsigned thread) noexcept;
   static constexpr std::size_t stack_bytes = std::size_t{128} * 1024;
   /// What lies below on the stack of that thread is no live frame; at its end: all of it.
   void set_stack_pointer(unsigned thread, const void* at) noexcept { stack_pointers_[thread] = at; }
+
+  /// Appends what the heaps and the pages of all threads hold now.
+  void append_to(std::vector<char>& all) const;
 
   /// Blocks that were not freed.
   [[nodiscard]] problem find_leak() const;

@@ -30,7 +30,6 @@ enum class waiting : std::uint8_t {
   lock,       // a mutex
   sleep,      // a futex
   condition,  // a loop, told as await()
-  retry,      // a compare-exchange of a loop whose failing turns have no effect
 };
 
 /// What a waiting load has to read.
@@ -54,7 +53,7 @@ struct operation {
   action what = action::begin;
   modification how = modification::exchange;
   waiting waits = waiting::no;
-  bool is_weak = false;      // compare: for loops
+  bool is_weak = false;      // compare: may fail though the value is the expected one
   bool is_abstract = false;  // `at` is a name, not memory
   bool may_expire = false;   // waits::sleep with a deadline: nobody has to wake it
   std::memory_order order = std::memory_order_relaxed;

@@ -13,6 +13,8 @@ class process_image {
  public:
   void save();
   void restore() const noexcept;
+  /// Appends what is there now.
+  static void append_to(std::vector<char>& all);
 
  private:
   std::vector<char> saved_;

@@ -36,46 +36,57 @@ class atomic {
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
 
-  [[nodiscard]] T load(std::memory_order order, site where = site::current()) const noexcept {
+  [[nodiscard, gnu::always_inline]] T load(std::memory_order order,
+                                           site where = site::current()) const noexcept {
     if (!lab::hooks::in_model()) return value_;
     return value(lab::hooks::load(this, sizeof(T), order, where));
   }
-  void store(T desired, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] void store(T desired, std::memory_order order,
+                                    site where = site::current()) noexcept {
     if (lab::hooks::in_model()) {
       lab::hooks::store(this, sizeof(T), bits(desired), order, where);
     } else {
       value_ = desired;
     }
   }
-  T exchange(T desired, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] T exchange(T desired, std::memory_order order,
+                                    site where = site::current()) noexcept {
     return modify(lab::modification::exchange, desired, order, where,
                   [](T, T operand) { return operand; });
   }
-  bool compare_exchange(T& expected, T desired, std::memory_order success,
-                        std::memory_order failure, site where = site::current()) noexcept {
+  [[gnu::always_inline]] bool compare_exchange(T& expected, T desired, std::memory_order success,
+                                               std::memory_order failure,
+                                               site where = site::current()) noexcept {
     return compare(expected, desired, success, failure, false, where);
   }
-  bool compare_exchange_weak(T& expected, T desired, std::memory_order success,
-                             std::memory_order failure, site where = site::current()) noexcept {
+  [[gnu::always_inline]] bool compare_exchange_weak(T& expected, T desired,
+                                                    std::memory_order success,
+                                                    std::memory_order failure,
+                                                    site where = site::current()) noexcept {
     return compare(expected, desired, success, failure, true, where);
   }
-  T fetch_add(T operand, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] T fetch_add(T operand, std::memory_order order,
+                                     site where = site::current()) noexcept {
     return modify(lab::modification::add, operand, order, where,
                   [](T a, T b) { return static_cast<T>(a + b); });
   }
-  T fetch_sub(T operand, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] T fetch_sub(T operand, std::memory_order order,
+                                     site where = site::current()) noexcept {
     return modify(lab::modification::subtract, operand, order, where,
                   [](T a, T b) { return static_cast<T>(a - b); });
   }
-  T fetch_or(T operand, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] T fetch_or(T operand, std::memory_order order,
+                                    site where = site::current()) noexcept {
     return modify(lab::modification::bit_or, operand, order, where,
                   [](T a, T b) { return static_cast<T>(a | b); });
   }
-  T fetch_and(T operand, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] T fetch_and(T operand, std::memory_order order,
+                                     site where = site::current()) noexcept {
     return modify(lab::modification::bit_and, operand, order, where,
                   [](T a, T b) { return static_cast<T>(a & b); });
   }
-  T fetch_xor(T operand, std::memory_order order, site where = site::current()) noexcept {
+  [[gnu::always_inline]] T fetch_xor(T operand, std::memory_order order,
+                                     site where = site::current()) noexcept {
     return modify(lab::modification::bit_xor, operand, order, where,
                   [](T a, T b) { return static_cast<T>(a ^ b); });
   }
@@ -95,8 +106,8 @@ class atomic {
     std::memcpy(&result, &of, sizeof result);
     return result;
   }
-  bool compare(T& expected, T desired, std::memory_order success, std::memory_order failure,
-               bool weak, site where) noexcept {
+  [[gnu::always_inline]] bool compare(T& expected, T desired, std::memory_order success,
+                                      std::memory_order failure, bool weak, site where) noexcept {
     std::uint64_t read = bits(expected);
     if (lab::hooks::in_model()) {
       const bool done = lab::hooks::compare_exchange(this, sizeof(T), read, bits(desired), success,
@@ -109,8 +120,8 @@ class atomic {
     return equal;
   }
   template <class Apply>
-  T modify(lab::modification how, T operand, std::memory_order order, site where,
-           Apply apply) noexcept {
+  [[gnu::always_inline]] T modify(lab::modification how, T operand, std::memory_order order,
+                                  site where, Apply apply) noexcept {
     if (lab::hooks::in_model()) {
       return value(lab::hooks::modify(this, sizeof(T), how, bits(operand), order, where));
     }
@@ -150,7 +161,8 @@ class cell {
   T value_{};
 };
 
-inline void spin_pause(std::source_location where = std::source_location::current()) noexcept {
+[[gnu::always_inline]] inline void spin_pause(
+    std::source_location where = std::source_location::current()) noexcept {
   lab::hooks::pause(where);
 }
 
