@@ -27,6 +27,8 @@ endfunction()
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/engine/testing")
 ufence_add_lab_test(lab_crosscheck_test
   SOURCES "${folder}/crosscheck_model_test.cc" "${folder}/axioms.cc")
+ufence_add_lab_test(lab_loops_crosscheck_test
+  SOURCES "${folder}/loops_crosscheck_model_test.cc" "${folder}/axioms.cc")
 foreach(test litmus detection fence_protocol loops)
   ufence_add_lab_test(lab_${test}_test SOURCES "${folder}/${test}_model_test.cc")
 endforeach()

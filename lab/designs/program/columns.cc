@@ -23,16 +23,20 @@ bool is_same(const step& a, const step& b) {
   return a.thread == b.thread && a.what == b.what && a.place == b.place;
 }
 
+// Lines but the first begin further right: a column's own lines begin where its steps do.
 std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  const std::string further(2, ' ');
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < text.size();) {
-    if (text.size() - at <= width) {
-      lines.push_back(text.substr(at));
+    const std::string begin = lines.empty() ? "" : further;
+    const std::size_t room = width - begin.size();
+    if (text.size() - at <= room) {
+      lines.push_back(begin + text.substr(at));
       break;
     }
-    std::size_t end = text.rfind(' ', at + width);
-    if (end == std::string::npos || end <= at) end = at + width;
-    lines.push_back(text.substr(at, end - at));
+    std::size_t end = text.rfind(' ', at + room);
+    if (end == std::string::npos || end <= at) end = at + room;
+    lines.push_back(begin + text.substr(at, end - at));
     at = text[end] == ' ' ? end + 1 : end;
   }
   return lines;

@@ -110,9 +110,12 @@ std::string barriers(const selection& what, const answer_table& table) {
     if (!what.leaves_out_barriers || c.without != 0 || c.of->barriers == 0) continue;
     text += fmt::format("<h2>{}: a barrier left out</h2>\n<table id=\"barriers\">\n", c.name());
     for (unsigned b = 1; b <= c.of->barriers; ++b) {
-      const candidate without{c.of, b};
-      text += fmt::format("<tr><th>B{}</th><td>{}</td></tr>\n", b,
-                          escaped(shown_by(table, what, without)));
+      std::string shown = shown_by(table, what, {c.of, b});
+      // Which hazard shows it, only all of them can tell.
+      const bool was_all_asked = what.hazards.size() == all_hazards().size();
+      if (shown == "nothing here" && !was_all_asked)
+        shown = "no hazard that was asked for shows it";
+      text += fmt::format("<tr><th>B{}</th><td>{}</td></tr>\n", b, escaped(shown));
     }
     text += "</table>\n";
   }

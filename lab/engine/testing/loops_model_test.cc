@@ -601,6 +601,35 @@ TEST(regress_busy_wait, of_two_that_take_turns_ends) {
             (outcomes{{4}}));
 }
 
+// --- What traces tell ---
+
+TEST(regress_trace, a_read_is_not_the_last_only_if_a_newer_store_stands_above_it) {
+  settings with;
+  with.how = search::exhaustive;
+  const auto steps_of = [&](const std::function<void()>& body) {
+    return explore(body, with).interleaving;
+  };
+  // Each read-modify-write reads the last store there is, though its own comes next.
+  EXPECT_THAT(steps_of([] {
+                atomic<int> x{0};
+                x.fetch_add(1, mo::relaxed);
+                x.fetch_add(1, mo::relaxed);
+                const int seen = x.load(mo::relaxed);
+                x.store(9, mo::relaxed);
+                LAB_CHECK(seen == 0);
+              }),
+              Not(HasSubstr("not the last")));
+  with.skip_retries = false;
+  const std::string missed = steps_of([] {
+    atomic<int> data{0}, flag{0};
+    together([&] { data.store(1, mo::relaxed), flag.store(1, mo::relaxed); },
+             [&] {
+               if (flag.load(mo::relaxed) == 1) LAB_CHECK(data.load(mo::relaxed) == 1);
+             });
+  });
+  EXPECT_THAT(missed, HasSubstr("(the first value, not the last)"));
+}
+
 // --- How many executions there are ---
 
 struct count {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <bit>
+#include <climits>
 #include <cstdint>
 #include <cstring>
 #include <source_location>
@@ -168,8 +169,18 @@ class cell {
 
 /// The lab does not spin before it sleeps: the sleeping path is the one to explore. A scenario that
 /// is about something else lets it spin: a turn is no step, and each sleeper doubles the
-/// executions.
+/// executions. With INT_MAX for ever.
 inline constinit int turns_before_sleep = 0;
-[[nodiscard]] inline int spin_limit() noexcept { return turns_before_sleep; }
+
+/// What a count of turns is compared with. Who spins for ever has no use for the count, which would
+/// make each turn another state of the thread: it is put back.
+struct spin_bound {
+  int turns;
+  friend bool operator<(int& so_far, spin_bound bound) noexcept {
+    if (bound.turns == INT_MAX) so_far = -1;
+    return so_far < bound.turns;
+  }
+};
+[[nodiscard]] inline spin_bound spin_limit() noexcept { return {turns_before_sleep}; }
 
 }  // namespace ufence

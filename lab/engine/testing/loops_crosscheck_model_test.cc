@@ -1,0 +1,718 @@
+// Random small programs with loops, guards and retries against a second opinion: all that each
+// thread may do is written down with guessed values, all ways to combine that are judged by the
+// axioms. A loop that only waits is written down by the turn that ends it, and by one that never
+// does; the searches run it as it is.
+//
+//   UFENCE_LAB_PROGRAMS=10000 lab_loops_crosscheck_test     more programs
+//   UFENCE_LAB_FIRST=17                                     from this one on
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lab/engine/base_doubles.h"
+#include "lab/engine/failure.h"
+#include "lab/engine/graph_search.h"
+#include "lab/engine/machine.h"
+#include "lab/engine/scenario.h"
+#include "lab/engine/testing/axioms.h"
+#include "lab/engine/text.h"
+#include "ufence/base/atomic.h"
+
+namespace ufence::lab {
+namespace {
+
+constexpr int values = 16;    // 0 to 15
+constexpr int closed = 7;     // what a lock by exchange holds while it is taken
+constexpr int looks_max = 2;  // of a spin that counts
+
+enum class kind {
+  load,      // result: the value
+  store,     // value
+  add,       // 1; result: the old value
+  exchange,  // value; result: the old one
+  compare,   // expected -> value; result: the old value, and 100 more if it won
+  weak,      // the same, weak
+  fence,
+  spin,      // until location is expected
+  spin_two,  // until location is expected or other is value
+  bounded,   // the same as spin, but looks at most looks_max times; result: how often in vain
+  retry,     // adds 1 by a weak compare-exchange in a loop; result: the old value
+  counted,   // the same, but tries twice at most; result: how often in vain
+  enter,     // until exchange(closed) finds it open; result: what was there
+  guard,     // the rest is only done if location is expected
+};
+struct statement {
+  kind what;
+  int location;
+  int other;
+  int value;
+  int expected;
+  std::memory_order order;
+  bool pauses;
+};
+using program = std::vector<std::vector<statement>>;
+
+std::memory_order failure_of(std::memory_order order) {
+  switch (order) {
+    case std::memory_order_seq_cst: return std::memory_order_seq_cst;
+    case std::memory_order_acq_rel:
+    case std::memory_order_acquire: return std::memory_order_acquire;
+    default: return std::memory_order_relaxed;
+  }
+}
+std::memory_order load_of(std::memory_order order) { return failure_of(order); }
+
+std::string describe(const program& p) {
+  static constexpr std::array names{"load",  "store",   "add",   "exchange", "compare",
+                                    "weak",  "fence",   "spin",  "spin_two", "bounded",
+                                    "retry", "counted", "enter", "guard"};
+  std::ostringstream text;
+  for (std::size_t t = 0; t < p.size(); ++t) {
+    text << "T" << t + 1 << ":";
+    for (const statement& s : p[t]) {
+      text << " " << names[static_cast<std::size_t>(s.what)] << " x" << s.location;
+      if (s.what == kind::spin_two) text << " x" << s.other;
+      text << " value " << s.value << " expected " << s.expected << " " << order_name(s.order)
+           << (s.pauses ? " pauses;" : ";");
+    }
+    text << "\n";
+  }
+  return text.str();
+}
+
+// --- What a thread may do, with guessed values ---
+
+struct deed {
+  plain_event event;
+  int value = 0;           // read or written
+  bool is_newest = false;  // a load of the last turn of a loop that does not end
+};
+struct story {
+  std::vector<deed> deeds;
+  std::vector<int> results;
+  bool is_stuck = false;
+};
+
+class storyteller {
+ public:
+  storyteller(const std::vector<statement>& body, int thread, const std::vector<std::set<int>>& of)
+      : body_(body), thread_(thread), values_of_(of) {}
+  std::vector<story> all() {
+    tell(0, {});
+    return std::move(told_);
+  }
+
+ private:
+  static deed access(plain_event::kind what, int thread, int location, std::memory_order order,
+                     int value, bool is_rmw = false) {
+    deed d;
+    d.event.what = what;
+    d.event.thread = thread;
+    d.event.location = location;
+    d.event.order = order;
+    d.event.is_rmw = is_rmw;
+    d.value = value;
+    return d;
+  }
+  void read(story& s, int at, std::memory_order order, int v, bool is_newest = false) const {
+    s.deeds.push_back(access(plain_event::kind::load, thread_, at, order, v));
+    s.deeds.back().is_newest = is_newest;
+  }
+  void change(story& s, int at, std::memory_order order, int from, int to) const {
+    s.deeds.push_back(access(plain_event::kind::load, thread_, at, order, from, true));
+    s.deeds.push_back(access(plain_event::kind::store, thread_, at, order, to, true));
+  }
+  template <class Then>
+  void each(int location, Then then) {
+    for (const int v : values_of_[static_cast<std::size_t>(location)]) then(v);
+  }
+  void stuck(story s) {
+    s.is_stuck = true;
+    told_.push_back(std::move(s));
+  }
+
+  void tell(std::size_t i, story s) {
+    if (i == body_.size()) {
+      told_.push_back(std::move(s));
+      return;
+    }
+    const statement& in = body_[i];
+    const auto go_on = [&](story next, int result) {
+      next.results.push_back(result);
+      tell(i + 1, std::move(next));
+    };
+    const int at = in.location;
+    switch (in.what) {
+      case kind::load:
+      case kind::guard:
+        each(at, [&](int v) {
+          story next = s;
+          read(next, at, in.order, v);
+          if (in.what == kind::guard && v != in.expected) {
+            told_.push_back(std::move(next));
+          } else {
+            go_on(std::move(next), v);
+          }
+        });
+        break;
+      case kind::store: {
+        story next = s;
+        next.deeds.push_back(access(plain_event::kind::store, thread_, at, in.order, in.value));
+        go_on(std::move(next), 0);
+        break;
+      }
+      case kind::add:
+      case kind::exchange:
+        each(at, [&](int v) {
+          story next = s;
+          const int to = in.what == kind::add ? v + 1 : in.value;
+          if (to >= values) return;
+          change(next, at, in.order, v, to);
+          go_on(std::move(next), v);
+        });
+        break;
+      case kind::compare:
+      case kind::weak:
+        each(at, [&](int v) {
+          if (v != in.expected || in.what == kind::weak) {
+            story next = s;
+            read(next, at, failure_of(in.order), v);
+            go_on(std::move(next), v);
+          }
+          if (v == in.expected) {
+            story next = s;
+            change(next, at, in.order, v, in.value);
+            go_on(std::move(next), v + 100);
+          }
+        });
+        break;
+      case kind::fence: {
+        story next = s;
+        next.deeds.push_back(access(plain_event::kind::fence, thread_, -1, in.order, 0));
+        go_on(std::move(next), 0);
+        break;
+      }
+      case kind::spin:
+        each(at, [&](int v) {
+          story next = s;
+          read(next, at, in.order, v, v != in.expected);
+          v == in.expected ? go_on(std::move(next), 0) : stuck(std::move(next));
+        });
+        break;
+      case kind::spin_two:
+        each(at, [&](int v) {
+          story first = s;
+          read(first, at, in.order, v, v != in.expected);
+          if (v == in.expected) {
+            go_on(std::move(first), 1);
+            return;
+          }
+          each(in.other, [&](int w) {
+            story next = first;
+            read(next, in.other, in.order, w, w != in.value);
+            if (w == in.value) {
+              next.deeds[next.deeds.size() - 2].is_newest = false;
+              go_on(std::move(next), 2);
+            } else {
+              stuck(std::move(next));
+            }
+          });
+        });
+        break;
+      case kind::bounded: look(i, s, 0); break;
+      case kind::retry:
+      case kind::counted:
+        each(at, [&](int v) {
+          story next = s;
+          read(next, at, load_of(in.order), v);
+          attempt(i, std::move(next), v, 0);
+        });
+        break;
+      case kind::enter:
+        each(at, [&](int v) {
+          story next = s;
+          if (v == closed) {
+            read(next, at, in.order, v, true);
+            stuck(std::move(next));
+          } else {
+            change(next, at, in.order, v, closed);
+            go_on(std::move(next), v);
+          }
+        });
+        break;
+    }
+  }
+
+  void look(std::size_t i, const story& s, int in_vain) {
+    const statement& in = body_[i];
+    if (in_vain == looks_max) {
+      story next = s;
+      next.results.push_back(in_vain);
+      tell(i + 1, std::move(next));
+      return;
+    }
+    each(in.location, [&](int v) {
+      story next = s;
+      read(next, in.location, in.order, v);
+      if (v != in.expected) {
+        look(i, next, in_vain + 1);
+        return;
+      }
+      next.results.push_back(in_vain);
+      tell(i + 1, std::move(next));
+    });
+  }
+
+  // One compare-exchange of a loop. Of those that do not count the failures one is told.
+  void attempt(std::size_t i, const story& s, int old, int in_vain) {
+    const statement& in = body_[i];
+    const bool counts = in.what == kind::counted;
+    if (old + 1 < values) {
+      story won = s;
+      change(won, in.location, in.order, old, old + 1);
+      won.results.push_back(counts ? in_vain : old);
+      tell(i + 1, std::move(won));
+    }
+    if (in_vain == (counts ? 2 : 1)) return;
+    each(in.location, [&](int v) {
+      story next = s;
+      read(next, in.location, failure_of(in.order), v);
+      if (counts && in_vain == 1) {
+        next.results.push_back(2);
+        tell(i + 1, std::move(next));
+      } else {
+        attempt(i, next, v, in_vain + 1);
+      }
+    });
+  }
+
+  const std::vector<statement>& body_;
+  int thread_;
+  const std::vector<std::set<int>>& values_of_;
+  std::vector<story> told_;
+};
+
+// --- All combinations that the axioms allow ---
+
+struct opinion {
+  std::set<std::vector<std::int64_t>> outcomes;
+  bool may_hang = false;
+};
+
+class judge {
+ public:
+  judge(const program& p, int locations) : program_(p), locations_(locations) {
+    // Which values a location may have at all.
+    std::vector<std::set<int>> of(static_cast<std::size_t>(locations), std::set<int>{0});
+    for (int round = 0; round < 4; ++round) {
+      for (const auto& thread : p) {
+        for (const statement& s : thread) add_values(s, of);
+      }
+    }
+    for (std::size_t t = 0; t < p.size(); ++t) {
+      stories_.push_back(storyteller(p[t], static_cast<int>(t), of).all());
+    }
+  }
+
+  // False: too many to look at.
+  bool run(opinion& of) {
+    opinion_ = &of;
+    combine(0);
+    return !is_too_much();
+  }
+
+ private:
+  // Of what the axioms judge, and of what is put together for that.
+  static constexpr int candidates_max = 400;
+  static constexpr int steps_max = 30'000;
+  [[nodiscard]] bool is_too_much() const {
+    return candidates_ > candidates_max || steps_ > steps_max;
+  }
+
+  static void add_values(const statement& s, std::vector<std::set<int>>& of) {
+    std::set<int>& here = of[static_cast<std::size_t>(s.location)];
+    switch (s.what) {
+      case kind::store:
+      case kind::exchange:
+      case kind::compare:
+      case kind::weak: here.insert(s.value); break;
+      case kind::enter: here.insert(closed); break;
+      case kind::add:
+      case kind::retry:
+      case kind::counted:
+        for (const int v : std::set<int>(here)) {
+          if (v + 1 < values) here.insert(v + 1);
+        }
+        break;
+      default: break;
+    }
+  }
+
+  void combine(std::size_t t) {
+    ++steps_;
+    if (is_too_much()) return;
+    if (t < stories_.size()) {
+      for (const story& s : stories_[t]) {
+        chosen_.push_back(&s);
+        combine(t + 1);
+        chosen_.pop_back();
+      }
+      return;
+    }
+    deeds_.clear();
+    for (int l = 0; l < locations_; ++l) {
+      deed first;
+      first.event.what = plain_event::kind::store;
+      first.event.thread = -1;
+      first.event.location = l;
+      deeds_.push_back(first);
+    }
+    for (const story* s : chosen_) deeds_.insert(deeds_.end(), s->deeds.begin(), s->deeds.end());
+    order_stores(0);
+  }
+
+  void order_stores(int location) {
+    ++steps_;
+    if (location == locations_) {
+      choose_sources(0);
+      return;
+    }
+    std::vector<std::size_t> stores;
+    for (std::size_t i = static_cast<std::size_t>(locations_); i < deeds_.size(); ++i) {
+      const plain_event& e = deeds_[i].event;
+      if (e.what == plain_event::kind::store && e.location == location) stores.push_back(i);
+    }
+    // Each value that is read there must be written; before all orders are gone through.
+    for (const deed& d : deeds_) {
+      if (d.event.what != plain_event::kind::load || d.event.location != location) continue;
+      const auto writes = [&](std::size_t i) { return deeds_[i].value == d.value; };
+      if (d.value != 0 && std::ranges::none_of(stores, writes)) return;
+    }
+    do {
+      for (std::size_t r = 0; r < stores.size(); ++r) deeds_[stores[r]].event.rank = r + 1;
+      order_stores(location + 1);
+      if (is_too_much()) return;
+    } while (std::ranges::next_permutation(stores).found);
+  }
+
+  void choose_sources(std::size_t i) {
+    ++steps_;
+    if (is_too_much()) return;
+    if (i == deeds_.size()) {
+      decide();
+      return;
+    }
+    deed& d = deeds_[i];
+    if (d.event.what != plain_event::kind::load) {
+      choose_sources(i + 1);
+      return;
+    }
+    for (std::size_t s = 0; s < deeds_.size(); ++s) {
+      const deed& from = deeds_[s];
+      if (from.event.what != plain_event::kind::store || from.value != d.value ||
+          from.event.location != d.event.location) {
+        continue;
+      }
+      if (d.event.is_rmw && from.event.rank + 1 != deeds_[i + 1].event.rank) continue;
+      if (d.is_newest && from.event.rank != newest_rank(d.event.location)) continue;
+      d.event.source = s;
+      choose_sources(i + 1);
+    }
+  }
+
+  [[nodiscard]] std::size_t newest_rank(int location) const {
+    std::size_t rank = 0;
+    for (const deed& d : deeds_) {
+      if (d.event.what == plain_event::kind::store && d.event.location == location) {
+        rank = std::max(rank, d.event.rank);
+      }
+    }
+    return rank;
+  }
+
+  void decide() {
+    ++candidates_;
+    std::vector<plain_event> events;
+    for (const deed& d : deeds_) events.push_back(d.event);
+    if (!is_consistent(events)) return;
+    if (std::ranges::any_of(chosen_, [](const story* s) { return s->is_stuck; })) {
+      opinion_->may_hang = true;
+      return;
+    }
+    std::vector<std::int64_t> outcome;
+    for (std::size_t t = 0; t < chosen_.size(); ++t) {
+      const std::vector<int>& results = chosen_[t]->results;
+      outcome.insert(outcome.end(), results.begin(), results.end());
+      outcome.insert(outcome.end(), program_[t].size() - results.size(), -1);
+    }
+    for (int l = 0; l < locations_; ++l) {
+      for (const deed& d : deeds_) {
+        if (d.event.what == plain_event::kind::store && d.event.location == l &&
+            d.event.rank == newest_rank(l)) {
+          outcome.push_back(d.value);
+        }
+      }
+    }
+    opinion_->outcomes.insert(outcome);
+  }
+
+  const program& program_;
+  int locations_;
+  std::vector<std::vector<story>> stories_;
+  std::vector<const story*> chosen_;
+  std::vector<deed> deeds_;
+  int candidates_ = 0;
+  int steps_ = 0;
+  opinion* opinion_ = nullptr;
+};
+
+// --- The same program on model threads ---
+
+void perform(const std::vector<statement>& body, std::vector<std::unique_ptr<atomic<int>>>& x,
+             std::int64_t* result) {
+  for (const statement& in : body) {
+    std::int64_t& out = *result++;
+    atomic<int>& at = *x[static_cast<std::size_t>(in.location)];
+    out = 0;
+    switch (in.what) {
+      case kind::load: out = at.load(in.order); break;
+      case kind::guard:
+        out = at.load(in.order);
+        if (out != in.expected) {
+          out = -1;
+          return;
+        }
+        break;
+      case kind::store: at.store(in.value, in.order); break;
+      case kind::add: out = at.fetch_add(1, in.order); break;
+      case kind::exchange: out = at.exchange(in.value, in.order); break;
+      case kind::compare: {
+        int old = in.expected;
+        const bool won = at.compare_exchange(old, in.value, in.order, failure_of(in.order));
+        out = old + (won ? 100 : 0);
+        break;
+      }
+      case kind::weak: {
+        int old = in.expected;
+        const bool won = at.compare_exchange_weak(old, in.value, in.order, failure_of(in.order));
+        out = old + (won ? 100 : 0);
+        break;
+      }
+      case kind::fence: thread_fence(in.order); break;
+      case kind::spin:
+        while (at.load(in.order) != in.expected) {
+          if (in.pauses) spin_pause();
+        }
+        break;
+      case kind::spin_two: {
+        atomic<int>& other = *x[static_cast<std::size_t>(in.other)];
+        for (;;) {
+          if (at.load(in.order) == in.expected) {
+            out = 1;
+            break;
+          }
+          if (other.load(in.order) == in.value) {
+            out = 2;
+            break;
+          }
+          if (in.pauses) spin_pause();
+        }
+        break;
+      }
+      case kind::bounded:
+        for (; out < looks_max && at.load(in.order) != in.expected; ++out) {
+          if (in.pauses) spin_pause();
+        }
+        break;
+      case kind::retry: {
+        int old = at.load(load_of(in.order));
+        while (!at.compare_exchange_weak(old, old + 1, in.order, failure_of(in.order))) {
+          if (in.pauses) spin_pause();
+        }
+        out = old;
+        break;
+      }
+      case kind::counted: {
+        int old = at.load(load_of(in.order));
+        while (out < 2 && !at.compare_exchange_weak(old, old + 1, in.order, failure_of(in.order))) {
+          ++out;
+        }
+        break;
+      }
+      case kind::enter: {
+        int old = closed;
+        while ((old = at.exchange(closed, in.order)) == closed) {
+          if (in.pauses) spin_pause();
+        }
+        out = old;
+        break;
+      }
+    }
+  }
+}
+
+template <std::size_t n>
+void observe_all(const std::vector<std::int64_t>& of) {
+  [&]<std::size_t... i>(std::index_sequence<i...>) { observe(of[i]...); }
+  (std::make_index_sequence<n>{});
+}
+
+constexpr std::size_t results_max = 16;
+
+void run_program(const program& p, int locations) {
+  std::vector<std::unique_ptr<atomic<int>>> x;
+  for (int l = 0; l < locations; ++l) x.push_back(std::make_unique<atomic<int>>(0));
+  std::vector<std::int64_t> results(results_max, -1);
+  std::array<std::size_t, 4> begin{};
+  std::size_t all = 0;
+  for (std::size_t t = 0; t < p.size(); ++t) {
+    begin.at(t) = all;
+    all += p[t].size();
+  }
+  const auto body = [&](std::size_t t) { perform(p[t], x, &results[begin.at(t)]); };
+  {
+    thread a("a", [&] { body(0); });
+    thread b("b", [&] { body(1); });
+    if (p.size() > 2) {
+      thread c("c", [&] { body(2); });
+      if (p.size() > 3) {
+        thread d("d", [&] { body(3); });
+      }
+    }
+  }
+  for (const auto& word : x) results.at(all++) = word->load(mo::relaxed);
+  observe_all<results_max>(results);
+}
+
+// --- Random programs ---
+
+class generator {
+ public:
+  explicit generator(std::uint64_t seed) : random_(seed) {}
+  program make(int locations) {
+    program p(2 + below(3));
+    const std::size_t longest = p.size() == 2 ? 4 : p.size() == 3 ? 3 : 2;
+    for (auto& thread : p) {
+      for (std::size_t n = 1 + below(longest); n > 0; --n) thread.push_back(next(locations));
+    }
+    return p;
+  }
+
+ private:
+  std::size_t below(std::size_t n) { return random_() % n; }
+  statement next(int locations) {
+    using enum kind;
+    static constexpr std::array kinds{load,    load,  store,   store, store, add,      exchange,
+                                      compare, weak,  fence,   spin,  spin,  spin_two, bounded,
+                                      retry,   retry, counted, enter, guard};
+    static constexpr std::array orders{std::memory_order_relaxed, std::memory_order_acquire,
+                                       std::memory_order_release, std::memory_order_acq_rel,
+                                       std::memory_order_seq_cst};
+    const auto place = [&] { return static_cast<int>(below(static_cast<std::size_t>(locations))); };
+    statement s{};
+    s.what = kinds.at(below(kinds.size()));
+    s.location = place();
+    s.other = place();
+    s.value = 1 + static_cast<int>(below(2));
+    s.expected = static_cast<int>(below(3));
+    s.pauses = below(2) == 0;
+    s.order = orders.at(below(orders.size()));
+    switch (s.what) {
+      case store:
+        if (s.order == mo::acquire || s.order == mo::acq_rel) s.order = mo::release;
+        break;
+      case load:
+      case guard:
+      case spin:
+      case spin_two:
+      case bounded: s.order = load_of(s.order); break;
+      case fence:
+        if (s.order == mo::relaxed) s.order = mo::seq_cst;
+        break;
+      default: break;
+    }
+    return s;
+  }
+
+  std::mt19937_64 random_;
+};
+
+std::uint64_t number_of_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+struct visit {
+  std::set<std::vector<std::int64_t>> outcomes;
+  failure found = failure::none;
+  bool is_complete = false;
+};
+
+visit visit_all(const program& p, int locations, bool skip_retries) {
+  const int executions_max = skip_retries ? 20'000 : 1'000;
+  std::size_t all = static_cast<std::size_t>(locations);
+  for (const auto& thread : p) all += thread.size();
+  visit result;
+  machine m([&] { run_program(p, locations); });
+  graph_search search(m, skip_retries);
+  ending how{};
+  for (int n = 0; search.next(how); ++n) {
+    if (how == ending::failed) {
+      result.found = m.found().kind;
+      return result;
+    }
+    if (n == executions_max) return result;
+    if (how != ending::complete) continue;
+    std::vector<std::int64_t> outcome = m.outcome();
+    outcome.resize(all);
+    result.outcomes.insert(outcome);
+  }
+  result.is_complete = !search.was_cut();
+  return result;
+}
+
+TEST(crosscheck, loops_guards_and_retries_have_the_outcomes_that_the_axioms_allow) {
+  use_lab_memory();
+  const std::uint64_t programs = number_of_environment("UFENCE_LAB_PROGRAMS", 500);
+  const std::uint64_t first = number_of_environment("UFENCE_LAB_FIRST", 1);
+  std::uint64_t compared = 0;
+  std::uint64_t hanging = 0;
+  for (std::uint64_t seed = first; compared < programs; ++seed) {
+    ASSERT_LT(seed, first + 20 * programs) << "hardly any program is small enough";
+    const int locations = 1 + static_cast<int>(seed % 2);
+    const program p = generator(seed).make(locations);
+    opinion expected;
+    if (!judge(p, locations).run(expected)) continue;
+    ++compared;
+    for (const bool skip_retries : {true, false}) {
+      const visit seen = visit_all(p, locations, skip_retries);
+      const std::string about = "program " + std::to_string(seed) + "\n" + describe(p);
+      if (expected.may_hang) {
+        ASSERT_EQ(seen.found, failure::livelock) << about;
+        continue;
+      }
+      ASSERT_EQ(seen.found, failure::none) << about;
+      ASSERT_TRUE(seen.is_complete || !skip_retries) << about;
+      if (seen.is_complete) {
+        ASSERT_EQ(seen.outcomes, expected.outcomes) << about;
+      }
+    }
+    hanging += expected.may_hang ? 1 : 0;
+  }
+  EXPECT_GT(hanging, programs / 20);
+  EXPECT_LT(hanging, programs * 3 / 4);
+}
+
+}  // namespace
+}  // namespace ufence::lab
