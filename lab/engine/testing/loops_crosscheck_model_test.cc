@@ -98,6 +98,7 @@ struct deed {
   int value = 0;           // read or written
   bool is_newest = false;  // a load of the last turn of a loop that does not end
 };
+constexpr std::size_t stories_max = 1000;  // of one thread: with more a program is left out
 struct story {
   std::vector<deed> deeds;
   std::vector<int> results;
@@ -143,6 +144,7 @@ class storyteller {
   }
 
   void tell(std::size_t i, story s) {
+    if (told_.size() > stories_max) return;
     if (i == body_.size()) {
       told_.push_back(std::move(s));
       return;
@@ -327,6 +329,9 @@ class judge {
 
   // False: too many to look at.
   bool run(opinion& of) {
+    for (const auto& told : stories_) {
+      if (told.size() > stories_max) return false;
+    }
     opinion_ = &of;
     combine(0);
     return !is_too_much();
