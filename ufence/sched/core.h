@@ -106,7 +106,8 @@ class entity_core {
   void with_home(Function f) noexcept;
   [[nodiscard]] std::error_code arm_first(job& j, bool push) noexcept;
   [[nodiscard]] scheduler_ref pick_home() noexcept;
-  [[nodiscard]] std::error_code make_fences_locked(job& j) noexcept UFENCE_REQUIRES(lock_);
+  [[nodiscard]] std::error_code make_fences_locked(job& j, const scheduler_core& home) noexcept
+      UFENCE_REQUIRES(lock_);
   void link_locked(job& j, bool push) noexcept UFENCE_REQUIRES(lock_);
   /// Moves what is pushed to first_, which is empty. False: nothing is. The home's lock is held.
   bool take_incoming() noexcept UFENCE_EXCLUDES(lock_);

@@ -157,14 +157,16 @@ std::uint32_t entity_core::weight() const noexcept {
 
 // --- Arming and pushing ---
 
-std::error_code entity_core::make_fences_locked(job& j) noexcept {
+std::error_code entity_core::make_fences_locked(job& j, const scheduler_core& home) noexcept {
   if (killed_ != 0) return errno_code(-killed_);
   if (!spare_.fence) {
     result<new_fence> scheduled = scheduled_line_.create_in_order();
     if (!scheduled) return scheduled.error();
     spare_ = *std::move(scheduled);
   }
-  result<new_fence> finished = finished_line_.create_in_order(&j);
+  // Where the device ends jobs in any order, no fence of finished stands for another (F19).
+  result<new_fence> finished = home.options_.is_in_order ? finished_line_.create_in_order(&j)
+                                                         : finished_line_.create_unordered(&j);
   if (!finished) return finished.error();
   j.scheduled_ = std::move(spare_.fence);
   j.signal_scheduled_ = std::move(spare_.signal);
@@ -202,7 +204,7 @@ std::error_code entity_core::arm(job& j, bool push) noexcept {
     if (home == nullptr) {
       if (killed_ != 0) return errno_code(-killed_);
     } else {
-      if (const std::error_code failed = make_fences_locked(j)) return failed;
+      if (const std::error_code failed = make_fences_locked(j, *home)) return failed;
       link_locked(j, push);
       if (!push || is_listed_) return {};
       is_listed_ = true;
@@ -249,7 +251,7 @@ std::error_code scheduler_core::arm_first_locked(entity_core& e, job& j, bool pu
   if (e.killed_ != 0) return errno_code(-e.killed_);
   if (!ready_.reserve(entity_count_ + 1)) return errno_code(ENOMEM);
   if (!ensure_worker_locked()) return errno_code(EAGAIN);
-  if (const std::error_code failed = e.make_fences_locked(j)) return failed;
+  if (const std::error_code failed = e.make_fences_locked(j, *this)) return failed;
   e.get();
   e.home_.store(this, mo::relaxed);  // relaxed: both locks
   e.next_ = entities_;

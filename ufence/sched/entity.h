@@ -141,7 +141,8 @@ class UFENCE_API entity {
   /// Nothing of it is queued or in flight, and all that ended was freed.
   [[nodiscard]] bool was_idle() const noexcept;
   [[nodiscard]] std::string_view name() const noexcept;
-  /// Of the fences of its jobs.
+  /// Of the fences of its jobs. Where a scheduler is not in order, each finished fence has a context
+  /// of its own (F19).
   [[nodiscard]] std::uint64_t scheduled_context() const noexcept;
   [[nodiscard]] std::uint64_t finished_context() const noexcept;
 

@@ -261,6 +261,25 @@ TEST(sched_dependency, on_the_same_scheduler_scheduled_is_enough) {
   }
 }
 
+// The device may end the second one first: so the later one does not stand for the earlier one.
+TEST(sched_dependency, regress_of_a_device_that_is_not_in_order_both_are_waited_for) {
+  ring device, other(manner::at_once);
+  scheduler_options o = without_thread(device.options());
+  o.is_in_order = false;
+  loop s(o), t(without_thread(other.options()));
+  entity e = s.make(), waits = t.make();
+  const fence_ref first = device.push(e, 1), second = device.push(e, 2);
+  ring_job* const j = other.make(3);
+  ASSERT_FALSE(j->add_dependency(first));
+  ASSERT_FALSE(j->add_dependency(second));
+  EXPECT_TRUE(j->has_dependency(*first));
+  EXPECT_TRUE(j->has_dependency(*second));
+  ASSERT_FALSE(waits.push(*j));
+  EXPECT_EQ(s.run(), 2U);
+  device.advance(2);
+  EXPECT_EQ(t.run(), 1U);
+}
+
 TEST(sched_dependency, on_another_scheduler_finished_is_waited_for) {
   ring device;
   loop s(without_thread(device.options())), t(without_thread(device.options()));
