@@ -369,6 +369,7 @@ class UFENCE_API alignas(16) fence {
   bool mark_if_completed() noexcept;
   void mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept;  // drops LOCK
   void decide_unlinked(int how, std::int64_t now, bool keep, settlement& later) noexcept;
+  void leave_list(bool nothing_to_call, settlement& later) noexcept;
   void enable_ordered() noexcept;
   bool await_locked(std::uint32_t s, std::uint64_t& to_tell) noexcept;
   bool await_silently() noexcept;  // false: it is completed

@@ -145,12 +145,18 @@ void timeline::note_linked(fence& f, std::uint32_t flags) noexcept {
   if ((flags & silent) == 0) UFENCE_TRACE(dma_fence_enable_signal, f);
 }
 
-bool timeline::remove_awaited(fence& f) noexcept {
+// Marked before the lock is dropped: a fence that waited for this one to leave the list is not seen
+// signaled before it is.
+timeline::removal timeline::mark_and_remove(fence& f, int error) noexcept {
+  removal done;
   scoped_lock guard(lock_);
   // relaxed: under the lock; 0 once somebody unlinked it
-  if (f.word_.load(mo::relaxed) == 0) return false;
-  unlink(f);
-  return true;
+  done.is_mine = f.word_.load(mo::relaxed) != 0;
+  if (done.is_mine) unlink(f);
+  done.nothing_to_call = done.is_mine && f.callbacks_.get() == nullptr;
+  f.mark_locked(error, now_ns(), done.nothing_to_call ? signaled | settled : signaled);
+  done.frees_another = done.is_mine && first_ != nullptr && is_ahead(*first_);
+  return done;
 }
 
 bool timeline::hold(fence& f) noexcept {
@@ -163,7 +169,7 @@ bool timeline::hold(fence& f) noexcept {
     earlier = earlier->link_.get();
   }
   if (earlier == nullptr || !is_later(f.seqno_, earlier->seqno_)) return false;
-  // relaxed, as in remove_awaited()
+  // relaxed: under the lock; 0 unless it is linked
   const bool is_linked = f.word_.load(mo::relaxed) != 0;
   if (!is_linked) {
     link(f);
@@ -179,9 +185,24 @@ bool timeline::is_ahead(const fence& f) noexcept {
   return (f.state_.load(mo::relaxed) & ahead) != 0;
 }
 
-bool timeline::has_first_ahead() noexcept {
-  scoped_lock guard(lock_);
-  return first_ != nullptr && is_ahead(*first_);
+// One after the other, each as if it were signaled alone now.
+void timeline::signal_ahead(settlement& later) noexcept {
+  for (;;) {
+    fence_ref f;
+    {
+      scoped_lock guard(lock_);
+      if (first_ == nullptr || !is_ahead(*first_)) return;
+      f = fence_ref::take(*first_);
+    }
+    const std::uint32_t s = f->lock();
+    if ((s & signaled) != 0) {
+      // The value has passed it, and somebody has looked: who moved the value drains.
+      f->unlock();
+      return;
+    }
+    const removal done = mark_and_remove(*f, f->error_.get());
+    if (done.is_mine) f->leave_list(done.nothing_to_call, later);
+  }
 }
 
 void timeline::call_request_notify(std::uint64_t seqno) noexcept {
@@ -258,11 +279,12 @@ void timeline::drain(settlement& later) noexcept {
   fence* tail = nullptr;
   std::uint64_t value = 0;
   bool minimum_rose = false;
+  bool frees_another = false;
   {
     scoped_lock guard(lock_);
     // relaxed: this thread moved it, or saw who did; newer is fine
     value = value_.load(mo::relaxed);
-    while (first_ != nullptr && (decided(first_->seqno_, value) != 0 || is_ahead(*first_))) {
+    while (first_ != nullptr && decided(first_->seqno_, value) != 0) {
       fence* f = first_;
       unlink(*f);
       if (tail != nullptr) {
@@ -273,6 +295,7 @@ void timeline::drain(settlement& later) noexcept {
       tail = f;
     }
     minimum_rose = gate_ != nullptr && first_ != nullptr;
+    frees_another = first_ != nullptr && is_ahead(*first_);
   }
   if (first == nullptr) return;
   const std::int64_t now = now_ns();
@@ -282,6 +305,7 @@ void timeline::drain(settlement& later) noexcept {
     const bool keep = minimum_rose && first == nullptr;
     f->decide_unlinked(decided(f->seqno_, value), now, keep, later);
   }
+  if (frees_another) signal_ahead(later);
 }
 
 std::error_code timeline::fold_device_word(settlement& later) noexcept {
@@ -354,6 +378,16 @@ void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& la
     unlock();
   }
   if (nothing_to_call && !keep) {
+    put();
+  } else {
+    later.append(*this);
+  }
+}
+
+// It was unlinked and marked; its reference is the caller's. Settling tells the device a minimum that
+// rose.
+void fence::leave_list(bool nothing_to_call, settlement& later) noexcept {
+  if (nothing_to_call && owner_.owner->gate_ == nullptr) {
     put();
   } else {
     later.append(*this);
@@ -568,18 +602,14 @@ bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
       return true;
     }
   }
-  const bool was_awaited = (s & awaited) != 0;
-  const bool is_mine = was_awaited && line_->remove_awaited(f);
-  const bool nothing_to_call = f.callbacks_.get() == nullptr && (is_mine || !was_awaited);
-  f.mark_locked(checked, now_ns(), nothing_to_call ? signaled | settled : signaled);
-  // Who unlinked the entry has its reference; settling tells the device a minimum that rose.
-  if (is_mine && nothing_to_call && line_->gate_ == nullptr) {
-    f.put();
-  } else if (is_mine) {
-    later.append(f);
+  if ((s & awaited) == 0) {
+    // Without callbacks, which would have made it awaited.
+    f.mark_locked(checked, now_ns(), signaled | settled);
+    return true;
   }
-  // The first that is awaited now may have waited for this one.
-  if (is_mine && line_->has_first_ahead()) line_->drain(later);
+  const timeline::removal done = line_->mark_and_remove(f, checked);
+  if (done.is_mine) f.leave_list(done.nothing_to_call, later);
+  if (done.frees_another) line_->signal_ahead(later);
   return true;
 }
 

@@ -17,9 +17,9 @@
 // Whoever unlinks an awaited entry settles its fence, also if another marked it signaled.
 //
 // Order (F19): a consumer that drops a fence for a later one adds the dropped one to the list,
-// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one
-// is in the list, it stays there, with its result and AHEAD, and is signaled by the drain that
-// finds it first. Lock ranks: fence, then timeline.
+// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one is in
+// the list, it stays there, with its result and AHEAD, and is signaled when it is the first there.
+// Lock ranks: fence, then timeline.
 #pragma once
 
 #include <cstdint>
@@ -108,14 +108,19 @@ class UFENCE_API timeline {
   // 0 pending; 1 completed; <0 failed with that error: of a seqno, by a value that was read.
   [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
 
+  // What became of a fence that is marked while it may be in the list.
+  struct removal {
+    bool is_mine = false;          // this call unlinked it: its reference is the caller's
+    bool nothing_to_call = false;  // it is settled as well
+    bool frees_another = false;    // the first in the list is AHEAD now: signal_ahead()
+  };
   // The fence's LOCK is held. add_awaited: false, completed meanwhile; `to_tell` becomes the seqno
-  // that the device has to be told, or stays. remove_awaited: true, it was linked, and its
-  // reference is the caller's. hold: true, an earlier one is linked, so this one is linked as well,
-  // and AHEAD.
+  // that the device has to be told, or stays. hold: true, an earlier one is linked, so this one is
+  // linked as well, and AHEAD.
   bool add_awaited(fence& f, bool silently, std::uint64_t& to_tell) noexcept UFENCE_EXCLUDES(lock_);
-  bool remove_awaited(fence& f) noexcept UFENCE_EXCLUDES(lock_);
+  removal mark_and_remove(fence& f, int error) noexcept UFENCE_EXCLUDES(lock_);  // drops LOCK
   bool hold(fence& f) noexcept UFENCE_EXCLUDES(lock_);
-  bool has_first_ahead() noexcept UFENCE_EXCLUDES(lock_);  // it waits for a drain
+  void signal_ahead(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void note_linked(fence& f, std::uint32_t flags) noexcept UFENCE_REQUIRES(lock_);
   static bool is_ahead(const fence& f) noexcept;
   static fence* previous(const fence& f) noexcept;
