@@ -31,12 +31,19 @@
 // A member with one of these names and another type is a compile error, not a missing feature.
 #pragma once
 
+#include <cxxabi.h>
+
+#include <array>
 #include <cerrno>
 #include <concepts>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include "ufence/driver.h"
@@ -46,7 +53,7 @@ namespace ufence::driver {
 using job = ufence_job;
 
 /// Thrown by a constructor, start() or submit() to fail with this -errno. Other exceptions become
-/// -ENOMEM (std::bad_alloc) or -EIO.
+/// -ENOMEM (std::bad_alloc) or -EIO; those that become -EIO are reported with their type and what().
 struct failure {
   int error;
 };
@@ -258,31 +265,58 @@ struct instance {
   services host;
   D driver;
 };
-template <class D>
-[[nodiscard]] D& driver_of(void* state) noexcept {
-  return static_cast<instance<D>*>(state)->driver;
+/// In a handler: reports the exception that it handles, by type and, if it has that, what() (D-4).
+inline void report_exception(const services& host, const char* entry, const char* what) noexcept {
+  const std::type_info* const type = abi::__cxa_current_exception_type();
+  int failed = 0;
+  char* const name =
+      type != nullptr ? abi::__cxa_demangle(type->name(), nullptr, nullptr, &failed) : nullptr;
+  std::array<char, 400> text{};
+  std::snprintf(text.data(), text.size(), "D-4: %s threw an exception (%s)%s%s", entry,
+                name != nullptr   ? name
+                : type != nullptr ? type->name()
+                                  : "of another language",
+                what != nullptr ? ": " : "", what != nullptr ? what : "");
+  std::free(name);
+  host.report(text.data());
 }
 
-/// Calls f, which returns 0 or -errno; an exception becomes its error (D-4).
+/// Calls f, which returns 0 or -errno; an exception becomes its error, and is reported if it is not one of
+/// those that say what it is. The unwinding of pthread_exit() goes on: the host stops it.
 template <class F>
-[[nodiscard]] int no_throw(F&& f) noexcept {
+[[nodiscard]] int no_throw(const services& host, const char* entry, F&& f) {
   try {
     return std::forward<F>(f)();
   } catch (const failure& e) {
     return e.error;
   } catch (const std::bad_alloc&) {
     return -ENOMEM;
+  } catch (const std::exception& e) {
+    report_exception(host, entry, e.what());
+  } catch (abi::__forced_unwind&) {
+    throw;
   } catch (...) {
-    return -EIO;
+    report_exception(host, entry, nullptr);
   }
+  return -EIO;
 }
-/// Calls f, which returns nothing; an exception is reported as this text (D-4).
 template <class D, class F>
-void no_throw(void* state, const char* text, F&& f) noexcept {
+[[nodiscard]] int no_throw(void* state, const char* entry, F&& f) {
+  auto& i = *static_cast<instance<D>*>(state);
+  return no_throw(i.host, entry, [&] { return std::forward<F>(f)(i.driver); });
+}
+/// Calls f, which returns nothing; an exception is reported.
+template <class D, class F>
+void no_throw_void(void* state, const char* entry, F&& f) {
+  auto& i = *static_cast<instance<D>*>(state);
   try {
-    std::forward<F>(f)(driver_of<D>(state));
+    std::forward<F>(f)(i.driver);
+  } catch (const std::exception& e) {
+    report_exception(i.host, entry, e.what());
+  } catch (abi::__forced_unwind&) {
+    throw;
   } catch (...) {
-    static_cast<instance<D>*>(state)->host.report(text);
+    report_exception(i.host, entry, nullptr);
   }
 }
 
@@ -320,12 +354,13 @@ template <class D>
 }
 
 template <class D>
-int init(const ufence_host* host, ufence_device* device, void** state) noexcept {
+int init(const ufence_host* host, ufence_device* device, void** state) {
   if (host->size < sizeof(ufence_host) || host->abi_version != UFENCE_ABI_VERSION) return -EPROTO;
-  return no_throw([&] {
-    auto made = std::make_unique<instance<D>>(services(host, device));
+  const services to(host, device);
+  return no_throw(to, "the constructor", [&] {
+    auto made = std::make_unique<instance<D>>(to);
     if constexpr (has_start<D>) {
-      const int error = no_throw([&] { return made->driver.start(); });
+      const int error = no_throw(to, "start()", [&] { return made->driver.start(); });
       if (error != 0) {
         made->driver.stop();
         return error;
@@ -336,8 +371,8 @@ int init(const ufence_host* host, ufence_device* device, void** state) noexcept 
   });
 }
 template <class D>
-void stop(void* state) noexcept {
-  no_throw<D>(state, "stop threw", [](D& d) { d.stop(); });
+void stop(void* state) {
+  no_throw_void<D>(state, "stop()", [](D& d) { d.stop(); });
 }
 template <class D>
 void exit(void* state) noexcept {
@@ -349,18 +384,22 @@ template <class D>
   check_class<D>();
   ufence_device_ops ops{};
   ops.size = sizeof ops;
-  ops.submit = [](void* s, job* j) { return no_throw([&] { return driver_of<D>(s).submit(*j); }); };
+  ops.submit = [](void* s, job* j) {
+    return no_throw<D>(s, "submit()", [&](D& d) { return d.submit(*j); });
+  };
   if constexpr (has_enable_signaling<D>) {
     ops.enable_signaling = [](void* s, job* j) {
-      return no_throw([&] { return driver_of<D>(s).enable_signaling(*j); });
+      return no_throw<D>(s, "enable_signaling()", [&](D& d) { return d.enable_signaling(*j); });
     };
   }
   if constexpr (has_poll<D>) {
-    ops.poll = [](void* s, job* j) { return no_throw([&] { return driver_of<D>(s).poll(*j); }); };
+    ops.poll = [](void* s, job* j) {
+      return no_throw<D>(s, "poll()", [&](D& d) { return d.poll(*j); });
+    };
   }
   if constexpr (has_set_deadline<D>) {
     ops.set_deadline = [](void* s, job* j, std::int64_t deadline_ns) {
-      no_throw<D>(s, "set_deadline threw", [&](D& d) {
+      no_throw_void<D>(s, "set_deadline()", [&](D& d) {
         if constexpr (is_timeline<D>) {
           static_cast<void>(j);
           d.set_deadline(deadline_ns);
@@ -372,39 +411,41 @@ template <class D>
   }
   if constexpr (has_retire<D>) {
     ops.retire = [](void* s, job* j) {
-      no_throw<D>(s, "retire threw", [&](D& d) { d.retire(*j); });
+      no_throw_void<D>(s, "retire()", [&](D& d) { d.retire(*j); });
     };
   }
   if constexpr (has_cancel<D>) {
     ops.cancel = [](void* s, job* j) {
-      no_throw<D>(s, "cancel threw", [&](D& d) { d.cancel(*j); });
+      no_throw_void<D>(s, "cancel()", [&](D& d) { d.cancel(*j); });
     };
   }
   if constexpr (has_request_notify<D>) {
     ops.request_notify = [](void* s, std::uint64_t seqno) {
-      no_throw<D>(s, "request_notify threw", [&](D& d) { d.request_notify(seqno); });
+      no_throw_void<D>(s, "request_notify()", [&](D& d) { d.request_notify(seqno); });
     };
   }
   if constexpr (has_retire_timeline<D>) {
     ops.retire_timeline = [](void* s) {
-      no_throw<D>(s, "retire_timeline threw", [](D& d) { d.retire_timeline(); });
+      no_throw_void<D>(s, "retire_timeline()", [](D& d) { d.retire_timeline(); });
     };
   }
   if constexpr (is_legacy<D>) {
-    ops.lock = [](void* s, job* j) { no_throw<D>(s, "lock threw", [&](D& d) { d.lock(*j); }); };
+    ops.lock = [](void* s, job* j) {
+      no_throw_void<D>(s, "lock()", [&](D& d) { d.lock(*j); });
+    };
     ops.unlock = [](void* s, job* j) {
-      no_throw<D>(s, "unlock threw", [&](D& d) { d.unlock(*j); });
+      no_throw_void<D>(s, "unlock()", [&](D& d) { d.unlock(*j); });
     };
     ops.wait = [](void* s, job* j, std::int64_t deadline_ns) {
-      return no_throw([&] { return driver_of<D>(s).wait(*j, deadline_ns); });
+      return no_throw<D>(s, "wait()", [&](D& d) { return d.wait(*j, deadline_ns); });
     };
     ops.release = [](void* s, job* j) {
-      no_throw<D>(s, "release threw", [&](D& d) { d.release(*j); });
+      no_throw_void<D>(s, "release()", [&](D& d) { d.release(*j); });
     };
   }
   if constexpr (has_observe<D>) {
     ops.observe = [](void* s, ufence_fence* f) {
-      return no_throw([&] { return driver_of<D>(s).observe(*f); });
+      return no_throw<D>(s, "observe()", [&](D& d) { return d.observe(*f); });
     };
   }
   return ops;

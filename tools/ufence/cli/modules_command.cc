@@ -33,6 +33,7 @@ struct trial {
   std::vector<std::string_view> features;
   unload_state state = unload_state::pinned;
   std::vector<std::string> pins;
+  std::vector<std::string> kept;  // libraries that came along and stay
 
   [[nodiscard]] bool is_good() const { return problem.empty() && state == unload_state::unmapped; }
 };
@@ -71,6 +72,7 @@ trial try_out(const std::string& path) {
   if (unloaded) {
     t.state = unloaded->state;
     t.pins = unloaded->pins;
+    t.kept = unloaded->kept;
   } else {
     t.pins = {unloaded.error().message()};
   }
@@ -125,6 +127,18 @@ void print(const module_info& info) {
   if (!info.build_id.empty()) fmt::print(", build {}", info.build_id);
   fmt::print("\n");
   if (!info.needed.empty()) fmt::print("  needs {}\n", fmt::join(info.needed, ", "));
+  if (info.static_tls_size != 0) {
+    fmt::print("  static thread-local storage: {} bytes\n", info.static_tls_size);
+  }
+  for (const library_info& library : info.libraries) {
+    fmt::print("  brings {} ({}), {}", printable(library.name), printable(library.path),
+               byte_size(static_cast<double>(library.memory_size)));
+    if (library.static_tls_size != 0) {
+      fmt::print(", static thread-local storage: {} bytes", library.static_tls_size);
+    }
+    fmt::print("\n");
+    if (!library.kept.empty()) fmt::print("    which stays mapped: {}\n", library.kept);
+  }
 }
 
 void print(const trial& t) {
@@ -133,6 +147,19 @@ void print(const trial& t) {
   if (!t.features.empty()) fmt::print(", with {}", fmt::join(t.features, ", "));
   fmt::print("\n  unloaded: {}\n", to_string(t.state));
   for (const std::string& pin : t.pins) fmt::print("  pinned by {}\n", pin);
+  for (const std::string& kept : t.kept) fmt::print("  kept: {}\n", kept);
+}
+
+ordered_json to_json(const std::vector<library_info>& libraries) {
+  ordered_json all = ordered_json::array();
+  for (const library_info& library : libraries) {
+    all.push_back({{"name", library.name},
+                   {"path", library.path},
+                   {"kept", library.kept},
+                   {"memory_size", library.memory_size},
+                   {"static_tls_size", library.static_tls_size}});
+  }
+  return all;
 }
 
 ordered_json to_json(const module_info& info, const std::optional<trial>& tried) {
@@ -146,6 +173,8 @@ ordered_json to_json(const module_info& info, const std::optional<trial>& tried)
                       {"soname", info.soname},
                       {"build_id", info.build_id},
                       {"needed", info.needed},
+                      {"libraries", to_json(info.libraries)},
+                      {"static_tls_size", info.static_tls_size},
                       {"file_size", info.file_size},
                       {"memory_size", info.memory_size}};
   if (!tried) return object;
@@ -158,7 +187,8 @@ ordered_json to_json(const module_info& info, const std::optional<trial>& tried)
                   {"timeline", tried->timeline},
                   {"features", tried->features},
                   {"unload_state", to_string(tried->state)},
-                  {"pins", tried->pins}};
+                  {"pins", tried->pins},
+                  {"kept", tried->kept}};
   }
   return object;
 }
