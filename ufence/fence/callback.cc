@@ -1,11 +1,13 @@
 #include "ufence/fence/callback.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/callback_batch.h"
+#include "ufence/fence/fence_lock.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/timeline.h"
@@ -106,16 +108,17 @@ void fence::unlink(callback& node) noexcept {
 
 std::error_code fence::add_callback(callback& node, callback_group* group) noexcept {
   constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::legacy;
-  if ((kind_ & asks_issuer) != 0 || group != nullptr || node.function_ == nullptr ||
-      is_inherited()) {
+  if (may_be_inherited_or(asks_issuer) || group != nullptr || node.function_ == nullptr ||
+      !try_lock()) [[unlikely]] {
     return add_callback_slow(node, group);
   }
-  if ((lock(fence_state::retired) & fence_state::signaled) != 0 || node.next_.get() != nullptr) {
+  // relaxed: SIGNALED is set under LOCK
+  if ((state_.load(mo::relaxed) & fence_state::signaled) != 0 || node.next_.get() != nullptr) {
     unlock();
     return add_callback_slow(node, group);
   }
-  if (node.fence_ != this) node.fence_ = this;
-  if (node.group_ != nullptr) node.group_ = nullptr;
+  node.fence_ = this;
+  node.group_ = nullptr;
   push(node);
   unlock();
   return queued;
@@ -154,7 +157,7 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
 
 // A node in no group and in no list.
 int fence::push_unless_signaled(callback& node) noexcept {
-  if ((lock(0) & fence_state::signaled) != 0) {
+  if ((lock() & fence_state::signaled) != 0) {
     unlock();
     return ENOENT;
   }
@@ -164,55 +167,83 @@ int fence::push_unless_signaled(callback& node) noexcept {
   return 0;
 }
 
-inline bool fence::dequeue(callback& node) noexcept {
-  if (node.next_.get() == nullptr || node.fence_ != this) return false;
+inline bool fence::is_queued(const callback& node) const noexcept {
+  return node.next_.get() != nullptr && node.fence_ == this;
+}
+
+// Short where nothing is in the way: a locked instruction waits for all that was done before it, and what
+// comes after waits for it.
+int fence::try_remove(callback& node) noexcept {
+  if (may_be_inherited_or(0) || !try_lock()) [[unlikely]]
+    return try_remove_slow(node);
+  // relaxed: SIGNALED is set under LOCK
+  if ((state_.load(mo::relaxed) & fence_state::signaled) != 0 || !is_queued(node) ||
+      node.group_ != nullptr) [[unlikely]] {
+    return try_remove_locked(node);
+  }
   unlink(node);
-  if (node.group_ != nullptr) node.group_->unlink(node);
-  return true;
-}
-
-result<bool> fence::remove_callback(callback& node) noexcept {
-  if (is_inherited()) return false;
-  const std::uint32_t s = lock();
-  if ((s & fence_state::signaled) != 0) [[unlikely]]
-    return remove_settling(node, s);
-  const bool is_queued = dequeue(node);
   unlock();
-  return is_queued;
+  return 1;
 }
 
-result<bool> fence::remove_settling(callback& node, std::uint32_t s) noexcept {
-  switch (find_in_batch(node, s)) {
+[[gnu::noinline]] int fence::try_remove_slow(callback& node) noexcept {
+  if (is_inherited()) return 0;
+  lock();
+  return try_remove_locked(node);
+}
+
+[[gnu::noinline]] int fence::try_remove_locked(callback& node) noexcept {
+  switch (find_in_batch(node)) {
     case batch_place::runs: unlock(); return wait_until_returned(node);
     case batch_place::waits:
-      batch(s)->remove(node);
+      batch()->remove(node);
       node.next_.set(nullptr);
       unlock();
-      return true;
+      return 1;
     case batch_place::elsewhere: break;
   }
-  const bool is_queued = dequeue(node);
+  const bool was_queued = is_queued(node);
+  if (was_queued) {
+    unlink(node);
+    if (node.group_ != nullptr) node.group_->unlink(node);
+  }
   unlock();
-  return is_queued;
+  return was_queued ? 1 : 0;
 }
 
-callback_batch* fence::batch(std::uint32_t s) const noexcept {
-  if ((s & fence_state::settled) != 0) return nullptr;  // what is left in word_ is gone
-  // relaxed: read and written under LOCK
-  return callback_batch::of_word(word_.load(mo::relaxed));
+callback_batch* fence::batch() const noexcept {
+  // [FENCE.31] acquire: all callbacks of a batch that is over have returned; pairs with [FENCE.32]
+  return callback_batch::of_word(word_.load(mo::acquire));
 }
 
-batch_place fence::find_in_batch(const callback& node, std::uint32_t s) const noexcept {
-  callback_batch* b = batch(s);
+// The settling thread goes from callback to callback, and out of the batch, whose memory is its stack,
+// without LOCK, and looks after each step whether the batch is contested. Once it is, the thread takes
+// LOCK before it goes on. The look and CONTESTED could miss each other, so there is a barrier between
+// CONTESTED and the look at the batch here.
+callback_batch* fence::contest_batch() noexcept {
+  if (batch() == nullptr) return nullptr;
+  // relaxed: set under LOCK
+  if ((state_.load(mo::relaxed) & fence_state::contested) != 0) return batch();
+  // relaxed: ordered by the barrier
+  state_.fetch_or(fence_state::contested, mo::relaxed);
+  // [FENCE.34] acq_rel: SB, CONTESTED before the look at the batch; pairs with [FENCE.35]
+  process_barrier(mo::acq_rel);
+  return batch();
+}
+
+batch_place fence::find_in_batch(const callback& node) noexcept {
+  const callback_batch* b = contest_batch();
   return b != nullptr ? b->find(node) : batch_place::elsewhere;
 }
 
-result<bool> fence::wait_until_returned(callback& node) noexcept {
+int fence::wait_until_returned(callback& node) noexcept {
   thread_state& thread = thread_state::mine();
-  if (thread.runs(node, *this)) return false;
+  if (thread.runs(node, *this)) return 0;
   blocked_remover me{.thread = &thread, .target = &node, .of = this, .next = nullptr};
-  if (!enlist(me)) return failure(EDEADLK);
-  while (find_in_batch(node, lock()) == batch_place::runs) {
+  if (!enlist(me)) return -EDEADLK;
+  for (;;) {
+    lock();
+    if (find_in_batch(node) != batch_place::runs) break;
     // relaxed: who runs it takes LOCK when it has returned, since the batch is contested
     state_.fetch_or(fence_state::waiters, mo::relaxed);
     // Dropping LOCK took LOCK_WAITERS away: with it in the word one would not sleep, but take LOCK
@@ -223,7 +254,7 @@ result<bool> fence::wait_until_returned(callback& node) noexcept {
   }
   unlock();
   delist(me);
-  return false;
+  return 0;
 }
 
 // --- Groups ---

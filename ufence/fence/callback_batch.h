@@ -1,10 +1,10 @@
 // The callbacks that a settling thread took off a fence's list together: for the sources of this
 // layer.
 //
-// To pop each one under LOCK would cost two RMWs of the state word. The settling thread takes
-// several under one LOCK instead and goes from one to the next with a single CAS of a word on its
-// own stack. Who wants a callback back holds LOCK and marks that word contested: the CAS fails from
-// then on, and the settling thread takes LOCK for each further step of this batch.
+// To pop each one under LOCK would cost a locked instruction for each. The settling thread takes
+// several under one LOCK instead and goes from one to the next by a store on its own stack. Who wants
+// a callback back holds LOCK and contests the batch first (fence::contest_batch()): from then on the
+// settling thread takes LOCK for each further step.
 #pragma once
 
 #include <array>
@@ -48,19 +48,14 @@ class callback_batch {
   [[nodiscard]] bool is_full() const noexcept { return size_ == capacity; }
   void append(callback& node) noexcept { std::construct_at(&slots_[size_++].node, &node); }
 
-  /// Whose turn it is: kept in a register, since at_ is slow to load after an RMW.
+  /// Whose turn it is.
   using position = std::uint32_t;
   [[nodiscard]] callback& node(position at) const noexcept { return *slots_[at].node.get(); }
 
-  /// Goes on to the next one. False: there is none, or somebody has a word in that: take LOCK and
-  /// ask advance_locked().
-  [[nodiscard]] bool advance(position& at) noexcept {
-    if (is_last(at)) return false;
-    std::uint32_t expected = at;
+  /// Shows that the callback of this turn has returned, and whose turn is next; there is a next one.
+  void show_next(position at) noexcept {
     // [FENCE.7] release: the callback has returned; pairs with [FENCE.8]
-    if (!at_.compare_exchange(expected, at + 1, mo::release, mo::relaxed)) return false;
-    ++at;
-    return true;
+    at_.store(at + 1, mo::release);
   }
   [[nodiscard]] bool is_last(position at) const noexcept { return at + 1 == size_; }
   /// LOCK held. False: the batch is done.
@@ -68,30 +63,29 @@ class callback_batch {
     do {
       if (++at == size_) return false;
     } while (slots_[at].node.get() == nullptr);
-    // relaxed: whoever looks holds LOCK. A batch once contested stays so.
-    at_.store(at | contested, mo::relaxed);
+    // relaxed: whoever looks holds LOCK
+    at_.store(at, mo::relaxed);
     return true;
   }
 
-  // --- Any thread, LOCK held ---
+  // --- Any thread, LOCK held, the batch contested ---
 
   /// Where the node is; it stays there until LOCK is dropped.
-  [[nodiscard]] batch_place find(const callback& node) noexcept {
+  [[nodiscard]] batch_place find(const callback& node) const noexcept {
     // [FENCE.8] acquire: callbacks before the current one have returned; pairs with [FENCE.7]
-    const std::uint32_t at = at_.fetch_or(contested, mo::acquire) & ~contested;
+    const std::uint32_t at = at_.load(mo::acquire);
     if (slots_[at].node.get() == &node) return batch_place::runs;
     return slot_behind(at, node) < size_ ? batch_place::waits : batch_place::elsewhere;
   }
-  /// Takes out a node that waits.
+  /// Takes out a node that waits. It stands in one slot only.
   void remove(const callback& node) noexcept {
-    // relaxed: find() has looked
-    const std::uint32_t at = at_.load(mo::relaxed) & ~contested;
-    slots_[slot_behind(at, node)].node.set(nullptr);
+    std::uint32_t i = 0;
+    while (slots_[i].node.get() != &node) ++i;
+    slots_[i].node.set(nullptr);
   }
 
  private:
   static constexpr std::uintptr_t tag = 2;
-  static constexpr std::uint32_t contested = 1U << 31;
 
   // Begun by append(): to clear all of them would cost more than to call one callback.
   union slot {
@@ -105,7 +99,7 @@ class callback_batch {
     return at;
   }
 
-  atomic<std::uint32_t> at_{0};       // index of the current node, and `contested`
+  atomic<std::uint32_t> at_{0};       // index of the current node
   std::uint32_t size_ = 0;            // constant once the batch is in word_
   std::array<slot, capacity> slots_;  // LOCK; the settling thread's own when it is their turn
 };

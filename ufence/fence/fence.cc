@@ -43,8 +43,8 @@ void fence::init(std::uint32_t kinds, std::uint64_t seqno, backend* data,
   timestamp_.set(0);
   callbacks_.set(nullptr);
   error_.set(0);
-  kind_ = kinds | (data != nullptr ? kind::has_backend : 0) |
-          (fork_generation() << kind::generation_shift);
+  kind_ = static_cast<std::uint8_t>(kinds | (data != nullptr ? kind::has_backend : 0));
+  generation_ = static_cast<std::uint16_t>(fork_generation());
   word_.store(reinterpret_cast<std::uintptr_t>(data), mo::relaxed);
   link_.set(nullptr);
   // [FENCE.11] release: all fields before the count; pairs with [FENCE.13]
@@ -132,27 +132,29 @@ fence_ref fence::get_rcu(const atomic<fence*>& slot) noexcept {
   }
 }
 
-// --- The LOCK bit: callback list and election ---
+// --- LOCK: callback list and election ---
 
-std::uint32_t fence::lock_slow(std::uint32_t s) noexcept {
+void fence::lock_slow() noexcept {
+  rank_acquire(lock_rank::fence);
   for (int spins = 0;;) {
-    if ((s & fence_state::lock) == 0) {
-      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2], [FENCE.3], [FENCE.9], [FENCE.28],
-      // [FENCE.24]
-      if (state_.compare_exchange_weak(s, s | fence_state::lock, mo::acquire, mo::relaxed))
-        return s;
-      continue;
+    std::uint8_t is_held = 0;
+    // relaxed: the CAS orders. Who spins leaves the cache line with the thread that has LOCK.
+    if (lock_.load(mo::relaxed) == 0) {
+      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2]
+      if (lock_.compare_exchange_weak(is_held, 1, mo::acquire, mo::relaxed)) return;
     }
     if (spins < spin_limit()) {
       ++spins;
       spin_pause();
-    } else if ((s & lock_waiters) != 0 ||
-               // relaxed: whoever drops LOCK sees the bit in the same word
-               state_.compare_exchange_weak(s, s | lock_waiters, mo::relaxed, mo::relaxed)) {
-      futex_wait(state_, s | lock_waiters, no_deadline, futex_class::lock);
+      continue;
     }
-    // relaxed: the CAS orders
-    s = state_.load(mo::relaxed);
+    // relaxed: ordered by the barrier
+    const std::uint32_t s = state_.fetch_or(lock_waiters, mo::relaxed) | lock_waiters;
+    // [FENCE.30] acq_rel: SB, the bit before the look at LOCK; pairs with [FENCE.29]
+    process_barrier(mo::acq_rel);
+    // Whoever takes the bit away after this woke nobody here, but then the word differs. relaxed: the
+    // CAS above orders
+    if (lock_.load(mo::relaxed) != 0) futex_wait(state_, s, no_deadline, futex_class::lock);
   }
 }
 

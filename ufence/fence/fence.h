@@ -20,6 +20,7 @@
 // Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
 //   FENCE.1/2/15  lock and unlock of LOCK          FENCE.7/8    running callbacks, remove_callback
+//   FENCE.29/30   who drops LOCK, who sleeps       FENCE.31/32/34/35 the settling thread, remove_callback
 //   FENCE.3/4     the decision against lookers     FENCE.9/16   settled against wait_settled
 //   FENCE.5/6     enter and leave of an op         FENCE.10/18  retired against wait_quiesced
 //   FENCE.11..14  references and get_rcu           TL.*         timelines (timeline.h)
@@ -239,7 +240,12 @@ class UFENCE_API alignas(16) fence {
   ///          waits, directly or not, for a callback that runs on this thread
   /// Blocks: while it runs.  Order: after false, what the callback wrote is visible.
   /// Source: Linux dma_fence_remove_callback(); differs: also waits when it runs elsewhere
-  [[nodiscard]] result<bool> remove_callback(callback& node) noexcept;
+  [[nodiscard]] result<bool> remove_callback(callback& node) noexcept {
+    const int removed = try_remove(node);
+    if (removed < 0) [[unlikely]]
+      return failure(-removed);
+    return removed != 0;
+  }
 
   // --- Asking the issuer: calls its ops, with no lock held. ---
 
@@ -298,7 +304,7 @@ class UFENCE_API alignas(16) fence {
   friend struct legacy_fence;
   friend class embedded_fence;
 
-  // kind_: what it is (low byte) and the fork generation it was made in (the rest).
+  // What it is: kind_.
   struct kind {
     static constexpr std::uint32_t has_timeline = 1;  // owner_ is a timeline, else a context id
     static constexpr std::uint32_t ordered = 2;       // completed by the timeline's value
@@ -308,7 +314,6 @@ class UFENCE_API alignas(16) fence {
     static constexpr std::uint32_t in_place = 32;     // a legacy_fence in memory of its issuer
     static constexpr std::uint32_t is_polled = 64;    // that one's issuer says when it is complete
     static constexpr std::uint32_t in_order = 128;    // has its timeline's context, and a signaler
-    static constexpr std::uint32_t generation_shift = 8;
   };
   // What decide() left to do.
   enum class outcome : std::uint8_t { lost, done, open };
@@ -329,17 +334,17 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] bool has_backend() const noexcept { return (kind_ & kind::has_backend) != 0; }
   [[nodiscard]] std::uint64_t timeline_context() const noexcept;
   [[nodiscard]] std::uint64_t traced_context() const noexcept;  // context(), inline (trace.h)
-  [[nodiscard]] bool is_inherited()
-      const noexcept;  // made before a fork() of which this is the child
+  // Made before a fork() of which this is the child.
+  [[nodiscard]] bool is_inherited() const noexcept;
+  // So, or the stub in such a child, or of one of these kinds: asked in one step.
+  [[nodiscard]] bool may_be_inherited_or(std::uint32_t kinds) const noexcept;
 
-  // fence_lock.h. lock() and unlock() return the state, without LOCK.
-  std::uint32_t lock(std::uint32_t guess) noexcept;
-  std::uint32_t lock() noexcept { return lock(likely_state()); }
-  std::uint32_t lock_slow(std::uint32_t seen) noexcept;
+  // fence_lock.h. lock() and unlock() return the state: with LOCK held, and after it was dropped.
+  [[nodiscard]] bool try_lock() noexcept;
+  std::uint32_t lock() noexcept;
+  void lock_slow() noexcept;
   std::uint32_t unlock() noexcept;
-  [[nodiscard]] std::uint32_t likely_state() const noexcept;  // of a pending fence of this kind
-  void flipped(std::uint32_t old) noexcept;  // LOCK was dropped by an RMW that saw `old`: wakes
-  void wake(std::uint32_t old) noexcept;     // a transition saw `old`: wakes sleepers
+  void wake(std::uint32_t old) noexcept;  // a transition saw `old`: wakes sleepers
   void wake_lockers() noexcept;
   void wake_sleepers() noexcept;
 
@@ -347,7 +352,7 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] int push_unless_signaled(callback& node) noexcept;  // 0, or ENOENT
   void push(callback& node) noexcept;                               // LOCK held
   void unlink(callback& node) noexcept;                             // LOCK held
-  [[nodiscard]] bool dequeue(callback& node) noexcept;              // LOCK held
+  [[nodiscard]] bool is_queued(const callback& node) const noexcept;  // here; LOCK held
 
   struct callback_turn;                                   // settle.cc
   void fix_result(int error, std::int64_t now) noexcept;  // LOCK held
@@ -358,11 +363,12 @@ class UFENCE_API alignas(16) fence {
   bool signal_plain(int error) noexcept;  // the same
   void settle() noexcept;                 // drops a reference
   // Callbacks are run; the last of them to return sets `last_flag`, or nothing.
-  void run_all_callbacks(std::uint32_t guess, std::uint32_t last_flag) noexcept;
-  void run_callbacks(callback_turn& turn, std::uint32_t s, std::uint32_t last_flag) noexcept;
+  void run_all_callbacks(std::uint32_t last_flag) noexcept;
+  void run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept;
   void take_callbacks(callback_turn& turn) noexcept;     // LOCK held
   void end_callbacks(std::uint32_t last_flag) noexcept;  // drops LOCK
-  bool end_undisturbed(std::uint32_t s, std::uint32_t last_flag) noexcept;
+  [[nodiscard]] bool is_contested() const noexcept;
+  bool end_undisturbed(std::uint32_t last_flag) noexcept;
   void run_retire(backend* data, retired_by who) noexcept;
 
   // Of a timeline fence (timeline.cc).
@@ -387,11 +393,15 @@ class UFENCE_API alignas(16) fence {
                                          bool is_interruptible = false) noexcept;
   [[nodiscard]] std::error_code wait_for_settling(std::uint32_t bits,
                                                   std::int64_t deadline_ns) noexcept;
-  // With LOCK held, in the state that lock() returned.
-  [[nodiscard]] callback_batch* batch(std::uint32_t s) const noexcept;
-  [[nodiscard]] batch_place find_in_batch(const callback& node, std::uint32_t s) const noexcept;
-  [[nodiscard]] result<bool> remove_settling(callback& node, std::uint32_t s) noexcept;  // drops it
-  [[nodiscard]] result<bool> wait_until_returned(callback& node) noexcept;
+  // With LOCK held. What batch() returned stays until LOCK is dropped.
+  [[nodiscard]] callback_batch* batch() const noexcept;
+  [[nodiscard]] callback_batch* contest_batch() noexcept;
+  [[nodiscard]] batch_place find_in_batch(const callback& node) noexcept;
+  // remove_callback(): 1 removed, 0 not, or a negative errno.
+  [[nodiscard]] int try_remove(callback& node) noexcept;
+  [[nodiscard]] int try_remove_slow(callback& node) noexcept;
+  [[nodiscard]] int try_remove_locked(callback& node) noexcept;  // drops LOCK
+  [[nodiscard]] int wait_until_returned(callback& node) noexcept;
 
   alignas(preferred_alignment) static fence stub_;
 
@@ -405,10 +415,12 @@ class UFENCE_API alignas(16) fence {
   cell<std::int64_t> timestamp_;  // LOCK until SIGNALED, then constant
   cell<callback*> callbacks_;     // head of a circular list; LOCK
   cell<std::int32_t> error_;      // LOCK until SIGNALED, then constant
-  std::uint32_t kind_ = 0;        // set before publish
+  std::uint8_t kind_ = 0;         // set before publish
+  atomic<std::uint8_t> lock_{0};  // LOCK: fence_lock.h
+  std::uint16_t generation_ = 0;  // of the fork() it was made after, its low half; set before publish
   // Pending: the backend, or the previous awaited fence (timeline's lock). Decided: the backend,
-  // null if an op was inside. Settling: the batch of callbacks that is run, LOCK
-  // (callback_batch.h); settled: nothing.
+  // null if an op was inside. Settling: the batch of callbacks that is run, set under LOCK
+  // (callback_batch.h); settled: null.
   atomic<std::uintptr_t> word_{0};
   // Pending: the next awaited fence (timeline's lock). Decided: the next in a settlement (its
   // owner).

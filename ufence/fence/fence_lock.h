@@ -1,53 +1,58 @@
-// The LOCK bit of a fence, inline: for the sources of this layer.
+// LOCK of a fence, inline: for the sources of this layer.
 //
-// What a locked instruction has just written is slow to load again (three times the cost of a hit
-// on x86), so the state word is not loaded beside its RMWs: lock() starts with a guess of the word
-// and returns what it was, and a bit that is known to be set or clear is flipped by an addition,
-// the one locked instruction beside the exchanges that returns the old word.
+// LOCK is a byte of its own, 1 while it is held. It is taken by a locked instruction and dropped by a plain
+// store, which is possible because nobody else ever changes a byte that is held. The thread that drops it
+// then looks at the state word for LOCK_WAITERS; a thread that wants to sleep sets that bit and looks at
+// the byte again. Each could miss what the other one just did, so the sleeper has a process_barrier()
+// between the two (lock_slow()), and who drops LOCK has a barrier_point().
+//
+//   drops LOCK                         sleeps
+//     lock_ = 0             [FENCE.2]    LOCK_WAITERS set in state_
+//     barrier_point()       [FENCE.29]   process_barrier()               [FENCE.30]
+//     LOCK_WAITERS set? wake             lock_ still 1? futex_wait(state_)
 #pragma once
 
 #include "ufence/base/fork.h"
 #include "ufence/base/lock_rank.h"
+#include "ufence/base/process_barrier.h"
 #include "ufence/fence/fence.h"
 
 namespace ufence {
 
+inline bool fence::may_be_inherited_or(std::uint32_t kinds) const noexcept {
+  return (kind_ & kinds) != 0 || generation_ != static_cast<std::uint16_t>(fork_generation());
+}
+
 inline bool fence::is_inherited() const noexcept {
-  constexpr std::uint32_t bits = UINT32_MAX >> kind::generation_shift;
-  return (kind_ >> kind::generation_shift) != (fork_generation() & bits) && this != &stub_;
+  return may_be_inherited_or(0) && this != &stub_;
 }
 
-inline std::uint32_t fence::lock(std::uint32_t guess) noexcept {
+inline bool fence::try_lock() noexcept {
+  std::uint8_t is_held = 0;
+  // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2]
+  if (!lock_.compare_exchange(is_held, 1, mo::acquire, mo::relaxed)) return false;
   rank_acquire(lock_rank::fence);
-  guess &= ~fence_state::lock;
-  // [FENCE.1] acquire: see what the last holder wrote; pairs with [FENCE.2], [FENCE.3], [FENCE.9],
-  // [FENCE.28], [FENCE.24]
-  if (state_.compare_exchange(guess, guess | fence_state::lock, mo::acquire, mo::relaxed)) {
-    return guess;
-  }
-  return lock_slow(guess);
+  return true;
 }
 
-inline std::uint32_t fence::likely_state() const noexcept {
-  const std::uint32_t awaited = (kind_ & kind::ordered) != 0 ? fence_state::awaited : 0;
-  return awaited | ((kind_ & kind::has_backend) != 0 ? fence_state::enabled : fence_state::retired);
+inline std::uint32_t fence::lock() noexcept {
+  if (!try_lock()) [[unlikely]]
+    lock_slow();
+  // relaxed: what matters of it is changed under LOCK
+  return state_.load(mo::relaxed);
 }
 
-/// Returns the state without LOCK.
 inline std::uint32_t fence::unlock() noexcept {
-  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15],
-  // [FENCE.28]
-  const std::uint32_t old = state_.fetch_sub(fence_state::lock, mo::release);
+  // [FENCE.2] release: the list is whole again; pairs with [FENCE.1], [FENCE.15]
+  lock_.store(0, mo::release);
   rank_release(lock_rank::fence);
-  if ((old & fence_state::lock_waiters) != 0) wake_lockers();
-  return old & ~fence_state::lock;
-}
-
-inline void fence::flipped(std::uint32_t old) noexcept {
-  rank_release(lock_rank::fence);
-  if ((old & (fence_state::lock_waiters | fence_state::waiters)) == 0) return;
-  if ((old & fence_state::lock_waiters) != 0) wake_lockers();
-  wake(old);
+  // [FENCE.29] acq_rel: SB, LOCK is free before the look for a sleeper; pairs with [FENCE.30]
+  barrier_point(mo::acq_rel);
+  // relaxed: ordered by the barrier
+  const std::uint32_t s = state_.load(mo::relaxed);
+  if ((s & fence_state::lock_waiters) != 0) [[unlikely]]
+    wake_lockers();
+  return s;
 }
 
 inline void fence::wake(std::uint32_t old) noexcept {

@@ -78,7 +78,7 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
     const bool takes_lock = settles_now && !lock_is_held;
     if (takes_lock) ops->lock(data);
     won = decide(error, 0) != outcome::lost;
-    if (won && settles_now) run_all_callbacks(state_.load(mo::relaxed), 0);  // relaxed: a guess
+    if (won && settles_now) run_all_callbacks(0);
     if (takes_lock) ops->unlock(data);
   }
   if (won && !settles_now) {
@@ -94,8 +94,7 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
 
 void legacy_fence::settle_legacy() noexcept {
   ops->lock(data);
-  // relaxed: a guess
-  run_all_callbacks(state_.load(mo::relaxed), 0);
+  run_all_callbacks(0);
   ops->unlock(data);
   finish_and_put();
 }
@@ -251,9 +250,10 @@ int legacy_fence::wait_until_signaled(std::int64_t deadline_ns, bool is_interrup
 
 bool legacy_fence::is_done_with(callback& node) noexcept {
   if (is_inherited()) return true;  // what runs it is a thread of the parent's
-  const bool runs = find_in_batch(node, lock()) == batch_place::runs;
+  lock();
+  const bool runs = find_in_batch(node) == batch_place::runs;
   unlock();
-  return !runs || wait_until_returned(node).has_value();
+  return !runs || wait_until_returned(node) >= 0;
 }
 
 }  // namespace ufence

@@ -3,7 +3,9 @@
 #include <sys/syscall.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <thread>
 
 #include "ufence/base/clock.h"
 #include "ufence/fence/fence.h"
@@ -31,7 +33,70 @@ int waits_end() {
   return 0;
 }
 
+struct counting_callback : callback {
+  counting_callback() noexcept : callback(&counting_callback::run) {}
+  static void run(callback& node, fence&) noexcept {
+    static_cast<counting_callback&>(node).runs.fetch_add(1, std::memory_order_relaxed);
+  }
+  std::atomic<int> runs = 0;
+};
+
+// LOCK of one fence goes to and fro between two threads, then one removes what the other one runs.
+int locks_and_batches_work() {
+  constexpr int turns = 20'000;
+  constexpr int rounds = 200;
+  new_fence busy = make_fence();
+  const auto add_and_remove = [&] {
+    bool all = true;
+    for (int i = 0; i < turns; ++i) {
+      counting_callback node;
+      all = !busy.fence->add_callback(node) && busy.fence->remove_callback(node) == true && all;
+    }
+    return all;
+  };
+  bool other_did = false;
+  std::thread other([&] { other_did = add_and_remove(); });
+  const bool did = add_and_remove();
+  other.join();
+  UFENCE_CHILD_EXPECT(did && other_did);
+  busy.signal.signal();
+
+  for (int round = 0; round < rounds; ++round) {
+    new_fence made = make_fence();
+    std::array<counting_callback, 40> nodes;
+    for (counting_callback& node : nodes) UFENCE_CHILD_EXPECT(!made.fence->add_callback(node));
+    std::thread signals([&] { made.signal.signal(); });
+    bool each_once = true;
+    for (counting_callback& node : nodes) {
+      const bool removed = made.fence->remove_callback(node).value();
+      each_once = each_once && node.runs == (removed ? 0 : 1);
+    }
+    signals.join();
+    UFENCE_CHILD_EXPECT(each_once);
+  }
+  return 0;
+}
+
 }  // namespace
+
+TEST(refused_calls, locks_and_batches_work_without_membarrier) {
+  for (const int error : {EPERM, ENOSYS, EACCES}) {
+    EXPECT_EQ(in_child([&] {
+                UFENCE_CHILD_EXPECT(refuse_call(SYS_membarrier, error));
+                kept_reports reports;
+                return locks_and_batches_work();
+              }),
+              0);
+  }
+}
+
+TEST(refused_calls, locks_and_batches_work_with_membarrier) {
+  EXPECT_EQ(in_child([] {
+              kept_reports reports;
+              return locks_and_batches_work();
+            }),
+            0);
+}
 
 TEST(refused_calls, regress_waits_end_without_futexes) {
   for (const int error : {EPERM, ENOSYS, EACCES}) {

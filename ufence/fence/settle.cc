@@ -21,13 +21,14 @@ inline void fence::fix_result(int error, std::int64_t now) noexcept {
 // Drops LOCK; returns the state.
 inline std::uint32_t fence::mark(std::uint32_t flags) noexcept {
   // [FENCE.3] acq_rel: publish the result, and see what ops that left wrote; pairs with [FENCE.4],
-  // [FENCE.5], [FENCE.6], [FENCE.1], [FENCE.15], [FENCE.16], [FENCE.18], [FENCE.23]
-  const std::uint32_t old = state_.fetch_add(flags - fence_state::lock, mo::acq_rel);
+  // [FENCE.5], [FENCE.6], [FENCE.16], [FENCE.18], [FENCE.23]
+  const std::uint32_t old = state_.fetch_add(flags, mo::acq_rel);
   // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
   // or is handed over, and ops that enter later see SIGNALED.
   if (ops_inside(old) != 0) word_.store(0, mo::relaxed);
-  flipped(old);
-  return (old + flags - fence_state::lock) & ~(waiters | lock_waiters);
+  unlock();
+  wake(old);
+  return old + flags;
 }
 
 fence::outcome fence::decide(int error, std::int64_t now) noexcept {
@@ -92,7 +93,8 @@ bool fence::signal_plain(int error) noexcept {
   {
     callback_turn turn;
     take_callbacks(turn);
-    run_callbacks(turn, mark(signaled), settled);
+    mark(signaled);
+    run_callbacks(turn, settled);
   }
   put();
   thread.run_queue();
@@ -102,7 +104,7 @@ bool fence::signal_plain(int error) noexcept {
 // --- Deciding a fence in place, whose external lock is held ---
 
 bool legacy_fence::begin_decision() noexcept {
-  lock(0);
+  lock();
   return callbacks_.get() != nullptr;
 }
 
@@ -115,7 +117,8 @@ void legacy_fence::decide_and_call_back() noexcept {
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
   callback_turn turn;
   take_callbacks(turn);
-  run_callbacks(turn, mark(signaled), 0);
+  mark(signaled);
+  run_callbacks(turn, 0);
 }
 
 // --- Settling ---
@@ -127,48 +130,55 @@ void fence::settle() noexcept {
   word_.store(0, mo::relaxed);
   if (data != nullptr) run_retire(data, retired_by::settlement);
   // relaxed: SETTLED was set by that decision, or is set here only
-  const std::uint32_t s = state_.load(mo::relaxed);
-  if ((s & settled) == 0) run_all_callbacks(s, settled);
+  if ((state_.load(mo::relaxed) & settled) == 0) run_all_callbacks(settled);
   if (is_ordered()) owner_.owner->tell_minimum();
   put();
 }
 
-void fence::run_all_callbacks(std::uint32_t guess, std::uint32_t last_flag) noexcept {
-  lock(guess);
+void fence::run_all_callbacks(std::uint32_t last_flag) noexcept {
+  lock();
   if (callbacks_.get() == nullptr) return end_callbacks(last_flag);
   callback_turn turn;
   take_callbacks(turn);
-  const std::uint32_t s = unlock();
-  wake(s);
-  run_callbacks(turn, s, last_flag);
+  unlock();
+  run_callbacks(turn, last_flag);
 }
 
-// `s`: the state when LOCK was dropped.
-void fence::run_callbacks(callback_turn& turn, std::uint32_t s, std::uint32_t last_flag) noexcept {
+// After a step without LOCK: does somebody look for a callback?
+inline bool fence::is_contested() const noexcept {
+  // [FENCE.35] acq_rel: SB, the step before the look at CONTESTED; pairs with [FENCE.34]
+  barrier_point(mo::acq_rel);
+  // relaxed: ordered by the barrier
+  return (state_.load(mo::relaxed) & contested) != 0;
+}
+
+void fence::run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept {
   foreign_scope scope(thread_state::mine(), *this);
   callback_batch::position at = 0;
   for (;;) {
     scope.begins(turn.group);
-    do {
+    for (;; ++at) {
       callback& node = turn.batch.node(at);
       node.next_.set(nullptr);
       scope.runs(node);
       node.function_(node, *this);  // may free the node
-    } while (turn.batch.advance(at));
+      if (turn.batch.is_last(at)) break;
+      turn.batch.show_next(at);
+      if (is_contested()) [[unlikely]]
+        break;
+    }
     scope.ends();
     if (turn.group != nullptr) turn.group->end(turn.record);
-    s &= ~waiters;
-    if (turn.is_last && turn.batch.is_last(at) && end_undisturbed(s, last_flag)) return;
-    lock(s);
+    if (turn.is_last && turn.batch.is_last(at) && end_undisturbed(last_flag)) return;
+    lock();
     if (!turn.batch.advance_locked(at)) {
       if (callbacks_.get() == nullptr) break;
       take_callbacks(turn);
       at = 0;
     }
-    s = unlock();
-    wake(s);
+    wake(unlock());
   }
-  // relaxed: read under LOCK
+  // relaxed: whoever looks holds LOCK
   word_.store(0, mo::relaxed);
   end_callbacks(last_flag);
 }
@@ -198,20 +208,23 @@ void fence::take_callbacks(callback_turn& turn) noexcept {
   word_.store(turn.batch.to_word(), mo::relaxed);
 }
 
+// Wakes also those who wait for a callback to return.
 void fence::end_callbacks(std::uint32_t last_flag) noexcept {
-  // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.18],
-  // [FENCE.23], [FENCE.1], [FENCE.15]
-  flipped(state_.fetch_add(last_flag - fence_state::lock, mo::release));
+  // [FENCE.9] release: the callbacks have returned; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
+  const std::uint32_t old = state_.fetch_add(last_flag, mo::release);
+  unlock();
+  wake(old);
   if (last_flag != 0) UFENCE_TRACE(dma_fence_settled, *this);
 }
 
-// Without LOCK, if nobody holds it, or sleeps. The batch stays in word_: who takes LOCK from now on
-// sees SETTLED, and does not look at it.
-bool fence::end_undisturbed(std::uint32_t s, std::uint32_t last_flag) noexcept {
-  if (last_flag != settled) return false;
-  // [FENCE.28] acq_rel: as [FENCE.9], and removers have looked at the batch, whose memory is used
-  // again; pairs with [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1], [FENCE.15], [FENCE.2]
-  if (!state_.compare_exchange(s, s | settled, mo::acq_rel, mo::relaxed)) return false;
+// Leaves the last batch without LOCK, unless somebody looks for a callback in it.
+bool fence::end_undisturbed(std::uint32_t last_flag) noexcept {
+  // [FENCE.32] release: the callbacks have returned; pairs with [FENCE.31]
+  word_.store(0, mo::release);
+  if (is_contested()) return false;
+  if (last_flag == 0) return true;
+  // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
+  wake(state_.fetch_add(last_flag, mo::release));
   UFENCE_TRACE(dma_fence_settled, *this);
   return true;
 }

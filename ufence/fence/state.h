@@ -3,7 +3,8 @@
 //   bits 0..7   flags                               bits 8..31  number of ops inside
 //
 //            set by                       cleared by                 means
-//   LOCK          lock()                  unlock(), decide, settle   callback list and election are held
+//   CONTESTED     who looks for a         never                      the settling thread takes LOCK for each
+//                 callback in the batch                              further step
 //   LOCK_WAITERS  a sleeper on LOCK       whoever drops LOCK         wake sleepers of class `lock`
 //   SIGNALED      decide, once            never                      error and timestamp are readable
 //   ENABLED       first enabler, once     never                      enable_signaling was entered
@@ -27,7 +28,7 @@
 
 namespace ufence::fence_state {
 
-inline constexpr std::uint32_t lock = 1U << 0;
+inline constexpr std::uint32_t contested = 1U << 0;
 inline constexpr std::uint32_t lock_waiters = 1U << 1;
 inline constexpr std::uint32_t signaled = 1U << 2;
 inline constexpr std::uint32_t enabled = 1U << 3;

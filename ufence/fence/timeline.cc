@@ -359,8 +359,10 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
   timestamp_.set(now);
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
   // [FENCE.24] release: as [FENCE.3], but no op leaves a timeline fence; pairs with [FENCE.4],
-  // [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.1], [FENCE.15]
-  flipped(state_.fetch_add(flips - fence_state::lock, mo::release));
+  // [FENCE.16], [FENCE.18], [FENCE.23]
+  const std::uint32_t old = state_.fetch_add(flips, mo::release);
+  unlock();
+  wake(old);
 }
 
 // The caller unlinked the awaited entry and owns its reference: it settles.
@@ -373,7 +375,9 @@ void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& la
     // relaxed: who finds it settled sees what who marked it wrote, and who removed its callbacks,
     // by their releases; this goes on with those. No callback ran here, and nobody changes the list
     // any more.
-    flipped(state_.fetch_add(settled - fence_state::lock, mo::relaxed));
+    const std::uint32_t old = state_.fetch_add(settled, mo::relaxed);
+    unlock();
+    wake(old);
   } else {
     unlock();
   }

@@ -9,6 +9,7 @@
 #include "lab/engine/explore.h"
 #include "lab/engine/scenario.h"
 #include "ufence/base/atomic.h"
+#include "ufence/base/process_barrier.h"
 
 namespace ufence::lab {
 namespace {
@@ -117,7 +118,68 @@ TEST(store_buffering, seq_cst_fences_forbid_and_others_do_not) {
   EXPECT_THAT(store_buffering_with_fences(mo::acq_rel), Contains(std::vector<value>{0, 0}));
 }
 
+outcomes store_buffering_with_barriers(std::memory_order point, std::memory_order barrier) {
+  return explored([=] {
+    atomic<int> x{0}, y{0};
+    value a = 0, b = 0;
+    together([&] { x.store(1, mo::relaxed), barrier_point(point), a = y.load(mo::relaxed); },
+             [&] { y.store(1, mo::relaxed), process_barrier(barrier), b = x.load(mo::relaxed); });
+    observe(a, b);
+  });
+}
+TEST(store_buffering, a_point_and_a_process_barrier_forbid_and_their_halves_do_not) {
+  EXPECT_EQ(store_buffering_with_barriers(mo::acq_rel, mo::acq_rel),
+            (outcomes{{0, 1}, {1, 0}, {1, 1}}));
+  for (const std::memory_order half : {mo::relaxed, mo::acquire, mo::release}) {
+    EXPECT_THAT(store_buffering_with_barriers(half, mo::acq_rel), Contains(std::vector<value>{0, 0}));
+    EXPECT_THAT(store_buffering_with_barriers(mo::acq_rel, half), Contains(std::vector<value>{0, 0}));
+  }
+}
+TEST(store_buffering, two_points_forbid_nothing) {
+  const outcomes seen = explored([] {
+    atomic<int> x{0}, y{0};
+    value a = 0, b = 0;
+    together([&] { x.store(1, mo::relaxed), barrier_point(mo::acq_rel), a = y.load(mo::relaxed); },
+             [&] { y.store(1, mo::relaxed), barrier_point(mo::acq_rel), b = x.load(mo::relaxed); });
+    observe(a, b);
+  });
+  EXPECT_EQ(seen, (outcomes{{0, 0}, {0, 1}, {1, 0}, {1, 1}}));
+}
+TEST(store_buffering, a_barrier_meets_the_points_of_every_thread) {
+  const outcomes seen = explored([] {
+    atomic<int> x{0}, y{0}, z{0};
+    value a = 0, b = 0, c = 0, d = 0;
+    together(
+        [&] { x.store(1, mo::relaxed), barrier_point(mo::acq_rel), a = z.load(mo::relaxed); },
+        [&] { y.store(1, mo::relaxed), barrier_point(mo::acq_rel), b = z.load(mo::relaxed); },
+        [&] {
+          z.store(1, mo::relaxed), process_barrier(mo::acq_rel);
+          c = x.load(mo::relaxed), d = y.load(mo::relaxed);
+        });
+    observe(a == 0 && c == 0, b == 0 && d == 0, a == 0 && b == 0 && c == 1 && d == 1);
+  });
+  EXPECT_EQ(seen, (outcomes{{0, 0, 0}, {0, 0, 1}}));
+}
+
 // --- Message passing ---
+
+TEST(message_passing, points_pass_nothing_on_and_a_process_barrier_at_either_end_does) {
+  const auto passed = [](bool barrier_writes, bool barrier_reads) {
+    const auto between = [](bool is_barrier) {
+      is_barrier ? process_barrier(mo::acq_rel) : barrier_point(mo::acq_rel);
+    };
+    return explored([=] {
+      atomic<int> data{0}, flag{0};
+      value a = 0, b = 0;
+      together([&] { data.store(1, mo::relaxed), between(barrier_writes), flag.store(1, mo::relaxed); },
+               [&] { a = flag.load(mo::relaxed), between(barrier_reads), b = data.load(mo::relaxed); });
+      observe(a, b);
+    });
+  };
+  EXPECT_THAT(passed(false, false), Contains(std::vector<value>{1, 0}));
+  EXPECT_THAT(passed(true, false), Not(Contains(std::vector<value>{1, 0})));
+  EXPECT_THAT(passed(false, true), Not(Contains(std::vector<value>{1, 0})));
+}
 
 outcomes message_passing(std::memory_order store, std::memory_order load) {
   return explored([=] {

@@ -1,9 +1,19 @@
 // One fence, explored: the sources of the fence layer, over the doubles of base.
+#include <climits>
+
 #include "lab/models/testing/harness.h"
 #include "ufence/fence/wait.h"
 
 namespace ufence::lab {
 namespace {
+
+// For a scenario that is about something else than sleeping on LOCK.
+struct spinning {
+  spinning() { turns_before_sleep = INT_MAX; }
+  ~spinning() { turns_before_sleep = 0; }
+  spinning(const spinning&) = delete;
+  spinning& operator=(const spinning&) = delete;
+};
 
 // --- Deciding and looking ---
 
@@ -306,6 +316,20 @@ TEST(fence_model, a_look_that_finds_it_settled_shows_what_callbacks_wrote) {
   });
 }
 
+TEST(fence_model, a_look_that_finds_it_settled_beside_who_removes_shows_what_callbacks_wrote) {
+  expect_safe_so_far([] {
+    new_fence made = make_fence();
+    cell<int> runs;
+    counting node(runs, false);
+    LAB_CHECK(!made.fence->add_callback(node));
+    thread signal("signal", [&] { made.signal.signal(); });
+    thread remove("remove", [&] { static_cast<void>(made.fence->remove_callback(node)); });
+    thread look("look", [&] {
+      if (made.fence->is_settled()) LAB_CHECK(runs.get() <= 1);
+    });
+  });
+}
+
 TEST(fence_model, a_waiter_with_a_deadline_is_told_of_either) {
   settings with;
   with.explore_timeouts = true;
@@ -374,6 +398,7 @@ TEST(fence_model, an_op_never_meets_retired_data) {
 }
 
 TEST(fence_model, an_op_beside_a_callback) {
+  const spinning instead_of_sleeping;
   expect_safe([] {
     new_fence made = make_fence(new issuer_data(checking_ops));
     cell<int> runs;

@@ -77,7 +77,9 @@ struct dma_fence {
 		struct rcu_head rcu; /* once the last reference is gone */
 	};
 	int error; /* to be read once it is signaled */
-	u32 ufence_kind;
+	u8 ufence_kind;
+	u8 ufence_lock;
+	u16 ufence_generation;
 	void *ufence_word[2];
 	/* Who completes it. */
 	const void *ufence_ops;
