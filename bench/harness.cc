@@ -64,7 +64,7 @@ measurement describe(const subject& about) {
   m.what = about.what;
   m.baseline = about.baseline;
   m.target = about.target;
-  m.kernel = about.kernel;
+  m.kernel_told_ns = about.kernel_told_ns;
   return m;
 }
 
