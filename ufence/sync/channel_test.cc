@@ -305,7 +305,7 @@ TEST(channel, does_not_wait_for_a_descriptor_that_blocks_when_it_is_closed) {
   send_raw(here.fd(), letter({}, {}), {slow.descriptor.get()});
   send_raw(here.fd(), letter({.items = 1}, {{.kind = parcel_kind::fence}}),
            {slow.descriptor.get()});
-  slow.descriptor.reset();  // those in the messages are the last ones
+  slow.give_up();  // those in the messages are the last ones
   EXPECT_EQ(there.receive(0).error(), senseless);
   EXPECT_EQ(there.receive(0).error(), senseless);
   slow.let_close();

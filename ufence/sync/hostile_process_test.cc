@@ -270,7 +270,7 @@ TEST(question, whose_descriptor_blocks_when_it_is_closed_keeps_nobody_waiting) {
   EXPECT_EQ(send_message(one.get(), bytes, {{slow.descriptor.get()}}), no_error);
   EXPECT_EQ(send_message(one.get(), {}, {{slow.descriptor.get(), slow.descriptor.get()}}),
             no_error);
-  slow.descriptor.reset();
+  slow.give_up();
   EXPECT_EQ(info_of(two.get()).name, "two");
   mine.signal.signal();
   EXPECT_EQ(hear(exporter.line()).what, 'w');

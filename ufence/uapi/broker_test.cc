@@ -150,7 +150,7 @@ TEST(broker, does_not_wait_for_a_descriptor_that_blocks_when_it_is_closed) {
   }
   connections.push_back(broker.connect());
   ASSERT_FALSE(send_message(connections.back().get(), std::span(bytes).first(3), {&subject, 1}));
-  slow.descriptor.reset();
+  slow.give_up();
   EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
   for (const unique_fd& connection : connections) {
     pollfd ended{.fd = connection.get(), .events = POLLIN, .revents = 0};
