@@ -1,5 +1,6 @@
 #include "ufence/base/system_thread.h"
 
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -38,6 +39,8 @@ int system_thread::start(void* (*function)(void*), void* argument) noexcept {
 void system_thread::name_this(const char* name) noexcept {
   pthread_setname_np(pthread_self(), name);
 }
+
+void system_thread::yield() noexcept { sched_yield(); }
 
 bool system_thread::try_join() noexcept { return pthread_tryjoin_np(id_, nullptr) == 0; }
 

@@ -16,6 +16,8 @@ class system_thread {
   [[nodiscard]] int start(void* (*function)(void*), void* argument) noexcept;
   /// The name that people see of the calling thread; at most 15 bytes.
   static void name_this(const char* name) noexcept;
+  /// Lets other threads run that are ready to, on the processor of the calling one.
+  static void yield() noexcept;
 
   // --- Of a thread that was started; after true, or detach(), no more ---
 

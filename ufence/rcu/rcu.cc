@@ -38,12 +38,18 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 }
 
 // Deferred frees wait for a batch of this size, so that a grace period is shared by many.
-constexpr std::size_t batch_size = 64;
+constexpr std::size_t batch_size = 128;
 
 // What waits: pushed one by one, taken all at once. The count is a hint: it may be off by who is in
 // the middle of a push or a taking.
 constinit atomic<deferred*> pending{nullptr};
 constinit atomic<std::size_t> pending_count{0};
+
+// A maker that finds so many lets the thread that frees them run, if it is ready to: on a processor
+// that both share it would else come last, and memory be cold when it is used again. It doubles each
+// time, so that a reader that stays long costs makers nothing. A hint, as the count.
+constexpr std::size_t first_yield = 2 * batch_size;
+constinit atomic<std::size_t> yield_at{first_yield};
 
 // Batches that were taken and are not freed yet, so that flush_deferred() can wait for them.
 constinit atomic<std::uint32_t> batches_in_flight{0};
@@ -66,8 +72,9 @@ deferred* take_pending() noexcept {
   if (pending.compare_exchange(none, nullptr, mo::acquire, mo::relaxed)) return nullptr;
   // relaxed: before the exchange
   batches_in_flight.fetch_add(1, mo::relaxed);
-  // relaxed: a hint
+  // relaxed, both: hints
   pending_count.store(0, mo::relaxed);
+  yield_at.store(first_yield, mo::relaxed);
   // [RCU.6] acq_rel: the nodes; the batch in flight, for who takes next; pairs with [RCU.6],
   // [RCU.7], [RCU.8]
   deferred* batch = pending.exchange(nullptr, mo::acq_rel);
@@ -178,7 +185,15 @@ void reclaim() noexcept {
   if (!has_batch()) return;
   // relaxed: see reclaimer
   const std::uint32_t phase = reclaimer.load(mo::relaxed);
-  if (phase == working || !move_reclaimer(phase, working)) return;
+  if (phase == working) {
+    // relaxed, all: hints
+    const std::size_t now = pending_count.load(mo::relaxed);
+    if (now < yield_at.load(mo::relaxed)) return;
+    yield_at.store(2 * now, mo::relaxed);
+    system_thread::yield();
+    return;
+  }
+  if (!move_reclaimer(phase, working)) return;
   if (phase == idle) {
     futex_wake_all(reclaimer);
   } else if (ufence::detail::start_own_thread(&free_until_idle, nullptr) != 0) {

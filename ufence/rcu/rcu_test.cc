@@ -100,7 +100,7 @@ TEST(rcu, reclaim_has_a_batch_freed_on_another_thread) {
     pid_t freed_by = 0;
   };
   std::atomic<int> freed = 0;
-  std::array<here, 64> batch;
+  std::array<here, 128> batch;
   for (here& one : batch) {
     one.freed = &freed;
     rcu::reclaim();  // less than a batch
@@ -108,7 +108,7 @@ TEST(rcu, reclaim_has_a_batch_freed_on_another_thread) {
   }
   EXPECT_EQ(freed, 0);
   rcu::reclaim();
-  for (int now = 0; now != 64; now = freed) freed.wait(now);
+  for (int now = 0; now != 128; now = freed) freed.wait(now);
   rcu::flush_deferred();
   for (const here& one : batch) EXPECT_NE(one.freed_by, ::gettid());
 }
@@ -129,9 +129,9 @@ TEST(rcu, regress_reclaiming_waits_for_no_reader) {
 
 // Where no thread is to be had, nobody waits and nothing is lost.
 TEST(rcu, a_refused_thread_is_asked_for_again) {
-  static std::array<node, 128> nodes;
-  const auto defer_64 = [](std::size_t first) {
-    for (std::size_t i = 0; i < 64; ++i) {
+  static std::array<node, 256> nodes;
+  const auto defer_batch = [](std::size_t first) {
+    for (std::size_t i = 0; i < 128; ++i) {
       rcu::defer(nodes[first + i], [](rcu::deferred*) noexcept {
         ++node::freed;
         node::freed.notify_all();
@@ -152,11 +152,11 @@ TEST(rcu, a_refused_thread_is_asked_for_again) {
       const rlimit below{.rlim_cur = 0, .rlim_max = before.rlim_max};
       if (::setrlimit(RLIMIT_NPROC, &below) != 0) ::_exit(77);
     }
-    defer_64(0);
+    defer_batch(0);
     if (node::freed != 0) ::_exit(3);
     if (::setrlimit(RLIMIT_NPROC, &before) != 0) ::_exit(77);
-    defer_64(64);
-    for (int now = 0; now != 128; now = node::freed) node::freed.wait(now);
+    defer_batch(128);
+    for (int now = 0; now != 256; now = node::freed) node::freed.wait(now);
     ::_exit(0);
   }
   int status = -1;
@@ -232,7 +232,7 @@ TEST(rcu, works_in_a_child_of_fork_while_others_read_and_defer) {
       rcu::flush_deferred();
       if (of_child.is_deferred) ::_exit(1);
       // The child has a thread of its own to free batches.
-      static std::array<pooled, 64> batch;
+      static std::array<pooled, 128> batch;
       for (pooled& one : batch) {
         one.is_deferred = true;
         rcu::defer(one, &pooled::free);

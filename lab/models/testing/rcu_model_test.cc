@@ -100,7 +100,7 @@ TEST(rcu_model, makers_have_batches_freed_by_the_thread_for_it) {
     cell<bool> is_freed{false};
   };
   const auto body = [] {
-    constexpr std::size_t batch = 64;
+    constexpr std::size_t batch = 128;
     std::array<counted, 2 * batch> nodes;
     const auto defer_batch = [&](std::size_t first) {
       for (std::size_t i = 0; i < batch; ++i) rcu::defer(nodes[first + i], &counted::free);

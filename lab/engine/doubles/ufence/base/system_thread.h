@@ -18,6 +18,7 @@ class system_thread {
     return 0;
   }
   static void name_this(const char*) noexcept {}
+  static void yield() noexcept {}
 
   [[nodiscard]] bool try_join() noexcept {
     // What is asked is whether the thread has gone.
