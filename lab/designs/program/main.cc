@@ -26,7 +26,7 @@ struct options {
   std::vector<std::string> designs;
   std::string html_file;
   std::string replay;
-  double seconds = 5;
+  double seconds = 15;
   unsigned jobs = 0;
   bool json = false;
   bool markdown = false;
