@@ -141,7 +141,7 @@ void fence::lock_slow() noexcept {
     // relaxed: the CAS orders. Who spins leaves the cache line with the thread that has LOCK.
     if (lock_.load(mo::relaxed) == 0) {
       // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2]
-      if (lock_.compare_exchange_weak(is_held, 1, mo::acquire, mo::relaxed)) return;
+      if (lock_.compare_exchange(is_held, 1, mo::acquire, mo::relaxed)) return;
     }
     if (spins < spin_limit()) {
       ++spins;

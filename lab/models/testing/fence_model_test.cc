@@ -33,7 +33,17 @@ TEST(fence_model, a_signaled_fence_shows_its_result) {
   });
 }
 
+TEST(fence_model, who_sleeps_on_the_lock_is_woken) {
+  expect_safe_so_far([] {
+    new_fence made = make_fence();
+    signaler other = made.signal.share();
+    thread first("first", [&] { made.signal.signal(-5); });
+    thread second("second", [&] { other.signal(-9); });
+  });
+}
+
 TEST(fence_model, of_two_signalers_one_wins_and_is_told) {
+  const spinning instead_of_sleeping;
   expect_safe([] {
     new_fence made = make_fence();
     fence& f = *made.fence;
