@@ -58,8 +58,8 @@ enum class unload_state {
 /// What an unload did, for people and tests.
 struct unload_report {
   unload_state state = unload_state::refused;
-  std::vector<std::string> pins;            // what pins, by name: fences, threads, ELF flags, ...
-  std::vector<std::string> kept;            // libraries that came with it and stay mapped, and why
+  std::vector<std::string> pins = {};       // what pins, by name: fences, threads, ELF flags, ...
+  std::vector<std::string> kept = {};       // libraries that came with it and stay mapped, and why
   std::uint64_t jobs_drained = 0;           // ended by the device while draining
   std::uint64_t jobs_cancelled = 0;         // ended with -ECANCELED by the module or by the host
   std::uint64_t callbacks_removed = 0;      // of the module, on fences of others

@@ -79,7 +79,7 @@ struct dma_fence {
 	int error; /* to be read once it is signaled */
 	u8 ufence_kind;
 	u8 ufence_lock;
-	u16 ufence_generation;
+	unsigned short ufence_generation;
 	void *ufence_word[2];
 	/* Who completes it. */
 	const void *ufence_ops;
