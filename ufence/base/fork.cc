@@ -2,6 +2,11 @@
 
 #include <pthread.h>
 
+#include <array>
+#include <cstddef>
+
+#include "ufence/base/check.h"
+
 namespace ufence {
 namespace detail {
 
@@ -11,9 +16,14 @@ constinit std::uint32_t fork_generation = 0;
 
 namespace {
 
-// The parts by rising place. Written while the library is loaded.
-constinit fork_part* first_part = nullptr;
-constinit fork_part* last_part = nullptr;
+// The parts by rising place. Written while the library is loaded. They are copies: the objects that
+// registered them are static ones of other sources, in whatever order these are initialized.
+struct part {
+  unsigned place;
+  fork_part::functions functions;
+};
+constinit std::array<part, 32> parts{};
+constinit std::size_t part_count = 0;
 
 // The child has one thread, and what others read before they read in its parent. ThreadSanitizer
 // takes those reads for a race with this write.
@@ -36,20 +46,19 @@ const fork_handler at_load;
 
 }  // namespace
 
-fork_part::fork_part(unsigned place, functions f) noexcept : place_(place), functions_(f) {
-  previous_ = last_part;
-  while (previous_ != nullptr && previous_->place_ > place) previous_ = previous_->previous_;
-  next_ = previous_ != nullptr ? previous_->next_ : first_part;
-  (previous_ != nullptr ? previous_->next_ : first_part) = this;
-  (next_ != nullptr ? next_->previous_ : last_part) = this;
+fork_part::fork_part(unsigned place, functions f) noexcept {
+  UFENCE_CHECK(part_count < parts.size());
+  std::size_t at = part_count++;
+  for (; at != 0 && parts[at - 1].place > place; --at) parts[at] = parts[at - 1];
+  parts[at] = {.place = place, .functions = f};
 }
 
 void fork_part::run_before() noexcept {
-  for (const fork_part* p = first_part; p != nullptr; p = p->next_) p->functions_.before();
+  for (std::size_t i = 0; i < part_count; ++i) parts[i].functions.before();
 }
 
 void fork_part::run_after(function functions::*which) noexcept {
-  for (const fork_part* p = last_part; p != nullptr; p = p->previous_) (p->functions_.*which)();
+  for (std::size_t i = part_count; i-- != 0;) (parts[i].functions.*which)();
 }
 
 }  // namespace ufence

@@ -43,11 +43,6 @@ class fork_part {
 
  private:
   fork_part(unsigned place, functions f) noexcept;
-
-  const unsigned place_;
-  const functions functions_;
-  fork_part* next_ = nullptr;
-  fork_part* previous_ = nullptr;
 };
 
 }  // namespace ufence
