@@ -20,10 +20,13 @@
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
 
-#if defined(__SANITIZE_THREAD__)
+// Under sanitizers they are calls. ThreadSanitizer can't see the edges in them; UndefinedBehaviorSanitizer,
+// which goes with the other one here, stops at a reader's data, which liburcu aligns less than their type
+// asks for.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define UFENCE_RCU_IS_WATCHED 1
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define UFENCE_RCU_IS_WATCHED 1
 #endif
 #endif
