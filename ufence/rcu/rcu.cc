@@ -148,11 +148,11 @@ const fork_part at_fork({.before = [] noexcept { urcu_bp_before_fork(); },
 
 namespace detail {
 
-void watched_read_lock() noexcept {
+void called_read_lock() noexcept {
   urcu_bp_read_lock();
   edge_to(grace_period_began);
 }
-void watched_read_unlock() noexcept {
+void called_read_unlock() noexcept {
   edge_from(sections_ended);
   urcu_bp_read_unlock();
 }

@@ -20,14 +20,18 @@
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
 
-// Under sanitizers they are calls. ThreadSanitizer can't see the edges in them; UndefinedBehaviorSanitizer,
-// which goes with the other one here, stops at a reader's data, which liburcu aligns less than their type
-// asks for.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+// Under sanitizers they are calls. ThreadSanitizer can't see the edges in them, it is told (rcu.cc).
+// UndefinedBehaviorSanitizer, which goes with AddressSanitizer here, stops at a reader's data, which
+// liburcu aligns less than their type asks for.
+#if defined(__SANITIZE_THREAD__)
 #define UFENCE_RCU_IS_WATCHED 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define UFENCE_RCU_IS_CALLED 1
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#if __has_feature(thread_sanitizer)
 #define UFENCE_RCU_IS_WATCHED 1
+#elif __has_feature(address_sanitizer)
+#define UFENCE_RCU_IS_CALLED 1
 #endif
 #endif
 
@@ -35,20 +39,20 @@ namespace ufence::rcu {
 
 namespace detail {
 
-// What a race detector can't see in liburcu is told to it by the library (rcu.cc).
-UFENCE_API void watched_read_lock() noexcept;
-UFENCE_API void watched_read_unlock() noexcept;
+// The same two, not inline.
+UFENCE_API void called_read_lock() noexcept;
+UFENCE_API void called_read_unlock() noexcept;
 
 inline void read_lock() noexcept {
-#ifdef UFENCE_RCU_IS_WATCHED
-  watched_read_lock();
+#if defined(UFENCE_RCU_IS_WATCHED) || defined(UFENCE_RCU_IS_CALLED)
+  called_read_lock();
 #else
   _urcu_bp_read_lock();
 #endif
 }
 inline void read_unlock() noexcept {
-#ifdef UFENCE_RCU_IS_WATCHED
-  watched_read_unlock();
+#if defined(UFENCE_RCU_IS_WATCHED) || defined(UFENCE_RCU_IS_CALLED)
+  called_read_unlock();
 #else
   _urcu_bp_read_unlock();
 #endif
