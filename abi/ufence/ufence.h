@@ -208,7 +208,7 @@ enum ufence_array_mode {
 /* References are taken. @return 0; -EINVAL none, a null one, or another mode; -ENOMEM
  * Source: Linux dma_fence_array_create(); differs: does not consume */
 UFENCE_MUST_CHECK int ufence_array_create(struct ufence_fence* const* fences, size_t n,
-                                          enum ufence_array_mode mode, struct ufence_fence** array);
+                                          unsigned int mode, struct ufence_fence** array);
 /* A point of a chain: signaled when `contained` and all points before are. References are taken.
  * @param previous  the point before, another fence, or null
  * @return 0; -EINVAL `contained` is null; -ENOMEM. Source: Linux dma_fence_chain_init() */
@@ -362,7 +362,7 @@ enum ufence_unload_policy {
 };
 struct ufence_unload_options {
   size_t size;
-  enum ufence_unload_policy policy;
+  uint32_t policy; /* enum ufence_unload_policy */
   int64_t drain_deadline_ns; /* absolute; 0: never ends */
   int64_t give_up_ns;        /* for each later step, from its begin; 0: 10 s */
 };

@@ -111,7 +111,7 @@ int ufence_module_unload(ufence_module_host* h, ufence_module* module,
   ufence_unload_options options;
   if (!read_options(given, options) || report == nullptr ||
       report->size < sizeof report->size + sizeof report->state ||
-      static_cast<unsigned int>(options.policy) > UFENCE_UNLOAD_REFUSE) {
+      options.policy > UFENCE_UNLOAD_REFUSE) {
     return -EINVAL;
   }
   unload_options wanted{.policy = static_cast<unload_policy>(options.policy)};

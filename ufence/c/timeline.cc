@@ -55,7 +55,7 @@ void ufence_timeline_drop(ufence_timeline_issuer* i) { delete i; }
 
 // --- Fences made of fences ---
 
-int ufence_array_create(ufence_fence* const* fences, size_t n, ufence_array_mode mode,
+int ufence_array_create(ufence_fence* const* fences, size_t n, unsigned int mode,
                         ufence_fence** array) {
   if (mode != UFENCE_ARRAY_ALL && mode != UFENCE_ARRAY_ANY) return -EINVAL;
   return hand_over(fence_array::create(lent(fences, n), mode == UFENCE_ARRAY_ALL ? array_mode::all

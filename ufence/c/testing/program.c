@@ -217,6 +217,7 @@ const char* c_containers(void) {
   CHECK(ufence_array_create(both, 2, UFENCE_ARRAY_ALL, &all) == 0);
   CHECK(ufence_array_create(both, 2, UFENCE_ARRAY_ANY, &any) == 0);
   CHECK(ufence_array_create(both, 0, UFENCE_ARRAY_ALL, &merged) == -EINVAL);
+  CHECK(ufence_array_create(both, 2, 9, &merged) == -EINVAL);
   CHECK(ufence_chain_create(NULL, a.fence, 1, &chain) == 0);
   CHECK(ufence_chain_create(chain, b.fence, 2, &last) == 0);
   CHECK(ufence_chain_create(chain, NULL, 3, &merged) == -EINVAL);
@@ -351,7 +352,7 @@ const char* c_modules(const char* adder, const char* missing) {
   const struct ufence_unload_options cancel = {.size = sizeof(cancel),
                                                .policy = UFENCE_UNLOAD_CANCEL};
   struct ufence_unload_options wrong = {.size = sizeof(wrong),
-                                        .policy = (enum ufence_unload_policy)9};
+                                        .policy = 9};
   struct ufence_unload_report report = {.size = sizeof(report)};
   struct ufence_fence *sum_known, *kept, *refused;
   int64_t sum = 0;
