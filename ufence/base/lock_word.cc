@@ -31,7 +31,7 @@ void lock_word::unlock() noexcept {
 }
 
 void lock_word::lock_contended(std::uint32_t seen) noexcept {
-  for (int i = spin_limit(); i != 0 && !is_free(seen) && (seen & contended) == 0; --i) {
+  for (int spins = 0; spins < spin_limit() && !is_free(seen) && (seen & contended) == 0; ++spins) {
     spin_pause();
     // relaxed: a hint
     seen = word_.load(mo::relaxed);
