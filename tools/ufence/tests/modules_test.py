@@ -56,7 +56,7 @@ class Modules(Case):
         self.assertIn("D-3", refused["trial"]["problem"])
         self.assertEqual(good["trial"], {"loaded": True, "driver": "cpu", "timeline": "sha256",
                                          "features": ["cancel"], "unload_state": "unmapped",
-                                         "pins": []})
+                                         "pins": [], "kept": []})
 
     def test_that_cannot_be_told_are_a_failure(self):
         with open("/dev/full", "wb") as full:
@@ -74,7 +74,8 @@ class Modules(Case):
         self.assert_succeeded(finished, 1)
         good, bad = json.loads(finished.stdout)
         self.assertEqual(list(good), ["path", "valid", "error", "problems", "warnings", "abi_version",
-                                      "unmaps", "soname", "build_id", "needed", "file_size",
+                                      "unmaps", "soname", "build_id", "needed", "libraries",
+                                      "static_tls_size", "file_size",
                                       "memory_size"])
         self.assertEqual((good["valid"], good["abi_version"], good["unmaps"]), (True, 1, "immediate"))
         self.assertEqual(good["file_size"], (DRIVERS / "cpu.so").stat().st_size)
