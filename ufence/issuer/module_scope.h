@@ -71,7 +71,10 @@ void survive_thread_exit() noexcept;
 /// Calls an entry of a module; what it throws is reported and becomes `otherwise`. (The unwinding of a
 /// thread has no object: g++ binds the reference that catches it to nothing.)
 template <class Result, class Call>
-__attribute__((no_sanitize("undefined"))) Result call_module(device::impl& of, std::string_view entry, Result otherwise, Call call) noexcept {
+__attribute__((no_sanitize("undefined"))) Result call_module(device::impl& of,
+                                                             std::string_view entry,
+                                                             Result otherwise,
+                                                             Call call) noexcept {
   const module_scope scope(of);
   try {
     return std::forward<Call>(call)();

@@ -52,8 +52,9 @@ enum class timeout_verdict : std::uint8_t {
   no_hang,  // the job still runs: it gets the same time again
 };
 
-/// What a scheduler calls. All noexcept, none with a lock of ours held, all on its worker (cancel:
-/// on the thread that calls scheduler::fini()), so two of them never run at once. They may push
+/// What a scheduler calls. All noexcept, none with a lock of ours held, all on its worker
+/// (without a worker thread: on the thread that calls run_ready(), or waits in flush() or fini()),
+/// so two of them never run at once. They may push
 /// jobs and signal fences.
 /// Source: Linux struct drm_sched_backend_ops; differs: free may be the last code of a job's type
 struct scheduler_ops {
