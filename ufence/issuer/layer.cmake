@@ -20,15 +20,15 @@ if(UFENCE_BUILD_TESTS)
   find_library(UFENCE_LIBMIMALLOC mimalloc REQUIRED)
   find_library(UFENCE_LIBTBB tbb REQUIRED)
   pkg_check_modules(liburcu REQUIRED IMPORTED_TARGET liburcu)
-  # A test without its module is skipped: libgomp comes with g++ alone, a module for another sanitizer than
-  # the program's is no module of a sanitizer's build, and ThreadSanitizer does not see how these libraries
-  # synchronize.
+  # A test without its module is skipped: libgomp and a shared libasan come with g++ alone, a module for
+  # another sanitizer than the program's is no module of a sanitizer's build, and ThreadSanitizer does not
+  # see how these libraries synchronize.
   set(brings issuer/testing/brings.cc LIBRARIES ufence_flags)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT UFENCE_SANITIZE MATCHES "thread")
     add_test_module(brings_openmp ${brings} gomp DEFINE BRINGS_OPENMP)
     target_compile_options(brings_openmp PRIVATE -fopenmp)
   endif()
-  if(NOT UFENCE_SANITIZE)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT UFENCE_SANITIZE)
     add_test_module(brings_asan ${brings} DEFINE BRINGS_NOTHING
       LINK -fsanitize=address OPTIONS NO_CHECK)
     target_compile_options(brings_asan PRIVATE -fsanitize=address)
