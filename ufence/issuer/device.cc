@@ -4,6 +4,7 @@
 #include "ufence/base/fork.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
+#include "ufence/module/overdue.h"
 
 namespace ufence {
 
@@ -23,9 +24,13 @@ device::impl::impl(std::unique_ptr<loaded_module> loaded, std::uint64_t number)
 device::impl::~impl() = default;
 
 int device::impl::start(std::string& why) {
-  int error = detail::call_module(*this, "init()", -EIO, [this] {
-    return driver->init(&detail::host_table(), this, &state);
-  });
+  int error = 0;
+  {
+    const detail::overdue_watch watch(&detail::report_overdue, this, "init()");
+    error = detail::call_module(*this, "init()", -EIO, [this] {
+      return driver->init(&detail::host_table(), this, &state);
+    });
+  }
   if (error > 0 || error < -4095) {
     violations.note(detail::violation::bad_error, 0);
     error = -EINVAL;

@@ -1,14 +1,18 @@
 #include "ufence/issuer/host.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <exception>
 #include <utility>
 
 #include "ufence/base/lock.h"
+#include "ufence/fence/report.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
 #include "ufence/module/loader.h"
+#include "ufence/module/overdue.h"
 
 namespace ufence {
 namespace {
@@ -87,16 +91,42 @@ class room_for_one {
 
 }  // namespace
 
+namespace {
+
+// While a file is loaded there is no device yet: its path says what it is about.
+void report_slow_load(void* path, const char*, std::int64_t age_ns) noexcept {
+  std::array<char, 4200> text;
+  std::snprintf(text.data(), text.size(),
+                "loading %s has not ended for %lld s: a constructor in it, or in a library that it needs, "
+                "may not return",
+                static_cast<const std::string*>(path)->c_str(),
+                static_cast<long long>(age_ns / 1'000'000'000));
+  send_report({.kind = report_kind::driver,
+               .context = 0,
+               .seqno = 0,
+               .driver_name = {},
+               .timeline_name = {},
+               .text = text.data()});
+}
+
+std::expected<std::unique_ptr<loaded_module>, load_failure> load_file(const std::string& path,
+                                                                      const load_options& options) {
+  const detail::overdue_watch watch(&report_slow_load, const_cast<std::string*>(&path), "load()");
+  return loaded_module::load(path, options.private_copy);
+}
+
+}  // namespace
+
 result<device_ref> host::impl::load(const std::string& path, const load_options& options,
                                     std::string* why) {
   if (detail::module_scope::innermost() != nullptr) {
     tell(why, path, "a module can't be loaded from module code");
     return failure(EDEADLK);
   }
-  auto loaded = loaded_module::load(path, options.private_copy);
+  auto loaded = load_file(path, options);
   // The one that is in the way may be gone by now.
   if (!loaded && loaded.error().error == EEXIST && retry_deferred() != 0) {
-    loaded = loaded_module::load(path, options.private_copy);
+    loaded = load_file(path, options);
   }
   if (!loaded) {
     if (why != nullptr) *why = loaded.error().why;

@@ -37,7 +37,9 @@ struct unload_options {
   std::int64_t drain_deadline_ns = no_deadline;  // absolute; for `drain`
   std::int64_t give_up_ns = 10'000'000'000;      // per later step, from its begin: then it is pinned
   bool bounds_calls = false;                     // calls into the module are given up then as well: a
-                                                 // thread of their own makes them, and goes on
+                                                 // thread of their own makes them, and goes on. Else
+                                                 // they are waited for, and told to the report handler
+                                                 // by name after 1 s, 2 s, 4 s, ... while they last
 };
 
 /// How a module is loaded.
@@ -138,7 +140,8 @@ class UFENCE_API host {
   ///          wrong ABI version or tables; -EEXIST this file is loaded already, by whomever, or still
   ///          mapped since an unload, or the parent's of this process: see why; what init() returned;
   ///          -ENOMEM, also for the thread-local data that all threads have at once; what else the
-  ///          system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN, -EACCES, -EPERM, -EIO
+  ///          system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN, -EACCES, -EPERM, -EIO;
+  ///          -ENOSYS /proc is not mounted
   /// @param why  if not null, gets one line for people on failure
   /// What is worth knowing of a module that was loaded goes to the report handler, and to notes().
   /// Where its module has static objects, exit() of the process stops the device before they go; so

@@ -1,6 +1,10 @@
 // What needs a process of its own: fork(), modules that stay behind, calls that come too late.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <thread>
@@ -35,6 +39,71 @@ TEST(host_process, a_child_of_fork_is_told_that_devices_are_not_its_own) {
   EXPECT_EQ(p.give(ops::finish_all)->status(), 1);
   EXPECT_EQ(pending->status(), 1);
   p.unload();
+}
+
+TEST(host_process, a_file_that_was_loaded_before_a_fork_is_the_parents) {
+  host h;
+  const device_ref d = load_module(h, test_module("minimal"));
+  EXPECT_EQ(in_child([] {
+              host own;
+              std::string why;
+              UFENCE_CHILD_EXPECT(error_of(own.load(test_module("minimal"), &why)) == errno_code(EEXIST));
+              UFENCE_CHILD_EXPECT(why.contains("loaded before a fork()"));
+              // Another file is the child's own, and its calls are watched there.
+              const auto other = own.load(test_module("minimal_build_2"));
+              UFENCE_CHILD_EXPECT(other);
+              const auto done = own.unload(*other);
+              UFENCE_CHILD_EXPECT(done && done->state == unload_state::unmapped);
+              return 0;
+            }),
+            0);
+  std::string why;
+  EXPECT_EQ(error_of(h.load(test_module("minimal"), &why)), errno_code(EEXIST));
+  EXPECT_FALSE(why.contains("fork()")) << why;
+  expect_unmapped(h.unload(d));
+}
+
+// A child with mounts of its own; skipped where nobody may have some.
+constexpr int may_not_mount = 77;
+
+bool has_own_mounts() {
+  const int user = ::geteuid() == 0 ? 0 : CLONE_NEWUSER;
+  return ::unshare(CLONE_NEWNS | user) == 0 &&
+         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
+TEST(host_process, a_file_system_that_is_mounted_noexec_is_named) {
+  const scratch_folder folder;
+  const std::string file = read_file(test_module("minimal"));
+  const int ended = in_child([&] {
+    if (!has_own_mounts()) return may_not_mount;
+    UFENCE_CHILD_EXPECT(::mount("none", folder.path("").c_str(), "tmpfs", MS_NOEXEC, nullptr) == 0);
+    host h;
+    std::string why;
+    const std::string path = folder.write("driver.so", file);
+    UFENCE_CHILD_EXPECT(error_of(h.load(path, &why)) == errno_code(EPERM));
+    UFENCE_CHILD_EXPECT(why.contains("mounted noexec"));
+    // A copy in memory can be mapped.
+    const auto copy = h.load(path, load_options{.private_copy = true});
+    UFENCE_CHILD_EXPECT(copy && h.unload(*copy)->state == unload_state::unmapped);
+    return 0;
+  });
+  if (ended == may_not_mount) GTEST_SKIP() << "no mounts of its own";
+  EXPECT_EQ(ended, 0);
+}
+
+TEST(host_process, a_missing_proc_is_named) {
+  const int ended = in_child([] {
+    if (!has_own_mounts()) return may_not_mount;
+    UFENCE_CHILD_EXPECT(::mount("none", "/proc", "tmpfs", 0, nullptr) == 0);
+    host h;
+    std::string why;
+    UFENCE_CHILD_EXPECT(error_of(h.load(test_module("minimal"), &why)) == errno_code(ENOSYS));
+    UFENCE_CHILD_EXPECT(why.contains("/proc is not mounted"));
+    return 0;
+  });
+  if (ended == may_not_mount) GTEST_SKIP() << "no mounts of its own";
+  EXPECT_EQ(ended, 0);
 }
 
 TEST(host_process, a_module_that_stays_pinned_is_reported_and_left_when_its_host_goes) {

@@ -12,6 +12,7 @@
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
+#include "ufence/module/overdue.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
@@ -118,7 +119,10 @@ class unload_attempt {
     const std::int64_t until = options_.bounds_calls
                                    ? std::max(step_deadline_ns_, deadline_after(moment_ns))
                                    : no_deadline;
-    if (d_.slow_call.call(call, &d_, until)) return true;
+    {
+      const detail::overdue_watch watch(&detail::report_overdue, &d_, name);
+      if (d_.slow_call.call(call, &d_, until)) return true;
+    }
     pin([&] {
       const std::int64_t tenths = d_.slow_call.age_ns() / 100'000'000;
       return std::string(name) + " has not returned for " + std::to_string(tenths / 10) + "." +

@@ -1,8 +1,12 @@
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <string>
@@ -21,6 +25,7 @@ using ::testing::ElementsAre;
 using testing::eventually;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::kept_reports;
 using testing::make_fence;
 using testing::scripted_callback;
 namespace ops = puppet;
@@ -269,6 +274,77 @@ TEST(unload, a_thread_local_object_of_the_drivers_own_thread_does_not_defer_it) 
   const result<fence_ref> job = d->submit({.opcode = 1});
   ASSERT_TRUE(job);
   EXPECT_FALSE((*job)->wait(testing::patience()));
+  expect_unmapped(h.unload(d));
+}
+
+// --- Calls that do not return ---
+
+class call_that_lasts
+    : public ::testing::TestWithParam<
+          std::pair<const char*, std::atomic<std::uint32_t> puppet::board::*>> {};
+
+TEST_P(call_that_lasts, is_told_by_name_while_it_does) {
+  const auto [name, blocks] = GetParam();
+  const kept_reports reports;
+  const auto is_told = [&, call = std::string(name)] {
+    return std::ranges::any_of(reports.all(), [&](const kept_reports::entry& e) {
+      return e.kind == report_kind::driver && e.driver_name == "puppet" &&
+             e.text.starts_with(call + " has not returned for ");
+    });
+  };
+  puppet_device p;
+  const fence_ref job = p.give(ops::hold);
+  (*p.board).*blocks = 1;
+  std::thread unloader([&] { p.unload({.policy = unload_policy::cancel}); });
+  EXPECT_TRUE(eventually(is_told));
+  EXPECT_EQ(p.board->blocked, 1U);
+  p.board->let_go();
+  unloader.join();
+  EXPECT_TRUE(job->is_signaled());
+}
+
+INSTANTIATE_TEST_SUITE_P(unload, call_that_lasts,
+                         ::testing::Values(std::pair("cancel()", &puppet::board::blocks_cancel),
+                                           std::pair("stop()", &puppet::board::blocks_stop),
+                                           std::pair("exit()", &puppet::board::blocks_exit)),
+                         [](const auto& call) {
+                           const std::string name = call.param.first;
+                           return name.substr(0, name.find('('));
+                         });
+
+TEST(unload, a_call_that_does_not_return_is_given_up_if_calls_are_bounded) {
+  puppet_device p;
+  p.board->blocks_stop = 1;
+  const result<unload_report> pinned = p.at->unload(
+      p.device, {.policy = unload_policy::cancel, .give_up_ns = 20'000'000, .bounds_calls = true});
+  ASSERT_TRUE(pinned);
+  EXPECT_EQ(pinned->state, unload_state::pinned);
+  EXPECT_EQ(pinned->last_step, 5);
+  EXPECT_THAT(pinned->pins, ElementsAre(HasSubstr("stop() has not returned for")));
+  p.board->let_go();
+  p.unload();
+  EXPECT_EQ(p.board->stops, 1U);
+}
+
+TEST(load, that_does_not_return_is_told_while_it_lasts) {
+  const kept_reports reports;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  ASSERT_EQ(::setenv("UFENCE_TEST_FD", std::to_string(ends[0]).c_str(), 1), 0);
+  host h;
+  device_ref d;
+  std::thread loader([&] { d = load_module(h, test_module("minimal_waits")); });
+  const auto goes_on_once_told = [&](const std::string& text) {
+    EXPECT_TRUE(eventually([&] {
+      return std::ranges::any_of(reports.all(), [&](const auto& e) { return e.text.contains(text); });
+    })) << text;
+    EXPECT_EQ(::write(ends[1], "x", 1), 1);
+  };
+  goes_on_once_told("minimal_waits.so has not ended for ");
+  goes_on_once_told("init() has not returned for ");
+  loader.join();
+  ::unsetenv("UFENCE_TEST_FD");
+  for (const int end : ends) ::close(end);
   expect_unmapped(h.unload(d));
 }
 

@@ -68,4 +68,11 @@ void report_driver(const device::impl& of, std::uint64_t seqno, std::string_view
                .text = text});
 }
 
+void report_overdue(void* of, const char* call, std::int64_t age_ns) noexcept {
+  std::array<char, 128> text;
+  std::snprintf(text.data(), text.size(), "%s has not returned for %lld s", call,
+                static_cast<long long>(age_ns / 1'000'000'000));
+  report_driver(*static_cast<const device::impl*>(of), 0, text.data());
+}
+
 }  // namespace ufence::detail

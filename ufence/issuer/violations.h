@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
@@ -53,5 +54,9 @@ class violation_list {
 /// Reports a broken rule, or what else is worth telling about a device, at once. No lock held.
 /// @param seqno  of the job it is about; 0: none
 void report_driver(const device::impl& of, std::uint64_t seqno, std::string_view text) noexcept;
+
+/// For overdue_watch: tells that a call into a device's module has not returned.
+/// @param of  the device::impl
+void report_overdue(void* of, const char* call, std::int64_t age_ns) noexcept;
 
 }  // namespace ufence::detail

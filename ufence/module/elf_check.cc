@@ -148,8 +148,9 @@ class checker {
     for (const elf_symbol& s : file_.symbols) {
       if (s.is_defined) continue;
       if (starts_threads(s.name)) {
-        refuse(ENOEXEC, "D-13: imports " + std::string(s.name) +
-                            ", which starts threads that an unload can't account for");
+        refuse(ENOEXEC, "D-13: imports " + readable_name(s.name) +
+                            ", which starts threads that an unload can't account for: " +
+                            std::string(instead_of_thread_starter(s.name)));
       }
       has_thread_exit |=
           std::ranges::find(thread_exit_functions, s.name) != thread_exit_functions.end();
@@ -176,8 +177,21 @@ class checker {
     if (count > names_told_max) {
       names += " and " + std::to_string(count - names_told_max) + " more";
     }
-    keeps_mapped("D-14: defines GNU-unique symbols (" + names +
-                 "): it would stay mapped for ever; compile with -fno-gnu-unique");
+    keeps_mapped("D-14: defines GNU-unique symbols (" + names + "): it would stay mapped for ever; " +
+                 (has_own_libstdcxx()
+                      ? "they come with libstdc++, which is linked in: link with -Wl,--exclude-libs,ALL, "
+                        "or with a version script that exports " UFENCE_DRIVER_SYMBOL " alone"
+                      : "compile with -fno-gnu-unique"));
+  }
+
+  // C++ of the standard library, and no such library: it is linked in.
+  bool has_own_libstdcxx() const {
+    const auto is_libstdcxx = [](const std::string& name) { return name.starts_with("libstdc++.so."); };
+    return std::ranges::none_of(file_.needed, is_libstdcxx) &&
+           std::ranges::any_of(file_.symbols, [](const elf_symbol& s) {
+             return s.is_defined && s.bind == STB_GNU_UNIQUE &&
+                    (s.name.starts_with("_ZNSt") || s.name.starts_with("_ZGVNSt"));
+           });
   }
 
   // A library that comes with the module may be bound to what the module exports; if it stays, the

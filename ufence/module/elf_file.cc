@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -180,6 +181,7 @@ outcome reader::read_dynamic() {
   if (end == entries->end()) return because("malformed: the dynamic section does not end");
   entries->erase(end, entries->end());
   out_.dynamic = std::move(*entries);
+  out_.index_tags();
   strings_at_ = out_.tag(DT_STRTAB);
   strings_size_ = out_.tag(DT_STRSZ);
   symbols_at_ = out_.tag(DT_SYMTAB);
@@ -246,12 +248,17 @@ std::expected<std::uint64_t, std::string> reader::count_by_gnu_hash() {
   if (last < t.first_hashed) return because("malformed: the hash table is inconsistent");
   const std::uint64_t chain_at = before_chains + std::uint64_t{last - t.first_hashed} * 4;
   if (chain_at >= available) return outside();
-  const auto chain = read_many<std::uint32_t>(
-      *at + chain_at, std::min((available - chain_at) / 4, elf_symbols_max));
-  if (!chain) return outside();
-  const auto end = std::ranges::find_if(*chain, [](std::uint32_t hash) { return (hash & 1) != 0; });
-  if (end == chain->end()) return because("malformed: the hash table does not end");
-  return std::uint64_t{last} + static_cast<std::uint64_t>(end - chain->begin()) + 1;
+  // The last chain ends soon: it is read in small parts.
+  const std::uint64_t most = std::min((available - chain_at) / 4, elf_symbols_max);
+  for (std::uint64_t seen = 0; seen < most;) {
+    std::array<std::uint32_t, 64> part{};
+    const auto some = std::span(part).first(std::min<std::uint64_t>(part.size(), most - seen));
+    if (!source_.read(*at + chain_at + seen * 4, std::as_writable_bytes(some))) return outside();
+    const auto end = std::ranges::find_if(some, [](std::uint32_t hash) { return (hash & 1) != 0; });
+    seen += static_cast<std::uint64_t>(end - some.begin());
+    if (end != some.end()) return std::uint64_t{last} + seen + 1;
+  }
+  return because("malformed: the hash table does not end");
 }
 
 std::expected<std::uint64_t, std::string> reader::count_symbols() {
@@ -339,11 +346,22 @@ bool is_for_this_machine(const Elf64_Ehdr& header) noexcept {
 }
 
 std::optional<std::uint64_t> elf_file::tag(Elf64_Sxword wanted) const noexcept {
+  if (wanted >= 0 && static_cast<std::size_t>(wanted) < small_tags_.size()) {
+    return small_tags_[static_cast<std::size_t>(wanted)];
+  }
   std::optional<std::uint64_t> found;
   for (const Elf64_Dyn& d : dynamic) {
     if (d.d_tag == wanted) found = d.d_un.d_val;
   }
   return found;
+}
+
+void elf_file::index_tags() noexcept {
+  for (const Elf64_Dyn& d : dynamic) {
+    if (d.d_tag >= 0 && static_cast<std::size_t>(d.d_tag) < small_tags_.size()) {
+      small_tags_[static_cast<std::size_t>(d.d_tag)] = d.d_un.d_val;
+    }
+  }
 }
 
 std::optional<std::uint64_t> elf_file::offset_of(std::uint64_t address,
@@ -374,15 +392,15 @@ const elf_segment* elf_file::segment_of(std::uint64_t address, std::uint64_t siz
 
 fd_source::fd_source(int fd, std::uint64_t size) : fd_(fd), size_(size) {
   constexpr std::uint64_t small = 64 << 10, usual = 4 << 10;
-  beginning_.resize(static_cast<std::size_t>(size <= small ? size : usual));
-  if (!read_file(0, beginning_)) beginning_.clear();
+  kept_ = static_cast<std::size_t>(size <= small ? size : usual);
+  beginning_ = std::make_unique_for_overwrite<std::byte[]>(kept_);
+  if (!read_file(0, {beginning_.get(), kept_})) kept_ = 0;
 }
 
 bool fd_source::read(std::uint64_t offset, std::span<std::byte> into) noexcept {
   if (offset > size_ || into.size() > size_ - offset) return false;
-  const std::size_t kept = beginning_.size();
-  if (offset > kept || into.size() > kept - offset) return read_file(offset, into);
-  if (!into.empty()) std::memcpy(into.data(), beginning_.data() + offset, into.size());
+  if (offset > kept_ || into.size() > kept_ - offset) return read_file(offset, into);
+  if (!into.empty()) std::memcpy(into.data(), beginning_.get() + offset, into.size());
   return true;
 }
 

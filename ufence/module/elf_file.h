@@ -7,9 +7,11 @@
 
 #include <elf.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,7 +42,8 @@ class fd_source final : public byte_source {
 
   int fd_;
   std::uint64_t size_;
-  std::vector<std::byte> beginning_;
+  std::unique_ptr<std::byte[]> beginning_;
+  std::size_t kept_ = 0;
 };
 
 /// Bytes in memory.
@@ -117,6 +120,8 @@ struct elf_file {
   }
   /// The value of a dynamic tag, the last one as the dynamic linker takes it; or nothing.
   [[nodiscard]] std::optional<std::uint64_t> tag(Elf64_Sxword wanted) const noexcept;
+  /// To be called once `dynamic` is there.
+  void index_tags() noexcept;
   /// The file offset of `size` bytes at an address of the loaded object, or nothing.
   [[nodiscard]] std::optional<std::uint64_t> offset_of(std::uint64_t address,
                                                        std::uint64_t size) const noexcept;
@@ -125,6 +130,10 @@ struct elf_file {
   /// The segment that has all of these bytes, or nullptr.
   [[nodiscard]] const elf_segment* segment_of(std::uint64_t address,
                                               std::uint64_t size) const noexcept;
+
+ private:
+  // By tag: those that the standard numbers, which are asked for again and again.
+  std::array<std::optional<std::uint64_t>, 40> small_tags_{};
 };
 
 /// What the tables of a file may have at most: beyond, it is damaged, or made to take memory.

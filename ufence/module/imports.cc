@@ -1,7 +1,10 @@
 #include "ufence/module/imports.h"
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 namespace ufence::detail {
 namespace {
@@ -24,7 +27,8 @@ struct registration {
   std::string_view function, what, remedy;
   bool is_seen;  // the unload looks at it
 };
-constexpr std::string_view signals = "a signal handler", restore = "put the old one back";
+constexpr std::string_view signals = "a signal handler", restore = "put the old one back",
+                           no_way_back = "there is no way back: do without it";
 constexpr auto registrations = std::to_array<registration>({
     registration{"sigaction", signals, restore, true},
     registration{"signal", signals, restore, true},
@@ -54,28 +58,28 @@ constexpr auto registrations = std::to_array<registration>({
     registration{"pthread_key_create", "a key with a destructor", "call pthread_key_delete()", true},
     registration{"__pthread_key_create", "a key with a destructor", "call pthread_key_delete()", true},
     registration{"tss_create", "a key with a destructor", "call tss_delete()", true},
-    registration{"register_printf_function", "a conversion of printf()", "do without", false},
-    registration{"register_printf_specifier", "a conversion of printf()", "do without", false},
-    registration{"register_printf_modifier", "a conversion of printf()", "do without", false},
-    registration{"register_printf_type", "a conversion of printf()", "do without", false},
+    registration{"register_printf_function", "a conversion of printf()", no_way_back, false},
+    registration{"register_printf_specifier", "a conversion of printf()", no_way_back, false},
+    registration{"register_printf_modifier", "a conversion of printf()", no_way_back, false},
+    registration{"register_printf_type", "a conversion of printf()", no_way_back, false},
     registration{"fopencookie", "functions of a stream", "close the stream", false},
     registration{"uselocale", "the locale of this thread", restore, false},
-    registration{"mallopt", "settings of malloc()", "do without", false},
+    registration{"mallopt", "settings of malloc()", no_way_back, false},
     registration{"mtrace", "a trace of malloc()", "call muntrace()", false},
     registration{"rl_set_prompt", "the prompt of readline", restore, false},
-    registration{"OPENSSL_atexit", "a function that OpenSSL calls at the end", "do without", false},
-    registration{"OPENSSL_thread_stop_ex", "threads' state of OpenSSL", "do without", false},
-    registration{"CRYPTO_set_mem_functions", "the allocator of OpenSSL", "do without", false},
+    registration{"OPENSSL_atexit", "a function that OpenSSL calls at the end", no_way_back, false},
+    registration{"OPENSSL_thread_stop_ex", "threads' state of OpenSSL", no_way_back, false},
+    registration{"CRYPTO_set_mem_functions", "the allocator of OpenSSL", no_way_back, false},
     registration{"ERR_load_strings", "error texts in OpenSSL", "call ERR_unload_strings()", false},
     registration{"error_print_progname", "a function that error() calls", restore, false},
     registration{"argp_program_version_hook", "a function that argp calls", restore, false},
     registration{"obstack_alloc_failed_handler", "a function that obstacks call", restore, false},
-    registration{"Py_AtExit", "a function that Python calls at its end", "do without", false},
+    registration{"Py_AtExit", "a function that Python calls at its end", no_way_back, false},
     registration{"sqlite3_auto_extension", "a function that SQLite calls",
                  "call sqlite3_cancel_auto_extension()", false},
     registration{"xmlSetGenericErrorFunc", "the error function of libxml2", restore, false},
     registration{"g_log_set_default_handler", "the log function of GLib", restore, false},
-    registration{"g_log_set_writer_func", "the log function of GLib", "do without", false},
+    registration{"g_log_set_writer_func", "the log function of GLib", no_way_back, false},
 });
 
 // Functions that libraries use harmlessly, for themselves: no reason to keep them mapped.
@@ -83,7 +87,21 @@ constexpr std::array harmless_in_libraries = {"setitimer"sv, "alarm"sv, "ualarm"
                                               "mallopt"sv, "fopencookie"sv, "openlog"sv,
                                               "ERR_load_strings"sv};
 
+// Most imports are none of these: one look tells it of nearly all.
+constexpr std::size_t mark_of(std::string_view name) noexcept {
+  return name.empty() ? 0
+                      : (name.size() * 31 + static_cast<unsigned char>(name.front()) * 7 +
+                         static_cast<unsigned char>(name.back())) %
+                            1024;
+}
+constexpr auto registration_marks = [] {
+  std::array<bool, 1024> marks{};
+  for (const registration& r : registrations) marks[mark_of(r.function)] = true;
+  return marks;
+}();
+
 const registration* find(std::string_view function) noexcept {
+  if (!registration_marks[mark_of(function)]) return nullptr;
   const auto found = std::ranges::find(registrations, function, &registration::function);
   return found != registrations.end() ? &*found : nullptr;
 }
@@ -110,6 +128,26 @@ bool starts_threads(std::string_view function) noexcept {
          function.starts_with(thread_starter_prefix);
 }
 
+std::string_view instead_of_thread_starter(std::string_view function) noexcept {
+  if (function == "timer_create" || function == "mq_notify") {
+    return "wait on a thread that thread_start() of the host starts";
+  }
+  if (function.starts_with("aio_") || function.starts_with("lio_") || function == "getaddrinfo_a") {
+    return "call the function that blocks, on a thread that thread_start() of the host starts";
+  }
+  return "start them with thread_start() of the host, which joins them";
+}
+
+std::string readable_name(std::string_view symbol) {
+  const std::string name(symbol);
+  int failed = 0;
+  char* const shown = name.starts_with("_Z") ? abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &failed)
+                                             : nullptr;
+  std::string readable = shown != nullptr ? shown : name;
+  std::free(shown);
+  return readable;
+}
+
 bool makes_keys(std::string_view function) noexcept {
   return std::ranges::find(key_makers, function) != key_makers.end();
 }
@@ -125,15 +163,15 @@ std::vector<std::string> warnings_of_imports(const elf_file& file) {
   for (const elf_symbol& s : file.symbols) {
     if (s.is_defined) continue;
     if (queues_rcu(s.name) && !has_barrier_of(file, s.name)) {
-      warnings.push_back("D-22: imports " + std::string(s.name) +
+      warnings.push_back("D-22: imports " + readable_name(s.name) +
                          ", but no barrier: a callback that is pending when exit() returns runs in "
                          "unmapped code; call the flavour's barrier in stop() or exit()");
     }
     const registration* const r = find(s.name);
     if (r == nullptr) continue;
-    warnings.push_back("D-21: imports " + std::string(s.name) + ": if it leaves " +
+    warnings.push_back("D-21: imports " + readable_name(s.name) + ": if it leaves " +
                        std::string(r->what) + " behind, " + std::string(r->remedy) +
-                       " before exit() returns; the unload " +
+                       (r->remedy == no_way_back ? "" : " before exit() returns") + "; the unload " +
                        (r->is_seen ? "looks, and keeps the module mapped" : "can't see it"));
   }
   return warnings;

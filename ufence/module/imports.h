@@ -11,6 +11,11 @@ namespace ufence::detail {
 
 /// Starts threads, or has the C library start them (D-13).
 [[nodiscard]] bool starts_threads(std::string_view function) noexcept;
+/// What a driver does in place of calling such a function.
+[[nodiscard]] std::string_view instead_of_thread_starter(std::string_view function) noexcept;
+/// A symbol's name as people write it.
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::string readable_name(std::string_view symbol);
 /// Makes a key under which threads keep values, with a destructor that their ends call.
 [[nodiscard]] bool makes_keys(std::string_view function) noexcept;
 /// Leaves a function or memory of its caller registered in the process, where nobody can look (D-21).

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "ufence/driver.h"
 #include "ufence/module/module_test_support.h"
@@ -17,6 +18,7 @@
 namespace ufence {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -55,6 +57,27 @@ TEST(inspect, an_unreadable_file_says_so) {
   const module_info info = inspect(path);
   ASSERT_EQ(::seteuid(user), 0);
   EXPECT_EQ(info.error, EACCES);
+}
+
+TEST(inspect, what_stays_registered_is_warned_of_by_import) {
+  const std::vector<std::string> warnings = inspect(test_module("registers")).warnings;
+  for (const char* const name :
+       {"on_exit", "openlog", "setitimer", "OPENSSL_atexit", "CRYPTO_set_mem_functions", "Py_AtExit",
+        "sqlite3_auto_extension", "g_log_set_default_handler", "xmlSetGenericErrorFunc"}) {
+    EXPECT_THAT(warnings, Contains(AllOf(HasSubstr("D-21: imports " + std::string(name) + ":"),
+                                         HasSubstr("can't see it"))));
+  }
+  EXPECT_EQ(warnings.size(), 9U);
+}
+
+TEST(inspect, a_libstdcxx_that_is_linked_in_is_told_from_unique_symbols_of_the_modules_own) {
+  EXPECT_THAT(inspect(test_module("unmappable_unique")).problems,
+              Contains(AllOf(HasSubstr("D-14"), HasSubstr("-fno-gnu-unique"))));
+  const std::string path = test_module("static_libstdcxx");
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "this build has none";
+  EXPECT_THAT(inspect(path).problems,
+              Contains(AllOf(HasSubstr("D-14"), HasSubstr("--exclude-libs,ALL"),
+                             Not(HasSubstr("-fno-gnu-unique")))));
 }
 
 TEST(inspect, what_is_no_regular_file_is_not_opened) {
@@ -110,12 +133,14 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(refusal{"minimal_no_note", ENOEXEC, "D-2: no ufence ABI note"},
                     refusal{"minimal_future", EPROTO, "D-2: built for ABI version 99"},
                     refusal{"minimal_no_entry", ENOEXEC, "D-1: exports no symbol ufence_driver"},
-                    refusal{"minimal_starts_thread", ENOEXEC, "D-13: imports pthread_create"},
+                    refusal{"minimal_starts_thread", ENOEXEC,
+                            "D-13: imports pthread_create, which starts threads that an unload can't "
+                            "account for: start them with thread_start()"},
                     refusal{"minimal_nodelete", ENOEXEC, "D-14: linked with -z nodelete"},
                     refusal{"minimal_nodlopen", ENOEXEC, "linked with -z nodlopen"},
                     refusal{"entry_is_code", ENOEXEC, "D-1: ufence_driver is not data"},
                     refusal{"unmappable_std_thread", ENOEXEC,
-                            "D-13: imports _ZNSt6thread15_M_start_thread"},
+                            "D-13: imports std::thread::_M_start_thread("},
                     refusal{"unmappable_unique", ENOEXEC, "D-14: defines GNU-unique symbols ("}),
     [](const auto& name) { return std::string(name.param.module); });
 

@@ -208,11 +208,9 @@ std::string reason_to_keep(const elf_file& library) {
 
 std::string missing_sanitizer(const elf_file& file) {
   for (const sanitizer& s : sanitizers) {
-    const std::string function(s.function);
-    const bool is_there = ::dlsym(RTLD_DEFAULT, function.c_str()) != nullptr;
     const bool calls = std::ranges::any_of(
-        file.symbols, [&](const elf_symbol& symbol) { return symbol.name == function; });
-    if (calls && !is_there) {
+        file.symbols, [&](const elf_symbol& symbol) { return symbol.name == s.function; });
+    if (calls && ::dlsym(RTLD_DEFAULT, std::string(s.function).c_str()) == nullptr) {
       return "built with " + std::string(s.name) +
              ", whose runtime is not in this process: the process would end; build the program with "
              "it as well, or the module without";

@@ -122,11 +122,13 @@ bool is_on_noexec(int fd) noexcept {
   return ::fstatvfs(fd, &system) == 0 && (system.f_flag & ST_NOEXEC) != 0;
 }
 
+bool has_proc() noexcept { return ::access("/proc/self/maps", R_OK) == 0; }
+
 // What the dynamic linker says is about a descriptor's name: said of the path. What it does not say is
 // added.
 std::string explain(std::string problem, const std::string& name, int fd) {
   if (problem.starts_with(name + ": ")) problem.erase(0, name.size() + 2);
-  if (::access("/proc/self/maps", R_OK) != 0) {
+  if (!has_proc()) {
     return "/proc is not mounted, or can't be read: a module is opened, and its unload verified, by it";
   }
   if (is_on_noexec(fd)) return problem + ": the file lies in a file system that is mounted noexec";
@@ -171,7 +173,11 @@ std::expected<mapped_module, load_failure> map_module(const std::string& path,
   m.handle.reset(::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL));
   if (!m.handle) {
     const std::string problem = last_linker_error();
-    return fail(linker_errno(problem), path, explain(problem, name, m.file.fd.get()));
+    const int fd = m.file.fd.get();
+    const int error = !has_proc()      ? ENOSYS
+                      : is_on_noexec(fd) ? EPERM
+                                         : linker_errno(problem);
+    return fail(error, path, explain(problem, name, fd));
   }
   link_map* linked = nullptr;
   if (::dlinfo(m.handle.get(), RTLD_DI_LINKMAP, &linked) != 0) {

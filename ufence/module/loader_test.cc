@@ -219,6 +219,14 @@ TEST(loader, regress_no_memory_for_static_thread_local_data_is_ENOMEM) {
             nullptr);
 }
 
+TEST(loader, modules_that_hold_static_thread_local_data_are_named_when_it_is_used_up) {
+  const auto holder = load(test_module("minimal_little_static_tls"));
+  ASSERT_TRUE(holder);
+  EXPECT_EQ(holder->info().static_tls_size, 64U);
+  EXPECT_THAT(failure_of(test_module("minimal_much_static_tls")).why,
+              HasSubstr("minimal_little_static_tls.so (64 bytes)"));
+}
+
 // Nor that no descriptor is left for the dynamic linker.
 TEST(loader, regress_no_descriptor_for_the_dynamic_linker_is_EMFILE) {
   rlimit before{};
@@ -234,6 +242,25 @@ TEST(loader, regress_no_descriptor_for_the_dynamic_linker_is_EMFILE) {
     ASSERT_FALSE(loaded) << more;
     EXPECT_EQ(loaded.error().error, EMFILE) << more << ": " << loaded.error().why;
   }
+}
+
+TEST(loader, no_descriptor_for_the_look_at_the_mappings_is_told_as_such) {
+  const auto module = load(test_module("minimal"));
+  ASSERT_TRUE(module);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = ::dup(0);
+  ASSERT_GE(next, 0);
+  ::close(next);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(next), .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const mapping state = module->unload();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(state, mapping::pinned);
+  EXPECT_THAT(module->why_mapped(), HasSubstr("not known whether it is mapped"));
+  EXPECT_THAT(module->why_mapped(), HasSubstr("Too many open files"));
+  EXPECT_EQ(module->unload(), mapping::unmapped);
+  EXPECT_EQ(module->why_mapped(), "");
 }
 
 TEST(loader, a_path_that_is_not_there_says_so) {

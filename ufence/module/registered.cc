@@ -15,9 +15,15 @@
 #include <ios>
 #include <iostream>
 #include <new>
+#include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace ufence::detail {
+
+// std::get_unexpected(): it is not in C++ any more, but in its library.
+extern "C" [[gnu::weak]] void (*get_unexpected() noexcept)() __asm__("_ZSt14get_unexpectedv");
+
 namespace {
 
 // The C library's table of keys. It is known by its name, and checked with a key of ours before it is
@@ -41,11 +47,8 @@ class key_table {
     }
     ::pthread_key_delete(probe);
   }
-  // Null: it is not in use, or has none.
-  const void* destructor(std::size_t key) const noexcept {
-    if (entries_ == nullptr || (entries_[key].sequence & 1) == 0) return nullptr;
-    return reinterpret_cast<const void*>(entries_[key].destructor);
-  }
+  // Null: it could not be found.
+  const key_entry* entries() const noexcept { return entries_; }
 
  private:
   const key_entry* entries_ = nullptr;
@@ -65,14 +68,22 @@ class look {
   }
 
  private:
-  void add(std::string_view what, const void* at) {
+  // What it is, or a function that says what it is: seldom there is something to say.
+  template <class Text>
+  void add(Text what, const void* at) {
     if (at == nullptr || !range_.contains(at)) return;
+    std::string text;
+    if constexpr (std::is_invocable_v<Text>) {
+      text = what();
+    } else {
+      text = what;
+    }
     std::array<char, 32> address;
     ::snprintf(address.data(), address.size(), " at %p", at);
-    found_.push_back(std::string(what) + address.data());
+    found_.push_back(text + address.data());
   }
-  template <class Function>
-  void add_function(std::string_view what, Function* function) {
+  template <class Text, class Function>
+  void add_function(Text what, Function* function) {
     add(what, reinterpret_cast<const void*>(function));
   }
 
@@ -80,10 +91,12 @@ class look {
     for (int signal = 1; signal < NSIG; ++signal) {
       struct sigaction now {};
       if (::sigaction(signal, nullptr, &now) != 0) continue;
-      const char* const name = ::sigabbrev_np(signal);
-      add_function("the handler of signal " + (name != nullptr ? "SIG" + std::string(name)
-                                                               : std::to_string(signal)),
-                   now.sa_sigaction);
+      const auto text = [signal] {
+        const char* const name = ::sigabbrev_np(signal);
+        return "the handler of signal " +
+               (name != nullptr ? "SIG" + std::string(name) : std::to_string(signal));
+      };
+      add_function(text, now.sa_sigaction);
     }
     stack_t stack{};
     if (::sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0) {
@@ -96,9 +109,11 @@ class look {
     add("the environment", static_cast<const void*>(::environ));
     if (::environ == nullptr || range_.contains(static_cast<const void*>(::environ))) return;
     for (char** entry = ::environ; *entry != nullptr; ++entry) {
-      if (!range_.contains(*entry)) continue;
-      const std::string_view text(*entry);
-      add("the environment variable " + std::string(text.substr(0, text.find('='))), *entry);
+      const auto text = [entry] {
+        const std::string_view whole(*entry);
+        return "the environment variable " + std::string(whole.substr(0, whole.find('=')));
+      };
+      add(text, *entry);
     }
     add("the program's name", ::program_invocation_name);
     add("the program's short name", ::program_invocation_short_name);
@@ -107,19 +122,16 @@ class look {
   void at_handlers() {
     add_function("the terminate handler", std::get_terminate());
     add_function("the new handler", std::get_new_handler());
-    // It is not in C++ any more, but in its library.
-    using get = void (*(*)())();
-    if (void* const symbol = ::dlsym(RTLD_DEFAULT, "_ZSt14get_unexpectedv"); symbol != nullptr) {
-      add_function("the unexpected handler", reinterpret_cast<get>(symbol)());
-    }
+    if (&get_unexpected != nullptr) add_function("the unexpected handler", get_unexpected());
   }
 
   void at_keys() {
     const key_table keys;
+    if (keys.entries() == nullptr) return;
     for (std::size_t key = 0; key < PTHREAD_KEYS_MAX; ++key) {
-      if (const void* const destructor = keys.destructor(key)) {
-        add("the destructor of thread key " + std::to_string(key), destructor);
-      }
+      const key_entry& e = keys.entries()[key];
+      const auto text = [key] { return "the destructor of thread key " + std::to_string(key); };
+      if ((e.sequence & 1) != 0) add_function(text, e.destructor);  // odd: in use
     }
   }
 
@@ -140,8 +152,8 @@ class look {
     const void* const buffer = stream.rdbuf();
     if (buffer == nullptr) return;
     const void* const functions = *static_cast<const void* const*>(buffer);
-    const std::string what = "the buffer of " + std::string(name);
-    add(what, range_.contains(buffer) ? buffer : functions);
+    const auto text = [name] { return "the buffer of " + std::string(name); };
+    add(text, range_.contains(buffer) ? buffer : functions);
   }
 
   const address_range range_;

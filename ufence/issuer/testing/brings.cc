@@ -2,7 +2,7 @@
 // job uses it, and is complete then.
 #include <cstdint>
 
-#include "ufence/driver.h"
+#include "ufence/module/testing/plain_driver.h"
 
 #if defined(BRINGS_OPENMP)
 #include <omp.h>
@@ -96,40 +96,13 @@ void quiet() {}
 
 #endif
 
-const ufence_host* host;
-
 int submit(void*, ufence_job* job) {
-  host->signal(job, use() ? 0 : -5);
+  plain_driver::host->signal(job, use() ? 0 : -5);
   return 0;
 }
 
-int init(const ufence_host* h, ufence_device*, void** state) {
-  host = h;
-  *state = nullptr;
-  return 0;
-}
 void stop(void*) { quiet(); }
-void exit(void*) {}
-
-constexpr ufence_device_ops make_ops() {
-  ufence_device_ops ops{};
-  ops.size = sizeof ops;
-  ops.submit = submit;
-  return ops;
-}
-constexpr ufence_device_ops ops = make_ops();
 
 }  // namespace
 
-UFENCE_DRIVER = {
-    .size = sizeof(ufence_driver),
-    .abi_version = UFENCE_ABI_VERSION,
-    .features = 0,
-    .name = "brings",
-    .timeline = nullptr,
-    .description = nullptr,
-    .ops = &ops,
-    .init = init,
-    .stop = stop,
-    .exit = exit,
-};
+PLAIN_DRIVER("brings", submit, stop, plain_driver::quiet);

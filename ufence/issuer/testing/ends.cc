@@ -5,14 +5,12 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "ufence/driver.h"
+#include "ufence/module/testing/plain_driver.h"
 
 namespace {
 
 namespace ends = ufence::ends;
 
-const ufence_host* host;
-ufence_device* device;
 ends::page none;
 std::atomic<ends::page*> told{&none};
 std::atomic<bool> stopping{false}, thread_exits{false};
@@ -49,21 +47,14 @@ int submit(void*, ufence_job* job) {
   static_cast<void>(late());
   if (job->opcode == ends::attach) {
     told = *static_cast<ends::page**>(job->args);
-    host->signal(job, 0);
-    return host->thread_start(device, "runner", run, nullptr) == 0 ? 0 : -1;
+    plain_driver::host->signal(job, 0);
+    return plain_driver::host->thread_start(plain_driver::device, "runner", run, nullptr) == 0 ? 0 : -1;
   }
   if (job->opcode == ends::exit_here) ::exit(0);
   thread_exits = true;
   return 0;
 }
 
-int init(const ufence_host* h, ufence_device* d, void** state) {
-  host = h;
-  device = d;
-  *state = nullptr;
-  stopping = thread_exits = false;
-  return 0;
-}
 void stop(void*) {
   if (is_anything_gone()) ++told.load()->stopped_too_late;
   ++told.load()->stops;
@@ -74,25 +65,6 @@ void exit_device(void*) {
   ++told.load()->exits;
 }
 
-constexpr ufence_device_ops make_ops() {
-  ufence_device_ops ops{};
-  ops.size = sizeof ops;
-  ops.submit = submit;
-  return ops;
-}
-constexpr ufence_device_ops ops = make_ops();
-
 }  // namespace
 
-UFENCE_DRIVER = {
-    .size = sizeof(ufence_driver),
-    .abi_version = UFENCE_ABI_VERSION,
-    .features = 0,
-    .name = "ends",
-    .timeline = nullptr,
-    .description = nullptr,
-    .ops = &ops,
-    .init = init,
-    .stop = stop,
-    .exit = exit_device,
-};
+PLAIN_DRIVER("ends", submit, stop, exit_device);

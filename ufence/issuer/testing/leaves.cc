@@ -12,13 +12,11 @@
 #include <new>
 #include <streambuf>
 
-#include "ufence/driver.h"
+#include "ufence/module/testing/plain_driver.h"
 
 namespace {
 
 namespace leaves = ufence::leaves;
-
-const ufence_host* host;
 
 std::array<char, 32> variable = {"LEFT_BEHIND=1"};
 std::array<char, 65536> stack, stream_buffer;
@@ -61,35 +59,10 @@ void leave(std::uint32_t what) {
 
 int submit(void*, ufence_job* job) {
   leave(job->opcode);
-  host->signal(job, 0);
+  plain_driver::host->signal(job, 0);
   return 0;
 }
-int init(const ufence_host* h, ufence_device*, void** state) {
-  host = h;
-  *state = nullptr;
-  return 0;
-}
-void quiet(void*) {}
-
-constexpr ufence_device_ops make_ops() {
-  ufence_device_ops ops{};
-  ops.size = sizeof ops;
-  ops.submit = submit;
-  return ops;
-}
-constexpr ufence_device_ops ops = make_ops();
 
 }  // namespace
 
-UFENCE_DRIVER = {
-    .size = sizeof(ufence_driver),
-    .abi_version = UFENCE_ABI_VERSION,
-    .features = 0,
-    .name = "leaves",
-    .timeline = nullptr,
-    .description = nullptr,
-    .ops = &ops,
-    .init = init,
-    .stop = quiet,
-    .exit = quiet,
-};
+PLAIN_DRIVER("leaves", submit, plain_driver::quiet, plain_driver::quiet);

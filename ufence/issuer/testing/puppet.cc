@@ -267,6 +267,7 @@ void retire(void* state, ufence_job* job) {
 void cancel(void* state, ufence_job* job) {
   driver_state& s = of(state);
   ++s.to->cancels;
+  if (s.to->blocks_cancel != 0) s.to->wait_here();
   if (s.to->ignores_cancel != 0) return;
   ufence_settlement later = UFENCE_SETTLEMENT_INIT;
   {
@@ -349,12 +350,14 @@ void stop(void* state) {
     s.held.clear();
     s.queued.clear();
   }
+  if (s.to->blocks_stop != 0) s.to->wait_here();
   throw_if_told(s);
 }
 
 void exit(void* state) {
   driver_state& s = of(state);
   ++s.to->exits;
+  if (s.to->blocks_exit != 0) s.to->wait_here();
   for (ufence_callback* node : s.nodes) delete static_cast<watch_node*>(node);
   delete &s;
 }

@@ -42,6 +42,7 @@ struct board {
   std::atomic<std::uint32_t> ignores_cancel{0};
   // While not 0, these wait for `release`.
   std::atomic<std::uint32_t> blocks_polls{0}, blocks_callbacks{0};
+  std::atomic<std::uint32_t> blocks_cancel{0}, blocks_stop{0}, blocks_exit{0};
   mutable std::atomic<std::uint32_t> blocked{0};  // how many threads wait now
   std::atomic<std::uint32_t> release{0};          // set by the test
   std::atomic<std::uint32_t> throws{0};      // enable, poll, retire, callback and stop throw

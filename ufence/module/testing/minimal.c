@@ -6,8 +6,26 @@
 #endif
 
 #if defined(STATIC_TLS)
-/* Of the memory that each thread has from its start, more than is kept for what comes later. */
-static __thread volatile char much[1 << 20] __attribute__((tls_model("initial-exec")));
+/* Of the memory that each thread has from its start. */
+static __thread volatile char much[STATIC_TLS] __attribute__((tls_model("initial-exec")));
+#endif
+
+#if defined(WAITS)
+/* The constructor and init() each read a byte from a descriptor that the test names. */
+#include <stdlib.h>
+#include <unistd.h>
+
+static void wait_for_test(void)
+{
+	const char *fd = getenv("UFENCE_TEST_FD");
+	char byte;
+	if (fd != 0 && read(atoi(fd), &byte, 1) != 1)
+		abort();
+}
+__attribute__((constructor)) static void construct(void)
+{
+	wait_for_test();
+}
 #endif
 
 #if defined(NEED_BESIDE)
@@ -44,6 +62,9 @@ static int init(const struct ufence_host *host, struct ufence_device *device, vo
 	(void)host;
 	(void)device;
 	*state = 0;
+#if defined(WAITS)
+	wait_for_test();
+#endif
 #if defined(IMPORT_PTHREAD_CREATE)
 	pthread_t thread;
 	return pthread_create(&thread, 0, run, 0);

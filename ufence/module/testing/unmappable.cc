@@ -3,7 +3,7 @@
 #include <memory>
 #include <thread>
 
-#include "ufence/driver.h"
+#include "ufence/module/testing/plain_driver.h"
 
 namespace {
 
@@ -25,16 +25,15 @@ asm(".pushsection .data\n"
     ".popsection\n");
 #endif
 
-const ufence_host* the_host = nullptr;
-ufence_device* the_device = nullptr;
-
 #if defined(THREAD_LOCAL)
 // Opcode 1: by a thread of the driver. Else by the caller's thread, and the job is left alone.
 int touch(ufence_job* job) noexcept {
   const auto run = [](void* arg) {
-    the_host->signal(static_cast<ufence_job*>(arg), per_thread.value - 1);
+    plain_driver::host->signal(static_cast<ufence_job*>(arg), per_thread.value - 1);
   };
-  if (job != nullptr && job->opcode == 1) return the_host->thread_start(the_device, "touch", run, job);
+  if (job != nullptr && job->opcode == 1) {
+    return plain_driver::host->thread_start(plain_driver::device, "touch", run, job);
+  }
   return per_thread.value - 1;
 }
 #endif
@@ -50,23 +49,7 @@ int submit(void*, [[maybe_unused]] ufence_job* job) noexcept {
 #endif
 }
 
-int init(const ufence_host* host, ufence_device* device, void** state) noexcept {
-  the_host = host;
-  the_device = device;
-  *state = nullptr;
-  return 0;
-}
-void quiet(void*) noexcept {}
-
-constexpr ufence_device_ops make_ops() {
-  ufence_device_ops ops{};
-  ops.size = sizeof ops;
-  ops.submit = submit;
-  return ops;
-}
-constexpr ufence_device_ops ops = make_ops();
 
 }  // namespace
 
-UFENCE_DRIVER = {sizeof(ufence_driver), UFENCE_ABI_VERSION, 0,    "unmappable", nullptr,
-                 "one of a kind",       &ops,               init, quiet,        quiet};
+PLAIN_DRIVER("unmappable", submit, plain_driver::quiet, plain_driver::quiet);

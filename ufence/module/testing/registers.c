@@ -1,0 +1,49 @@
+/* A driver that imports functions by which things stay registered in the process (D-21). They are weak:
+   the libraries that have some of them need not be there, and none is called. */
+#include "ufence/driver.h"
+
+#define IMPORT(name)                                    \
+	extern int name(void) __attribute__((weak));    \
+	__attribute__((used)) static int (*const volatile import_##name)(void) = name;
+
+IMPORT(on_exit)
+IMPORT(openlog)
+IMPORT(setitimer)
+IMPORT(OPENSSL_atexit)
+IMPORT(CRYPTO_set_mem_functions)
+IMPORT(Py_AtExit)
+IMPORT(sqlite3_auto_extension)
+IMPORT(g_log_set_default_handler)
+IMPORT(xmlSetGenericErrorFunc)
+
+static int submit(void *state, struct ufence_job *job)
+{
+	(void)state;
+	(void)job;
+	return 0;
+}
+static const struct ufence_device_ops ops = {
+	.size = sizeof(struct ufence_device_ops),
+	.submit = submit,
+};
+static int init(const struct ufence_host *host, struct ufence_device *device, void **state)
+{
+	(void)host;
+	(void)device;
+	*state = 0;
+	return 0;
+}
+static void quiet(void *state)
+{
+	(void)state;
+}
+
+UFENCE_DRIVER = {
+	.size = sizeof(struct ufence_driver),
+	.abi_version = UFENCE_ABI_VERSION,
+	.name = "registers",
+	.ops = &ops,
+	.init = init,
+	.stop = quiet,
+	.exit = quiet,
+};
