@@ -75,7 +75,7 @@ void fence_array::release(embedded_fence& f) noexcept {
   auto& array = static_cast<fence_array&>(f);
   for (std::uint32_t i = 0; i < array.size_; ++i) array.child(i).put();
   // Nobody has a reference, but an RCU reader may still look at the count.
-  rcu::defer(array, [](rcu::deferred* d) noexcept {
+  rcu::defer_memory(array, bytes_for(array.size_), [](rcu::deferred* d) noexcept {
     auto* memory = static_cast<fence_array*>(d);
     detail::free_block(memory, bytes_for(memory->size_));
   });

@@ -83,7 +83,7 @@ void fence_chain::release(embedded_fence& f) noexcept {
     failed = std::move(chain.failed_);
   }
   // Nobody has a reference, but RCU readers may still follow previous_ and look at the count.
-  rcu::defer(chain.listed_, [](rcu::deferred* d) noexcept {
+  rcu::defer_memory(chain.listed_, sizeof(fence_chain), [](rcu::deferred* d) noexcept {
     fence_chain* memory = static_cast<list_nodes*>(d)->chain;
     memory->~fence_chain();
     detail::free_block(memory, sizeof(fence_chain));

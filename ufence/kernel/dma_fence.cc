@@ -52,7 +52,8 @@ void dma_fence_release(kref* count) {
 void dma_fence_free(dma_fence* fence) {
   static_assert(offsetof(dma_fence, rcu) == offsetof(dma_fence, timestamp));
   auto& node = reinterpret_cast<ufence::rcu::deferred&>(fence->rcu);
-  ufence::rcu::defer(node, [](ufence::rcu::deferred* freed) noexcept {
+  // Of a container it is a part of the block.
+  ufence::rcu::defer_memory(node, sizeof(dma_fence), [](ufence::rcu::deferred* freed) noexcept {
     auto* f =
         reinterpret_cast<dma_fence*>(reinterpret_cast<char*>(freed) - offsetof(dma_fence, rcu));
     if (f->ufence_services != nullptr) {

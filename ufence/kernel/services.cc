@@ -101,7 +101,7 @@ constexpr std::array free_around_at = make_free_around(std::make_index_sequence<
 
 }  // namespace
 
-// Each of these asks for the thread that frees: a program may make what it gives them in any way.
+// Both ask for what was deferred before to be freed: a program may make what it gives them in any way.
 void call_rcu(rcu_head* head, void (*func)(rcu_head*)) {
   ufence::rcu::reclaim();
   ufence::rcu::defer(deferred_in(*head), reinterpret_cast<void (*)(deferred*) noexcept>(func));
@@ -111,7 +111,8 @@ void ufence_free_rcu(rcu_head* head, size_t offset) {
   UFENCE_CHECK(offset / 8 < offsets && offset % 8 == 0 &&
                "kfree_rcu() of a head within 4096 bytes");
   ufence::rcu::reclaim();
-  ufence::rcu::defer(deferred_in(*head), free_around_at[offset / 8]);
+  // Of the object only the place of the head in it is known.
+  ufence::rcu::defer_memory(deferred_in(*head), offset + sizeof(rcu_head), free_around_at[offset / 8]);
 }
 
 void wake_up(wait_queue_head* queue) {

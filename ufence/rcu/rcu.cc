@@ -37,19 +37,29 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 #endif
 }
 
-// Deferred frees wait for a batch of this size, so that a grace period is shared by many.
-constexpr std::size_t batch_size = 128;
+// What waits: pushed one by one, taken all at once. The amount is a hint: it may be off by who is in the
+// middle of a push or a taking, and by who pushed at the same time.
+struct pile {
+  atomic<deferred*> top{nullptr};
+  atomic<std::size_t> amount{0};
+};
+constinit pile calls;   // of functions that may do anything; in nodes
+constinit pile memory;  // of functions that give memory back; in bytes
 
-// What waits: pushed one by one, taken all at once. The count is a hint: it may be off by who is in
-// the middle of a push or a taking.
-constinit atomic<deferred*> pending{nullptr};
-constinit atomic<std::size_t> pending_count{0};
+// Deferred frees wait for a batch of this size, so that a grace period is shared by many. Memory that
+// waits is still in the processor's cache when it is used again.
+constexpr std::size_t batch_calls = 128;
+constexpr std::size_t batch_bytes = std::size_t{64} * 1024;
+// So much memory, which readers have kept makers from freeing, is worth the thread.
+constexpr std::size_t many_bytes = 16 * batch_bytes;
 
-// A maker that finds so many lets the thread that frees them run, if it is ready to: on a processor
-// that both share it would else come last, and memory be cold when it is used again. It doubles each
-// time, so that a reader that stays long costs makers nothing. A hint, as the count.
-constexpr std::size_t first_yield = 2 * batch_size;
+// How many calls have to wait for a maker to let the thread that frees them run, if it is ready to: on a
+// processor that both share it would else come last, and memory be cold when it is used again. It doubles
+// each time, so that a reader that stays long costs makers nothing. And how many bytes for a maker to look
+// whether they can be freed: with a reader in the way, a batch more each time. Hints, as the amounts.
+constexpr std::size_t first_yield = 2 * batch_calls;
 constinit atomic<std::size_t> yield_at{first_yield};
+constinit atomic<std::size_t> look_at{batch_bytes};
 
 // Batches that were taken and are not freed yet, so that flush_deferred() can wait for them.
 constinit atomic<std::uint32_t> batches_in_flight{0};
@@ -64,27 +74,41 @@ void end_batch() noexcept {
   futex_wake_all(batches_in_flight);
 }
 
+// How often a maker gave a batch back that it could not free.
+constinit atomic<std::uint32_t> given_back{0};
+
 // A batch counts as in flight before it is taken, so that who finds nothing pending finds it there.
-deferred* take_pending() noexcept {
+deferred* take_pending(pile& from) noexcept {
   deferred* none = nullptr;
   // A write, since the kernel's rcu_barrier() is ordered after relaxed looks that led to it.
   // [RCU.8] acquire: the batch in flight, of who took what was pending; pairs with [RCU.6]
-  if (pending.compare_exchange(none, nullptr, mo::acquire, mo::relaxed)) return nullptr;
+  if (from.top.compare_exchange(none, nullptr, mo::acquire, mo::relaxed)) return nullptr;
   // relaxed: before the exchange
   batches_in_flight.fetch_add(1, mo::relaxed);
-  // relaxed, both: hints
-  pending_count.store(0, mo::relaxed);
-  yield_at.store(first_yield, mo::relaxed);
+  // relaxed: a hint
+  from.amount.store(0, mo::relaxed);
   // [RCU.6] acq_rel: the nodes; the batch in flight, for who takes next; pairs with [RCU.6],
   // [RCU.7], [RCU.8]
-  deferred* batch = pending.exchange(nullptr, mo::acq_rel);
+  deferred* batch = from.top.exchange(nullptr, mo::acq_rel);
   if (batch == nullptr) end_batch();
   return batch;
 }
 
+void push(pile& to, deferred& first, deferred& last, std::size_t amount) noexcept {
+  // relaxed: the CAS orders
+  deferred* top = to.top.load(mo::relaxed);
+  do {
+    last.next = top;
+    // [RCU.7] release: the nodes; pairs with [RCU.6]
+  } while (!to.top.compare_exchange_weak(top, &first, mo::release, mo::relaxed));
+  // relaxed, both: a hint
+  to.amount.store(to.amount.load(mo::relaxed) + amount, mo::relaxed);
+}
+
+// After a grace period.
 void free_batch(deferred* batch) noexcept {
+  if (batch == nullptr) return;
   ++own_batches::get();
-  synchronize();
   while (batch != nullptr) {
     deferred* next = batch->next;
     batch->free(batch);
@@ -94,13 +118,53 @@ void free_batch(deferred* batch) noexcept {
   end_batch();
 }
 
+// False: nothing is pending.
+bool free_pending() noexcept {
+  deferred* called = take_pending(calls);
+  deferred* given = take_pending(memory);
+  if (called == nullptr && given == nullptr) return false;
+  // relaxed, both: hints
+  yield_at.store(first_yield, mo::relaxed);
+  look_at.store(batch_bytes, mo::relaxed);
+  synchronize();
+  free_batch(given);
+  free_batch(called);
+  return true;
+}
+
+// --- A maker frees ---
+
+void give_back(deferred& batch, std::size_t bytes) noexcept {
+  deferred* last = &batch;
+  while (last->next != nullptr) last = last->next;
+  push(memory, batch, *last, bytes);
+  // [RCU.9] release: who finds this count finds the batch pending; pairs with [RCU.10]
+  given_back.fetch_add(1, mo::release);
+  end_batch();
+}
+
+// False: there may be a reader.
+bool free_memory(std::size_t bytes) noexcept {
+  if (!detail::seem_quiet()) return false;
+  deferred* batch = take_pending(memory);
+  if (batch == nullptr) return true;
+  edge_from(grace_period_began);
+  if (!detail::have_passed()) {
+    give_back(*batch, bytes);
+    return false;
+  }
+  edge_to(sections_ended);
+  free_batch(batch);
+  return true;
+}
+
 // The thread that waits for grace periods on behalf of all others, and frees. reclaim() moves the
 // word from `absent` (and starts the thread) or from `idle` (and wakes it) to `working`; the thread
 // itself from `working` to `idle` before it sleeps, and from `idle` to `working` or `absent` when
 // it has slept for `idle_ns`. A child of fork() does not have the thread: there it is `absent`
 // again.
 //
-// All accesses are relaxed: the word only elects who works, `pending` hands over the nodes. So
+// All accesses are relaxed: the word only elects who works, the piles hand over the nodes. So
 // reclaim() may find `working` just before the thread sleeps; what it leaves is freed when the
 // thread has slept.
 enum reclaimer_phase : std::uint32_t { absent, idle, working };
@@ -113,21 +177,21 @@ bool move_reclaimer(std::uint32_t from, std::uint32_t to) noexcept {
 }
 
 bool has_batch() noexcept {
-  // relaxed: a hint
-  return pending_count.load(mo::relaxed) >= batch_size;
+  // relaxed, both: hints
+  return calls.amount.load(mo::relaxed) >= batch_calls ||
+         memory.amount.load(mo::relaxed) >= many_bytes;
 }
 
 void* free_until_idle(void*) noexcept {
   system_thread::name_this("ufence-reclaim");
   for (;;) {
-    while (deferred* batch = take_pending()) {
-      free_batch(batch);
-      if (!has_batch()) break;
+    while (free_pending() && has_batch()) {
     }
     move_reclaimer(working, idle);
     if (futex_wait(reclaimer, idle, deadline_after(idle_ns)) != -ETIME) continue;
-    // relaxed: a hint; what comes later waits for the next batch
-    const bool is_idle = pending.load(mo::relaxed) == nullptr;
+    // relaxed, both: hints; what comes later waits for the next batch
+    const bool is_idle =
+        calls.top.load(mo::relaxed) == nullptr && memory.top.load(mo::relaxed) == nullptr;
     if (move_reclaimer(idle, is_idle ? absent : working) && is_idle) return nullptr;
   }
 }
@@ -149,6 +213,7 @@ const fork_part at_fork({.before = [] noexcept { urcu_bp_before_fork(); },
 namespace detail {
 
 void called_read_lock() noexcept {
+  know_this_thread();
   urcu_bp_read_lock();
   edge_to(grace_period_began);
 }
@@ -171,23 +236,23 @@ void synchronize() noexcept {
 
 void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept {
   node.free = free;
-  // relaxed: the CAS orders
-  deferred* top = pending.load(mo::relaxed);
-  do {
-    node.next = top;
-    // [RCU.7] release: the node; pairs with [RCU.6]
-  } while (!pending.compare_exchange_weak(top, &node, mo::release, mo::relaxed));
-  // relaxed: a hint
-  pending_count.fetch_add(1, mo::relaxed);
+  push(calls, node, node, 1);
 }
 
-void reclaim() noexcept {
-  if (!has_batch()) return;
+void defer_memory(deferred& node, std::size_t bytes, void (*free)(deferred*) noexcept) noexcept {
+  node.free = free;
+  push(memory, node, node, bytes);
+}
+
+namespace {
+
+// There is a batch for the thread that frees.
+void have_it_freed() noexcept {
   // relaxed: see reclaimer
   const std::uint32_t phase = reclaimer.load(mo::relaxed);
   if (phase == working) {
     // relaxed, all: hints
-    const std::size_t now = pending_count.load(mo::relaxed);
+    const std::size_t now = calls.amount.load(mo::relaxed);
     if (now < yield_at.load(mo::relaxed)) return;
     yield_at.store(2 * now, mo::relaxed);
     system_thread::yield();
@@ -198,20 +263,39 @@ void reclaim() noexcept {
     futex_wake_all(reclaimer);
   } else if (ufence::detail::start_own_thread(&free_until_idle, nullptr) != 0) {
     // There is no thread to be had: the next batch asks again.
-    // relaxed, both: a hint; see reclaimer
-    pending_count.store(0, mo::relaxed);
+    // relaxed, all: hints; see reclaimer
+    calls.amount.store(0, mo::relaxed);
+    memory.amount.store(0, mo::relaxed);
     reclaimer.store(absent, mo::relaxed);
   }
 }
 
-void flush_deferred() noexcept {
-  if (deferred* batch = take_pending()) free_batch(batch);
-  for (;;) {
-    // [RCU.4] acquire: the frees of other threads' batches are done; pairs with [RCU.3]
-    const std::uint32_t in_flight = batches_in_flight.load(mo::acquire);
-    if (in_flight == 0) return;
-    futex_wait(batches_in_flight, in_flight, no_deadline);
+}  // namespace
+
+void reclaim() noexcept {
+  // relaxed, all: hints
+  const std::size_t bytes = memory.amount.load(mo::relaxed);
+  if (bytes >= batch_bytes && bytes >= look_at.load(mo::relaxed)) {
+    look_at.store(free_memory(bytes) ? batch_bytes : bytes + batch_bytes, mo::relaxed);
   }
+  if (has_batch()) have_it_freed();
+}
+
+void flush_deferred() noexcept {
+  std::uint32_t seen = 0;
+  do {
+    // [RCU.10] acquire: what was given back before is pending; pairs with [RCU.9]
+    seen = given_back.load(mo::acquire);
+    free_pending();
+    for (;;) {
+      // [RCU.4] acquire: the frees of other threads' batches are done, or they were given back; pairs with
+      // [RCU.3]
+      const std::uint32_t in_flight = batches_in_flight.load(mo::acquire);
+      if (in_flight == 0) break;
+      futex_wait(batches_in_flight, in_flight, no_deadline);
+    }
+    // relaxed: ordered by the end of the batch
+  } while (given_back.load(mo::relaxed) != seen);
 }
 
 }  // namespace ufence::rcu

@@ -10,15 +10,9 @@
 
 #include <cstddef>
 
-#include <urcu/tls-compat.h>
-// Of the variable that points to the reader's data. It is defined in C, so it has a constant initializer;
-// as a C++ `thread_local` the compiler would look for an initializing function at each use of it.
-#undef URCU_TLS_STORAGE_CLASS
-#define URCU_TLS_STORAGE_CLASS __thread
-#include <urcu/static/urcu-bp.h>
-
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
+#include "ufence/rcu/readers.h"
 
 // Under sanitizers they are calls. ThreadSanitizer can't see the edges in them, it is told (rcu.cc).
 // UndefinedBehaviorSanitizer, which goes with AddressSanitizer here, stops at a reader's data, which
@@ -47,6 +41,7 @@ inline void read_lock() noexcept {
 #if defined(UFENCE_RCU_IS_WATCHED) || defined(UFENCE_RCU_IS_CALLED)
   called_read_lock();
 #else
+  know_this_thread();
   _urcu_bp_read_lock();
 #endif
 }
@@ -100,12 +95,20 @@ struct deferred {
 /// on one that calls flush_deferred(), with no lock of ours held.
 /// Blocks: never. Context: anywhere. Allocates: never.  Source: Linux kfree_rcu()
 UFENCE_API void defer(deferred& node, void (*free)(deferred*) noexcept) noexcept;
-/// Has what was deferred freed, if it is a batch worth a grace period: by a thread of the library's
-/// own, which waits for the grace periods of the whole process, so that nobody else does. It begins
-/// here, and ends when it has had nothing to free for a while. A thread that allocates such objects
-/// calls this, so that no path that drops a reference starts a thread. Where the system refuses to
-/// give one, frees are left to flush_deferred(), and each further batch asks again.
-/// Blocks: never. Context: anywhere, also inside of a read section. Allocates: may, for the thread.
+/// The same for memory alone: free(node) gives `bytes` of it back to an allocator, and does nothing
+/// else. So a thread that makes such objects, and calls reclaim(), may do it as well.
+/// Blocks, Context, Allocates: as defer().
+UFENCE_API void defer_memory(deferred& node, std::size_t bytes,
+                             void (*free)(deferred*) noexcept) noexcept;
+/// Has what was deferred freed, if it is a batch worth a grace period. Memory is freed here and now, where
+/// it is still warm, if no read section of before is open; it waits for none. All else, and memory that
+/// readers keep from being freed for long, is freed by a thread of the library's own, which waits for the
+/// grace periods of the whole process, so that nobody else does. It begins here, and ends when it has had
+/// nothing to free for a while. A thread that allocates such objects calls this, so that no path that
+/// drops a reference frees others, or starts a thread. Where the system refuses to give one, frees are left
+/// to flush_deferred(), and each further batch asks again.
+/// Blocks: never. Context: anywhere an allocator may be called, also inside of a read section. Allocates:
+/// may, for the thread.
 UFENCE_API void reclaim() noexcept;
 /// Frees all that was deferred before the call, also what other threads are freeing now.
 /// Blocks: for a grace period. Context: as synchronize(), and not inside a deferred free.

@@ -134,6 +134,175 @@ TEST(rcu, regress_reclaiming_waits_for_no_reader) {
   EXPECT_EQ(node::freed, 1000);
 }
 
+namespace {
+
+// Memory of the size that is worth a look, in nodes that are told apart by nothing.
+constexpr std::size_t batch_bytes = std::size_t{64} * 1024;
+
+struct piece : rcu::deferred {
+  static void free(rcu::deferred* d) noexcept {
+    auto* self = static_cast<piece*>(d);
+    self->freed_by = ::gettid();
+    ++freed;
+    freed.notify_all();
+  }
+  static void defer(piece& p, std::size_t bytes = batch_bytes) noexcept {
+    rcu::defer_memory(p, bytes, &piece::free);
+  }
+  static inline std::atomic<int> freed = 0;
+  pid_t freed_by = 0;
+};
+
+// Is inside of a read section from its construction on, until leave().
+class staying_reader {
+ public:
+  staying_reader() { entered_.wait(false); }
+  void leave() {
+    left_ = true;
+    left_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> entered_ = false;
+  std::atomic<bool> left_ = false;
+  std::thread thread_{[this] {
+    const rcu::read_section section;
+    entered_ = true;
+    entered_.notify_all();
+    left_.wait(false);
+  }};
+};
+
+}  // namespace
+
+TEST(rcu, memory_is_freed_by_the_thread_that_makes_more) {
+  rcu::flush_deferred();
+  piece::freed = 0;
+  std::array<piece, 4> pieces;
+  for (piece& p : pieces) {
+    piece::defer(p, batch_bytes / pieces.size());
+    if (&p != &pieces.back()) rcu::reclaim();  // less than a batch
+    EXPECT_EQ(piece::freed, 0);
+  }
+  rcu::reclaim();
+  EXPECT_EQ(piece::freed, 4);
+  for (const piece& p : pieces) EXPECT_EQ(p.freed_by, ::gettid());
+}
+
+TEST(rcu, a_maker_frees_nothing_that_a_reader_may_see_and_waits_for_none) {
+  rcu::flush_deferred();
+  piece::freed = 0;
+  std::array<piece, 3> pieces;
+  staying_reader reader;
+  piece::defer(pieces[0]);
+  rcu::reclaim();
+  EXPECT_EQ(piece::freed, 0);
+  reader.leave();
+  {
+    const rcu::read_section own;
+    piece::defer(pieces[1]);
+    rcu::reclaim();
+    EXPECT_EQ(piece::freed, 0);
+  }
+  piece::defer(pieces[2]);
+  rcu::reclaim();
+  EXPECT_EQ(piece::freed, 3);
+}
+
+// Also one that liburcu knew before the thread's first section, and one of a thread that has the place of
+// another that has ended.
+TEST(rcu, a_maker_sees_each_reader) {
+  rcu::flush_deferred();
+  piece::freed = 0;
+  std::array<piece, 8> pieces;
+  for (piece& p : pieces) {
+    std::atomic<int> step = 0;
+    std::thread reader([&] {
+      static_cast<void>(rcu::is_reading());
+      const rcu::read_section outer;
+      { const rcu::read_section inner; }
+      step = 1;
+      step.notify_all();
+      step.wait(1);
+    });
+    step.wait(0);
+    piece::defer(p);
+    rcu::reclaim();
+    EXPECT_EQ(piece::freed, 0);
+    step = 2;
+    step.notify_all();
+    reader.join();
+    rcu::flush_deferred();
+    EXPECT_EQ(piece::freed.exchange(0), 1);
+  }
+}
+
+// More threads than the table of readers has places for: then nobody but the thread for it frees.
+TEST(rcu, makers_free_nothing_where_some_readers_are_not_known) {
+  if (!children_may_start_threads) GTEST_SKIP() << "the child has threads";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(60);
+    constexpr int many = 520;
+    std::atomic<int> inside = 0;
+    std::atomic<bool> leave = false;
+    std::vector<std::thread> readers;
+    for (int i = 0; i < many; ++i) {
+      readers.emplace_back([&] {
+        { const rcu::read_section section; }
+        ++inside;
+        inside.notify_all();
+        leave.wait(false);
+      });
+    }
+    for (int now = 0; now != many; now = inside) inside.wait(now);
+    piece::freed = 0;
+    piece one;
+    piece::defer(one);
+    rcu::reclaim();
+    if (piece::freed != 0) ::_exit(1);
+    rcu::flush_deferred();
+    if (piece::freed != 1) ::_exit(2);
+    leave = true;
+    leave.notify_all();
+    for (std::thread& reader : readers) reader.join();
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(rcu, memory_that_a_reader_keeps_for_long_is_freed_by_the_thread_for_it) {
+  rcu::flush_deferred();
+  piece::freed = 0;
+  std::array<piece, 16> pieces;
+  staying_reader reader;
+  for (piece& p : pieces) {
+    piece::defer(p);
+    rcu::reclaim();
+  }
+  EXPECT_EQ(piece::freed, 0);
+  reader.leave();
+  for (int now = 0; now != 16; now = piece::freed) piece::freed.wait(now);
+  rcu::flush_deferred();
+  for (const piece& p : pieces) EXPECT_NE(p.freed_by, ::gettid());
+}
+
+TEST(rcu, a_flush_frees_memory_too_and_what_makers_could_not_free) {
+  rcu::flush_deferred();
+  piece::freed = 0;
+  std::array<piece, 2> pieces;
+  staying_reader reader;
+  piece::defer(pieces[0]);
+  rcu::reclaim();
+  piece::defer(pieces[1], 1);
+  reader.leave();
+  rcu::flush_deferred();
+  EXPECT_EQ(piece::freed, 2);
+}
+
 // Where no thread is to be had, nobody waits and nothing is lost.
 TEST(rcu, a_refused_thread_is_asked_for_again) {
   static std::array<node, 256> nodes;

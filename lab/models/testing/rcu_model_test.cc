@@ -129,6 +129,60 @@ TEST(rcu_model, makers_have_batches_freed_by_the_thread_for_it) {
   expect_safe_so_far(body, with);
 }
 
+// A maker frees memory only if no reader may see it, and what it can't free is freed by a flush, also by
+// one that meets it.
+TEST(rcu_model, a_maker_frees_what_no_reader_sees_and_a_flush_the_rest) {
+  struct counted : rcu::deferred {
+    static void free(rcu::deferred* node) noexcept {
+      auto& self = *static_cast<counted*>(node);
+      LAB_CHECK(!self.is_freed.get());
+      self.is_freed.set(true);
+    }
+    cell<bool> is_freed{false};
+  };
+  expect_safe([] {
+    counted node;
+    atomic<counted*> slot{&node};
+    const auto read = [&] {
+      const rcu::read_section section;
+      if (const counted* seen = rcu::dereference(slot)) LAB_CHECK(!seen->is_freed.get());
+    };
+    {
+      thread reader("reader", read);
+      thread maker("maker", [&] {
+        slot.store(nullptr, mo::relaxed);
+        constexpr std::size_t a_batch = std::size_t{64} * 1024;
+        rcu::defer_memory(node, a_batch, &counted::free);
+        rcu::reclaim();
+      });
+    }
+    rcu::flush_deferred();
+    LAB_CHECK(node.is_freed.get());
+  });
+}
+
+TEST(rcu_model, a_flush_beside_a_maker_frees_what_was_deferred_before) {
+  struct counted : rcu::deferred {
+    static void free(rcu::deferred* node) noexcept {
+      static_cast<counted*>(node)->is_freed.set(true);
+    }
+    cell<bool> is_freed{false};
+  };
+  expect_safe([] {
+    counted node;
+    constexpr std::size_t a_batch = std::size_t{64} * 1024;
+    rcu::defer_memory(node, a_batch, &counted::free);
+    {
+      thread reader("reader", [] { const rcu::read_section section; });
+      thread maker("maker", [] { rcu::reclaim(); });
+      thread flush("flush", [&] {
+        rcu::flush_deferred();
+        LAB_CHECK(node.is_freed.get());
+      });
+    }
+  });
+}
+
 // What a handler is called with.
 struct audience {
   static void hear(const ufence::report&, void* self) noexcept {
