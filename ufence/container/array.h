@@ -67,6 +67,7 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
   friend result<fence_ref> merge(std::span<const fence_ref> fences) noexcept;
   [[nodiscard]] static result<fence_ref> create_of(std::span<fence* const> fences) noexcept;
   [[nodiscard]] static bool are_valid(std::span<const fence_ref> fences) noexcept;
+  friend struct detail::debug_access;
   template <class Fences, class Reference>
   [[nodiscard]] static result<fence_ref> make(const Fences& fences, array_mode mode,
                                               std::uint64_t context, std::uint64_t seqno,

@@ -91,6 +91,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend {
   [[nodiscard]] fence_ref first_failed() noexcept;
 
  private:
+  friend struct detail::debug_access;
   fence_chain(fence_ref previous, fence_ref contained, std::uint64_t previous_point,
               std::uint64_t place) noexcept;
   static void release(embedded_fence& f) noexcept;

@@ -1,6 +1,7 @@
 #include "ufence/fence/callback.h"
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "ufence/base/check.h"
@@ -8,6 +9,7 @@
 #include "ufence/base/futex.h"
 #include "ufence/fence/callback_batch.h"
 #include "ufence/fence/fence_lock.h"
+#include "ufence/fence/live.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/timeline.h"
@@ -241,6 +243,7 @@ int fence::wait_until_returned(callback& node) noexcept {
   if (thread.runs(node, *this)) return 0;
   blocked_remover me{.thread = &thread, .target = &node, .of = this, .next = nullptr};
   if (!enlist(me)) return -EDEADLK;
+  std::optional<detail::sleeping_thread> listed;
   for (;;) {
     lock();
     if (find_in_batch(node) != batch_place::runs) break;
@@ -250,9 +253,11 @@ int fence::wait_until_returned(callback& node) noexcept {
     // from those who wait for it again and again. Who has taken WAITERS away meanwhile woke nobody
     // here: look again.
     const std::uint32_t s = (unlock() & ~fence_state::lock_waiters) | fence_state::waiters;
+    if (!listed) listed.emplace(*this, detail::sleeps_for::returned);
     futex_wait(state_, s, no_deadline, futex_class::state);
   }
   unlock();
+  listed.reset();
   delist(me);
   return 0;
 }

@@ -15,6 +15,9 @@ namespace ufence {
 
 class fence;
 class callback_group;
+namespace detail {
+struct debug_access;
+}  // namespace detail
 
 /// What runs when a fence is signaled: once, in the settling thread, in the order of registration,
 /// with no lock of ours held (F10). It may signal fences, drop references, add and remove callbacks
@@ -37,6 +40,7 @@ class callback {
  private:
   friend class fence;
   friend class callback_group;
+  friend struct detail::debug_access;
 
   cell<callback*> next_;            // circular list of its fence, null: not queued; its LOCK
   cell<callback*> previous_;        // the same

@@ -49,6 +49,10 @@ namespace ufence {
 class fence;
 class timeline;
 class signaler;
+namespace detail {
+struct live_access;
+struct debug_access;  // reads what the classes of the library keep for themselves: debug/access.h
+}  // namespace detail
 class callback_batch;
 enum class batch_place : std::uint8_t;
 struct legacy_ops;
@@ -303,6 +307,7 @@ class UFENCE_API alignas(16) fence {
                                       std::int64_t deadline_ns) noexcept;
   friend struct legacy_fence;
   friend class embedded_fence;
+  friend struct detail::debug_access;
 
   // What it is: kind_.
   struct kind {

@@ -8,6 +8,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/fence/fence_lock.h"
+#include "ufence/fence/live.h"
 #include "ufence/fence/signalling.h"
 
 namespace ufence {
@@ -41,6 +42,8 @@ struct pollable : callback {
 };
 
 }  // namespace
+
+callback_function detail::callback_of_pollable() noexcept { return &pollable::run; }
 
 result<unique_fd> fence::pollable_fd() noexcept {
   if (!is_signaled() && is_inherited()) return failure(EOWNERDEAD);

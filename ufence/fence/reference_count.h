@@ -50,6 +50,16 @@ class reference_count {
     if (detail::is_saturated(before)) [[unlikely]]
       detail::saturate(references_, before, what);
   }
+  /// Takes one, unless the last one is gone. For who finds the object in a list, under a lock that
+  /// the thread takes which frees it.
+  [[nodiscard]] bool try_get() noexcept {
+    // relaxed, both: that lock orders it with the making and the end of the object
+    std::uint32_t count = references_.load(mo::relaxed);
+    while (count != 0) {
+      if (references_.compare_exchange_weak(count, count + 1, mo::relaxed, mo::relaxed)) return true;
+    }
+    return false;
+  }
   /// True: it was the last one, and the caller frees the object.
   [[nodiscard]] bool put(const counted_object& what) noexcept {
     // [REF.1] acq_rel: the last one sees all uses before; pairs with [REF.1]

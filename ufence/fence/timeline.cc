@@ -6,6 +6,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
+#include "ufence/fence/live.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/signalling.h"
 #include "ufence/fence/thread_state.h"
@@ -23,6 +24,7 @@ void timeline::get() noexcept {
 
 void timeline::put() noexcept {
   if (!references_.put(counted)) return;
+  detail::unlist_timeline(*this);
   if (gate_ != nullptr) gate_->put();
   this->~timeline();
   deallocate(this);
@@ -496,6 +498,8 @@ result<timeline_issuer> timeline_issuer::create(const timeline_options& options)
     gate->init(0, 0, options.data, 1);
     line->gate_ = gate;
   }
+  line->maker_ = __builtin_return_address(0);
+  detail::list_timeline(*line);
   return timeline_issuer(timeline_ref::adopt(line));
 }
 

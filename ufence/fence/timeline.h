@@ -96,6 +96,8 @@ class UFENCE_API timeline {
  private:
   friend class fence;
   friend class timeline_issuer;
+  friend struct detail::live_access;
+  friend struct detail::debug_access;
 
   static constexpr std::uint64_t seqno_max = (std::uint64_t{1} << 62) - 1;  // of the first fence
   static constexpr std::uint64_t closed = std::uint64_t{1} << 63;
@@ -157,6 +159,9 @@ class UFENCE_API timeline {
   std::string_view driver_name_;          // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
+  const void* maker_ = nullptr;  // the code that called timeline_issuer::create()
+  timeline* next_live_ = nullptr;      // in the list of those that live (live.h): its lock
+  timeline* previous_live_ = nullptr;  // the same
   // With ops: a fence whose gate and retire are the timeline's (its backend is
   // timeline_options::data). Decided by close.
   fence* gate_ = nullptr;

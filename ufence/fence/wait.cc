@@ -3,10 +3,12 @@
 #include <array>
 #include <memory>
 #include <new>
+#include <optional>
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/live.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/signalling.h"
 #include "ufence/fence/thread_state.h"
@@ -28,6 +30,7 @@ std::error_code fence::may_wait() noexcept {
 std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns,
                                 bool is_interruptible) noexcept {
   bool expired = deadline_ns <= 0;
+  std::optional<detail::sleeping_thread> listed;
   for (;;) {
     // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with
     // [FENCE.3], [FENCE.9], [FENCE.28], [FENCE.10], [FENCE.24], [FENCE.26], [FENCE.27]
@@ -41,6 +44,7 @@ std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns,
       }
       s |= fence_state::waiters;
     }
+    if (!listed) listed.emplace(*this, bits);
     if (is_interruptible) {
       const int how = futex_wait_interruptible(state_, s, deadline_ns, futex_class::state);
       if (how == -EINTR) return errno_code(EINTR);
@@ -144,6 +148,8 @@ struct any_node : callback {
 
 }  // namespace
 
+callback_function detail::callback_of_wait_any() noexcept { return &any_node::run; }
+
 // Waits for any of several fences that are enabled, not inherited, and not null.
 class any_waiter {
  public:
@@ -154,6 +160,7 @@ class any_waiter {
   result<std::size_t> by_futex() noexcept {
     std::array<futex_waiter, futex_wait_any_max> words;
     bool expired = deadline_ns_ <= 0;
+    std::optional<detail::sleeping_thread> listed;
     for (;;) {
       for (std::size_t i = 0; i < fences_.size(); ++i) {
         atomic<std::uint32_t>& state = fences_[i]->state_;
@@ -164,6 +171,7 @@ class any_waiter {
       const std::size_t found = first_signaled(fences_);
       if (found != none_signaled) return found;
       if (expired) return failure(ETIME);
+      if (!listed) listed.emplace(fences_);
       const int rc = futex_wait_any({words.data(), fences_.size()}, deadline_ns_);
       if (rc == -ENOSYS) return failure(ENOSYS);
       expired = rc == -ETIME;
@@ -205,6 +213,7 @@ class any_waiter {
 
   result<std::size_t> sleep_on(const atomic<std::uint32_t>& woken) noexcept {
     bool expired = deadline_ns_ <= 0;
+    const detail::sleeping_thread listed(fences_);
     for (;;) {
       const std::size_t found = first_signaled(fences_);
       if (found != none_signaled) return found;
