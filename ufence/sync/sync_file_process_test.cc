@@ -224,8 +224,11 @@ TEST(imported_fence, dropped_while_pending_lets_the_exporters_go) {
   peer exporter([](int line) {
     scripted_backend data;
     new_fence f = make_fence(&data);
-    tell(line, 'f', sync_file_create(f.fence).value().get());
+    unique_fd file = sync_file_create(f.fence).value();
+    // Before anybody else has it: the reactor may end as soon as the others have closed it.
     UFENCE_CHILD_EXPECT(eventually(has_reactor));
+    tell(line, 'f', file.get());
+    file.reset();
     if (hear(line).what != 'c') return __LINE__;
     // All holders are gone: the reactor ends with the last thing that it watched.
     const bool ended = eventually([] { return !has_reactor(); });
