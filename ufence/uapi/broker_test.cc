@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <iterator>
 
@@ -86,6 +87,74 @@ TEST(broker, drops_what_is_no_request) {
   expect_refused(broker, wrong_size);
   // It is still there.
   EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
+}
+
+// A connection over a device, as the preloaded library makes it.
+unique_fd connect_over(const answer& device) {
+  result<socket_pair> ends = make_socket_pair();
+  EXPECT_TRUE(ends);
+  const int theirs = ends->second.get();
+  const std::byte byte{};
+  EXPECT_FALSE(send_message(device.fd.get(), {&byte, 1}, {&theirs, 1}));
+  return std::move(ends->first);
+}
+
+int status_of(const broker_on_thread& broker, const answer& file) {
+  const ::sync_file_info info{};
+  return control(broker, uapi::sync_ioc_file_info, info, file.fd.get())
+      .as<::sync_file_info>()
+      .status;
+}
+
+TEST(broker, takes_connections_over_devices_and_nothing_else) {
+  const broker_on_thread broker;
+  answer timeline = open_device(broker, device_kind::sw_sync);
+  const answer fence = make_fence(broker, timeline, 1);
+  const unique_fd over = connect_over(timeline);
+  const std::uint32_t none = 0;
+  const int subject = timeline.fd.get();
+  ASSERT_FALSE(send_message(over.get(),
+                            request_bytes(uapi::operation::control, uapi::sw_sync_inc,
+                                          bytes_of(&none, sizeof none), {},
+                                          uapi::request_header::has_subject),
+                            {&subject, 1}));
+  EXPECT_EQ(receive_answer(over).error, 0);
+
+  // Each of these would keep the device open if it stayed in the queue, or was taken for a
+  // connection: the device itself, another one, a file, no descriptor, two of them.
+  const unique_fd event(::eventfd(0, EFD_CLOEXEC));
+  const answer other = open_device(broker, device_kind::sw_sync);
+  const std::byte byte{};
+  for (const int sent : {subject, other.fd.get(), fence.fd.get(), event.get()}) {
+    const std::array both{sent, sent};
+    ASSERT_FALSE(send_message(subject, {&byte, 1}, {&sent, 1}));
+    ASSERT_FALSE(send_message(subject, {}, both));
+    ASSERT_FALSE(send_message(subject, {}));
+  }
+  // What was sent before it was closed is answered, after it has ended.
+  const unique_fd flush = connect_over(timeline);
+  timeline.fd.reset();
+  ASSERT_FALSE(
+      send_message(flush.get(), request_bytes(uapi::operation::flush, 0, {}, {}, 0)));
+  EXPECT_EQ(receive_answer(flush).error, 0);
+  EXPECT_EQ(status_of(broker, fence), -ENOENT);
+}
+
+TEST(broker, is_not_kept_from_others_by_what_is_sent_over_devices) {
+  const broker_on_thread broker;
+  const answer timeline = open_device(broker, device_kind::sw_sync);
+  const answer shut = open_device(broker, device_kind::sw_sync);
+  ASSERT_EQ(::shutdown(shut.fd.get(), SHUT_WR), 0);
+  std::atomic<bool> ends{false};
+  std::thread flood([&] {
+    while (!ends) static_cast<void>(send_message(timeline.fd.get(), {}));
+  });
+  for (int i = 0; i < 100; ++i) {
+    const answer mine = open_device(broker, device_kind::sw_sync);
+    EXPECT_EQ(make_fence(broker, mine, 1).error, 0);
+  }
+  ends = true;
+  flood.join();
 }
 
 TEST(broker, answers_for_descriptors_that_are_not_its_own) {

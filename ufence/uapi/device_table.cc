@@ -25,8 +25,8 @@ result<detail::socket_address> abstract_address(std::string_view name) noexcept 
 }
 
 std::error_code device_table::begin() noexcept {
-  hung_up_.reset(::epoll_create1(EPOLL_CLOEXEC));
-  return hung_up_ ? std::error_code() : errno_code(errno);
+  events_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  return events_ ? std::error_code() : errno_code(errno);
 }
 
 result<unique_fd> device_table::publish(std::unique_ptr<device> what) {
@@ -52,9 +52,9 @@ result<unique_fd> device_table::publish(std::unique_ptr<device> what) {
   if (::bind(ours.get(), address->get(), address->size) != 0) return failure(errno);
   // A program that reads from it finds the end at once, instead of waiting for ever.
   ::shutdown(ours.get(), SHUT_WR);
-  // Hang-ups need not be asked for.
-  epoll_event e{.events = 0, .data = {.u64 = *cookie}};
-  if (::epoll_ctl(hung_up_.get(), EPOLL_CTL_ADD, ours.get(), &e) != 0) return failure(errno);
+  keep_filters_out(ours.get());
+  epoll_event e{.events = EPOLLIN | EPOLLET, .data = {.u64 = *cookie}};
+  if (::epoll_ctl(events_.get(), EPOLL_CTL_ADD, ours.get(), &e) != 0) return failure(errno);
   devices_.emplace(*cookie, entry{.end = std::move(ours), .what = std::move(what)});
   return std::move(theirs);
 }
@@ -66,18 +66,72 @@ device* device_table::find(int descriptor) const noexcept {
   return at == devices_.end() ? nullptr : at->second.what.get();
 }
 
-bool device_table::reap() noexcept {
-  std::array<epoll_event, 64> events;
-  bool found = false;
-  int n = 0;
-  do {
-    n = ::epoll_wait(hung_up_.get(), events.data(), events.size(), 0);
-    for (int i = 0; i < n; ++i) {
-      devices_.erase(events[static_cast<std::size_t>(i)].data.u64);
-      found = true;
+namespace {
+
+// Of so many devices at a time, and of one of them so many messages; then the others have their turn.
+constexpr std::size_t events_max = 64;
+constexpr int messages_max = 8;
+// More messages than the queue of a device has room for, by default.
+constexpr std::size_t queue_max = 512;
+
+// What a holder sends may be anything. A new pair of sockets has no names; what this process gave out
+// has one at one end.
+bool is_connection(int fd) noexcept {
+  const auto option = [fd](int which) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, SOL_SOCKET, which, &value, &size) == 0 ? value : -1;
+  };
+  detail::socket_address own;
+  own.size = sizeof own.name;
+  detail::socket_address peer;
+  return option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_SEQPACKET &&
+         ::getsockname(fd, reinterpret_cast<sockaddr*>(&own.name), &own.size) == 0 &&
+         own.size == sizeof(sa_family_t) && find_peer(fd, peer) &&
+         peer.size == sizeof(sa_family_t);
+}
+
+// @return  whether there may be more of them
+bool take_connections(int end, std::vector<unique_fd>& connections) {
+  for (int i = 0; i < messages_max; ++i) {
+    connections.reserve(connections.size() + 1);
+    std::byte byte;
+    result<message> got = receive_message(end, {&byte, 1}, false, 1);
+    if (!got && got.error() != errno_code(ECONNRESET)) return false;
+    if (!got) continue;
+    // An empty message looks like the end.
+    if (got->size == 0 && got->fd_count == 0 && !has_unread(end)) return false;
+    if (got->fd_count == 1 && is_connection(got->fds[0].get())) {
+      connections.push_back(std::move(got->fds[0]));
     }
-  } while (n == static_cast<int>(events.size()));
-  return found;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool device_table::look(std::vector<unique_fd>& connections) {
+  std::array<epoll_event, events_max> events;
+  const int n = ::epoll_wait(events_.get(), events.data(), events.size(), 0);
+  for (int i = 0; i < n; ++i) {
+    const epoll_event& e = events[static_cast<std::size_t>(i)];
+    const auto at = devices_.find(e.data.u64);
+    if (at == devices_.end()) continue;
+    const int end = at->second.end.get();
+    // What was sent before it was closed is answered.
+    const bool may_be_more = take_connections(end, connections);
+    if (!may_be_more && (e.events & (EPOLLHUP | EPOLLERR)) != 0) {
+      devices_.erase(at);
+    } else if (may_be_more) {
+      epoll_event again{.events = EPOLLIN | EPOLLET, .data = {.u64 = e.data.u64}};
+      ::epoll_ctl(events_.get(), EPOLL_CTL_MOD, end, &again);
+    }
+  }
+  return n > 0;
+}
+
+std::size_t device_table::looks_for_all() const noexcept {
+  return (devices_.size() / events_max + 1) + queue_max / messages_max;
 }
 
 std::int64_t device_table::next_time_ns() const noexcept {

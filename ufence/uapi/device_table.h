@@ -1,10 +1,11 @@
 // The descriptors that the broker gave out: for each an end of its own, that hangs up with the last
-// duplicate of the other one.
+// duplicate of the other one. Holders send connections over it (protocol.h).
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
@@ -21,16 +22,20 @@ class device_table {
  public:
   /// @return  -EMFILE, -ENFILE, -ENOMEM
   [[nodiscard]] std::error_code begin() noexcept;
-  /// Readable when there is something to reap.
-  [[nodiscard]] int hung_up() const noexcept { return hung_up_.get(); }
+  /// Readable when there is something to look at.
+  [[nodiscard]] int events() const noexcept { return events_.get(); }
 
   /// A descriptor for a device, which ends with it.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, ...
   [[nodiscard]] result<unique_fd> publish(std::unique_ptr<device> what);
   /// The device of a descriptor, or nullptr.
   [[nodiscard]] device* find(int descriptor) const noexcept;
-  /// Ends the devices whose descriptors are closed. @return  whether there were any
-  bool reap() noexcept;
+  /// Takes the connections that holders have sent, and ends the devices whose descriptors are
+  /// closed; some of each at a time.
+  /// @return  whether there was anything; then there may be more
+  bool look(std::vector<unique_fd>& connections);
+  /// After so many looks each device that was closed before the first one has ended.
+  [[nodiscard]] std::size_t looks_for_all() const noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return devices_.empty(); }
   /// When the first device wants on_time(), and telling all of them.
@@ -42,7 +47,7 @@ class device_table {
     unique_fd end;  // ours
     std::unique_ptr<device> what;
   };
-  unique_fd hung_up_;                       // epoll
+  unique_fd events_;                        // epoll
   std::map<std::uint64_t, entry> devices_;  // by the cookie of the holders' end
 };
 

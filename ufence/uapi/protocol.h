@@ -1,8 +1,12 @@
 // What the preloaded library and the broker say to each other.
 //
-// Each call is a connection of its own to the broker's listener (SOCK_SEQPACKET): one request, one
-// reply. So a call belongs to one thread of one process, whoever shares the descriptor that it is
-// about; that descriptor is sent along, and is the proof that the caller has it.
+// Each call is a connection of its own to the broker (SOCK_SEQPACKET): one request, one reply. So a
+// call belongs to one thread of one process, whoever shares the descriptor that it is about; that
+// descriptor is sent along, and is the proof that the caller has it.
+//
+// A call about a device makes a pair of sockets and sends one end over the device itself: the other
+// end of that is at the broker that made it, in whatever namespace. All other calls connect to the
+// broker's listener.
 //
 // A descriptor of an emulated device is one end of a socket pair, whose other end the broker keeps:
 // it hangs up with the last duplicate in any process. The broker's end is bound to an abstract

@@ -28,7 +28,7 @@ constexpr std::int64_t look_again_ns = 50'000'000;
 
 // Tags in events_; numbers of connections are below.
 constexpr std::uint64_t tag_listener = ~std::uint64_t{0};
-constexpr std::uint64_t tag_hung_up = tag_listener - 1;
+constexpr std::uint64_t tag_devices = tag_listener - 1;
 constexpr std::uint64_t tag_owner = tag_listener - 2;
 
 bool epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t tag) noexcept {
@@ -89,7 +89,7 @@ std::error_code server::begin() noexcept {
   events_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!events_) return errno_code(errno);
   if (const std::error_code e = dispatcher_.devices().begin()) return e;
-  if (!epoll_add(events_.get(), dispatcher_.devices().hung_up(), EPOLLIN, tag_hung_up) ||
+  if (!epoll_add(events_.get(), dispatcher_.devices().events(), EPOLLIN, tag_devices) ||
       !epoll_add(events_.get(), listener_.get(), EPOLLIN, tag_listener) ||
       (owner_ >= 0 && !epoll_add(events_.get(), owner_, EPOLLIN | EPOLLONESHOT, tag_owner))) {
     return errno_code(errno);
@@ -107,8 +107,8 @@ std::error_code server::run() {
     if (n < 0 && errno != EINTR) return errno_code(errno);
     for (int i = 0; i < n; ++i) {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
-      if (tag == tag_hung_up) {
-        if (dispatcher_.devices().reap()) last_use_ns_ = now_ns();
+      if (tag == tag_devices) {
+        look_at_devices();
       } else if (tag == tag_listener) {
         accept_all();
       } else if (tag == tag_owner) {
@@ -173,15 +173,32 @@ void server::accept_all() {
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) rest_listener(true);
       return;
     }
-    const std::uint64_t number = next_number_++;
-    if (!epoll_add(events_.get(), socket.get(), EPOLLIN, number)) continue;
-    const bool is_strangers = !may_open(socket.get());
-    make_silence(is_strangers);
-    ++silent_;
-    connections_.emplace(
-        number,
-        connection{.socket = std::move(socket), .is_strangers = is_strangers, .waiting = nullptr});
+    adopt(std::move(socket));
   }
+}
+
+// Connections that came over devices; and devices that were closed.
+bool server::look_at_devices() {
+  std::vector<unique_fd> arrived;
+  const bool found = dispatcher_.devices().look(arrived);
+  if (found) last_use_ns_ = now_ns();
+  for (unique_fd& socket : arrived) adopt(std::move(socket));
+  return found;
+}
+
+void server::adopt(unique_fd socket) {
+  const std::uint64_t number = next_number_++;
+  const bool is_strangers = !may_open(socket.get());
+  make_silence(is_strangers);
+  const int fd = socket.get();
+  const auto at =
+      connections_
+          .emplace(number, connection{.socket = std::move(socket),
+                                      .is_strangers = is_strangers,
+                                      .waiting = nullptr})
+          .first;
+  ++silent_;
+  if (!epoll_add(events_.get(), fd, EPOLLIN, number)) drop(at);
 }
 
 // Makes room for one more connection that has not called: the oldest such one has to go, of
@@ -218,6 +235,10 @@ void server::drop(connections::iterator at) noexcept {
 
 // A request, the end of a connection, or an event that its call waits for.
 void server::on_connection(std::uint64_t number) {
+  // Whatever its caller has closed before has ended. What others send meanwhile can't make it wait.
+  std::size_t looks = dispatcher_.devices().looks_for_all();
+  while (looks-- != 0 && look_at_devices()) {
+  }
   const auto at = connections_.find(number);
   if (at == connections_.end()) return;
   if (at->second.waiting) {
@@ -230,7 +251,6 @@ void server::on_connection(std::uint64_t number) {
     if (errno != EAGAIN) drop(at);
     return;
   }
-  if (dispatcher_.devices().reap()) last_use_ns_ = now_ns();
   reply r;
   try {
     r = dispatcher_.handle(c, may_open(at->second.socket.get()));

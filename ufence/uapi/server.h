@@ -50,6 +50,8 @@ class server {
   [[nodiscard]] bool is_needed();
 
   void accept_all();
+  bool look_at_devices();
+  void adopt(unique_fd socket);
   void rest_listener(bool rests) noexcept;
   void make_silence(bool of_strangers) noexcept;
   void drop(connections::iterator at) noexcept;

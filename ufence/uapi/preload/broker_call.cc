@@ -1,46 +1,12 @@
 #include "ufence/uapi/preload/broker_call.h"
 
-#include <sys/un.h>
-#include <time.h>
-
 #include "ufence/uapi/preload/call_descriptors.h"
-#include "ufence/uapi/preload/start_broker.h"
+#include "ufence/uapi/preload/descriptors.h"
+#include "ufence/uapi/preload/reach_broker.h"
 #include "ufence/uapi/preload/system.h"
 
 namespace ufence::uapi {
 namespace {
-
-// So often a call is tried again with a broker that is just starting, or just ending.
-constexpr int attempts_max = 200;
-
-void pause_shortly() noexcept {
-  const timespec time{.tv_sec = 0, .tv_nsec = 1'000'000};
-  ::syscall(SYS_nanosleep, &time, nullptr);
-}
-
-// A connection, or -1 with errno. close_noted() closes it.
-int connect_to_broker(bool starts) noexcept {
-  const broker_address& address = address_of_broker();
-  for (int attempt = 0; attempt < attempts_max;) {
-    const int fd = open_noted_socket(SOCK_SEQPACKET | SOCK_CLOEXEC);
-    if (fd < 0) return -1;
-    if (system::connect(fd, &address.name, address.size) == 0) return fd;
-    const int failed = errno;
-    close_noted(fd);
-    if (failed == EINTR) continue;  // the listener's queue was full
-    ++attempt;
-    if (failed != ECONNREFUSED || !starts) {
-      errno = ENODEV;
-      return -1;
-    }
-    if (!start_broker()) {
-      if (errno != EADDRINUSE) return -1;
-      pause_shortly();  // another one is about to listen, or to end
-    }
-  }
-  errno = ENODEV;
-  return -1;
-}
 
 bool send_request(int connection, const broker_call& call) noexcept {
   request_header header;
@@ -149,26 +115,45 @@ broker_reply receive_reply(int connection, const broker_call& call) noexcept {
   return reply;
 }
 
+// Over a connection, which is closed then.
+broker_reply call_over(int connection, const broker_call& call) noexcept {
+  broker_reply reply;
+  if (send_request(connection, call)) {
+    reply = receive_reply(connection, call);
+  } else {
+    const int failed = errno;
+    reply = failed_with(failed == EMSGSIZE                        ? ENOMEM
+                        : failed == EPIPE || failed == ECONNRESET ? ENODEV
+                                                                  : failed);
+  }
+  close_noted(connection);
+  return reply;
+}
+
 }  // namespace
 
 broker_reply call_broker(const broker_call& call) noexcept {
-  const bool starts = call.what != operation::flush;
-  for (int attempt = 0;; ++attempt) {
-    const int connection = connect_to_broker(starts);
-    if (connection < 0) return failed_with(errno);
-    broker_reply reply;
-    if (send_request(connection, call)) {
-      reply = receive_reply(connection, call);
-    } else {
-      const int failed = errno;
-      reply = failed_with(failed == EMSGSIZE                        ? ENOMEM
-                          : failed == EPIPE || failed == ECONNRESET ? ENODEV
-                                                                    : failed);
-    }
-    close_noted(connection);
-    // A broker that ends has not begun with any call: another one may do it.
-    if (reply.error != ENODEV || !starts || attempt == 3) return reply;
+  if (call.subject >= 0 && device_of(call.subject) != device_kind::none) {
+    const int connection = connect_over_device(call.subject);
+    return connection < 0 ? failed_with(errno) : call_over(connection, call);
   }
+  for (int attempt = 0;; ++attempt) {
+    const int connection = connect_to_broker(true, call.is_interruptible);
+    if (connection < 0) return failed_with(errno);
+    const broker_reply reply = call_over(connection, call);
+    // A broker that ends has not begun with any call: another one may do it.
+    if (reply.error != ENODEV || attempt == 3) return reply;
+  }
+}
+
+int begin_flush(int device) noexcept { return connect_over_device(device); }
+
+void end_flush(int connection) noexcept {
+  if (connection < 0) connection = connect_to_broker(false, false);
+  if (connection < 0) return;
+  broker_call call;
+  call.what = operation::flush;
+  static_cast<void>(call_over(connection, call));
 }
 
 }  // namespace ufence::uapi

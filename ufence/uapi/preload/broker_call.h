@@ -34,8 +34,15 @@ struct broker_reply {
   std::size_t data_size = 0;
 };
 
-/// Blocks until the broker has answered. Starts one if there is none, unless the call is `flush`.
-/// @return  error: what the broker says; EFAULT; ENODEV: no broker, or it is gone; EMFILE, ...
+/// Blocks until the broker has answered: the one that made the device that the call is about; for
+/// all else the one that is found by its name, which is started if there is none.
+/// @return  error: what the broker says; EFAULT; ENODEV: no broker, or it is gone; EACCES: it is
+///          another user's; EMFILE, ...
 [[nodiscard]] broker_reply call_broker(const broker_call& call) noexcept;
+
+/// Before a device is closed: a connection to its broker, or -1. After it was closed end_flush()
+/// returns when the broker knows of that.
+[[nodiscard]] int begin_flush(int device) noexcept;
+void end_flush(int connection) noexcept;
 
 }  // namespace ufence::uapi

@@ -71,6 +71,13 @@ int open_noted_socket(int type) noexcept {
   return fd;
 }
 
+bool open_noted_pair(int (&ends)[2]) noexcept {
+  opening now;
+  if (::syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  for (const int fd : ends) now.note(fd);
+  return true;
+}
+
 void close_noted(int fd) noexcept {
   opening now;
   now.forget(fd);

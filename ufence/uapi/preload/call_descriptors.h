@@ -29,6 +29,8 @@ class opening {
 
 /// A socket that is noted, or -1 with errno.
 [[nodiscard]] int open_noted_socket(int type) noexcept;
+/// Two connected ends of the broker's kind of socket, both noted. @return  false, errno
+[[nodiscard]] bool open_noted_pair(int (&ends)[2]) noexcept;
 /// Closes a descriptor that was noted.
 void close_noted(int fd) noexcept;
 

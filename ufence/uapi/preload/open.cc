@@ -115,15 +115,14 @@ int open_one_at(next_function<open_at_function>& next, int folder, const char* p
 
 // Closing the last duplicate of a device has its effects before close() returns, as in the kernel.
 int close_one(int fd) noexcept {
-  const bool is_emulated = device_of(fd) != device_kind::none;
+  if (device_of(fd) == device_kind::none) return next_close.get()(fd);
+  int before = errno;
+  const int connection = begin_flush(fd);
+  errno = before;
   const int result = next_close.get()(fd);
-  if (is_emulated) {
-    const int before = errno;
-    broker_call call;
-    call.what = operation::flush;
-    static_cast<void>(call_broker(call));
-    errno = before;
-  }
+  before = errno;
+  end_flush(connection);
+  errno = before;
   return result;
 }
 

@@ -1,22 +1,16 @@
-// Which broker this process talks to, and starting it.
+// Starting a broker where there is none.
 #pragma once
 
-#include <sys/socket.h>
-#include <sys/un.h>
+#include "ufence/uapi/preload/reach_broker.h"
 
 namespace ufence::uapi {
 
-struct broker_address {
-  sockaddr_un name{};
-  socklen_t size = 0;
-};
-
-/// What the environment names, when the library was loaded; else one for each user.
-[[nodiscard]] const broker_address& address_of_broker() noexcept;
-
-/// Binds and listens for the broker, and starts its program, which takes that over: calls that are
-/// made meanwhile wait in the listener's queue. The program is nobody's child.
-/// @return  false, errno: EADDRINUSE there is one; ENODEV it can't be started; EMFILE, ...
-[[nodiscard]] bool start_broker() noexcept;
+/// Binds a listener to a name and starts the broker's program, which serves it: it listens when this
+/// returns. The program is nobody's child, in a process group of its own, with the limits,
+/// priority, and signals that a new login would have, not those of whoever came first.
+/// @return  false, errno: EADDRINUSE there is one; ENODEV it can't be started; EPERM this process has
+///          limits that can't be lifted, and all programs of the user would have to live with them;
+///          EMFILE, ...
+[[nodiscard]] bool start_broker(const broker_address& name) noexcept;
 
 }  // namespace ufence::uapi
