@@ -440,7 +440,8 @@ void machine::enact_spawn(event& e, model_thread& t) {
   operation& op = *t.pending;
   e.value = op.value = child;
   make_thread(child, op.run, op.argument);
-  threads_[child].history = mixed(t.history, child);
+  // Not what its parent has learned from now on: both may do the same things, at other positions.
+  threads_[child].history = mixed(~t.history, child);
   t.history = mixed(t.history, child);
   threads_[child].before = t.before;
   threads_[child].causes = t.causes;

@@ -347,6 +347,52 @@ TEST(regress_bounded_spin, then_sleeps_as_locks_do) {
             (outcomes{{0}, {1}}));
 }
 
+// What the main thread has learned when it started the last of its threads, and what that thread
+// has learned when it begins, are two things: both do the same from then on, and the main thread is
+// further on in its events. Three contenders for a lock whose holders sleep on its word.
+void lock_word_that_sleeps(atomic<std::uint32_t>& word) {
+  std::uint32_t is_free = 0;
+  if (word.compare_exchange(is_free, 1, mo::acquire, mo::relaxed)) return;
+  while (word.exchange(2, mo::acquire) != 0) futex_wait(word, 2, no_deadline);
+}
+void unlock_word_that_sleeps(atomic<std::uint32_t>& word) {
+  if (word.exchange(0, mo::release) == 2) futex_wake_all(word);
+}
+TEST(regress_sleeping_lock, of_three_contenders_is_no_livelock) {
+  const outcomes seen = outcomes_of([] {
+    atomic<std::uint32_t> word{0};
+    cell<int> inside{0};
+    value order = 0;
+    const auto work = [&](value who) {
+      lock_word_that_sleeps(word);
+      inside.set(inside.get() + 1);
+      order = order * 10 + who;
+      unlock_word_that_sleeps(word);
+    };
+    {
+      thread first("first", [&] { work(1); });
+      thread second("second", [&] { work(2); });
+      work(3);
+    }
+    LAB_CHECK(inside.get() == 3);
+    observe(order);
+  });
+  EXPECT_EQ(seen, (outcomes{{123}, {132}, {213}, {231}, {312}, {321}}));
+}
+// The same, where nobody wakes: each search finds it.
+TEST(regress_sleeping_lock, that_wakes_nobody_is_a_lost_wakeup) {
+  expect_found(failure::lost_wakeup, [] {
+    atomic<std::uint32_t> word{0};
+    const auto work = [&] {
+      lock_word_that_sleeps(word);
+      word.store(0, mo::release);
+    };
+    thread first("first", work);
+    thread second("second", work);
+    work();
+  });
+}
+
 // A loop whose turns are all different, for ever: not all of it can be explored, and that is said.
 TEST(regress_unbounded_spin, that_counts_is_not_called_exhaustive) {
   const report r = explored([] {
