@@ -5,19 +5,21 @@
  * this.
  *
  * Conventions
- *   result     0 or a positive value on success, a negative errno on failure; what a function
- * returns is said with it. A result that is handed over through a pointer is written on success
- * only. ownership  A pointer to a counted object (fence, syncobj, shared timeline) that a function
- * hands over is a reference of the caller's, dropped with its ..._put(). A parameter is lent for
- * the call, unless the function is said to use it up. ..._put(), ..._drop() and ..._destroy() take
- *              null.
+ *   result     0 or a positive value on success, a negative errno on failure; what a function returns
+ *              is said with it. A result that is handed over through a pointer is written on success
+ *              only.
+ *   ownership  A pointer to a counted object (fence, syncobj, shared timeline) that a function hands
+ *              over is a reference of the caller's, dropped with its ..._put(). A parameter is lent
+ *              for the call, unless the function is said to use it up. ..._put(), ..._drop() and
+ *              ..._destroy() take null.
  *   time       absolute, nanoseconds of CLOCK_MONOTONIC; 0 polls, UFENCE_NO_DEADLINE never ends.
  *   threads    any thread, concurrently, unless said otherwise. Nothing is async-signal-safe. In a
- * child of fork() what was made before it is pending for ever: -EOWNERDEAD (F18). structs    that
- * cross begin with their size, as this header has it: `.size = sizeof(x)`. What a later header adds
- * is 0 for programs that were built with this one. strings    are copied. A function that gives one
- * out takes a buffer as snprintf() does: it returns the length, writes at most `size` bytes with
- * the 0, and `buffer` may be null if `size` is 0.
+ *              child of fork() what was made before it is pending for ever: -EOWNERDEAD (F18).
+ *   structs    that cross begin with their size, as this header has it: `.size = sizeof(x)`. What a
+ *              later header adds is 0 for programs that were built with this one.
+ *   strings    are copied. A function that gives one out takes a buffer as snprintf() does: it
+ *              returns the length, writes at most `size` bytes with the 0, and `buffer` may be null
+ *              if `size` is 0.
  */
 #ifndef UFENCE_UFENCE_H
 #define UFENCE_UFENCE_H
@@ -44,6 +46,7 @@ struct ufence_signaler;        /* the right to signal one fence, and the duty; o
 struct ufence_timeline_issuer; /* the right to complete a timeline's fences; owned by one */
 struct ufence_syncobj;         /* counted */
 struct ufence_shared_timeline; /* counted */
+struct ufence_channel;         /* one end of a connection to another process; owned by one */
 struct ufence_module_host;     /* loads modules; owned by one */
 struct ufence_module; /* a reference to a loaded module and its device; it outlives the module */
 
@@ -104,7 +107,7 @@ long ufence_fence_describe(struct ufence_fence* fence, char* buffer, size_t size
 UFENCE_MUST_CHECK int ufence_fence_wait(struct ufence_fence* fence, int64_t deadline_ns);
 /* Waits until it is signaled, and tells whether the work was done.
  * @return 0 it was; the error that it was signaled with; as ufence_fence_wait() */
-UFENCE_MUST_CHECK int ufence_fence_wait_result(struct ufence_fence *fence, int64_t deadline_ns);
+UFENCE_MUST_CHECK int ufence_fence_wait_result(struct ufence_fence* fence, int64_t deadline_ns);
 /* Waits until all callbacks have returned. @return as ufence_fence_wait(); -EDEADLK also inside a
  * callback or retire of this fence */
 UFENCE_MUST_CHECK int ufence_fence_wait_settled(struct ufence_fence* fence, int64_t deadline_ns);
@@ -255,6 +258,25 @@ UFENCE_MUST_CHECK int ufence_syncobj_add_point(struct ufence_syncobj* object,
  * @return 0; -EINVAL not submitted; -EOWNERDEAD. Source: Linux drm_syncobj_find_fence() */
 UFENCE_MUST_CHECK int ufence_syncobj_find_fence(struct ufence_syncobj* object, uint64_t point,
                                                 struct ufence_fence** fence);
+/* The same, but waits until the point is submitted. @return as before; -ETIME not by then; -ENOMEM;
+ * -EDEADLK. Blocks: up to the deadline, not until the fence is signaled. */
+UFENCE_MUST_CHECK int ufence_syncobj_find_fence_by(struct ufence_syncobj* object, uint64_t point,
+                                                   int64_t deadline_ns,
+                                                   struct ufence_fence** fence);
+/* Copies what point `from_point` waits for to a point of another syncobj; to point 0: replaces its
+ * fence.
+ * @param submit_by_ns  until when the source's point is waited for; 0: not at all
+ * @return 0; -EINVAL not submitted, or a null object; -ETIME; -ENOMEM; -EDEADLK, -EOWNERDEAD
+ * Source: Linux drm_syncobj_transfer_ioctl(); differs: the caller's deadline */
+UFENCE_MUST_CHECK int ufence_syncobj_transfer(struct ufence_syncobj* from, uint64_t from_point,
+                                              struct ufence_syncobj* to, uint64_t to_point,
+                                              int64_t submit_by_ns);
+/* Adds 1 to an eventfd, once: when the point is signaled or, with `when_available` not 0, submitted.
+ * The descriptor stays the caller's. If the syncobj ends before the point was submitted, nothing is
+ * added. @return 0; -EBADF; -EINVAL not an eventfd; -EMFILE, -ENOMEM, -EOWNERDEAD
+ * Source: Linux drm_syncobj_eventfd_ioctl() */
+UFENCE_MUST_CHECK int ufence_syncobj_notify(struct ufence_syncobj* object, int event_fd,
+                                            uint64_t point, int when_available);
 /* The last point up to which all is signaled, and the last that was submitted. @return 0;
  * -EOWNERDEAD Source: Linux drm_syncobj_query_ioctl() */
 UFENCE_MUST_CHECK int ufence_syncobj_query(struct ufence_syncobj* object, uint64_t* signaled);
@@ -302,6 +324,11 @@ void ufence_shared_timeline_put(struct ufence_shared_timeline* timeline);
  */
 UFENCE_MUST_CHECK int ufence_shared_timeline_export(struct ufence_shared_timeline* timeline,
                                                     int may_signal);
+/* 1: this process made it; may signal it. */
+int ufence_shared_timeline_is_owner(const struct ufence_shared_timeline* timeline);
+int ufence_shared_timeline_may_signal(const struct ufence_shared_timeline* timeline);
+size_t ufence_shared_timeline_name(const struct ufence_shared_timeline* timeline, char* buffer,
+                                   size_t size);
 uint64_t ufence_shared_timeline_value(const struct ufence_shared_timeline* timeline);
 /* 0; or why later points will not be reached: a negative errno. */
 int ufence_shared_timeline_error(const struct ufence_shared_timeline* timeline);
@@ -319,6 +346,58 @@ UFENCE_MUST_CHECK int ufence_shared_timeline_wait(struct ufence_shared_timeline*
 UFENCE_MUST_CHECK int ufence_shared_timeline_fence_at(struct ufence_shared_timeline* timeline,
                                                       uint64_t point, struct ufence_fence** fence);
 
+/* --- Channels: fences, syncobjs and shared timelines to another process, in parcels --- */
+
+struct ufence_channel_options {
+  size_t size;
+  size_t bytes_max; /* in a parcel, sent or received; 0: 4096 */
+  size_t items_max; /* the same; 0: 16, at most 64 */
+  int any_user;     /* 0: parcels of other users are refused, with -EACCES */
+};
+/* Exactly one of the pointers is not null. What is sent is lent; what arrives is the caller's. */
+struct ufence_channel_item {
+  struct ufence_fence* fence;   /* arrives as the same fence, or one that stands for it */
+  struct ufence_syncobj* object; /* arrives as a syncobj of its own, with what is in this one now */
+  struct ufence_shared_timeline* timeline; /* arrives as an import of it */
+  int may_signal; /* of a timeline that is sent: not 0, the receiver may signal it */
+  int reserved;   /* 0 */
+};
+struct ufence_parcel {
+  size_t size;
+  uint64_t tag;                      /* the users' */
+  void* bytes;                       /* sent: only read; received: where to put them */
+  size_t byte_count;                 /* received: how many arrived */
+  struct ufence_channel_item* items; /* as bytes */
+  size_t item_count;                 /* as byte_count */
+  int32_t sender_pid;                /* received: who sent it, as the kernel says */
+  uint32_t sender_uid, sender_gid;
+};
+/* Uses the socket up: a connected one of type SOCK_SEQPACKET. @param options  may be null
+ * @return 0; -EINVAL not one, or options; -EACCES another user's; -ENOMEM */
+UFENCE_MUST_CHECK int ufence_channel_adopt(int socket,
+                                           const struct ufence_channel_options* options,
+                                           struct ufence_channel** channel);
+/* Two that are connected. @return 0; -EINVAL; -EMFILE, -ENFILE, -ENOMEM */
+UFENCE_MUST_CHECK int ufence_channel_pair(const struct ufence_channel_options* options,
+                                          struct ufence_channel* channels[2]);
+/* No other thread uses it. */
+void ufence_channel_destroy(struct ufence_channel* channel);
+/* Readable when there is something to receive; stays the channel's. */
+int ufence_channel_fd(const struct ufence_channel* channel);
+/* Sends one parcel, whole or not at all; `sender_...` is not looked at. One thread sends at a time.
+ * @return 0; -ETIME no room by the deadline; -EPIPE the other end is gone; -EMSGSIZE more than the
+ * options allow, or than a socket takes; -EINVAL an item that is nothing or two things; -ENOMEM; of
+ * making descriptors: -EMFILE, -EPERM, ... */
+UFENCE_MUST_CHECK int ufence_channel_send(struct ufence_channel* channel,
+                                          const struct ufence_parcel* parcel, int64_t deadline_ns);
+/* Receives one. On entry `bytes` and `items` are arrays of `byte_count` and `item_count`: at least
+ * as many as the options of the channel allow. One thread receives at a time.
+ * @return 0; -EINVAL the arrays are smaller: nothing was received; -ETIME none by the deadline;
+ * -EPIPE the other end is gone; -EPROTO it made no sense, -EACCES of another user: it was dropped;
+ * of this process, and the parcel is still there: -EMFILE, -ENOMEM, ... */
+UFENCE_MUST_CHECK int ufence_channel_receive(struct ufence_channel* channel,
+                                             struct ufence_parcel* parcel, int64_t deadline_ns);
+
 /* --- Modules: loading drivers, giving them jobs, unloading them --- */
 
 /* @return 0; -ENOMEM */
@@ -333,12 +412,53 @@ void ufence_module_host_destroy(struct ufence_module_host* host);
  * Blocks: while the file is read and init() runs. */
 UFENCE_MUST_CHECK int ufence_module_load(struct ufence_module_host* host, const char* path,
                                          struct ufence_module** module, char* why, size_t why_size);
+struct ufence_load_options {
+  size_t size;
+  int private_copy; /* not 0: maps a copy that nobody can change, so that the file may be replaced */
+};
+/* The same with options, which may be null. */
+UFENCE_MUST_CHECK int ufence_module_load_with(struct ufence_module_host* host, const char* path,
+                                              const struct ufence_load_options* options,
+                                              struct ufence_module** module, char* why,
+                                              size_t why_size);
+/* The modules that are loaded: at most `n` references, which are the caller's.
+ * @return how many there are, which may be more than `n`; -ENOMEM */
+UFENCE_MUST_CHECK long ufence_module_host_list(struct ufence_module_host* host,
+                                               struct ufence_module** modules, size_t n);
+/* Looks again after what an unload has deferred. @return how many are unmapped now */
+size_t ufence_module_host_retry_deferred(struct ufence_module_host* host);
 /* Another reference, which has an address of its own; null: no memory. */
 struct ufence_module* ufence_module_get(struct ufence_module* module);
 /* Drops one. The module stays loaded. */
 void ufence_module_put(struct ufence_module* module);
 size_t ufence_module_driver_name(const struct ufence_module* module, char* buffer, size_t size);
 size_t ufence_module_timeline_name(const struct ufence_module* module, char* buffer, size_t size);
+
+size_t ufence_module_path(const struct ufence_module* module, char* buffer, size_t size);
+/* What its load had to say, for people: line `index` of them. @return the length; -ENOENT no such
+ * line; -ENOMEM */
+long ufence_module_note(const struct ufence_module* module, size_t index, char* buffer, size_t size);
+/* Of its timeline. Its fences have this context if it completes jobs in order, else one each (F19). */
+uint64_t ufence_module_context(const struct ufence_module* module);
+/* Counts up over all loads of the process. */
+uint64_t ufence_module_instance(const struct ufence_module* module);
+/* enum ufence_feature. */
+uint64_t ufence_module_features(const struct ufence_module* module);
+/* 0: its fences pin the module (a legacy driver). */
+int ufence_module_is_independent(const struct ufence_module* module);
+
+struct ufence_module_stats {
+  size_t size;
+  uint64_t jobs_submitted, jobs_pending;
+  uint64_t retired_by_settlement, retired_by_last_op;
+  uint64_t entries; /* threads inside module code now */
+};
+/* They stay readable after the module is gone. @return 0; -EINVAL null, or no size */
+int ufence_module_get_stats(const struct ufence_module* module, struct ufence_module_stats* stats);
+/* Shows a fence to a driver that can observe. @return 0; -EOPNOTSUPP it cannot; -ENODEV it is gone;
+ * -EINVAL null; -EOWNERDEAD; what the driver returned */
+UFENCE_MUST_CHECK int ufence_module_observe(struct ufence_module* module,
+                                            struct ufence_fence* fence);
 
 struct ufence_job_request {
   size_t size;
@@ -365,6 +485,7 @@ struct ufence_unload_options {
   uint32_t policy; /* enum ufence_unload_policy */
   int64_t drain_deadline_ns; /* absolute; 0: never ends */
   int64_t give_up_ns;        /* for each later step, from its begin; 0: 10 s */
+  int bounds_calls; /* not 0: calls into the module are given up then too; a thread makes them */
 };
 enum ufence_unload_state {
   UFENCE_UNLOAD_REFUSED,  /* nothing changed */
@@ -379,6 +500,7 @@ struct ufence_unload_report {
   uint64_t jobs_drained, jobs_cancelled, callbacks_removed;
   int64_t duration_ns;
   char pins[256]; /* what pins it, by name, in one line; cut off if it is longer */
+  char kept[256]; /* libraries that came with it and stay mapped, in the same way */
 };
 /* @param options  may be null
  * @return 0, how it ended is in the report; -EDEADLK from inside the module, or a callback on its

@@ -484,6 +484,7 @@ class UnloadReport:
     callbacks_removed: int
     seconds: float
     pins: str
+    kept: str
 
 
 class Host(_Owner):
@@ -513,7 +514,8 @@ class Host(_Owner):
         _check(_c.module_unload(self._use(), module._handle, ctypes.byref(options), ctypes.byref(report)))
         return UnloadReport(UnloadState(report.state), report.last_step, report.jobs_drained,
                             report.jobs_cancelled, report.callbacks_removed, report.duration_ns / 1e9,
-                            report.pins.decode(errors="replace"))
+                            report.pins.decode(errors="replace"),
+                            report.kept.decode(errors="replace"))
 
 
 class Module:

@@ -36,13 +36,13 @@ class JobRequest(Structure):
 
 class UnloadOptions(Structure):
     _fields_ = [("size", c_size_t), ("policy", c_int), ("drain_deadline_ns", c_int64),
-                ("give_up_ns", c_int64)]
+                ("give_up_ns", c_int64), ("bounds_calls", c_int)]
 
 
 class UnloadReport(Structure):
     _fields_ = [("size", c_size_t), ("state", c_int), ("last_step", c_int), ("jobs_drained", c_uint64),
                 ("jobs_cancelled", c_uint64), ("callbacks_removed", c_uint64), ("duration_ns", c_int64),
-                ("pins", c_char * 256)]
+                ("pins", c_char * 256), ("kept", c_char * 256)]
 
 
 HANDLE = POINTER(c_void_p)  # where a handle is written to

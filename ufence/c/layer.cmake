@@ -7,6 +7,18 @@ math(EXPR version_number
 set_property(SOURCE "${CMAKE_CURRENT_LIST_DIR}/version.cc" APPEND PROPERTY COMPILE_DEFINITIONS
   UFENCE_VERSION_NUMBER=${version_number})
 
+# The interfaces in C as abidw can read them: the functions of this layer with debug information, and the
+# types of drivers. Nobody links it.
+find_program(UFENCE_ABIDW abidw)
+mark_as_advanced(UFENCE_ABIDW)
+if(UFENCE_BUILD_TESTS AND UFENCE_ABIDW AND NOT UFENCE_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_library(ufence_c_described MODULE ${sources} "${PROJECT_SOURCE_DIR}/abi/description.c")
+  target_link_libraries(ufence_c_described PRIVATE ufence_core_flags PkgConfig::liburcu_bp)
+  target_compile_options(ufence_c_described PRIVATE -fno-strict-aliasing -g
+    "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
+  set_target_properties(ufence_c_described PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_ARCHIVE_OUTPUT_DIRECTORY}")
+endif()
+
 if(UFENCE_BUILD_TESTS)
   include(ufence_add_driver)
   ufence_add_driver(c_adder

@@ -1,5 +1,7 @@
+#include <memory>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "ufence/c/convert.h"
 #include "ufence/issuer/host.h"
@@ -17,6 +19,18 @@ struct ufence_module {
 
 namespace {
 
+// Lines of text as one.
+template <std::size_t Size>
+void join(const std::vector<std::string>& lines, char (&to)[Size]) noexcept {
+  std::size_t written = 0;
+  for (const std::string& line : lines) {
+    if (written != 0) written += copy_out("; ", to + written, Size - written);
+    if (written >= Size) return;
+    written += copy_out(line, to + written, Size - written);
+    if (written >= Size) return;
+  }
+}
+
 // The struct as the caller knows it; `size` was looked at.
 void write_report(const unload_report& from, ufence_unload_report* to) noexcept {
   ufence_unload_report report{};
@@ -27,14 +41,8 @@ void write_report(const unload_report& from, ufence_unload_report* to) noexcept 
   report.jobs_cancelled = from.jobs_cancelled;
   report.callbacks_removed = from.callbacks_removed;
   report.duration_ns = from.duration_ns;
-  std::size_t written = 0;
-  for (const std::string& pin : from.pins) {
-    if (written != 0)
-      written += copy_out("; ", report.pins + written, sizeof report.pins - written);
-    if (written >= sizeof report.pins) break;
-    written += copy_out(pin, report.pins + written, sizeof report.pins - written);
-    if (written >= sizeof report.pins) break;
-  }
+  join(from.pins, report.pins);
+  join(from.kept, report.kept);
   std::memcpy(to, &report, to->size < sizeof report ? to->size : sizeof report);
 }
 
@@ -59,12 +67,19 @@ int ufence_module_host_create(ufence_module_host** made) {
 
 void ufence_module_host_destroy(ufence_module_host* h) { delete h; }
 
-int ufence_module_load(ufence_module_host* h, const char* path, ufence_module** module, char* why,
-                       size_t why_size) {
+int ufence_module_load_with(ufence_module_host* h, const char* path,
+                            const ufence_load_options* given, ufence_module** module, char* why,
+                            size_t why_size) {
+  ufence_load_options options;
+  if (!read_options(given, options)) {
+    copy_out("the options are not known to this version of the library", why, why_size);
+    return -EINVAL;
+  }
   try {
     auto handle = std::make_unique<ufence_module>();
     std::string reason;
-    result<device_ref> loaded = h->loads.load(path, &reason);
+    result<device_ref> loaded =
+        h->loads.load(path, {.private_copy = options.private_copy != 0}, &reason);
     if (!loaded) {
       copy_out(reason, why, why_size);
       return negative(loaded.error());
@@ -75,6 +90,30 @@ int ufence_module_load(ufence_module_host* h, const char* path, ufence_module** 
   } catch (const std::bad_alloc&) {
     return -ENOMEM;
   }
+}
+
+int ufence_module_load(ufence_module_host* h, const char* path, ufence_module** module, char* why,
+                       size_t why_size) {
+  return ufence_module_load_with(h, path, nullptr, module, why, why_size);
+}
+
+long ufence_module_host_list(ufence_module_host* h, ufence_module** modules, size_t n) {
+  try {
+    const std::vector<device_ref> devices = h->loads.devices();
+    std::vector<std::unique_ptr<ufence_module>> handles;
+    for (const device_ref& device : devices) {
+      if (handles.size() == n) break;
+      handles.push_back(std::make_unique<ufence_module>(device));
+    }
+    for (auto& handle : handles) *modules++ = handle.release();
+    return static_cast<long>(devices.size());
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}
+
+size_t ufence_module_host_retry_deferred(ufence_module_host* h) {
+  return h->loads.retry_deferred();
 }
 
 ufence_module* ufence_module_get(ufence_module* module) {
@@ -89,6 +128,44 @@ size_t ufence_module_driver_name(const ufence_module* module, char* buffer, size
 
 size_t ufence_module_timeline_name(const ufence_module* module, char* buffer, size_t size) {
   return copy_out(module->device->timeline_name(), buffer, size);
+}
+
+size_t ufence_module_path(const ufence_module* module, char* buffer, size_t size) {
+  return copy_out(module->device->path(), buffer, size);
+}
+
+long ufence_module_note(const ufence_module* module, size_t index, char* buffer, size_t size) {
+  try {
+    const std::vector<std::string> notes = module->device->notes();
+    if (index >= notes.size()) return -ENOENT;
+    return static_cast<long>(copy_out(notes[index], buffer, size));
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+}
+
+uint64_t ufence_module_context(const ufence_module* module) { return module->device->context(); }
+uint64_t ufence_module_instance(const ufence_module* module) { return module->device->instance(); }
+uint64_t ufence_module_features(const ufence_module* module) { return module->device->features(); }
+int ufence_module_is_independent(const ufence_module* module) {
+  return module->device->is_independent() ? 1 : 0;
+}
+
+int ufence_module_get_stats(const ufence_module* module, ufence_module_stats* to) {
+  if (to == nullptr || to->size < sizeof to->size) return -EINVAL;
+  const device_stats from = module->device->stats();
+  const ufence_module_stats stats = {.size = to->size,
+                                     .jobs_submitted = from.jobs_submitted,
+                                     .jobs_pending = from.jobs_pending,
+                                     .retired_by_settlement = from.retired_by_settlement,
+                                     .retired_by_last_op = from.retired_by_last_op,
+                                     .entries = from.entries};
+  std::memcpy(to, &stats, to->size < sizeof stats ? to->size : sizeof stats);
+  return 0;
+}
+
+int ufence_module_observe(ufence_module* module, ufence_fence* f) {
+  return negative(module->device->observe(borrowed(f)));
 }
 
 int ufence_module_submit(ufence_module* module, const ufence_job_request* given, ufence_fence** f) {
@@ -117,6 +194,7 @@ int ufence_module_unload(ufence_module_host* h, ufence_module* module,
   unload_options wanted{.policy = static_cast<unload_policy>(options.policy)};
   if (options.drain_deadline_ns != 0) wanted.drain_deadline_ns = options.drain_deadline_ns;
   if (options.give_up_ns != 0) wanted.give_up_ns = options.give_up_ns;
+  wanted.bounds_calls = options.bounds_calls != 0;
   try {
     const result<unload_report> done = h->loads.unload(module->device, wanted);
     if (!done) return negative(done.error());

@@ -91,6 +91,24 @@ int ufence_syncobj_find_fence(ufence_syncobj* object, uint64_t point, ufence_fen
   return hand_over(object_of(object).find_fence(point), f);
 }
 
+int ufence_syncobj_find_fence_by(ufence_syncobj* object, uint64_t point, int64_t deadline_ns,
+                                 ufence_fence** f) {
+  return hand_over(object_of(object).find_fence_by(point, deadline_ns), f);
+}
+
+int ufence_syncobj_transfer(ufence_syncobj* from, uint64_t from_point, ufence_syncobj* to,
+                            uint64_t to_point, int64_t submit_by_ns) {
+  if (from == nullptr || to == nullptr) return -EINVAL;
+  return negative(transfer({.object = syncobj_ref::take(object_of(from)), .point = from_point},
+                           {.object = syncobj_ref::take(object_of(to)), .point = to_point},
+                           submit_by_ns));
+}
+
+int ufence_syncobj_notify(ufence_syncobj* object, int event_fd, uint64_t point,
+                          int when_available) {
+  return negative(object_of(object).notify(event_fd, point, when_available != 0));
+}
+
 int ufence_syncobj_query(ufence_syncobj* object, uint64_t* signaled) {
   return hand_over_number(object_of(object).query(), signaled);
 }
@@ -161,6 +179,19 @@ void ufence_shared_timeline_put(ufence_shared_timeline* timeline) {
 int ufence_shared_timeline_export(ufence_shared_timeline* timeline, int may_signal) {
   return hand_over(
       shared_of(timeline).export_fd(may_signal != 0 ? shared_access::signal : shared_access::wait));
+}
+
+int ufence_shared_timeline_is_owner(const ufence_shared_timeline* timeline) {
+  return shared_of(timeline).is_owner() ? 1 : 0;
+}
+
+int ufence_shared_timeline_may_signal(const ufence_shared_timeline* timeline) {
+  return shared_of(timeline).may_signal() ? 1 : 0;
+}
+
+size_t ufence_shared_timeline_name(const ufence_shared_timeline* timeline, char* buffer,
+                                   size_t size) {
+  return copy_out(shared_of(timeline).name(), buffer, size);
 }
 
 uint64_t ufence_shared_timeline_value(const ufence_shared_timeline* timeline) {

@@ -16,6 +16,7 @@ TEST(c_interface, sync_files_are_polled_merged_and_imported) {
 }
 TEST(c_interface, syncobjs_have_points_and_wait_for_them) { EXPECT_STREQ(c_syncobjs(), nullptr); }
 TEST(c_interface, shared_timelines_rise_and_end) { EXPECT_STREQ(c_shared_timelines(), nullptr); }
+TEST(c_interface, channels_carry_what_can_be_waited_for) { EXPECT_STREQ(c_channels(), nullptr); }
 TEST(c_interface, modules_are_loaded_fed_and_unloaded) {
   EXPECT_STREQ(c_modules(UFENCE_TEST_MODULES "/c_adder.so", UFENCE_TEST_MODULES "/missing.so"),
                nullptr);

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -295,6 +297,20 @@ const char* c_syncobjs(void) {
   ufence_fence_put(found);
   CHECK(ufence_syncobj_query(object, &number) == 0 && number == 2);
 
+  CHECK(ufence_syncobj_create(0, &again) == 0);
+  CHECK(ufence_syncobj_find_fence_by(again, 5, 0, &found) == -ETIME);
+  CHECK(ufence_syncobj_transfer(object, 3, again, 5, 0) == -EINVAL);
+  CHECK(ufence_syncobj_transfer(NULL, 3, again, 5, 0) == -EINVAL);
+  fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  CHECK(ufence_syncobj_notify(again, STDIN_FILENO, 5, 0) < 0);
+  CHECK(ufence_syncobj_notify(again, fd, 5, 0) == 0 && !is_readable(fd));
+  CHECK(ufence_syncobj_transfer(object, 2, again, 5, 0) == 0 && is_readable(fd));
+  CHECK(ufence_syncobj_find_fence_by(again, 5, 0, &found) == 0);
+  CHECK(ufence_fence_wait(found, soon()) == 0);
+  ufence_fence_put(found);
+  ufence_syncobj_put(again);
+  close(fd);
+
   fd = ufence_syncobj_export(object);
   CHECK(fd >= 0);
   CHECK(ufence_syncobj_import(fd, &again) == 0 && again == object);
@@ -315,6 +331,7 @@ const char* c_shared_timelines(void) {
   const struct ufence_shared_timeline_options options = {.size = sizeof(options), .name = "page"};
   struct ufence_shared_timeline *owner, *reader;
   struct ufence_fence* f;
+  char name[8];
   int fd;
 
   CHECK(ufence_shared_timeline_create(&options, &owner) == 0);
@@ -323,6 +340,10 @@ const char* c_shared_timelines(void) {
   CHECK(fd >= 0);
   CHECK(ufence_shared_timeline_import(fd, &reader) == 0);
   close(fd);
+  CHECK(ufence_shared_timeline_is_owner(owner) == 1 && ufence_shared_timeline_is_owner(reader) == 0);
+  CHECK(ufence_shared_timeline_may_signal(owner) == 1);
+  CHECK(ufence_shared_timeline_may_signal(reader) == 0);
+  CHECK(ufence_shared_timeline_name(reader, name, sizeof(name)) == 4 && strcmp(name, "page") == 0);
   CHECK(ufence_shared_timeline_signal(reader, 1) == -EPERM);
   CHECK(ufence_shared_timeline_wait(reader, 1, 0) == -ETIME);
   CHECK(ufence_shared_timeline_fence_at(reader, 2, &f) == 0);
@@ -343,6 +364,79 @@ const char* c_shared_timelines(void) {
   return NULL;
 }
 
+enum { BYTES_MAX = 8, ITEMS_MAX = 3 };
+
+const char* c_channels(void) {
+  const struct ufence_channel_options options = {
+      .size = sizeof(options), .bytes_max = BYTES_MAX, .items_max = ITEMS_MAX};
+  struct ufence_channel *ends[2], *adopted;
+  struct ufence_channel_item items[ITEMS_MAX] = {{NULL, NULL, NULL, 0, 0}}, got[ITEMS_MAX];
+  struct ufence_parcel parcel = {.size = sizeof(parcel), .tag = 7, .items = items};
+  struct ufence_parcel room = {.size = sizeof(room)};
+  struct pair f = make();
+  char text[] = "four", bytes[BYTES_MAX];
+  uint64_t number;
+  int sockets[2];
+
+  CHECK(ufence_channel_pair(&options, ends) == 0);
+  items[0].fence = f.fence;
+  CHECK(ufence_syncobj_create(1, &items[1].object) == 0);
+  CHECK(ufence_syncobj_add_point(items[1].object, NULL, 3) == 0);
+  CHECK(ufence_shared_timeline_create(NULL, &items[2].timeline) == 0);
+  parcel.bytes = text;
+  parcel.byte_count = sizeof(text);
+  parcel.item_count = ITEMS_MAX;
+  CHECK(ufence_channel_send(ends[0], NULL, 0) == -EINVAL);
+  parcel.byte_count = BYTES_MAX + 1;
+  CHECK(ufence_channel_send(ends[0], &parcel, 0) == -EMSGSIZE);
+  parcel.byte_count = sizeof(text);
+  items[0].object = items[1].object;
+  CHECK(ufence_channel_send(ends[0], &parcel, 0) == -EINVAL); /* two things in one item */
+  items[0].object = NULL;
+  items[2].may_signal = 1;
+  CHECK(ufence_channel_send(ends[0], &parcel, 0) == -EPERM); /* peers may not signal it */
+  items[2].may_signal = 0;
+  CHECK(ufence_channel_send(ends[0], &parcel, soon()) == 0);
+  CHECK(is_readable(ufence_channel_fd(ends[1])));
+
+  CHECK(ufence_channel_receive(ends[1], &room, 0) == -EINVAL); /* no room: it is still there */
+  room.bytes = bytes;
+  room.byte_count = sizeof(bytes);
+  room.items = got;
+  room.item_count = ITEMS_MAX;
+  CHECK(ufence_channel_receive(ends[1], &room, soon()) == 0);
+  CHECK(room.tag == 7 && room.byte_count == sizeof(text) && strcmp(bytes, "four") == 0);
+  CHECK(room.item_count == 3 && room.sender_pid == getpid() && room.sender_uid == getuid());
+  CHECK(got[0].fence == f.fence); /* in one process the very fence */
+  CHECK(got[1].object != NULL && got[1].object != items[1].object && got[1].fence == NULL);
+  CHECK(ufence_syncobj_query(got[1].object, &number) == 0 && number == 3);
+  CHECK(ufence_shared_timeline_signal(items[2].timeline, 9) == 0);
+  CHECK(ufence_shared_timeline_value(got[2].timeline) == 9 && got[2].may_signal == 0);
+  room.byte_count = sizeof(bytes);
+  room.item_count = ITEMS_MAX;
+  CHECK(ufence_channel_receive(ends[1], &room, 0) == -ETIME);
+  ufence_channel_destroy(ends[0]);
+  CHECK(ufence_channel_receive(ends[1], &room, soon()) == -EPIPE);
+  ufence_channel_destroy(ends[1]);
+  ufence_channel_destroy(NULL);
+
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0);
+  CHECK(ufence_channel_adopt(sockets[0], NULL, &adopted) == 0);
+  CHECK(ufence_channel_fd(adopted) == sockets[0]);
+  ufence_channel_destroy(adopted);
+  close(sockets[1]);
+  CHECK(ufence_channel_adopt(open("/dev/null", O_RDWR | O_CLOEXEC), NULL, &adopted) < 0);
+
+  CHECK(ufence_signaler_signal(f.right, 0) == 1);
+  ufence_fence_put(f.fence);
+  ufence_fence_put(got[0].fence);
+  ufence_syncobj_put(items[1].object);
+  ufence_syncobj_put(got[1].object);
+  ufence_shared_timeline_put(items[2].timeline);
+  ufence_shared_timeline_put(got[2].timeline);
+  return NULL;
+}
+
 const char* c_modules(const char* adder, const char* missing) {
   struct ufence_module_host* host;
   struct ufence_module *module, *another;
@@ -353,8 +447,11 @@ const char* c_modules(const char* adder, const char* missing) {
                                                .policy = UFENCE_UNLOAD_CANCEL};
   struct ufence_unload_options wrong = {.size = sizeof(wrong),
                                         .policy = 9};
+  struct ufence_unload_options bounded = {.size = sizeof(bounded), .bounds_calls = 1};
+  const struct ufence_load_options copied = {.size = sizeof(copied), .private_copy = 1};
+  struct ufence_module_stats stats = {.size = sizeof(stats)};
   struct ufence_unload_report report = {.size = sizeof(report)};
-  struct ufence_fence *sum_known, *kept, *refused;
+  struct ufence_fence *sum_known, *kept, *kept_too, *refused;
   int64_t sum = 0;
   char why[256] = "", name[16];
 
@@ -365,6 +462,17 @@ const char* c_modules(const char* adder, const char* missing) {
   CHECK(ufence_module_load(host, missing, &module, NULL, 0) == -ENOENT);
   CHECK(ufence_module_load(host, adder, &module, why, sizeof(why)) == 0);
   CHECK(ufence_module_driver_name(module, name, sizeof(name)) == 5 && strcmp(name, "adder") == 0);
+  CHECK(ufence_module_path(module, why, sizeof(why)) < sizeof(why) && strcmp(why, adder) == 0);
+  CHECK(ufence_module_note(module, 0, NULL, 0) == -ENOENT);
+  CHECK(ufence_module_features(module) == UFENCE_F_CANCEL);
+  CHECK(ufence_module_is_independent(module) == 1 && ufence_module_instance(module) > 0);
+  CHECK(ufence_module_context(module) != 0);
+  CHECK(ufence_module_observe(module, NULL) == -EINVAL);
+  CHECK(ufence_module_host_list(host, NULL, 0) == 1);
+  CHECK(ufence_module_host_list(host, &another, 1) == 1);
+  CHECK(ufence_module_instance(another) == ufence_module_instance(module));
+  ufence_module_put(another);
+  CHECK(ufence_module_load(host, adder, &another, NULL, 0) == -EEXIST);
   CHECK(ufence_module_submit(module, NULL, &kept) == -EINVAL);
   CHECK(ufence_module_submit(module, &request, &sum_known) == 0);
   CHECK(ufence_fence_wait(sum_known, soon()) == 0 && sum == 42);
@@ -380,6 +488,24 @@ const char* c_modules(const char* adder, const char* missing) {
   CHECK(ufence_module_unload(host, another, &cancel, &report) == 0);
   CHECK(report.state == UFENCE_UNLOAD_UNMAPPED && report.last_step == 8);
   CHECK(report.jobs_cancelled == 1 && report.pins[0] == 0 && report.duration_ns > 0);
+  CHECK(report.kept[0] == 0 && ufence_module_host_list(host, NULL, 0) == 0);
+  CHECK(ufence_module_host_retry_deferred(host) == 0);
+  CHECK(ufence_module_get_stats(module, NULL) == -EINVAL);
+  CHECK(ufence_module_get_stats(module, &stats) == 0);
+  CHECK(stats.jobs_submitted == 3 && stats.jobs_pending == 0 && stats.entries == 0);
+  CHECK(ufence_module_observe(module, kept) == -EOPNOTSUPP);
+  ufence_module_put(another);
+  CHECK(ufence_module_load_with(host, adder, &copied, &another, why, sizeof(why)) == 0);
+  CHECK(ufence_module_submit(another, &request, &kept_too) == 0);
+  report.size = offsetof(struct ufence_unload_report, kept); /* as a program that knows less */
+  memset(report.kept, 'x', sizeof(report.kept));
+  bounded.policy = UFENCE_UNLOAD_CANCEL;
+  CHECK(ufence_module_unload(host, another, &bounded, &report) == 0);
+  CHECK(report.state == UFENCE_UNLOAD_UNMAPPED && report.kept[0] == 'x');
+  CHECK(ufence_fence_status(kept_too) == -ECANCELED);
+  ufence_fence_put(kept_too);
+  ufence_module_put(another);
+  another = ufence_module_get(module);
   CHECK(ufence_fence_status(kept) == -ECANCELED && ufence_fence_status(sum_known) == 1);
   CHECK(ufence_fence_driver_name(kept, name, sizeof(name)) == 5 && strcmp(name, "adder") == 0);
   CHECK(ufence_module_submit(module, &request, &refused) == -ENODEV);
