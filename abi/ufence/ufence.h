@@ -43,6 +43,7 @@ extern "C" {
 #endif
 
 struct ufence_signaler;        /* the right to signal one fence, and the duty; owned by one */
+struct ufence_fence_room;      /* memory for one fence; owned by one */
 struct ufence_timeline_issuer; /* the right to complete a timeline's fences; owned by one */
 struct ufence_syncobj;         /* counted */
 struct ufence_shared_timeline; /* counted */
@@ -170,6 +171,36 @@ struct ufence_signaler* ufence_signaler_share(const struct ufence_signaler* righ
 /* Gives it up: the fence is signaled with -ECANCELED, and that is reported (F12). */
 void ufence_signaler_drop(struct ufence_signaler* right);
 
+/* --- The issuer's data of a fence (F6 to F8) --- */
+
+struct ufence_backend;
+/* All optional, none called with a lock of the library held. They may signal the fence and take
+ * locks; they do not block for long, and let no exception out. Result of enable_signaling and poll: 0
+ * pending; 1 complete, or a negative errno complete with that error: the library then signals. */
+struct ufence_backend_ops {
+  int (*enable_signaling)(struct ufence_backend* data); /* somebody waits; at most once */
+  int (*poll)(struct ufence_backend* data);
+  void (*set_deadline)(struct ufence_backend* data, int64_t deadline_ns); /* a hint, many times */
+  /* Exactly once, after the decision, when no op is inside: the data is the issuer's to free. It is
+   * taken out of the issuer's lists first, where a late enable_signaling may have put it.
+   * @param by_last_op  0: the settlement calls; 1: an op that was the last to leave */
+  void (*retire)(struct ufence_backend* data, uint8_t by_last_op);
+  void* reserved[4]; /* null */
+};
+/* The first member of what the issuer has; stays until retire. */
+struct ufence_backend {
+  const struct ufence_backend_ops* ops;
+};
+/* As ufence_fence_create(). @param data  may be null */
+UFENCE_MUST_CHECK int ufence_fence_create_with(uint64_t context, uint64_t seqno,
+                                               struct ufence_backend* data,
+                                               struct ufence_fence** fence,
+                                               struct ufence_signaler** right);
+/* Memory for a fence, so that making it cannot fail later. @return 0; -ENOMEM */
+UFENCE_MUST_CHECK int ufence_fence_room_reserve(struct ufence_fence_room** room);
+/* Gives it back unused. */
+void ufence_fence_room_drop(struct ufence_fence_room* room);
+
 /* --- Timelines --- */
 
 struct ufence_timeline_options {
@@ -185,6 +216,17 @@ UFENCE_MUST_CHECK int ufence_timeline_create(const struct ufence_timeline_option
 /* The next fence of the sequence. @return 0; -ENOMEM; -EOWNERDEAD */
 UFENCE_MUST_CHECK int ufence_timeline_emit(struct ufence_timeline_issuer* issuer,
                                            struct ufence_fence** fence);
+/* A fence with the timeline's names and its next seqno that completes by itself, out of order: it has
+ * a context of its own. @param data  may be null @return 0; -ENOMEM; -ECANCELED closed; -EOWNERDEAD */
+UFENCE_MUST_CHECK int ufence_timeline_create_unordered(struct ufence_timeline_issuer* issuer,
+                                                       struct ufence_backend* data,
+                                                       struct ufence_fence** fence,
+                                                       struct ufence_signaler** right);
+/* The same with reserved memory, which it uses up: it cannot fail. On a closed timeline, too, the
+ * right alone decides the fence. */
+void ufence_timeline_create_reserved(struct ufence_timeline_issuer* issuer,
+                                     struct ufence_fence_room* room, struct ufence_backend* data,
+                                     struct ufence_fence** fence, struct ufence_signaler** right);
 /* All fences up to this seqno have succeeded; costs the same for any number that nobody waits for.
  * Callbacks run here. An older seqno changes nothing. */
 void ufence_timeline_signal_up_to(struct ufence_timeline_issuer* issuer, uint64_t seqno);

@@ -43,6 +43,24 @@ namespace ufence::c {
   *to = to_c(made->release());
   return 0;
 }
+/// Hands a fence and the right to signal it over to C. Always 0.
+inline int hand_over(new_fence made, ufence_fence** f, ufence_signaler** right) noexcept {
+  *f = to_c(made.fence.release());
+  *right = reinterpret_cast<ufence_signaler*>(made.signal.give_up());
+  return 0;
+}
+[[nodiscard]] inline int hand_over(result<new_fence> made, ufence_fence** f,
+                                   ufence_signaler** right) noexcept {
+  return made ? hand_over(std::move(*made), f, right) : negative(made.error());
+}
+/// The issuer's data: its ops are those of C++, in the same places; those that C does not have are null.
+[[nodiscard]] inline backend* of(ufence_backend* data) noexcept {
+  return reinterpret_cast<backend*>(data);
+}
+static_assert(sizeof(backend_ops) <= sizeof(ufence_backend_ops));
+static_assert(offsetof(backend_ops, poll) == offsetof(ufence_backend_ops, poll));
+static_assert(offsetof(backend_ops, set_deadline) == offsetof(ufence_backend_ops, set_deadline));
+static_assert(offsetof(backend_ops, retire) == offsetof(ufence_backend_ops, retire));
 /// Hands a descriptor over to C. @return it, or what failed
 [[nodiscard]] inline int hand_over(result<unique_fd> made) noexcept {
   return made ? made->release() : negative(made.error());

@@ -35,11 +35,23 @@ void run(callback& node, fence& f) noexcept {
 
 int ufence_fence_create(uint64_t context, uint64_t seqno, ufence_fence** f,
                         ufence_signaler** right) {
-  result<new_fence> made = fence::create(context, seqno);
+  return hand_over(fence::create(context, seqno), f, right);
+}
+
+int ufence_fence_create_with(uint64_t context, uint64_t seqno, ufence_backend* data,
+                             ufence_fence** f, ufence_signaler** right) {
+  return hand_over(fence::create(context, seqno, of(data)), f, right);
+}
+
+int ufence_fence_room_reserve(ufence_fence_room** room) {
+  result<fence_room> made = fence_room::reserve();
   if (!made) return negative(made.error());
-  *f = c::to_c(made->fence.release());
-  *right = ::to_c(std::move(made->signal));
+  *room = reinterpret_cast<ufence_fence_room*>(made->give_up());
   return 0;
+}
+
+void ufence_fence_room_drop(ufence_fence_room* room) {
+  static_cast<void>(fence_room::adopt(reinterpret_cast<fence*>(room)));
 }
 
 int ufence_fence_create_signaled(int64_t timestamp_ns, ufence_fence** f) {

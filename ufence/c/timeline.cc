@@ -33,6 +33,18 @@ int ufence_timeline_emit(ufence_timeline_issuer* i, ufence_fence** f) {
   return hand_over(i->issuer.emit(), f);
 }
 
+int ufence_timeline_create_unordered(ufence_timeline_issuer* i, ufence_backend* data,
+                                     ufence_fence** f, ufence_signaler** right) {
+  return hand_over(i->issuer.create_unordered(of(data)), f, right);
+}
+
+void ufence_timeline_create_reserved(ufence_timeline_issuer* i, ufence_fence_room* room,
+                                     ufence_backend* data, ufence_fence** f,
+                                     ufence_signaler** right) {
+  fence_room memory = fence_room::adopt(reinterpret_cast<fence*>(room));
+  hand_over(i->issuer.create_unordered(std::move(memory), of(data)), f, right);
+}
+
 void ufence_timeline_signal_up_to(ufence_timeline_issuer* i, uint64_t seqno) {
   i->issuer.signal_up_to(seqno);
 }

@@ -61,6 +61,16 @@ result<new_fence> fence::create(std::uint64_t context, std::uint64_t seqno,
   return new_fence{fence_ref::adopt(f), signaler(f)};
 }
 
+result<fence_room> fence_room::reserve() noexcept {
+  fence* const slot = fence::allocate_slot();
+  if (slot == nullptr) return failure(ENOMEM);
+  return fence_room(slot);
+}
+
+fence_room::~fence_room() {
+  if (slot_ != nullptr) detail::slab_free(*slot_, detail::slot_size::native);
+}
+
 result<fence_ref> fence::create_signaled(std::int64_t timestamp_ns) noexcept {
   fence* f = allocate_slot();
   if (f == nullptr) return failure(ENOMEM);

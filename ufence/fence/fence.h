@@ -302,6 +302,7 @@ class UFENCE_API alignas(16) fence {
   friend class callback_group;
   friend struct thread_state;
   friend class issuer_op;
+  friend class fence_room;
   friend class any_waiter;
   friend result<std::size_t> wait_any(std::span<const fence_ref> fences,
                                       std::int64_t deadline_ns) noexcept;
@@ -495,6 +496,32 @@ class UFENCE_API signaler {
 struct new_fence {
   fence_ref fence;
   signaler signal;
+};
+
+/// Memory for one fence: what can fail of making the fence is done, and has no number yet. Move-only;
+/// what was not used goes back to the slabs. Used by timeline_issuer::create_unordered().
+class UFENCE_API fence_room {
+ public:
+  constexpr fence_room() noexcept = default;
+  fence_room(fence_room&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
+  fence_room& operator=(fence_room&& other) noexcept {
+    std::swap(slot_, other.slot_);
+    return *this;
+  }
+  ~fence_room();
+
+  /// @return  -ENOMEM
+  /// Threads: any. Blocks: never. Allocates: 64 bytes of the library's slabs.
+  [[nodiscard]] static result<fence_room> reserve() noexcept;
+
+  /// As signaler::adopt() and give_up().
+  [[nodiscard]] static fence_room adopt(fence* slot) noexcept { return fence_room(slot); }
+  [[nodiscard]] fence* give_up() noexcept { return std::exchange(slot_, nullptr); }
+
+ private:
+  constexpr explicit fence_room(fence* slot) noexcept : slot_(slot) {}
+
+  fence* slot_ = nullptr;  // its count of references is 0
 };
 
 /// Registers a callable for as long as it lives: dropping it removes the callback and waits for it

@@ -538,13 +538,18 @@ void timeline_issuer::drop() noexcept {
 
 fence* timeline_issuer::new_slot(std::uint64_t& seqno, bool legacy) noexcept {
   fence* f = fence::allocate_slot(legacy);
-  if (f == nullptr) return nullptr;
+  if (f != nullptr) seqno = number(*f);
+  return f;
+}
+
+// Makes the slot one of this timeline. Returns its seqno.
+std::uint64_t timeline_issuer::number(fence& slot) noexcept {
   // relaxed: only the numbers have to differ
-  seqno = line_->emitted_.fetch_add(1, mo::relaxed) + 1;
+  const std::uint64_t seqno = line_->emitted_.fetch_add(1, mo::relaxed) + 1;
   UFENCE_CHECK(seqno < timeline::closed);
   line_->get();
-  f->owner_.owner = line_.get();
-  return f;
+  slot.owner_.owner = line_.get();
+  return seqno;
 }
 
 result<fence_ref> timeline_issuer::emit() noexcept {
@@ -561,6 +566,14 @@ result<fence_ref> timeline_issuer::emit() noexcept {
 
 result<new_fence> timeline_issuer::create_unordered(backend* data) noexcept {
   return create(fence::kind::has_timeline, data);
+}
+
+new_fence timeline_issuer::create_unordered(fence_room memory, backend* data) noexcept {
+  fence* const f = memory.give_up();
+  UFENCE_CHECK(f != nullptr);
+  f->init(fence::kind::has_timeline, number(*f), data, 2);
+  UFENCE_TRACE(dma_fence_emit, *f);
+  return new_fence{fence_ref::adopt(f), signaler(f)};
 }
 
 result<new_fence> timeline_issuer::create_in_order(backend* data) noexcept {

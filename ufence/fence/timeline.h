@@ -191,7 +191,12 @@ class UFENCE_API timeline_issuer {
   /// order, with a backend of its own. So it has a context of its own (see fence::context()).
   /// `signal_up_to` does not concern it.
   /// @return  -ENOMEM; -ECANCELED the timeline is closed; -EOWNERDEAD as emit()
-  [[nodiscard]] result<new_fence> create_unordered(backend* data = nullptr) noexcept;
+  [[nodiscard]] result<new_fence> create_unordered(backend* data) noexcept;
+  [[nodiscard]] result<new_fence> create_unordered() noexcept { return create_unordered(nullptr); }
+  /// The same with memory that was reserved: it cannot fail, and asks for nothing. On a closed
+  /// timeline, or on that of a parent process, too, the right alone decides the fence.
+  /// @param memory  has room
+  [[nodiscard]] new_fence create_unordered(fence_room memory, backend* data = nullptr) noexcept;
   /// The same with the timeline's context. Its issuer signals these fences in the order of their
   /// seqnos (F19), each by itself.
   [[nodiscard]] result<new_fence> create_in_order(backend* data = nullptr) noexcept;
@@ -240,6 +245,7 @@ class UFENCE_API timeline_issuer {
   result<new_fence> create_legacy(const legacy_ops& ops, void* data) noexcept;
   result<new_fence> create(std::uint32_t kinds, backend* data) noexcept;
   fence* new_slot(std::uint64_t& seqno, bool legacy = false) noexcept;
+  std::uint64_t number(fence& slot) noexcept;
   static std::string_view copy_name(std::string_view name, char* to) noexcept;
 
   timeline_ref line_;

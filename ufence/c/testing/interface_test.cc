@@ -8,6 +8,7 @@ namespace {
 
 TEST(c_interface, fences_are_waited_for_and_looked_at) { EXPECT_STREQ(c_fences(), nullptr); }
 TEST(c_interface, rights_signal_once_and_are_used_up) { EXPECT_STREQ(c_rights(), nullptr); }
+TEST(c_interface, issuers_get_their_data_back_once) { EXPECT_STREQ(c_backends(), nullptr); }
 TEST(c_interface, callbacks_run_once_or_are_removed) { EXPECT_STREQ(c_callbacks(), nullptr); }
 TEST(c_interface, timelines_complete_in_order_and_alone) { EXPECT_STREQ(c_timelines(), nullptr); }
 TEST(c_interface, containers_end_with_what_is_in_them) { EXPECT_STREQ(c_containers(), nullptr); }

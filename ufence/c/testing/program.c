@@ -212,6 +212,78 @@ const char* c_timelines(void) {
   return NULL;
 }
 
+struct issuer_data {
+  struct ufence_backend backend; /* first */
+  int enabled, polled, retired;
+  int64_t deadline_ns;
+};
+
+static struct issuer_data* data_of(struct ufence_backend* backend) {
+  return (struct issuer_data*)(void*)backend;
+}
+
+static int note_enable(struct ufence_backend* backend) {
+  data_of(backend)->enabled++;
+  return 0;
+}
+
+static int say_failed(struct ufence_backend* backend) {
+  data_of(backend)->polled++;
+  return -EIO;
+}
+
+static void note_deadline(struct ufence_backend* backend, int64_t deadline_ns) {
+  data_of(backend)->deadline_ns = deadline_ns;
+}
+
+static void note_retire(struct ufence_backend* backend, uint8_t by_last_op) {
+  data_of(backend)->retired += by_last_op <= 1;
+}
+
+const char* c_backends(void) {
+  const struct ufence_backend_ops ops = {.enable_signaling = note_enable,
+                                         .poll = say_failed,
+                                         .set_deadline = note_deadline,
+                                         .retire = note_retire};
+  struct issuer_data first = {.backend = {&ops}}, second = first, third = first;
+  struct ufence_timeline_issuer* issuer;
+  struct ufence_fence_room* room;
+  struct pair f;
+  char name[8];
+
+  CHECK(ufence_fence_create_with(ufence_fence_allocate_contexts(1), 7, &first.backend, &f.fence,
+                                 &f.right) == 0);
+  ufence_fence_set_deadline(f.fence, 99);
+  CHECK(ufence_fence_wait(f.fence, 0) == -ETIME);
+  CHECK(first.enabled == 1 && first.deadline_ns == 99 && first.retired == 0);
+  CHECK(ufence_fence_poll(f.fence) == 1 && ufence_fence_status(f.fence) == -EIO);
+  CHECK(first.polled == 1 && first.retired == 1);
+  CHECK(ufence_signaler_signal(f.right, 0) == 0); /* the op's answer was first */
+  ufence_fence_put(f.fence);
+
+  CHECK(ufence_timeline_create(NULL, &issuer) == 0);
+  CHECK(ufence_timeline_create_unordered(issuer, &second.backend, &f.fence, &f.right) == 0);
+  CHECK(ufence_fence_seqno(f.fence) == 1);
+  CHECK(ufence_fence_context(f.fence) != ufence_timeline_context(issuer));
+  CHECK(second.retired == 0 && ufence_signaler_signal(f.right, 0) == 1 && second.retired == 1);
+  ufence_fence_put(f.fence);
+
+  CHECK(ufence_fence_room_reserve(&room) == 0);
+  ufence_fence_room_drop(room);
+  ufence_fence_room_drop(NULL);
+  CHECK(ufence_fence_room_reserve(&room) == 0);
+  ufence_timeline_fail(issuer, -EIO);
+  CHECK(ufence_timeline_create_unordered(issuer, NULL, &f.fence, &f.right) == -ECANCELED);
+  ufence_timeline_create_reserved(issuer, room, &third.backend, &f.fence, &f.right);
+  ufence_timeline_drop(issuer);
+  CHECK(ufence_fence_seqno(f.fence) == 2 && ufence_fence_status(f.fence) == 0);
+  CHECK(ufence_fence_timeline_name(f.fence, name, sizeof(name)) == 0);
+  CHECK(ufence_signaler_signal(f.right, -EPIPE) == 1);
+  CHECK(ufence_fence_status(f.fence) == -EPIPE && third.retired == 1);
+  ufence_fence_put(f.fence);
+  return NULL;
+}
+
 const char* c_containers(void) {
   struct pair a = make(), b = make();
   struct ufence_fence *both[2] = {a.fence, b.fence}, *all, *any, *chain, *last, *merged;

@@ -14,6 +14,7 @@ const char* c_containers(void);
 const char* c_sync_files(void);
 const char* c_syncobjs(void);
 const char* c_shared_timelines(void);
+const char* c_backends(void);
 const char* c_channels(void);
 const char* c_modules(const char* adder, const char* missing);
 const char* c_reports(void);
