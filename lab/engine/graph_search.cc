@@ -229,8 +229,19 @@ bool graph_search::suits(unsigned t, std::uint64_t value, bool writes) const {
   const operation& op = *machine_.pending(t);
   if (!op.accepts(value)) return false;
   const bool success = writes && op.what == action::compare;
-  const auto known = known_.find(machine_.history_with(t, value, success));
-  return known == known_.end() || known->second.what == finding::kind::goes_on;
+  const finding* known = known_of(machine_.history_with(t, value, success));
+  return known == nullptr || known->what == finding::kind::goes_on;
+}
+
+// What is known of a load that reads this now. The thread runs until its next operation at once, so that
+// the plain data which it will read then is what stands there now.
+const graph_search::finding* graph_search::known_of(std::uint64_t history) const {
+  const auto known = known_.find(history);
+  if (known == known_.end()) return nullptr;
+  for (const finding& f : known->second) {
+    if (machine::would_repeat(f.then)) return &f;
+  }
+  return nullptr;
 }
 
 bool graph_search::newest_suits(unsigned t) {
@@ -334,20 +345,28 @@ bool graph_search::add_other(unsigned t) {
 bool graph_search::looked(unsigned t) {
   if (machine_.pending(t) == nullptr || machine_.turn(t).empty()) return true;
   const event_id load = machine_.turn(t).back().load;
-  const std::uint64_t history = machine_.history(t);
-  auto known = known_.find(history);
-  if (known == known_.end()) {
-    const finding found = find_out(t);
+  const graph& g = machine_.events();
+  const bool is_alternative = load == changed_ && (!is_revisit_ || g[load].fails);
+  std::vector<finding>& known = known_[machine_.history_of_load(t)];
+  const std::uint64_t read = machine_.plain_since_load(t).sum;
+  auto of_load = std::ranges::find(known, read, [](const finding& f) { return f.then.sum; });
+  const bool was_known = of_load != known.end();
+  if (!was_known) {
+    finding found = find_out(t);
     if (machine_.found()) return false;
-    known = known_.emplace(history, found).first;
+    found.then = machine_.plain_since_load(t);
+    of_load = known.insert(known.end(), std::move(found));
   }
-  return known->second.what == finding::kind::goes_on || take_back(load);
+  if (of_load->what == finding::kind::goes_on) return true;
+  if (is_alternative) return give_up();
+  // It was known, and yet the load was not held back: the thread has written what it has then read.
+  // Then the search follows it, since beginning anew would come here again for ever.
+  return was_known || take_back(load);
 }
 
 // As if it had been known before.
 bool graph_search::take_back(event_id load) {
   graph& g = machine_.events();
-  if (load == changed_ && (!is_revisit_ || g[load].fails)) return give_up();
   // All that follows it in its thread was added last.
   const std::size_t after = g.thread(g[load].thread).size() - 1U - g[load].index;
   g.truncate(load == changed_ ? g.size() - after : load);
@@ -505,9 +524,9 @@ bool graph_search::has_come_to_rest(unsigned t) const {
   };
   const event_id load = g.thread(t).back();
   if (machine_.pending(t)->waits != waiting::no) return is_newest(load);
-  const finding& found = known_.at(machine_.history(t));
-  if (found.what != finding::kind::turn) return false;
-  for (std::size_t i = found.begin; i < g.thread(t).size(); ++i) {
+  const finding* found = known_of(machine_.history_of_load(t));
+  if (found == nullptr || found->what != finding::kind::turn) return false;
+  for (std::size_t i = found->begin; i < g.thread(t).size(); ++i) {
     const event_id e = g.thread(t)[i];
     // A weak compare-exchange does not fail for no reason for ever.
     if (g[e].kind == event_kind::load && (!is_newest(e) || g[e].fails)) return false;

@@ -66,10 +66,11 @@ class graph_search {
     waits,   // its load is in the graph and does not suit it
     stores,  // its load is in the graph, the store that belongs to it is not
   };
-  // What is known of a load with what it reads.
+  // What is known of a load with what it reads, if the thread then reads this of plain data.
   struct finding {
     enum class kind : std::uint8_t { goes_on, turn, retry } what;
     std::size_t begin = 0;  // turn: where in the thread
+    plain_reads then{};
   };
 
   void take(alternative next);
@@ -94,6 +95,7 @@ class graph_search {
   }
 
   bool looked(unsigned t);
+  [[nodiscard]] const finding* known_of(std::uint64_t history) const;
   bool take_back(event_id load);
   [[nodiscard]] finding find_out(unsigned t);
   [[nodiscard]] bool may_replace(const look& earlier, event_id load) const;
@@ -114,7 +116,7 @@ class graph_search {
   std::vector<level> levels_;
   std::vector<alternative> open_;
   standing standing_[max_threads]{};
-  std::unordered_map<std::uint64_t, finding> known_;  // by machine::history()
+  std::unordered_map<std::uint64_t, std::vector<finding>> known_;  // by machine::history_of_load()
   std::vector<event_id> undone_;
   event_id changed_ = initial;   // the event that goes another way in this execution
   bool is_revisit_ = false;      // that is a load which reads a store that came later

@@ -75,7 +75,8 @@ void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   t.before = t.causes = t.unacquired = t.released = vector_clock{};
   t.turn.clear();
   t.pauses = 0;
-  t.history = number;
+  t.history = t.history_of_load = number;
+  t.plain.clear();
   t.state = 0;
   t.local = {};
   t.now_ns = 1'000'000;
@@ -157,6 +158,10 @@ std::uint64_t mixed_bytes(std::uint64_t sum, const void* from, std::size_t bytes
   return sum;
 }
 
+std::uint64_t mixed_read(std::uint64_t sum, const void* from, std::size_t bytes) noexcept {
+  return mixed_bytes(mixed(sum, reinterpret_cast<std::uintptr_t>(from)), from, bytes);
+}
+
 bool is_same_place(const std::source_location& a, const std::source_location& b) noexcept {
   return a.line() == b.line() && a.column() == b.column() && a.file_name() == b.file_name();
 }
@@ -166,6 +171,12 @@ bool is_same_place(const std::source_location& a, const std::source_location& b)
 std::uint64_t machine::history_with(unsigned number, std::uint64_t value,
                                     bool success) const noexcept {
   return mixed(mixed(threads_[number].history, value), success ? 1 : 0);
+}
+
+bool machine::would_repeat(const plain_reads& reads) noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& [at, bytes] : reads.places) sum = mixed_read(sum, at, bytes);
+  return sum == reads.sum;
 }
 
 std::uint64_t machine::stack_state(unsigned number) noexcept {
@@ -415,7 +426,8 @@ void machine::enact_load(event& e, model_thread& t) {
   t.turn.push_back({static_cast<event_id>(&e - &graph_[0]), stack_state(e.thread)});
   e.value = op.value = value_of(e.location, e.source);
   op.success = op.what == action::compare && e.value == op.expected && !e.fails;
-  t.history = history_with(e.thread, e.value, op.success);
+  t.history = t.history_of_load = history_with(e.thread, e.value, op.success);
+  t.plain.clear();
   if (e.source != initial) {
     const event& from = graph_[e.source];
     t.causes.join(from.causes);
@@ -452,7 +464,10 @@ void machine::enact_spawn(event& e, model_thread& t) {
 void machine::plain_read(const void* at, std::size_t bytes, std::source_location where) {
   if (recording_) log_note("reads plain data " + describe(at), where);
   check(memory_.read(acting(where), at, bytes), at);
-  threads_[current_].history = mixed_bytes(threads_[current_].history, at, bytes);
+  model_thread& t = threads_[current_];
+  t.history = mixed_bytes(t.history, at, bytes);
+  t.plain.places.emplace_back(at, bytes);
+  t.plain.sum = mixed_read(t.plain.sum, at, bytes);
 }
 
 void machine::plain_write(const void* at, std::size_t bytes, std::source_location where) {

@@ -35,6 +35,16 @@ struct look {
   std::uint64_t state;  // as stack_state()
 };
 
+/// What a thread has read of plain data, in order, and what it was.
+struct plain_reads {
+  std::vector<std::pair<const void*, std::size_t>> places;
+  std::uint64_t sum = 0;  // stands for the places and the bytes
+  void clear() noexcept {
+    places.clear();
+    sum = 0;
+  }
+};
+
 /// A point in a trace that is not an event of the memory model.
 struct log_entry {
   unsigned thread = 0;
@@ -102,8 +112,16 @@ class machine {
   // What a thread does is decided by what it has learned: the values that it read. Whether it goes
   // round in a loop is seen from its state, which is its stack and the memory that it alone writes.
 
-  /// Stands for all that the thread has learned so far.
-  [[nodiscard]] std::uint64_t history(unsigned t) const noexcept { return threads_[t].history; }
+  /// Stands for all that the thread had learned once its last load had read its value.
+  [[nodiscard]] std::uint64_t history_of_load(unsigned t) const noexcept {
+    return threads_[t].history_of_load;
+  }
+  /// What the thread has read of plain data since its last load.
+  [[nodiscard]] const plain_reads& plain_since_load(unsigned t) const noexcept {
+    return threads_[t].plain;
+  }
+  /// Whether the thread would read the same of plain data now.
+  [[nodiscard]] static bool would_repeat(const plain_reads& reads) noexcept;
   /// The same once its pending operation has read this.
   [[nodiscard]] std::uint64_t history_with(unsigned t, std::uint64_t value,
                                            bool success) const noexcept;
@@ -189,6 +207,8 @@ class machine {
     std::vector<look> turn;
     std::size_t pauses = 0;  // since the last effect
     std::uint64_t history = 0;
+    std::uint64_t history_of_load = 0;
+    plain_reads plain;        // since the last load
     std::uint64_t state = 0;  // of the stack; 0: not known
     std::array<local_data, 16> local{};
     std::int64_t now_ns = 0;

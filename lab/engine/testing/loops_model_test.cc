@@ -394,6 +394,54 @@ TEST(regress_sleeping_lock, that_wakes_nobody_is_a_lost_wakeup) {
 }
 
 // A loop whose turns are all different, for ever: not all of it can be explored, and that is said.
+// What a thread reads of plain data behind its load belongs to the turn: it is a turn with these data alone.
+TEST(regress_spin, that_reads_plain_data_in_each_turn_ends) {
+  const outcomes seen = outcomes_of([] {
+    atomic<int> x{0};
+    cell<int> enough;
+    enough.set(2);
+    value r = 0;
+    together([&] { x.store(1, mo::relaxed), x.store(2, mo::relaxed); },
+             [&] {
+               while (x.load(mo::relaxed) < enough.get()) spin_pause();
+               r = 1;
+             });
+    observe(r);
+  });
+  EXPECT_EQ(seen, (outcomes{{1}}));
+}
+TEST(regress_spin, that_reads_what_was_published_ends_with_it) {
+  const outcomes seen = outcomes_of([] {
+    atomic<int> stage{0};
+    cell<int> first, second;
+    value r = 0;
+    together(
+        [&] {
+          first.set(7), stage.store(1, mo::release);
+          second.set(8), stage.store(2, mo::release);
+        },
+        [&] {
+          for (int now = 0; now < 2; spin_pause()) {
+            now = stage.load(mo::acquire);
+            if (now > 0) r = first.get();
+            if (now > 1) r += second.get();
+          }
+        });
+    observe(r);
+  });
+  EXPECT_EQ(seen, (outcomes{{15}}));
+}
+TEST(regress_livelock, of_a_spin_that_reads_plain_data_is_found) {
+  expect_found(failure::livelock, [] {
+    atomic<int> x{0};
+    cell<int> enough;
+    enough.set(3);
+    together([&] { x.store(1, mo::relaxed); },
+             [&] {
+               while (x.load(mo::relaxed) < enough.get()) spin_pause();
+             });
+  });
+}
 TEST(regress_unbounded_spin, that_counts_is_not_called_exhaustive) {
   const report r = explored([] {
     atomic<int> x{0};
