@@ -113,7 +113,7 @@ TEST(columns, of_main_alone_are_none) {
 TEST(columns, wrap_what_is_long) {
   const trace_view view = view_of({of(1, "T1 a", "one two three four five")});
   const std::string text = text_columns(view, 10);
-  EXPECT_THAT(text, HasSubstr("    1  one two\n       three four\n       five\n"));
+  EXPECT_THAT(text, HasSubstr("    1  one two\n         three\n         four\n         five\n"));
 }
 
 TEST(cells, are_short) {
