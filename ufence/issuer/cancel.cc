@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
+#include "ufence/base/fork.h"
+#include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
@@ -87,6 +90,15 @@ void device::impl::give_up_waiting() noexcept {
   } while (b.count == batch_max);
 }
 
+void device::impl::call_cancel(job_record& r) noexcept {
+  if (!gate.enter()) return;
+  {
+    const detail::marked_op mark(r.inside, detail::job_op::cancel);
+    detail::call_module(*this, "cancel()", [&] { ops->cancel(state, &r.job); });
+  }
+  gate.leave();
+}
+
 void device::impl::ask_to_cancel() noexcept {
   if (!has(UFENCE_F_CANCEL)) return;
   batch b;
@@ -104,13 +116,7 @@ void device::impl::ask_to_cancel() noexcept {
       {
         const issuer_op op(*b.fences[i]);
         // A timeline's fence has no op; its record is in use.
-        if ((op || is_timeline()) && gate.enter()) {
-          {
-            const detail::marked_op mark(r.inside, detail::job_op::cancel);
-            detail::call_module(*this, "cancel()", [&] { ops->cancel(state, &r.job); });
-          }
-          gate.leave();
-        }
+        if (op || is_timeline()) call_cancel(r);
       }
       if (is_timeline()) {
         const scoped_lock hold(lock);
@@ -118,7 +124,8 @@ void device::impl::ask_to_cancel() noexcept {
       }
     }
     violations.flush(*this);
-    if (is_timeline()) reap();
+    settlement later;
+    if (is_timeline()) reap(later);
   } while (b.count == batch_max);
 }
 
@@ -126,7 +133,8 @@ void device::impl::fail_pending() noexcept {
   give_up_waiting();
   if (is_timeline()) {
     line->fail(-ECANCELED);
-    return reap();
+    settlement later;
+    return reap(later);
   }
   batch b;
   do {
@@ -145,12 +153,101 @@ void device::impl::fail_pending() noexcept {
   line->fail(-ECANCELED);
 }
 
+// --- One job ---
+
+std::error_code device::impl::cancel(fence& f) noexcept {
+  if (generation != fork_generation()) return errno_code(EOWNERDEAD);
+  // The device stays as it is until this thread is through, as for a job on its way to the driver.
+  submitters.add();
+  const detail::counted here(submitters);
+  if (is_timeline()) return cancel_in_line(f);
+  if (is_legacy()) {
+    if (f.is_independent() || legacy_fence::of(f).ops != &old_ops) return errno_code(EINVAL);
+    if (f.is_signaled()) return errno_code(EALREADY);
+    return cancel_single(*static_cast<job_record*>(legacy_fence::of(f).data));
+  }
+  const issuer_op op(f);
+  if (!op) return errno_code(f.is_signaled() ? EALREADY : EINVAL);
+  if (op.data()->ops != &job_ops) return errno_code(EINVAL);
+  return cancel_single(*static_cast<job_record*>(op.data()));
+}
+
+// Inside an op of its fence, or with a reference to a legacy one: the record stays.
+std::error_code device::impl::cancel_single(job_record& r) noexcept {
+  if (r.elect(job_phase::waiting, job_phase::given_up)) {
+    end_job(*this, r);
+    return {};
+  }
+  if (!has(UFENCE_F_CANCEL)) return errno_code(EOPNOTSUPP);
+  if (detail::ask(r, detail::asked_bit::cancel)) cancel_accepted(r);
+  violations.flush(*this);
+  return {};
+}
+
+void device::impl::cancel_accepted(job_record& r) noexcept {
+  {
+    const scoped_lock hold(lock);
+    if (r.was_cancelled || r.phase_now() != job_phase::with_driver) return;
+    r.was_cancelled = true;
+  }
+  call_cancel(r);
+}
+
+std::error_code device::impl::cancel_in_line(fence& f) noexcept {
+  job_record* r = nullptr;
+  bool is_given_up = false;
+  {
+    const scoped_lock hold(lock);
+    const auto find = [&f](job_record* first) {
+      while (first != nullptr && first->held.get() != &f) first = first->queue_next;
+      return first;
+    };
+    r = find(turns.first);
+    if (r != nullptr) {
+      is_given_up = r->elect(job_phase::waiting, job_phase::given_up) ||
+                    (r->has_turn && r->elect(job_phase::ready, job_phase::given_up));
+    } else {
+      r = find(with_device.first);
+    }
+    if (r == nullptr || r->is_done) return errno_code(f.is_signaled() ? EALREADY : EINVAL);
+    if (!is_given_up) {
+      if (!has(UFENCE_F_CANCEL)) return errno_code(EOPNOTSUPP);
+      // On its way to the driver: the thread that brings it there asks.
+      const bool is_on_its_way = r->phase_now() != job_phase::with_driver ||
+                                 (is_submitting && r->seqno.get() == last_submitted);
+      if (is_on_its_way) r->wants_cancel = true;
+      if (is_on_its_way || std::exchange(r->was_cancelled, true)) return {};
+    }
+    ++r->users;
+  }
+  settlement later;
+  if (is_given_up) {
+    end_job(*this, *r);
+  } else {
+    call_cancel(*r);
+    violations.flush(*this);
+  }
+  {
+    const scoped_lock hold(lock);
+    --r->users;
+  }
+  if (is_given_up) {
+    submit_in_turn();  // it may have been in others' way
+  } else {
+    reap(later);
+  }
+  return {};
+}
+
 bool device::impl::wait_for_jobs(std::int64_t deadline_ns) noexcept {
   if (!is_timeline()) return pending.wait_zero(deadline_ns) == 0;
   // The library may have found a completion of which the driver tells us nothing more.
   constexpr std::int64_t look_again_ns = 10'000'000;
   for (;;) {
-    reap();
+    {
+      settlement later;
+      reap(later);
+    }
     if (pending.wait_zero(std::min(deadline_ns, deadline_after(look_again_ns))) == 0) return true;
     if (now_ns() >= deadline_ns) return false;
   }

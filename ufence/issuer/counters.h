@@ -66,17 +66,31 @@ class zero_counter {
     word_.fetch_add(n * one, mo::relaxed);
   }
   /// The owner of the counter may free it as soon as this made it 0.
-  void sub(std::uint32_t n = 1) noexcept {
-    if (n == 0) return;
+  /// @return  somebody watches it
+  bool sub(std::uint32_t n = 1) noexcept {
+    if (n == 0) return false;
     // [ISSUER.4] release: what was counted has ended; pairs with [ISSUER.5]
-    if (word_.fetch_sub(n * one, mo::release) == (n * one | sleeper)) futex_wake_all(word_);
+    const std::uint32_t before = word_.fetch_sub(n * one, mo::release);
+    if ((before & ~watched) == (n * one | sleeper)) futex_wake_all(word_);
+    return (before & watched) != 0;
+  }
+  /// From now on who counts down is told that somebody watches. Count and mark are one word, so one of
+  /// the two sees the other.
+  /// @return  the count now
+  std::uint32_t watch() noexcept {
+    // relaxed: the word alone says it all
+    return word_.fetch_or(watched, mo::relaxed) / one;
+  }
+  void unwatch() noexcept {
+    // relaxed: likewise
+    word_.fetch_and(~watched, mo::relaxed);
   }
   /// 0 or -ETIME.
   [[nodiscard]] int wait_zero(std::int64_t deadline_ns) noexcept {
     for (bool expired = false;;) {
       // [ISSUER.5] acquire: see what ended; pairs with [ISSUER.4]
       const std::uint32_t word = word_.fetch_or(sleeper, mo::acquire) | sleeper;
-      if (word == sleeper) break;
+      if ((word & ~watched) == sleeper) break;
       if (expired) return -ETIME;
       expired = futex_wait(word_, word, deadline_ns) == -ETIME;
     }
@@ -89,7 +103,8 @@ class zero_counter {
 
  private:
   static constexpr std::uint32_t sleeper = 1;
-  static constexpr std::uint32_t one = 2;
+  static constexpr std::uint32_t watched = 2;
+  static constexpr std::uint32_t one = 4;
   atomic<std::uint32_t> word_{0};
 };
 

@@ -16,7 +16,7 @@ void device::impl::finish(job_record& r, int error, settlement& later) noexcept 
   }
   r.poison_args();
   // Before the decision: the device may go right after a record is vacant.
-  pending.sub();
+  if (pending.sub()) tell_room(later);
   if (!is_timeline()) {
     signaler right = std::move(r.right);
     right.decide(error, later);
@@ -27,10 +27,10 @@ void device::impl::finish(job_record& r, int error, settlement& later) noexcept 
     const scoped_lock hold(lock);
     r.is_done = true;
   }
-  reap();
+  reap(later);
 }
 
-void device::impl::reap() noexcept {
+void device::impl::reap(settlement& later) noexcept {
   // What is beyond the value of a closed timeline has failed.
   const bool is_closed = line->line()->is_closed();
   const std::uint64_t completed = line->line()->completed();
@@ -70,7 +70,7 @@ void device::impl::reap() noexcept {
       jobs.put(*r);
     }
   }
-  pending.sub(passed + failed);
+  if (pending.sub(passed + failed)) tell_room(later);
   unretired.sub(count);
 }
 

@@ -15,6 +15,7 @@ device::impl::impl(std::unique_ptr<loaded_module> loaded, std::uint64_t number)
       features(driver->features),
       driver_name(driver->name),
       timeline_name(driver->timeline != nullptr ? driver->timeline : "queue"),
+      description(driver->description != nullptr ? driver->description : ""),
       path(module->path()),
       instance(number),
       generation(fork_generation()) {
@@ -101,8 +102,14 @@ result<fence_ref> device::submit(const job_request& request) { return impl_->sub
 
 std::error_code device::observe(const fence_ref& f) { return impl_->observe(f); }
 
+std::error_code device::cancel(const fence_ref& f) {
+  return f ? impl_->cancel(*f) : errno_code(EINVAL);
+}
+result<fence_ref> device::room() { return impl_->room(); }
+
 std::string_view device::driver_name() const noexcept { return impl_->driver_name; }
 std::string_view device::timeline_name() const noexcept { return impl_->timeline_name; }
+std::string_view device::description() const noexcept { return impl_->description; }
 std::string_view device::path() const noexcept { return impl_->path; }
 std::uint64_t device::context() const noexcept { return impl_->context; }
 std::uint64_t device::instance() const noexcept { return impl_->instance; }

@@ -4,10 +4,14 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "ufence/base/lock.h"
+#include "ufence/base/own_thread.h"
+#include "ufence/base/system_thread.h"
 #include "ufence/fence/report.h"
+#include "ufence/issuer/counters.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
@@ -62,7 +66,14 @@ struct host::impl {
     std::erase(devices, d);
   }
   std::size_t retry_deferred();
+  [[nodiscard]] result<unload_report> unload(const device_ref& d, const unload_options& options) {
+    if (!d || !has(d)) return failure(ENODEV);
+    result<unload_report> done = d->internals().unload(options);
+    if (d->internals().is_gone()) forget(d);
+    return done;
+  }
 
+  detail::zero_counter async_unloads;  // threads that use this object
   mutable mutex lock{lock_rank::host};
   std::vector<device_ref> devices UFENCE_GUARDED_BY(lock);  // that are not unmapped
   std::size_t loading UFENCE_GUARDED_BY(lock) = 0;          // room is kept for these
@@ -137,7 +148,12 @@ result<device_ref> host::impl::load(const std::string& path, const load_options&
   auto made = std::make_unique<device::impl>(std::move(*loaded),
                                              next_instance.fetch_add(1, mo::relaxed));
   const auto d = std::make_shared<device>(std::move(made));
+  d->internals().pending_max = options.pending_max;
   std::string problem;
+  if (options.pending_max != 0 && d->internals().is_legacy()) {
+    tell(why, path, "a legacy driver's jobs can't be limited");
+    return failure(EOPNOTSUPP);
+  }
   const int error = d->internals().start(problem);
   for (const std::string& note : d->internals().module->notes()) {
     detail::report_driver(d->internals(), 0, note);
@@ -170,6 +186,7 @@ std::size_t host::impl::retry_deferred() {
 host::host() : impl_(std::make_unique<impl>()) {}
 
 host::~host() {
+  static_cast<void>(impl_->async_unloads.wait_zero(no_deadline));
   constexpr std::int64_t patience_ns = 2'000'000'000;
   for (const device_ref& d : impl_->all()) {
     if (d->internals().has_ended) {
@@ -201,10 +218,96 @@ result<device_ref> host::load(const std::string& path, std::string* why) {
 }
 
 result<unload_report> host::unload(const device_ref& d, const unload_options& options) {
+  return impl_->unload(d, options);
+}
+
+namespace {
+
+// An unload on a thread of its own.
+struct async_unload {
+  host::impl& at;
+  device_ref device;
+  unload_options options;
+  unload_report* report;
+  signaler done;
+
+  static void* run(void* self) {
+    system_thread::name_this("ufence-unload");
+    const std::unique_ptr<async_unload> u(static_cast<async_unload*>(self));
+    int error = 0;
+    result<unload_report> how = u->at.unload(u->device, u->options);
+    u->at.async_unloads.sub();  // the host may go
+    if (!how) {
+      error = -how.error().value();
+    } else {
+      if (how->state != unload_state::unmapped) error = -EBUSY;
+      if (u->report != nullptr) *u->report = std::move(*how);
+    }
+    u->device.reset();
+    u->done.signal(error);
+    return nullptr;
+  }
+};
+
+}  // namespace
+
+result<fence_ref> host::unload_async(const device_ref& d, const unload_options& options,
+                                     unload_report* report) {
   if (!d || !impl_->has(d)) return failure(ENODEV);
-  result<unload_report> done = d->internals().unload(options);
-  if (d->internals().is_gone()) impl_->forget(d);
-  return done;
+  result<new_fence> made = fence::create(fence::allocate_contexts(1), 1);
+  if (!made) return failure(ENOMEM);
+  auto* const u = new (std::nothrow) async_unload{*impl_, d, options, report, std::move(made->signal)};
+  if (u == nullptr) {
+    made->signal.signal(-ENOMEM);
+    return failure(ENOMEM);
+  }
+  impl_->async_unloads.add();
+  if (const int failed = detail::start_own_thread(&async_unload::run, u); failed != 0) {
+    impl_->async_unloads.sub();
+    u->done.signal(-failed);
+    delete u;
+    return failure(failed);
+  }
+  return std::move(made->fence);
+}
+
+std::string_view to_string(unload_state state) noexcept {
+  switch (state) {
+    case unload_state::refused: return "refused";
+    case unload_state::pinned: return "pinned";
+    case unload_state::deferred: return "deferred";
+    case unload_state::unmapped: return "unmapped";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(unload_policy policy) noexcept {
+  switch (policy) {
+    case unload_policy::drain: return "drain";
+    case unload_policy::cancel: return "cancel";
+    case unload_policy::refuse: return "refuse";
+  }
+  return "unknown";
+}
+
+std::string features_to_string(std::uint64_t features) {
+  constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> names{{
+      {UFENCE_F_ENABLE, "enable_signaling"},
+      {UFENCE_F_POLL, "poll"},
+      {UFENCE_F_DEADLINE, "set_deadline"},
+      {UFENCE_F_RETIRE, "retire"},
+      {UFENCE_F_CANCEL, "cancel"},
+      {UFENCE_F_TIMELINE, "timeline"},
+      {UFENCE_F_LEGACY, "legacy"},
+      {UFENCE_F_OBSERVE, "observe"},
+  }};
+  std::string text;
+  for (const auto& [bit, name] : names) {
+    if ((features & bit) == 0) continue;
+    text += text.empty() ? "" : ", ";
+    text += name;
+  }
+  return text;
 }
 
 std::size_t host::retry_deferred() { return impl_->retry_deferred(); }

@@ -17,6 +17,9 @@
 
 namespace ufence {
 
+class module_watch;
+struct watch_options;
+
 /// What a device is asked to do.
 struct job_request {
   std::uint32_t opcode = 0;              // the driver's numbering
@@ -47,6 +50,8 @@ struct load_options {
   /// Maps a copy in memory that nobody can change: the file may be written to, and loaded again, while
   /// it is in use. Debuggers do not find the symbols of the copy by its name.
   bool private_copy = false;
+  /// So many jobs may be pending at once; 0: as many as there is memory for. Not for legacy drivers.
+  std::uint32_t pending_max = 0;
 };
 
 /// How an unload ended. Ordered: later is further.
@@ -56,6 +61,13 @@ enum class unload_state {
   deferred,  // the mapping goes once another thread has ended (thread_local destructor): retry
   unmapped,  // verified in /proc/self/maps
 };
+
+/// "unmapped" and so on.
+[[nodiscard]] UFENCE_API std::string_view to_string(unload_state state) noexcept;
+[[nodiscard]] UFENCE_API std::string_view to_string(unload_policy policy) noexcept;
+/// The names of feature bits, in the order of enum ufence_feature: "enable_signaling, cancel".
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] UFENCE_API std::string features_to_string(std::uint64_t features);
 
 /// What an unload did, for people and tests.
 struct unload_report {
@@ -89,10 +101,26 @@ class UFENCE_API device {
   /// @return  the fence of its completion, pending or already signaled (also when the device
   /// refused
   ///          the job: then with that error); -ENODEV the module is being unloaded or gone;
+  ///          -EAGAIN as many jobs are pending as its load allowed: see room();
   ///          -ENOMEM; -EINVAL a null in-fence; -EOWNERDEAD in a child of fork()
   /// Blocks: never by itself; the driver's submit may run on this thread, or later on the thread
   /// that signals the last in-fence.  Allocates: the job record.
   [[nodiscard]] result<fence_ref> submit(const job_request& request);
+
+  /// Asks for the early end of one job. One that the driver does not have yet ends with -ECANCELED, at
+  /// once; of another one this asks the driver (D-12), which may do so later, or complete it.
+  /// @param f  a fence that submit() of this device returned
+  /// @return  -EALREADY it is signaled; -EOPNOTSUPP the driver has it, and can not cancel; -EINVAL null,
+  ///          or no job of this device; -EOWNERDEAD in a child of fork()
+  /// Blocks: while the driver's cancel() runs, on this thread or on the one that submits the job. Of a
+  /// timeline, looks through the jobs that are pending.
+  [[nodiscard]] std::error_code cancel(const fence_ref& f);
+
+  /// A fence for those that submit() told -EAGAIN: signaled once fewer jobs are pending than its load
+  /// allowed, or with -ENODEV when the unload begins. Others may be faster: then submit() says -EAGAIN
+  /// again. Of a device without a limit, or with room, it is signaled already.
+  /// @return  -ENODEV the module is being unloaded or gone; -ENOMEM
+  [[nodiscard]] result<fence_ref> room();
 
   /// Shows a fence of somebody else to a driver that can observe.
   /// @return  -EOPNOTSUPP no such feature; -ENODEV; what the driver returned
@@ -100,6 +128,7 @@ class UFENCE_API device {
 
   [[nodiscard]] std::string_view driver_name() const noexcept;
   [[nodiscard]] std::string_view timeline_name() const noexcept;
+  [[nodiscard]] std::string_view description() const noexcept;  // one line for people, or empty
   [[nodiscard]] std::string_view path() const noexcept;
   /// Of its timeline. Its fences have this context if it completes jobs in order
   /// (UFENCE_F_TIMELINE), and each a context of its own otherwise (F19); in any case it is their
@@ -161,6 +190,21 @@ class UFENCE_API host {
   ///          host; -EOWNERDEAD it was loaded before a fork() of which this is the child
   [[nodiscard]] result<unload_report> unload(const device_ref& d,
                                              const unload_options& options = {});
+
+  /// unload() on a thread of its own, for callers that must not wait; they may also be module code, or
+  /// callbacks on its fences. The host's destructor waits for it.
+  /// @param report  if not null, what unload() would return; written before the fence is signaled
+  /// @return  a fence, signaled with 0 when it is unmapped; with -EBUSY when it is not, and `report`
+  ///          says why; with an error of unload(). -ENOMEM, -EAGAIN no thread: nothing was begun;
+  ///          -ENODEV not of this host
+  [[nodiscard]] result<fence_ref> unload_async(const device_ref& d, const unload_options& options = {},
+                                               unload_report* report = nullptr);
+
+  /// Loads a module, and its file again whenever that is replaced or changed in place (watch.h).
+  /// @return  what load() returns; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN: it can't be watched
+  [[nodiscard]] result<std::unique_ptr<module_watch>> watch(const std::string& path,
+                                                            const watch_options& options,
+                                                            std::string* why = nullptr);
 
   /// Looks again after deferred ones; returns how many are unmapped now.
   std::size_t retry_deferred();

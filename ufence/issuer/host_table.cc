@@ -125,7 +125,7 @@ int decide_up_to(ufence_device* device, std::uint64_t seqno, ufence_settlement* 
   if (is_beyond) return d.violations.note(violation::beyond_last_job, seqno), -EINVAL;
   settlement decided = settlement::adopt(std::exchange(later->head, nullptr));
   d.line->decide_up_to(seqno, decided);
-  d.reap();
+  d.reap(decided);
   later->head = decided.give_up();
   return 0;
 }
@@ -147,7 +147,7 @@ int decide_notify(ufence_device* device, ufence_settlement* later) noexcept {
   if (is_beyond) return d.violations.note(violation::beyond_last_job, last), -EINVAL;
   settlement decided = settlement::adopt(std::exchange(later->head, nullptr));
   const std::error_code refused = d.line->decide_notify(decided);
-  d.reap();
+  d.reap(decided);
   later->head = decided.give_up();
   return refused ? -EINVAL : 0;
 }

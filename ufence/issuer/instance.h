@@ -38,6 +38,9 @@ namespace detail {
 /// The driver has the job: asks it what was asked for before (ops.cc). Inside an op of its fence.
 void accept(job_record& r) noexcept;
 
+/// Keeps what is asked of a job; true: the driver has the job, ask it now (ops.cc).
+[[nodiscard]] bool ask(job_record& r, std::uint32_t what) noexcept;
+
 /// What a timeline fence's gate refers to: request_notify, set_deadline, retire_timeline.
 struct timeline_backend : backend {
   device::impl* owner = nullptr;
@@ -55,9 +58,10 @@ struct device::impl final : ::ufence_device {
   const ufence_device_ops* ops = nullptr;
   void* state = nullptr;                      // what init() made
   std::uint64_t features = 0;
-  std::string driver_name, timeline_name, path;
+  std::string driver_name, timeline_name, description, path;
   std::uint64_t instance = 0;
   std::uint64_t context = 0;
+  std::uint32_t pending_max = 0;              // jobs; 0: no limit
   std::uint32_t generation = 0;               // of fork()s
   const atomic<std::uint32_t>* device_word = nullptr;  // set in init()
   backend_ops job_ops, line_ops;
@@ -88,6 +92,9 @@ struct device::impl final : ::ufence_device {
   detail::job_queue with_device UFENCE_GUARDED_BY(lock); // submitted, by seqno
   bool is_submitting UFENCE_GUARDED_BY(lock) = false;    // a thread takes the turns
   std::uint64_t last_submitted UFENCE_GUARDED_BY(lock) = 0;
+  // The fence of room() and the right to signal it: while `pending` is watched.
+  fence_ref room_fence UFENCE_GUARDED_BY(lock);
+  signaler room_right UFENCE_GUARDED_BY(lock);
 
   // --- Unloading: by the thread that has `is_unloading`. ---
   atomic<std::uint32_t> is_unloading{0};
@@ -126,6 +133,13 @@ struct device::impl final : ::ufence_device {
   // --- Jobs (submit.cc). ---
   [[nodiscard]] result<fence_ref> submit(const job_request& request) noexcept;
   [[nodiscard]] std::error_code observe(const fence_ref& f) noexcept;
+  [[nodiscard]] std::error_code cancel(fence& f) noexcept;
+  [[nodiscard]] result<fence_ref> room() noexcept;
+  /// `pending` went down, and is watched: there may be room.
+  void tell_room(settlement& later) noexcept;
+  [[nodiscard]] signaler take_room() noexcept UFENCE_REQUIRES(lock);
+  /// Nothing is accepted any more.
+  void close_room() noexcept;
   /// Its in-fences are done: to the driver, or to its end.
   void job_ready(detail::job_record& r) noexcept;
   /// Timelines: gives the driver the jobs whose turn it is.
@@ -137,7 +151,7 @@ struct device::impl final : ::ufence_device {
   void finish(detail::job_record& r, int error, settlement& later) noexcept;
   /// Timelines: records that are decided become vacant, in order. Something else than those records
   /// keeps the device.
-  void reap() noexcept;
+  void reap(settlement& later) noexcept;
   /// A record's data is nobody's any more: it becomes vacant. The device may go right after it.
   void retired(detail::job_record& r, retired_by who) noexcept;
 
@@ -146,6 +160,12 @@ struct device::impl final : ::ufence_device {
   [[nodiscard]] std::vector<fence_ref> pending_fences();
   /// Ends the jobs that wait for their in-fences, or their turn.
   void give_up_waiting() noexcept;
+  /// Asks the driver to end one; each once. Inside an op of its fence, or it is in use.
+  void call_cancel(detail::job_record& r) noexcept;
+  /// The driver has accepted it.
+  void cancel_accepted(detail::job_record& r) noexcept;
+  [[nodiscard]] std::error_code cancel_in_line(fence& f) noexcept;
+  [[nodiscard]] std::error_code cancel_single(detail::job_record& r) noexcept;
   /// Asks the driver to end the others; each once.
   void ask_to_cancel() noexcept;
   /// After stop(): ends all that are not decided.

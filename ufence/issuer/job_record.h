@@ -11,7 +11,7 @@
 // Who moves the phase to one of the last three decides. Of a record that is not vacant:
 //   set by the submitting thread before `waiting`: everything but what follows
 //   by CAS: phase.    RMW: asked, deadline, in_pending, in_error, inside
-//   guarded by the device's lock: links, was_cancelled, has_turn, users, is_done
+//   guarded by the device's lock: links, was_cancelled, wants_cancel, has_turn, users, is_done
 #pragma once
 
 #include <array>
@@ -52,6 +52,7 @@ namespace asked_bit {
 inline constexpr std::uint32_t accepted = 1;      // the driver has it: ask itself
 inline constexpr std::uint32_t enable = 2;
 inline constexpr std::uint32_t deadline = 4;
+inline constexpr std::uint32_t cancel = 8;
 }  // namespace asked_bit
 
 /// Ops of a driver for one job.
@@ -121,6 +122,7 @@ struct job_record : backend {
   job_record* previous = nullptr;
   job_record* queue_next = nullptr;  // timelines: turns, or with_device
   bool was_cancelled = false;      // the driver was asked to
+  bool wants_cancel = false;       // timelines: once the driver has it
   std::uint32_t users = 0;         // timelines: the host uses it, it does not become vacant
   bool has_turn = false;           // timelines: ready, and nobody has it
   bool is_done = false;            // timelines: decided

@@ -12,6 +12,7 @@
 namespace ufence {
 namespace {
 
+using detail::ask;
 using detail::call_module;
 using detail::job_op;
 using detail::job_phase;
@@ -58,13 +59,6 @@ void call_deadline(job_record& r, std::int64_t deadline_ns) noexcept {
     d.ops->set_deadline(d.state, &r.job, deadline_ns);
     return 0;
   });
-}
-
-// Keeps the request; true: the driver has the job, ask it now.
-bool ask(job_record& r, std::uint32_t what) noexcept {
-  // [ISSUER.13] acq_rel: the request before the look, and the job as the driver left it in submit();
-  // pairs with [ISSUER.17]
-  return (r.asked.fetch_or(what, mo::acq_rel) & asked_bit::accepted) != 0;
 }
 
 bool is_accepted(job_record& r) noexcept {
@@ -183,6 +177,12 @@ void release_old(void* data) noexcept {
 
 }  // namespace
 
+bool detail::ask(job_record& r, std::uint32_t what) noexcept {
+  // [ISSUER.13] acq_rel: the request before the look, and the job as the driver left it in submit();
+  // pairs with [ISSUER.17]
+  return (r.asked.fetch_or(what, mo::acq_rel) & asked_bit::accepted) != 0;
+}
+
 void detail::accept(job_record& r) noexcept {
   device::impl& d = *r.owner;
   // [ISSUER.17] acq_rel: the job as the driver left it, and what was asked before; pairs with
@@ -198,6 +198,7 @@ void detail::accept(job_record& r) noexcept {
     // relaxed: ordered by asking
     call_deadline(r, r.deadline.load(mo::relaxed));
   }
+  if ((asked & asked_bit::cancel) != 0) d.cancel_accepted(r);
 }
 
 void device::impl::set_ops() noexcept {

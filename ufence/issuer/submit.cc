@@ -106,6 +106,7 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
   {
     const scoped_lock hold(lock);
     if (!is_accepting) return failure(ENODEV);
+    if (pending_max != 0 && pending.count() >= pending_max) return failure(EAGAIN);
     r = jobs.take();
     if (r == nullptr) return failure(ENOMEM);
     // relaxed: under the lock; not yet a job for who looks through the list
@@ -144,7 +145,7 @@ int device::impl::make_fence(job_record& r, fence_ref& f) noexcept {
     f = std::move(*emitted);
     r.held = f;
     r.users = 0;
-    r.has_turn = r.is_done = false;
+    r.has_turn = r.is_done = r.was_cancelled = r.wants_cancel = false;
     turns.push(r);
   } else {
     r.ops = &job_ops;
@@ -161,7 +162,8 @@ int device::impl::make_fence(job_record& r, fence_ref& f) noexcept {
 
 // A record that got no fence.
 void device::impl::forget(job_record& r) noexcept {
-  pending.sub();
+  settlement later;
+  if (pending.sub()) tell_room(later);
   {
     const scoped_lock hold(lock);
     jobs.unlink(r);
@@ -222,6 +224,52 @@ void device::impl::submit_now(job_record& r) noexcept {
   violations.flush(*this);
 }
 
+// --- Room for jobs, where their number is limited ---
+
+result<fence_ref> device::impl::room() noexcept {
+  signaler at_once;
+  fence_ref f;
+  {
+    const scoped_lock hold(lock);
+    if (!is_accepting) return failure(ENODEV);
+    if (pending_max == 0 || pending.count() < pending_max) return fence::stub();
+    if (room_fence) return room_fence;
+    result<new_fence> made = line->create_unordered();
+    if (!made) return failure(made.error().value());
+    f = room_fence = std::move(made->fence);
+    room_right = std::move(made->signal);
+    if (pending.watch() < pending_max) at_once = take_room();
+  }
+  if (at_once) at_once.signal();
+  return f;
+}
+
+signaler device::impl::take_room() noexcept {
+  pending.unwatch();
+  room_fence.reset();
+  return std::move(room_right);
+}
+
+void device::impl::tell_room(settlement& later) noexcept {
+  signaler right;
+  {
+    const scoped_lock hold(lock);
+    if (!room_right || pending.count() >= pending_max) return;
+    right = take_room();
+  }
+  right.decide(0, later);
+}
+
+void device::impl::close_room() noexcept {
+  signaler right;
+  {
+    const scoped_lock hold(lock);
+    if (!room_right) return;
+    right = take_room();
+  }
+  right.signal(-ENODEV);
+}
+
 // One thread at a time gives the driver its jobs; who comes meanwhile leaves them to it.
 void device::impl::submit_in_turn() noexcept {
   for (;;) {
@@ -244,7 +292,10 @@ void device::impl::submit_in_turn() noexcept {
         is_submitting = true;
       }
     }
-    if (r == nullptr) return reap();
+    if (r == nullptr) {
+      settlement later;
+      return reap(later);
+    }
     take_turn(*r);
   }
 }
@@ -266,9 +317,19 @@ void device::impl::take_turn(job_record& r) noexcept {
     }
   }
   violations.flush(*this);
+  {
+    const scoped_lock hold(lock);
+    is_submitting = false;  // from here on cancel() asks the driver itself
+    const bool is_cancelled = error == 0 && r.wants_cancel && !std::exchange(r.was_cancelled, true);
+    if (!is_cancelled) {
+      --r.users;
+      return;
+    }
+  }
+  call_cancel(r);
+  violations.flush(*this);
   const scoped_lock hold(lock);
   --r.users;
-  is_submitting = false;
 }
 
 }  // namespace ufence

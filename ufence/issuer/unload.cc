@@ -182,6 +182,7 @@ bool unload_attempt::check_pins() noexcept {
 bool unload_attempt::refuse_new() noexcept {
   // relaxed: a callback registered meanwhile is removed in step 4, which closes their group
   d_.refuses_callbacks.store(1, mo::relaxed);
+  d_.close_room();
   if (d_.submitters.wait_zero(step_deadline_ns_) == 0) return true;
   pin([] { return std::string("submit() of the device has not returned"); });
   tell_who_is_inside();
@@ -371,6 +372,7 @@ void unload_attempt::quiet() noexcept {
   }
   // relaxed: who registers a callback now and is not seen is stopped with the device
   d_.refuses_callbacks.store(1, mo::relaxed);
+  d_.close_room();
   d_.give_up_waiting();
   if (cancel_returns() && stop()) return;
   std::string text = "the process ends while its module is busy";

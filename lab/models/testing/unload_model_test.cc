@@ -52,6 +52,40 @@ TEST(unload_model, the_last_in_fence_ends_a_job_with_the_error_of_any) {
   });
 }
 
+// Beyond what can be explored to the end.
+TEST(unload_model, cancel_beside_the_last_in_fence_ends_the_job) {
+  expect_safe_so_far([] {
+    loaded m;
+    new_fence in = make_fence();
+    const std::array<fence_ref, 1> one{in.fence};
+    const fence_ref f = m.submit(one);
+    {
+      thread signals("signals", [&] { in.signal.signal(); });
+      thread cancels("cancels", [&] { LAB_CHECK(!m.device->cancel(f)); });
+    }
+    LAB_CHECK(f->is_signaled() && f->error() == -ECANCELED);
+    m.expect_unmapped(drain);
+  });
+}
+
+TEST(unload_model, room_comes_when_the_last_job_ends_meanwhile) {
+  expect_safe([] {
+    model_driver driver;
+    host at;
+    const device_ref device = at.load("driver", load_options{.pending_max = 1}).value();
+    const fence_ref f = device->submit({}).value();
+    LAB_CHECK(!device->submit({}));
+    {
+      thread completes("completes", [&] { driver.globals().complete(0); });
+      thread waits("waits", [&] {
+        LAB_CHECK(!device->room().value()->wait(no_deadline));
+        LAB_CHECK(device->submit({}).has_value());
+      });
+    }
+    LAB_CHECK(at.unload(device, cancel).value().state == unload_state::unmapped);
+  });
+}
+
 TEST(unload_model, a_job_meets_its_in_fence_once) {
   expect_safe([] {
     loaded m;

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -17,7 +17,6 @@
 #include "tools/ufence/cli/commands.h"
 #include "tools/ufence/cli/units.h"
 #include "tools/ufence/hash/sum_line.h"
-#include "ufence/driver.h"
 #include "ufence/issuer/host.h"
 #include "ufence/module/inspect.h"
 
@@ -29,32 +28,14 @@ using nlohmann::ordered_json;
 // What became known by loading and unloading it.
 struct trial {
   std::string problem;  // why it could not be loaded; then the rest says nothing
-  std::string driver, timeline;
-  std::vector<std::string_view> features;
+  std::string driver, timeline, description;
+  std::string features;  // by their names
   unload_state state = unload_state::pinned;
   std::vector<std::string> pins;
   std::vector<std::string> kept;  // libraries that came along and stay
 
   [[nodiscard]] bool is_good() const { return problem.empty() && state == unload_state::unmapped; }
 };
-
-std::vector<std::string_view> feature_names(std::uint64_t features) {
-  constexpr std::array<std::pair<std::uint64_t, std::string_view>, 8> names{{
-      {UFENCE_F_ENABLE, "enable_signaling"},
-      {UFENCE_F_POLL, "poll"},
-      {UFENCE_F_DEADLINE, "set_deadline"},
-      {UFENCE_F_RETIRE, "retire"},
-      {UFENCE_F_CANCEL, "cancel"},
-      {UFENCE_F_TIMELINE, "timeline"},
-      {UFENCE_F_LEGACY, "legacy"},
-      {UFENCE_F_OBSERVE, "observe"},
-  }};
-  std::vector<std::string_view> found;
-  for (const auto& [bit, name] : names) {
-    if ((features & bit) != 0) found.push_back(name);
-  }
-  return found;
-}
 
 trial try_out(const std::string& path) {
   trial t;
@@ -67,7 +48,8 @@ trial try_out(const std::string& path) {
   const device& d = **loaded;
   t.driver = d.driver_name();
   t.timeline = d.timeline_name();
-  t.features = feature_names(d.features());
+  t.description = d.description();
+  t.features = features_to_string(d.features());
   const result<unload_report> unloaded = modules.unload(*loaded);
   if (unloaded) {
     t.state = unloaded->state;
@@ -96,16 +78,6 @@ std::string_view explain(unmapping u) {
     case unmapping::never: break;
   }
   return "no: see its problems";
-}
-
-std::string_view to_string(unload_state state) {
-  switch (state) {
-    case unload_state::refused: return "refused";
-    case unload_state::pinned: return "pinned";
-    case unload_state::deferred: return "deferred";
-    case unload_state::unmapped: break;
-  }
-  return "unmapped";
 }
 
 void print(const module_info& info) {
@@ -144,8 +116,9 @@ void print(const module_info& info) {
 void print(const trial& t) {
   if (!t.problem.empty()) return fmt::print("  loading failed: {}\n", t.problem);
   fmt::print("  loaded: driver {}, timeline {}", t.driver, t.timeline);
-  if (!t.features.empty()) fmt::print(", with {}", fmt::join(t.features, ", "));
+  if (!t.features.empty()) fmt::print(", with {}", t.features);
   fmt::print("\n  unloaded: {}\n", to_string(t.state));
+  if (!t.description.empty()) fmt::print("  which {}\n", t.description);
   for (const std::string& pin : t.pins) fmt::print("  pinned by {}\n", pin);
   for (const std::string& kept : t.kept) fmt::print("  kept: {}\n", kept);
 }
@@ -158,6 +131,17 @@ ordered_json to_json(const std::vector<library_info>& libraries) {
                    {"kept", library.kept},
                    {"memory_size", library.memory_size},
                    {"static_tls_size", library.static_tls_size}});
+  }
+  return all;
+}
+
+// "a, b" as a list.
+ordered_json split(const std::string& names) {
+  ordered_json all = ordered_json::array();
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t end = std::min(names.find(", ", at), names.size());
+    all.push_back(names.substr(at, end - at));
+    at = end + 2;
   }
   return all;
 }
@@ -185,7 +169,8 @@ ordered_json to_json(const module_info& info, const std::optional<trial>& tried)
     trial_json = {{"loaded", true},
                   {"driver", tried->driver},
                   {"timeline", tried->timeline},
-                  {"features", tried->features},
+                  {"description", tried->description},
+                  {"features", split(tried->features)},
                   {"unload_state", to_string(tried->state)},
                   {"pins", tried->pins},
                   {"kept", tried->kept}};

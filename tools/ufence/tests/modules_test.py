@@ -43,6 +43,7 @@ class Modules(Case):
         text = finished.stdout.decode()
         self.assertIn("loaded: driver cpu, timeline sha256, with cancel\n  unloaded: unmapped\n", text)
         self.assertIn("loaded: driver uring, timeline ", text)
+        self.assertRegex(text, r"unloaded: unmapped\n  which [a-zA-Z].+SHA-256")
         finished = self.run_ufence("modules", "--load", BROKEN / "broken_missing_op.so",
                                    BROKEN / "broken_init_fails.so", "missing")
         self.assert_succeeded(finished, 1)
@@ -55,6 +56,7 @@ class Modules(Case):
         self.assertFalse(refused["trial"]["loaded"])
         self.assertIn("D-3", refused["trial"]["problem"])
         self.assertEqual(good["trial"], {"loaded": True, "driver": "cpu", "timeline": "sha256",
+                                         "description": good["trial"]["description"],
                                          "features": ["cancel"], "unload_state": "unmapped",
                                          "pins": [], "kept": []})
 

@@ -202,6 +202,7 @@ int submit_told(driver_state& s, ufence_job* job, const puppet::arguments& a) {
     case puppet::work: return queue_work(s, job);
     case puppet::refuse: return a.error;
     case puppet::block: s.to->wait_here(); break;
+    case puppet::block_and_hold: s.to->wait_here(); return hold(s, job);
     case puppet::finish:
       finish_held(s, a.value, a.error, &later);
       s.host->settle(&later);

@@ -29,6 +29,7 @@ enum opcode : std::uint32_t {
   hand_over,     // the held job `value`: decided, its settlement goes to the board
   tell,          // calls the host's report()
   linger,        // a thread starts that ends when board.release says so
+  block_and_hold,  // submit() waits for board.release, then holds it
   unlinked,      // a held job that no op and no retire() knows
 };
 
