@@ -118,7 +118,7 @@ void print(const trial& t) {
   fmt::print("  loaded: driver {}, timeline {}", t.driver, t.timeline);
   if (!t.features.empty()) fmt::print(", with {}", t.features);
   fmt::print("\n  unloaded: {}\n", to_string(t.state));
-  if (!t.description.empty()) fmt::print("  which {}\n", t.description);
+  if (!t.description.empty()) fmt::print("  says of itself: {}\n", t.description);
   for (const std::string& pin : t.pins) fmt::print("  pinned by {}\n", pin);
   for (const std::string& kept : t.kept) fmt::print("  kept: {}\n", kept);
 }

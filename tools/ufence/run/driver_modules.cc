@@ -46,13 +46,13 @@ std::string driver_directory(const std::string& option) {
   return program_directory() + "/../lib/ufence/drivers";
 }
 
-driver_modules::driver_modules(std::string directory, unsigned workers)
-    : directory_(std::move(directory)), workers_(workers) {}
+driver_modules::driver_modules(std::string directory, unsigned workers, bool copies)
+    : directory_(std::move(directory)), workers_(workers), copies_(copies) {}
 
 std::expected<std::unique_ptr<instance>, std::string> driver_modules::load(driver d) {
   const std::string path = fmt::format("{}/{}.so", directory_, name_of(d));
   std::string why;
-  result<device_ref> loaded = host_.load(path, &why);
+  result<device_ref> loaded = host_.load(path, {.private_copy = copies_}, &why);
   if (!loaded) {
     return std::unexpected(why.empty() ? fmt::format("{}: {}", path, loaded.error().message())
                                        : why);

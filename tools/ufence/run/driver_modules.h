@@ -31,7 +31,8 @@ struct module_totals {
 /// Threads: any; one at a time for each driver.
 class driver_modules {
  public:
-  driver_modules(std::string directory, unsigned workers);
+  /// @param copies  loads copies of the files, which may change, and be loaded again, meanwhile
+  driver_modules(std::string directory, unsigned workers, bool copies = false);
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
@@ -57,6 +58,7 @@ class driver_modules {
 
   const std::string directory_;
   const unsigned workers_;
+  const bool copies_;
   host host_;
   std::mutex mutex_;  // guards totals_ while a reloader runs
   module_totals totals_;

@@ -184,10 +184,11 @@ bool engine::take_events() {
 }
 
 void engine::take(news what) {
+  if (!what.note.empty()) console_.note(what.note);
   if (what.loaded) {
     jobs_.use(std::move(what.loaded));
     services_.has_news_for_blocked = true;
-  } else {
+  } else if (!what.problem.empty()) {
     console_.problem(name_of(what.which), what.problem);
     has_failed_ = true;
   }

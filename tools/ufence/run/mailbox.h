@@ -36,7 +36,8 @@ class watch : public callback {
 struct news {
   driver which;
   std::unique_ptr<instance> loaded;  // null: it failed
-  std::string problem;
+  std::string problem;               // empty: the instance before goes on all the same
+  std::string note = {};             // for people
 };
 
 /// Many threads put in, the main thread takes out. It is woken for many events at a time.

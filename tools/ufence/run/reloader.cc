@@ -1,6 +1,8 @@
 #include "tools/ufence/run/reloader.h"
 
+#include <cerrno>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "ufence/base/clock.h"
@@ -13,14 +15,27 @@ constexpr std::chrono::milliseconds progress_interval{1};
 
 }  // namespace
 
-reloader::reloader(driver_modules& modules, mailbox& box, std::chrono::milliseconds interval,
-                   unload_policy policy, std::vector<instance*> running)
+reloader::reloader(driver_modules& modules, mailbox& box,
+                   std::optional<std::chrono::milliseconds> interval, unload_policy policy,
+                   std::vector<instance*> running)
     : modules_(modules),
       box_(box),
       interval_(interval),
       policy_(policy),
-      running_(std::move(running)),
-      thread_(&reloader::run, this) {}
+      running_(std::move(running)) {
+  if (!interval_) {
+    std::vector<std::string> paths;
+    for (const instance* i : running_) paths.emplace_back(i->device->path());
+    auto files = file_watch::create(std::move(paths));
+    if (!files) {
+      const std::string why = "its file can't be watched: " + files.error().message();
+      box_.post({.which = running_.front()->which, .loaded = nullptr, .problem = why});
+      return;
+    }
+    files_ = std::move(*files);
+  }
+  thread_ = std::thread(files_ ? &reloader::run_watching : &reloader::run, this);
+}
 
 reloader::~reloader() { stop(); }
 
@@ -30,6 +45,7 @@ void reloader::stop() {
     is_stopping_ = true;
   }
   stopping_.notify_all();
+  if (files_) files_->stop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -47,7 +63,7 @@ void reloader::run() {
 bool reloader::wait_for_turn() {
   const auto stops = [this] { return is_stopping_; };
   std::unique_lock lock(mutex_);
-  if (stopping_.wait_for(lock, interval_, stops)) return false;
+  if (stopping_.wait_for(lock, *interval_, stops)) return false;
   const std::int64_t turn_at_latest = deadline_after(postponed_max_ns);
   while (!has_progressed() && now_ns() < turn_at_latest) {
     if (stopping_.wait_for(lock, progress_interval, stops)) return false;
@@ -62,6 +78,38 @@ bool reloader::has_progressed() const {
     completed += stats.jobs_submitted - stats.jobs_pending - i->jobs_of_load;
   }
   return completed > 0;
+}
+
+void reloader::run_watching() {
+  for (;;) {
+    const result<std::size_t> changed = files_->wait(no_deadline);
+    if (!changed && changed.error() == errno_code(ECANCELED)) return;
+    if (changed && !replace_beside(running_[*changed])) return;
+  }
+}
+
+// The new build first: if it is refused, nothing has changed.
+bool reloader::replace_beside(instance*& running) {
+  const driver d = running->which;
+  auto loaded = modules_.load(d);
+  if (!loaded) {
+    box_.post({.which = d,
+               .loaded = nullptr,
+               .problem = {},
+               .note = "ufence: " + std::move(loaded.error()) + "; the build before goes on"});
+    return true;
+  }
+  if (!modules_.unload_for_reload(*running, policy_)) {
+    modules_.unload_for_good(**loaded, unload_policy::cancel);
+    box_.post({.which = d, .loaded = nullptr, .problem = "could not be unloaded for a reload"});
+    return false;
+  }
+  running = loaded->get();
+  box_.post({.which = d,
+             .loaded = *std::move(loaded),
+             .problem = {},
+             .note = std::string("ufence: ") + name_of(d) + ": a new build is in use"});
+  return true;
 }
 
 bool reloader::replace(instance*& running) {

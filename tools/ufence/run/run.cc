@@ -45,7 +45,7 @@ class session {
         limits_(limits_of(options)),
         console_(options.quiet),
         interrupts_(box_.wake_fd()),
-        modules_(driver_directory(options.driver_path), options.workers),
+        modules_(driver_directory(options.driver_path), options.workers, options.watches),
         jobs_(options.holds) {}
 
   int run();
@@ -139,13 +139,15 @@ void session::hash_files() {
   engine files(options_, limits_, console_, output_, box_, jobs_, reads,
                reader_ ? &memory_ : nullptr);
   std::optional<reloader> reloads;
-  if (options_.reload_every_ms != 0) {
+  if (options_.reload_every_ms != 0 || options_.watches) {
     std::vector<instance*> running;
     for (const driver d : all_drivers) {
       if (jobs_.current(d)->device) running.push_back(jobs_.current(d));
     }
-    reloads.emplace(modules_, box_, std::chrono::milliseconds(options_.reload_every_ms),
-                    options_.policy, std::move(running));
+    const std::optional interval = options_.watches ? std::nullopt
+                                                    : std::optional(std::chrono::milliseconds(
+                                                          options_.reload_every_ms));
+    reloads.emplace(modules_, box_, interval, options_.policy, std::move(running));
   }
   try {
     is_complete_ = files.run() == engine::outcome::finished;

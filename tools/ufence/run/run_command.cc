@@ -73,6 +73,11 @@ void add_run_command(CLI::App& app, command& chosen) {
       ->type_name("MS")
       ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max));
   run_app
+      ->add_flag("--watch", options->watches,
+                 "Reload a module when its file is replaced or changed in place: the new build is "
+                 "loaded\nbeside the old one, which goes on if it is refused")
+      ->excludes("--reload-every");
+  run_app
       ->add_option_function<std::string>(
           "--policy",
           [options](const std::string& name) {

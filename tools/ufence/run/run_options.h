@@ -22,6 +22,7 @@ struct run_options {
   unsigned workers = 1;
   std::uint64_t block_bytes = 0;
   std::uint64_t reload_every_ms = 0;  // 0: never
+  bool watches = false;  // reloads a module when its file changes
   unload_policy policy = unload_policy::drain;
   bool holds = false;
   read_path via = read_path::direct;

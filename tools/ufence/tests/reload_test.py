@@ -161,6 +161,55 @@ class Replace(Case):
         self.assertRegex(problems, r"^ufence: cpu: drivers/cpu.so: .+\n$")
 
 
+class Watch(Case):
+    """A module is reloaded when its file changes."""
+
+    def setUp(self):
+        super().setUp()
+        self.drivers = self.folder / "drivers"
+        shutil.copytree(DRIVERS, self.drivers, ignore=lambda _, names: set(names) - MODULES)
+        self.write("tree/hole", b"")
+        os.truncate(self.folder / "tree" / "hole", 1 << 40)
+        self.running = self.start_ufence("run", "--input", "tree", "--output", "sums", "--driver-path",
+                                         "drivers", "--json", "--watch")
+        wait_until(lambda: cpu_seconds(self.running.pid) > 0.2, "work")
+
+    def next_note(self):
+        return self.running.stderr.readline().decode()
+
+    def replace(self, name, content):
+        self.write("newer", content)
+        os.rename(self.folder / "newer", self.drivers / name)
+
+    def end(self):
+        self.running.send_signal(signal.SIGINT)
+        out, rest = self.running.communicate(timeout=PATIENCE_S)
+        self.assertEqual((self.running.returncode, rest), (130, b"ufence: interrupted\n"))
+        report = self.report(subprocess.CompletedProcess([], 130, out, rest))
+        self.assertEqual(report["unloads_unmapped"], report["module_loads"])
+        self.assertEqual(report["errors"], 0)
+        return report
+
+    def test_loads_builds_that_replace_the_file_or_are_written_to_it(self):
+        for name in sorted(MODULES):
+            self.replace(name, (DRIVERS / name).read_bytes())
+            self.assertEqual(self.next_note(), f"ufence: {name[:-3]}: a new build is in use\n")
+            used = cpu_seconds(self.running.pid)
+            wait_until(lambda: cpu_seconds(self.running.pid) > used, "more work")
+        shutil.copyfile(DRIVERS / "cpu.so", self.drivers / "cpu.so")
+        self.assertEqual(self.next_note(), "ufence: cpu: a new build is in use\n")
+        self.assertEqual(self.end()["module_loads"], 5)
+
+    def test_goes_on_with_the_old_build_when_the_new_one_is_refused(self):
+        self.replace("cpu.so", b"no module")
+        self.assertRegex(self.next_note(), r"^ufence: drivers/cpu.so: .*; the build before goes on\n$")
+        used = cpu_seconds(self.running.pid)
+        wait_until(lambda: cpu_seconds(self.running.pid) > used, "more work")
+        self.replace("cpu.so", (DRIVERS / "cpu.so").read_bytes())
+        self.assertEqual(self.next_note(), "ufence: cpu: a new build is in use\n")
+        self.assertEqual(self.end()["module_loads"], 3)
+
+
 class Hold(Case):
     def test_keeps_every_fence_until_its_module_is_gone(self):
         make_odd_tree(self)
