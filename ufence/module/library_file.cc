@@ -189,14 +189,14 @@ std::string reason_to_keep(const elf_file& library) {
   // The dynamic linker keeps such a one by itself.
   if ((library.flags_1 & DF_1_NODELETE) != 0) return {};
   for (const elf_symbol& s : library.symbols) {
-    if (!s.is_defined && starts_threads(s.name)) return "it starts threads (" + std::string(s.name) + ")";
+    if (!s.is_defined && starts_threads(s.name)) return "it starts threads (" + readable_name(s.name) + ")";
   }
   for (const elf_symbol& s : library.symbols) {
     if (!s.is_defined && makes_keys(s.name)) {
-      return "threads keep values of it (" + std::string(s.name) + ")";
+      return "threads keep values of it (" + readable_name(s.name) + ")";
     }
     if (!s.is_defined && leaves_unseen(s.name)) {
-      return "it leaves functions of its own registered (" + std::string(s.name) + ")";
+      return "it leaves functions of its own registered (" + readable_name(s.name) + ")";
     }
   }
   if ((library.flags & DF_STATIC_TLS) != 0 && library.tls_size != 0) {
