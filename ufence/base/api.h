@@ -1,6 +1,10 @@
 // What libufence.so exports. Everything without UFENCE_API stays inside the library.
 #pragma once
 
+#if __cplusplus < 202100L
+#error "ufence's headers need C++23: compile with -std=c++23. Drivers need ufence/driver.hpp alone: C++20."
+#endif
+
 #define UFENCE_API [[gnu::visibility("default")]]
 
 // Clang's thread-safety analysis (checked by the preset `clang`); nothing for other compilers.
