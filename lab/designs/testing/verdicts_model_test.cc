@@ -209,7 +209,10 @@ TEST(ufence, is_not_safe_with_a_weaker_order) {
 
 TEST(ufence, has_all_executions_explored_of_callbacks_against_their_removal) {
   for (const char* id : {"R4", "R7"}) {
-    const finding f = run(id, "ufence");
+    settings with;
+    with.how = search::exhaustive;
+    with.seconds = 100;  // much more than it takes
+    const finding f = run(id, "ufence", with);
     EXPECT_TRUE(f.explored.is_exhaustive()) << id << f.explored;
   }
 }
