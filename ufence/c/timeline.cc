@@ -21,7 +21,8 @@ int ufence_timeline_create(const ufence_timeline_options* given, ufence_timeline
   result<timeline_issuer> made =
       timeline_issuer::create({.driver_name = text_of(options.driver_name),
                                .timeline_name = text_of(options.timeline_name),
-                               .initial_seqno = options.initial_seqno});
+                               .initial_seqno = options.initial_seqno,
+                               .made_by = __builtin_return_address(0)});
   if (!made) return negative(made.error());
   auto* const handle = new (std::nothrow) ufence_timeline_issuer{std::move(*made)};
   if (handle == nullptr) return -ENOMEM;

@@ -90,6 +90,7 @@ std::string_view to_string(report_kind kind) noexcept {
     case report_kind::job_late: return "job late";
     case report_kind::references_saturated: return "references saturated";
     case report_kind::kernel_warning: return "kernel-style interface";
+    case report_kind::stuck: return "stuck";
   }
   return "unknown";
 }

@@ -21,6 +21,7 @@ enum class report_kind : std::uint8_t {
   job_late,            // a job did not end in time; the text names it and what it waits for
   references_saturated, // so many references were lost that the count can't tell: it lives for ever
   kernel_warning,      // misuse of the kernel-style interface: what the kernel would warn about
+  stuck,               // the watchdog: a wait is older than it allows; the text has the whole chain
 };
 
 /// The views are valid during the call only.

@@ -293,7 +293,7 @@ TEST(F12_report_handler, regress_holds_up_no_grace_period) {
 
 TEST(F12_report_handler, every_kind_has_a_name_of_its_own) {
   std::vector<std::string_view> names;
-  for (int k = 0; k <= static_cast<int>(report_kind::kernel_warning); ++k) {
+  for (int k = 0; k <= static_cast<int>(report_kind::stuck); ++k) {
     const std::string_view name = to_string(static_cast<report_kind>(k));
     EXPECT_FALSE(name.empty());
     EXPECT_EQ(std::find(names.begin(), names.end(), name), names.end()) << name;

@@ -175,6 +175,25 @@ void slab_free(fence& slot, slot_size size) noexcept {
   slab_of(size).free.push(slot, bytes);
 }
 
+void visit_fences(void (*visit)(fence& slot, void* context), void* context) {
+  for (const slot_size size : {slot_size::native, slot_size::legacy}) {
+    const std::size_t bytes = bytes_of(size);
+    const chunk* first = nullptr;
+    {
+      const scoped_lock guard(slab_lock);
+      first = slab_of(size).chunks;
+    }
+    // A chunk and its link stay as they are for ever.
+    for (const chunk* c = first; c != nullptr; c = c->next) {
+      auto* const memory = const_cast<char*>(reinterpret_cast<const char*>(c));
+      for (std::size_t at = bytes; at + bytes <= chunk_bytes; at += bytes) {
+        fence& slot = *reinterpret_cast<fence*>(memory + at);
+        if (access::is_live(slot)) visit(slot, context);
+      }
+    }
+  }
+}
+
 }  // namespace detail
 
 std::size_t live_fences() noexcept {

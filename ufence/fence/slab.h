@@ -16,6 +16,10 @@ class fence;
 
 namespace detail {
 
+/// Calls a function for each slot that is in use, without a lock: it may be free, or another fence, as
+/// soon as the function looks at it (fence::try_get()).
+void visit_fences(void (*visit)(fence& slot, void* context), void* context);
+
 enum class slot_size : unsigned char { native, legacy };
 
 /// A slot whose count is 0, or nullptr. Takes from a cache of this thread.

@@ -498,7 +498,7 @@ result<timeline_issuer> timeline_issuer::create(const timeline_options& options)
     gate->init(0, 0, options.data, 1);
     line->gate_ = gate;
   }
-  line->maker_ = __builtin_return_address(0);
+  line->maker_ = options.made_by != nullptr ? options.made_by : __builtin_return_address(0);
   detail::list_timeline(*line);
   return timeline_issuer(timeline_ref::adopt(line));
 }

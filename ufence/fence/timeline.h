@@ -66,6 +66,9 @@ struct timeline_options {
   /// only, and when a wait begins, never after fail() or decide_fail() returned: it stays mapped
   /// until then.
   const atomic<std::uint32_t>* device_word = nullptr;
+  /// An address in the code that the timeline belongs to, for those who look into a process that hangs;
+  /// null: the caller.
+  const void* made_by = nullptr;
 };
 
 /// What fences share. Threads: any, concurrently.
@@ -159,7 +162,7 @@ class UFENCE_API timeline {
   std::string_view driver_name_;          // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
-  const void* maker_ = nullptr;  // the code that called timeline_issuer::create()
+  const void* maker_ = nullptr;  // timeline_options::made_by; for people
   timeline* next_live_ = nullptr;      // in the list of those that live (live.h): its lock
   timeline* previous_live_ = nullptr;  // the same
   // With ops: a fence whose gate and retire are the timeline's (its backend is

@@ -49,7 +49,8 @@ int device::impl::start(std::string& why) {
       timeline_issuer::create({.driver_name = driver_name,
                                .timeline_name = timeline_name,
                                .data = has_line_data ? &line_data : nullptr,
-                               .device_word = device_word});
+                               .device_word = device_word,
+                               .made_by = driver});
   if (!made) {
     why = "no memory for its timeline";
     threads.close();

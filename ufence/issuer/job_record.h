@@ -29,6 +29,10 @@ namespace ufence::detail {
 
 struct job_record;
 
+/// What in_fence is called with, and what all jobs have as their retire op: to tell them from others.
+[[nodiscard]] callback_function callback_of_in_fences() noexcept;
+[[nodiscard]] bool is_retire_of_jobs(void (*retire)(backend*, retired_by) noexcept) noexcept;
+
 /// A callback on an in-fence of a job.
 struct in_fence : callback {
   in_fence() noexcept = default;

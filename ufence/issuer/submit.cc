@@ -94,6 +94,8 @@ int call_submit(device::impl& d, job_record& r) noexcept {
 }
 
 }  // namespace
+
+callback_function callback_of_in_fences() noexcept { return &on_in_fence; }
 }  // namespace detail
 
 result<fence_ref> device::impl::submit(const job_request& request) noexcept {

@@ -87,6 +87,7 @@ class entity_core {
   friend class run_queue;
   friend class ufence::sched::job;
   friend class ufence::sched::entity;
+  friend struct ufence::detail::debug_access;
 
   enum class where : std::uint8_t { idle, ready, handled, waiting, draining };
 
@@ -184,6 +185,7 @@ class scheduler_core {
  private:
   friend class entity_core;
   friend class ufence::sched::job;
+  friend struct ufence::detail::debug_access;
 
   /// Holds lock_; when it goes, and the caller's loop is to be told, calls options_.wake.
   class UFENCE_SCOPED_CAPABILITY guard {
@@ -349,6 +351,22 @@ bool scheduler_core::wait_locked(Predicate is_so, std::int64_t deadline_ns) noex
     futex_wait(progress_, seen, until);
     lock_.lock();
     --waiters_;
+  }
+}
+
+template <class Function>
+void entity_core::with_home(Function f) noexcept UFENCE_NO_TSA {
+  for (;;) {
+    scheduler_ref home;
+    {
+      const scoped_lock hold(lock_);
+      scheduler_core* const now = home_.load(mo::relaxed);  // relaxed: the lock
+      if (now == nullptr) return f(nullptr);
+      home = scheduler_ref::take(*now);
+    }
+    const scheduler_core::guard at_home(*home);
+    const scoped_lock hold(lock_);
+    if (home_.load(mo::relaxed) == home.get()) return f(home.get());  // relaxed: both locks
   }
 }
 

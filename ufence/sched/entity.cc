@@ -127,7 +127,8 @@ result<entity_ref> entity_core::create(const entity_options& options) noexcept {
   result<home_list> homes = homes_of(options.schedulers);
   if (!homes) return std::unexpected(homes.error());
   const timeline_options names{.driver_name = homes->homes[0]->options_.device_name,
-                               .timeline_name = options.name};
+                               .timeline_name = options.name,
+                               .made_by = homes->homes[0]->options_.ops};
   result<timeline_issuer> scheduled = timeline_issuer::create(names);
   if (!scheduled) return std::unexpected(scheduled.error());
   result<timeline_issuer> finished = timeline_issuer::create(names);
@@ -314,22 +315,6 @@ bool entity_core::take_incoming() noexcept {
 }
 
 // --- The end, settings, looking ---
-
-template <class Function>
-void entity_core::with_home(Function f) noexcept UFENCE_NO_TSA {
-  for (;;) {
-    scheduler_ref home;
-    {
-      const scoped_lock hold(lock_);
-      scheduler_core* const now = home_.load(mo::relaxed);  // relaxed: the lock
-      if (now == nullptr) return f(nullptr);
-      home = scheduler_ref::take(*now);
-    }
-    const scheduler_core::guard at_home(*home);
-    const scoped_lock hold(lock_);
-    if (home_.load(mo::relaxed) == home.get()) return f(home.get());  // relaxed: both locks
-  }
-}
 
 void entity_core::kill(int error) noexcept {
   with_home([&](scheduler_core* home) UFENCE_NO_TSA {

@@ -128,6 +128,7 @@ class UFENCE_API job : private backend, private callback {
   friend class detail::entity_core;
   friend class detail::scheduler_core;
   friend class armed_job;
+  friend struct ufence::detail::debug_access;
 
   enum class where : std::uint8_t { built, queued, running, in_flight, ended };
 

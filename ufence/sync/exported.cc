@@ -31,6 +31,7 @@ class exported final : public watched, public callback {
     return static_cast<exported*>(the_reactor.find(key, kind_of_exports));
   }
   [[nodiscard]] const exported_file& file() const noexcept { return file_; }
+  static callback_function function_of_all() noexcept { return &exported::on_signaled; }
 
  private:
   exported(const fence_ref& f, std::string_view file_name, std::size_t room) noexcept;
@@ -145,7 +146,7 @@ std::error_code exported::label_end(int holders_end, const fence_names& names) n
     const bool is_hidden = keep_key(holders_end, secret_);
     if (!is_hidden) secret_.key = {};
     const socket_address label = write_label(
-        {.timeline = mix_secretly(f.context()),
+        {.timeline = label_number_of(f.context()),
          .seqno = f.seqno(),
          .driver_name = is_hidden ? names.driver_name() : std::string_view(),
          .timeline_name = is_hidden ? names.timeline_name() : std::string_view(),
@@ -302,5 +303,13 @@ bool find_exported(int fd, exported_file& file) noexcept {
   file = self->file();
   return true;
 }
+
+bool is_export(const callback& node, callback_function function, sync_name& name) noexcept {
+  if (function != exported::function_of_all()) return false;
+  name = static_cast<const exported&>(node).file().name;
+  return true;
+}
+
+std::uint64_t label_number_of(std::uint64_t context) noexcept { return mix_secretly(context); }
 
 }  // namespace ufence::detail

@@ -28,4 +28,10 @@ struct exported_file {
 /// Is the descriptor a sync file that this process exports? Then `file` is what it is of.
 [[nodiscard]] bool find_exported(int fd, exported_file& file) noexcept;
 
+/// Is the callback on a fence that of a sync file of it? Then the file's name. Under the fence's LOCK.
+[[nodiscard]] bool is_export(const callback& node, callback_function function,
+                             sync_name& name) noexcept;
+/// What a label has for the timeline with this context (sync_label::timeline).
+[[nodiscard]] std::uint64_t label_number_of(std::uint64_t context) noexcept;
+
 }  // namespace ufence::detail

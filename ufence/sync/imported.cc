@@ -44,6 +44,13 @@ class imported final : public embedded_fence,
  public:
   static result<fence_ref> create(const origin& from, int file) noexcept;
   static fence_ref find(std::uint64_t key) noexcept UFENCE_REQUIRES(the_reactor.lock);
+  static imported* from(fence& f) noexcept {
+    if (!f.is_embedded() || embedded_fence::of(f).type().release != &imported::release) {
+      return nullptr;
+    }
+    return static_cast<imported*>(&embedded_fence::of(f));
+  }
+  [[nodiscard]] bool tell(import_state& told) noexcept;
 
  private:
   explicit imported(const origin& from) noexcept;
@@ -255,6 +262,23 @@ void imported::on_loss(watched& w) noexcept {
   static_cast<void>(static_cast<imported&>(w).file_.release());
 }
 
+// For people: the descriptor stays open under the lock (stop()).
+bool imported::tell(import_state& told) noexcept {
+  told.is_kernels = from_.is_kernels;
+  const scoped_lock guard(the_reactor.lock);
+  if (!file_) return false;
+  if (from_.is_kernels) return true;
+  ucred maker{};
+  socklen_t size = sizeof maker;
+  if (::getsockopt(file_.get(), SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0) {
+    told.exporter = maker.pid;
+  }
+  told.maker = state_of_maker(file_.get());
+  const result<opened_label> label = label_of(file_.get());
+  if (label && label->is_readable) told.timeline = label->timeline;
+  return true;
+}
+
 // --- Where it comes from ---
 
 // The same timeline of the same exporter is the same context here, so that merging keeps its latest
@@ -319,6 +343,11 @@ result<fence_ref> import_fence(int file) noexcept {
     if (fence_ref known = imported::find(from->key)) return known;
   }
   return with_room([&] { return imported::create(*from, file); });
+}
+
+bool find_import(fence& f, import_state& state) noexcept {
+  imported* const import = imported::from(f);
+  return import != nullptr && import->tell(state);
 }
 
 }  // namespace ufence::detail

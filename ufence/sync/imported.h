@@ -8,6 +8,7 @@
 
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
+#include "ufence/io/peer.h"
 
 namespace ufence::detail {
 
@@ -15,5 +16,16 @@ namespace ufence::detail {
 /// one, as long as it is pending.
 /// @return  -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
 [[nodiscard]] result<fence_ref> import_fence(int file) noexcept;
+
+/// What is known of the other side of a fence that stands for a sync file.
+struct import_state {
+  bool is_kernels = false;
+  int exporter = 0;            // the process that made the sync file; 0: unknown
+  std::uint64_t timeline = 0;  // label_number_of() there; 0: unknown
+  peer_state maker = peer_state::unknown;
+};
+/// False: it is no such fence, or it is over. The caller has a reference.
+/// Threads: any. Blocks: a few system calls. Context: takes the reactor's lock.
+[[nodiscard]] bool find_import(fence& f, import_state& state) noexcept;
 
 }  // namespace ufence::detail

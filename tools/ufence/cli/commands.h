@@ -24,5 +24,7 @@ void add_modules_command(CLI::App& app, command& chosen);
 void add_lab_command(CLI::App& app, command& chosen);
 /// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
 void add_uapi_command(CLI::App& app, command& chosen);
+/// `ufence ls` and `ufence why`: look into processes that run.
+void add_look_commands(CLI::App& app, command& chosen);
 
 }  // namespace ufence::tool

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   add_lab_command(app, chosen);
   add_reader_command(app, chosen);
   add_uapi_command(app, chosen);
+  add_look_commands(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

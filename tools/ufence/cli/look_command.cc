@@ -1,0 +1,243 @@
+// `ufence ls` and `ufence why`: what a process has, and why it does not go on.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tools/ufence/cli/commands.h"
+#include "tools/ufence/hash/sum_line.h"
+#include "tools/ufence/look/process_look.h"
+#include "ufence/debug/snapshot.h"
+
+namespace ufence::tool {
+namespace {
+
+struct look_options {
+  std::vector<std::int64_t> processes;  // of `ls`
+  std::int64_t process = 0;             // of `why`
+  std::string fence;
+  std::size_t depth = 64;
+  bool json = false;
+  bool all = false;
+  bool down = false;
+};
+
+debug::tree_options trees_of(const look_options& options) {
+  return {.from_root = !options.down, .depth_max = options.depth};
+}
+
+// The snapshot, or nothing after a line on stderr.
+std::optional<debug::snapshot> look(std::int64_t process, bool all) {
+  auto found = look_into(process, all);
+  if (auto* const seen = std::get_if<debug::snapshot>(&found)) return std::move(*seen);
+  static_cast<void>(std::fprintf(stderr, "ufence: process %lld: %s\n", static_cast<long long>(process),
+                                 std::get<std::string>(found).c_str()));
+  return {};
+}
+
+std::string seconds(std::int64_t ns) { return fmt::format("{:.1f} s", static_cast<double>(ns) * 1e-9); }
+
+// Names are bytes of whoever chose them.
+std::string clean(const std::string& text) { return printable(text); }
+
+std::string clean_lines(const std::string& text) {
+  std::string lines;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines += "  " + printable(std::string_view(text).substr(begin, end - begin)) + "\n";
+    begin = end + 1;
+  }
+  return lines;
+}
+
+void print_timeline(const debug::timeline_info& t) {
+  fmt::print("  {} \"{}\" of \"{}\": value {}, newest {}", t.context, clean(t.name), clean(t.driver),
+             t.completed, t.emitted);
+  if (t.has_device_word) fmt::print(", the device has written {}", t.device_seqno);
+  if (t.is_closed) fmt::print(", closed");
+  if (t.pending != 0) {
+    fmt::print(", {} pending, the oldest {}", t.pending, t.oldest_pending);
+    if (t.age_ns > 0) fmt::print(" for {} or longer", seconds(t.age_ns));
+  }
+  if (!t.made_by.module.empty()) fmt::print(", made by {}", clean(t.made_by.module));
+  if (!t.made_by.build_id.empty()) fmt::print(" (build {})", t.made_by.build_id);
+  fmt::print("\n");
+}
+
+void print_list(const debug::snapshot& s) {
+  const auto count = [&s](debug::node_kind kind) {
+    return std::ranges::count(s.nodes, kind, &debug::node::kind);
+  };
+  fmt::print("process {} {}: {} timelines, {} fences alive, {} pending, {} threads sleep\n", s.process,
+             clean(s.program), s.timelines.size(), s.fences_alive, s.fences_pending,
+             count(debug::node_kind::thread));
+  if (!s.timelines.empty()) fmt::print("timelines\n");
+  for (const debug::timeline_info& t : s.timelines) print_timeline(t);
+  constexpr std::pair<debug::node_kind, const char*> parts[] = {
+      {debug::node_kind::thread, "threads that sleep"},
+      {debug::node_kind::fence, "fences"},
+      {debug::node_kind::process, "other processes"}};
+  for (const auto& [kind, title] : parts) {
+    if (count(kind) == 0) continue;
+    fmt::print("{}\n", title);
+    for (std::uint32_t n = 0; n < s.nodes.size(); ++n) {
+      if (s.nodes[n].kind != kind) continue;
+      fmt::print("  {}\n", clean(line_about(s, n)));
+      for (const std::string& c : s.nodes[n].callbacks) fmt::print("    callback: {}\n", clean(c));
+    }
+  }
+  if (s.nodes_left_out != 0) fmt::print("{} more are not told\n", s.nodes_left_out);
+}
+
+int list_processes(const look_options& options) {
+  int status = 0;
+  std::string all_json;
+  const std::vector<std::int64_t> processes =
+      options.processes.empty() ? processes_with_socket() : options.processes;
+  for (const std::int64_t process : processes) {
+    const std::optional<debug::snapshot> seen = look(process, options.all);
+    if (!seen) {
+      status = 1;
+    } else if (options.json) {
+      all_json += (all_json.empty() ? "" : ",\n") + to_json(*seen);
+    } else {
+      print_list(*seen);
+    }
+  }
+  if (options.json) fmt::print("[{}]\n", all_json);
+  return status;
+}
+
+// "5:8": the node with this context and seqno.
+std::optional<std::uint32_t> find_fence(const debug::snapshot& s, const std::string& name) {
+  const std::size_t colon = name.find(':');
+  std::uint64_t context = 0, seqno = 0;
+  const char* const end = name.data() + name.size();
+  if (colon == std::string::npos ||
+      std::from_chars(name.data(), name.data() + colon, context).ptr != name.data() + colon ||
+      std::from_chars(name.data() + colon + 1, end, seqno).ptr != end) {
+    throw std::runtime_error("a fence is CONTEXT:SEQNO, not " + name);
+  }
+  for (std::uint32_t n = 0; n < s.nodes.size(); ++n) {
+    const debug::node& f = s.nodes[n];
+    if (f.kind == debug::node_kind::fence && f.context == context && f.seqno == seqno) return n;
+  }
+  return {};
+}
+
+// The snapshot of the process that has to signal something here, and where it says so there.
+void explain_elsewhere(const debug::snapshot& here, const std::vector<std::uint32_t>& starts,
+                       const look_options& options, std::set<std::int64_t>& seen_processes) {
+  std::set<std::int64_t> others;
+  for (const std::uint32_t start : starts) {
+    for (const std::uint32_t root : roots_of(here, start)) {
+      const debug::node& r = here.nodes[root];
+      if (r.kind == debug::node_kind::process && r.why == debug::cause::exporter_runs) {
+        others.insert(r.id);
+      }
+    }
+  }
+  for (const std::int64_t other : others) {
+    if (!seen_processes.insert(other).second) {
+      fmt::print("process {} was told above: a circle across processes\n", other);
+      continue;
+    }
+    const std::optional<debug::snapshot> there = look(other, false);
+    if (!there) continue;
+    std::vector<std::uint32_t> exported;
+    for (const debug::node& imported : here.nodes) {
+      if (imported.kind != debug::node_kind::fence || imported.export_key == 0) continue;
+      for (std::uint32_t n = 0; n < there->nodes.size(); ++n) {
+        const debug::node& f = there->nodes[n];
+        if (f.kind == debug::node_kind::fence && f.export_key == imported.export_key &&
+            f.seqno == imported.seqno) {
+          exported.push_back(n);
+        }
+      }
+    }
+    for (const std::uint32_t n : exported) {
+      fmt::print("process {} {}, {}:\n{}", there->process, clean(there->program),
+                 clean(line_about(*there, n)),
+                 clean_lines(explain(*there, n, trees_of(options))));
+    }
+    explain_elsewhere(*there, exported, options, seen_processes);
+  }
+}
+
+int explain_process(const look_options& options) {
+  const bool has_fence = !options.fence.empty();
+  const std::optional<debug::snapshot> seen = look(options.process, has_fence);
+  if (!seen) return 1;
+  std::vector<std::uint32_t> starts;
+  if (has_fence) {
+    const auto found = find_fence(*seen, options.fence);
+    if (!found) {
+      static_cast<void>(std::fprintf(stderr, "ufence: there is no fence %s that is pending\n",
+                                     options.fence.c_str()));
+      return 1;
+    }
+    starts = {*found};
+  } else {
+    starts = waiters_in(*seen);
+  }
+  if (options.json) {
+    fmt::print("{}\n", to_json(*seen));
+    return 0;
+  }
+  if (starts.empty()) fmt::print("nobody waits for a fence\n");
+  for (const std::uint32_t start : starts) {
+    fmt::print("why: {}\n{}", clean(line_about(*seen, start)),
+               clean_lines(explain(*seen, start, trees_of(options))));
+  }
+  std::set<std::int64_t> told{seen->process};
+  explain_elsewhere(*seen, starts, options, told);
+  return 0;
+}
+
+void add_common(CLI::App& app, look_options& options) {
+  app.add_flag("--json", options.json, "Print JSON");
+}
+
+}  // namespace
+
+void add_look_commands(CLI::App& app, command& chosen) {
+  auto options = std::make_shared<look_options>();
+  CLI::App* const ls = app.add_subcommand(
+      "ls",
+      "Tells what processes have of fences: timelines, threads that sleep, fences that are waited\n"
+      "for. A process is asked by its debug socket: start it with UFENCE_DEBUG=1.");
+  ls->add_option("processes", options->processes, "Process numbers; without, all of this user")
+      ->type_name("PID...");
+  ls->add_flag("--all", options->all, "Also pending fences that nobody waits for");
+  add_common(*ls, *options);
+  ls->callback([options, &chosen] { chosen = [options] { return list_processes(*options); }; });
+
+  auto why_options = std::make_shared<look_options>();
+  CLI::App* const why = app.add_subcommand(
+      "why",
+      "Tells why a process does not go on: of each thread that sleeps for a fence, or of one fence,\n"
+      "what everything hangs on, and who waits for that.");
+  why->add_option("process", why_options->process, "Process number")
+      ->type_name("PID")
+      ->required();
+  why->add_option("fence", why_options->fence, "A fence")->type_name("CONTEXT:SEQNO");
+  why->add_flag("--down", why_options->down, "From the waiter down to the root, not root first");
+  why->add_flag("--up", [](std::int64_t) {}, "Root first, which is the default")->excludes("--down");
+  why->add_option("--depth", why_options->depth, "How deep a tree is told")->type_name("N");
+  add_common(*why, *why_options);
+  why->callback(
+      [why_options, &chosen] { chosen = [why_options] { return explain_process(*why_options); }; });
+}
+
+}  // namespace ufence::tool

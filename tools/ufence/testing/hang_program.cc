@@ -1,0 +1,203 @@
+// A program that hangs in a known way, for the tests of `ufence why`. Prints "ready" once it hangs, and
+// stays until its standard input is closed.
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "ufence/container/array.h"
+#include "ufence/debug/debug.h"
+#include "ufence/fence/fence.h"
+#include "ufence/fence/timeline.h"
+#include "ufence/sched/entity.h"
+#include "ufence/sched/job.h"
+#include "ufence/sched/scheduler.h"
+#include "ufence/sync/sync_file.h"
+
+namespace {
+
+using namespace ufence;
+
+// Signals another fence when the one that it is queued on is signaled.
+struct relay : callback {
+  relay() noexcept : callback(&relay::run) {}
+  static void run(callback& node, fence&) noexcept { static_cast<relay&>(node).right.signal(); }
+  signaler right;
+};
+
+new_fence make() { return *fence::create(fence::allocate_contexts(1), 1); }
+
+void until_a_thread_sleeps() {
+  const auto is_thread = [](const debug::node& n) { return n.kind == debug::node_kind::thread; };
+  while (std::ranges::none_of(debug_snapshot().nodes, is_thread)) std::this_thread::yield();
+}
+
+int ready() {
+  until_a_thread_sleeps();
+  static_cast<void>(std::puts("ready"));
+  static_cast<void>(std::fflush(stdout));
+  char end = 0;
+  static_cast<void>(::read(STDIN_FILENO, &end, 1));
+  // Threads wait for ever: nothing of the program ends in order.
+  ::_exit(0);
+}
+
+// Not in the place of its caller: its frame is looked for.
+[[gnu::noinline]] void wait_for_the_device(const fence_ref& f) {
+  if (f->wait()) std::abort();
+}
+
+int never_signaled() {
+  static timeline_issuer device =
+      *timeline_issuer::create({.driver_name = "test device", .timeline_name = "queue"});
+  static const fence_ref first = *device.emit();
+  std::thread([] { wait_for_the_device(first); }).detach();
+  return ready();
+}
+
+int lost_notification() {
+  static atomic<std::uint32_t> word{0};
+  static timeline_issuer device = *timeline_issuer::create(
+      {.driver_name = "test device", .timeline_name = "queue", .device_word = &word});
+  static const fence_ref first = *device.emit();
+  std::thread([] { wait_for_the_device(first); }).detach();
+  // A wait that begins would look at the word once more.
+  until_a_thread_sleeps();
+  word.store(1, mo::relaxed);  // relaxed: nothing is handed over
+  return ready();
+}
+
+// Two arrays, each signaled after a fence that a callback on the other one signals.
+int circle() {
+  static new_fence a = make(), b = make(), free_one = make();
+  static const fence_ref in_a[] = {a.fence, free_one.fence};
+  static const fence_ref in_b[] = {b.fence, free_one.fence};
+  static const fence_ref all_a = *fence_array::create(in_a);
+  static const fence_ref all_b = *fence_array::create(in_b);
+  static relay on_a, on_b;
+  on_a.right = std::move(b.signal);
+  on_b.right = std::move(a.signal);
+  if (all_a->add_callback(on_a) || all_b->add_callback(on_b)) return 1;
+  free_one.signal.signal();
+  std::thread([] { wait_for_the_device(all_a); }).detach();
+  return ready();
+}
+
+// A child of this process exports a fence, and is stopped.
+int exporter_stopped() {
+  int ends[2];
+  if (::pipe(ends) != 0) return 1;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const new_fence f = make();
+    const result<unique_fd> file = sync_file_create(f.fence, "of the child");
+    const int number = file ? file->get() : -1;
+    if (::write(ends[1], &number, sizeof number) != sizeof number) ::_exit(1);
+    for (;;) ::pause();
+  }
+  int number = -1;
+  if (::read(ends[0], &number, sizeof number) != sizeof number) return 1;
+  const unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  const unique_fd file(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+  static const fence_ref imported = *sync_file_get_fence(file.get());
+  std::thread([] { wait_for_the_device(imported); }).detach();
+  if (::kill(child, SIGSTOP) != 0 || ::waitpid(child, nullptr, WUNTRACED) != child) return 1;
+  return ready();
+}
+
+// A callback of one fence waits for another one, which its thread would signal next.
+int own_callback() {
+  static new_fence first = make(), second = make();
+  struct waiting : callback {
+    waiting() noexcept
+        : callback([](callback&, fence&) noexcept { wait_for_the_device(second.fence); }) {}
+  };
+  static waiting in_callback;
+  if (first.fence->add_callback(in_callback)) return 1;
+  std::thread([] {
+    first.signal.signal();
+    second.signal.signal();
+  }).detach();
+  return ready();
+}
+
+// --- Jobs of a scheduler ---
+
+struct test_job : sched::job {
+  using sched::job::job;
+  fence_ref device;
+  signaler right;
+};
+
+result<fence_ref> run(sched::job& j) noexcept {
+  auto& job = static_cast<test_job&>(j);
+  result<new_fence> made = fence::create(fence::allocate_contexts(1), 1);
+  if (!made) return std::unexpected(made.error());
+  job.right = std::move(made->signal);
+  return made->fence;
+}
+constexpr sched::scheduler_ops ops{.run = &run, .free = [](sched::job&) noexcept {}};
+
+sched::scheduler& the_scheduler() {
+  static sched::scheduler s = *sched::scheduler::create(
+      {.ops = &ops, .name = "ring", .device_name = "test device", .credit_limit = 2});
+  return s;
+}
+sched::entity new_entity() {
+  const sched::scheduler* const all[] = {&the_scheduler()};
+  return *sched::entity::create({.schedulers = all, .name = "user"});
+}
+
+int not_pushed() {
+  static sched::entity user = new_entity();
+  static test_job armed, behind;
+  static sched::armed_job right = *user.arm(armed);
+  if (user.push(behind)) return 1;
+  static const fence_ref finished = behind.finished();
+  std::thread([] { wait_for_the_device(finished); }).detach();
+  return ready();
+}
+
+int no_credits() {
+  static sched::entity one = new_entity(), other = new_entity();
+  static test_job large(2), waits(1);
+  if (one.push(large)) return 1;
+  // The device has it once *scheduled* is signaled; the ring is full then.
+  if (large.scheduled()->wait() || other.push(waits)) return 1;
+  static const fence_ref finished = waits.finished();
+  std::thread([] { wait_for_the_device(finished); }).detach();
+  return ready();
+}
+
+int scheduler_stopped() {
+  static sched::entity user = new_entity();
+  static test_job job;
+  if (the_scheduler().stop() || user.push(job)) return 1;
+  static const fence_ref finished = job.finished();
+  std::thread([] { wait_for_the_device(finished); }).detach();
+  return ready();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view how = argc > 1 ? argv[1] : "";
+  if (how == "never_signaled") return never_signaled();
+  if (how == "lost_notification") return lost_notification();
+  if (how == "circle") return circle();
+  if (how == "exporter_stopped") return exporter_stopped();
+  if (how == "own_callback") return own_callback();
+  if (how == "not_pushed") return not_pushed();
+  if (how == "no_credits") return no_credits();
+  if (how == "scheduler_stopped") return scheduler_stopped();
+  return 2;
+}

@@ -1,0 +1,227 @@
+// What one fence is, what it waits for, and who waits for it.
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+#include "ufence/debug/gatherer.h"
+#include "ufence/fence/embedded_fence.h"
+#include "ufence/issuer/job_record.h"
+#include "ufence/rcu/rcu.h"
+#include "ufence/sync/imported.h"
+
+namespace ufence::debug {
+
+namespace {
+
+// The letter of /proc/PID/stat behind the name, which may have any character in it; 0: no such process.
+char state_of_process(int id, std::string& name) {
+  std::ifstream file("/proc/" + std::to_string(id) + "/stat");
+  std::string text;
+  if (!std::getline(file, text)) return 0;
+  const std::size_t open = text.find('(');
+  const std::size_t close = text.rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close + 2 >= text.size()) return 0;
+  name = text.substr(open + 1, close - open - 1);
+  return text[close + 2];
+}
+
+}  // namespace
+
+void gatherer::look_at(std::uint32_t n) {
+  if (!fences_[n]) return;
+  const fence_ref f = fences_[n];
+  node& told = found_.nodes[n];
+  const std::uint32_t state = access::state(*f);
+  told.is_enabled = (state & (fence_state::enabled | fence_state::awaited)) != 0;
+  if (access::is_pending(*f)) {
+    told.state = "pending";
+    told.why = cause::never_signaled;
+    look_at_issuer(*f, n);
+    look_into(*f, n);
+  } else {
+    // A completed timeline fence that nobody has looked at has no callbacks.
+    const bool is_unmarked = access::is_ordered(*f) && (state & fence_state::awaited) == 0;
+    const bool is_settled = (state & fence_state::settled) != 0 || is_unmarked;
+    told.type = "fence";
+    told.state = is_settled ? "signaled" : "signaled, not settled";
+    told.error = f->error();
+    told.why = is_settled ? cause::none : cause::callback_runs;
+  }
+  look_at_callbacks(*f, n);
+}
+
+// --- What it is made of ---
+
+void gatherer::look_into(fence& f, std::uint32_t n) {
+  constexpr std::uint32_t children_max = 10'000;
+  if (fence_array* const array = fence_array::from(f)) {
+    const bool is_any = array->mode() == array_mode::any;
+    found_.nodes[n].type = (is_any ? "array (any of " : "array (all of ") +
+                           std::to_string(array->size()) + ")";
+    for (std::uint32_t i = 0; i < std::min(array->size(), children_max); ++i) {
+      fence& child = array->child(i);
+      if (!child.is_signaled()) add_edge(n, node_of(child), {});
+    }
+    if (found_.nodes[n].why == cause::never_signaled) found_.nodes[n].why = cause::none;
+  } else if (fence_chain* const chain = fence_chain::from(f)) {
+    found_.nodes[n].type = "chain";
+    if (!chain->contained().is_signaled()) add_edge(n, node_of(chain->contained()), {});
+    fence_ref before;
+    {
+      const rcu::read_section reading;
+      before = fence::get_rcu(access::previous_of(*chain));
+    }
+    if (before && !before->is_signaled()) add_edge(n, node_of(*before), "the point before");
+    found_.nodes[n].why = cause::none;
+  } else if (f.is_embedded()) {
+    look_at_import(f, n);
+  }
+}
+
+void gatherer::look_at_import(fence& f, std::uint32_t n) {
+  detail::import_state state;
+  if (!detail::find_import(f, state)) return;
+  node& told = found_.nodes[n];
+  told.type = state.is_kernels ? "sync file of the kernel" : "sync file of another process";
+  told.export_key = state.timeline;
+  if (state.is_kernels) return;
+  node process{.kind = node_kind::process, .id = state.exporter};
+  const char letter = state.exporter > 0 ? state_of_process(state.exporter, process.driver) : '\0';
+  if (state.maker == detail::peer_state::closed || letter == 'Z' || letter == 'X') {
+    process.state = "gone";
+    process.why = cause::exporter_gone;
+  } else if (letter == 'T' || letter == 't') {
+    process.state = letter == 'T' ? "stopped" : "stopped by a debugger";
+    process.why = cause::exporter_stopped;
+  } else {
+    process.state = letter == 0 ? "not to be seen from here" : "running";
+    process.why = cause::exporter_runs;
+  }
+  told.why = cause::none;
+  for (std::uint32_t p = 0; p < found_.nodes.size(); ++p) {
+    if (found_.nodes[p].kind == node_kind::process && found_.nodes[p].id == process.id) {
+      return add_edge(n, p, {});
+    }
+  }
+  const auto p = static_cast<std::uint32_t>(found_.nodes.size());
+  fences_.emplace_back();
+  found_.nodes.push_back(std::move(process));
+  add_edge(n, p, {});
+}
+
+// --- Who has to signal it ---
+
+void gatherer::look_at_issuer(fence& f, std::uint32_t n) {
+  node& told = found_.nodes[n];
+  const timeline* const line = f.owner();
+  told.type = !f.is_independent()      ? "legacy fence"
+              : access::is_ordered(f)  ? "timeline fence"
+              : f.is_embedded()        ? "fence of the library"
+              : line != nullptr        ? "fence"
+                                       : "plain fence";
+  if (line != nullptr) {
+    told.place = modules_.place_of(access::maker(*line));
+    const auto at = timeline_at_.find(line);
+    if (access::is_ordered(f) && at != timeline_at_.end()) {
+      const timeline_info& info = found_.timelines[at->second];
+      told.note = "the timeline's value is " + std::to_string(info.completed) + ", its newest seqno " +
+                  std::to_string(info.emitted);
+      if (info.has_device_word && info.device_seqno >= f.seqno()) {
+        told.why = cause::lost_notification;
+        told.note += "; the device has written " + std::to_string(info.device_seqno);
+      }
+    }
+  }
+  if (!f.is_embedded() && access::has_backend(f)) look_at_backend(f, n);
+}
+
+// The issuer's data may go at any time: it is read as memory that may not be there.
+void gatherer::look_at_backend(fence& f, std::uint32_t n) {
+  const void* const data = access::backend_of(f);
+  backend copy{};
+  backend_ops ops{};
+  if (!read_own(data, copy) || copy.ops == nullptr || !read_own(copy.ops, ops)) return;
+  if (copy.ops == access::ops_of_jobs()) {
+    // Inside its gate the job stays; its ops are the library's own.
+    const issuer_op op(f);
+    if (!op || op.data()->ops != access::ops_of_jobs()) return;
+    auto entity = ref<access::entity_core>::take(access::entity_of_job(*op.data()));
+    look_at_job(*entity, f, n);
+    entities_.push_back(std::move(entity));
+    return;
+  }
+  node& told = found_.nodes[n];
+  if (ops.retire != nullptr && detail::is_retire_of_jobs(ops.retire)) {
+    detail::job_phase phase{};
+    const auto* const record = static_cast<const detail::job_record*>(static_cast<const backend*>(data));
+    told.type = "job of a driver module";
+    if (!read_own(&record->phase, phase) || !access::is_pending(f)) return;
+    if (phase == detail::job_phase::with_driver) {
+      told.why = cause::with_driver;
+    } else if (phase == detail::job_phase::waiting || phase == detail::job_phase::ready) {
+      told.note = phase == detail::job_phase::waiting ? "the job waits for its in-fences"
+                                                      : "the job waits for its turn";
+    }
+  } else if (told.place.module.empty()) {
+    told.place = modules_.place_of(copy.ops);
+  }
+  if (fence_state::ops_inside(access::state(f)) != 0) told.why = cause::op_runs;
+}
+
+// --- Jobs of schedulers ---
+
+void gatherer::look_at_job(access::entity_core& e, fence& f, std::uint32_t n) {
+  using stage = access::job_look::stage;
+  access::job_look job = access::look_at_job(e, f.seqno());
+  node& told = found_.nodes[n];
+  told.type = access::is_scheduled_line(e, f.owner()) ? "job's scheduled" : "job's finished";
+  if (!access::is_pending(f)) return;
+  if (job.at == stage::queued) return tell_queued_job(job, n);
+  if (job.device) {
+    told.note = "the job is with the device";
+    told.why = cause::none;
+    if (!job.device->is_signaled()) add_edge(n, node_of(*job.device), "the device's fence");
+  } else {
+    told.note = "run() has the job";
+    told.why = cause::with_device;
+  }
+}
+
+void gatherer::tell_queued_job(access::job_look& job, std::uint32_t n) {
+  node& told = found_.nodes[n];
+  told.note = "the job is queued";
+  if (!job.is_pushed) {
+    told.why = cause::not_pushed;
+  } else if (!job.is_first && job.before) {
+    told.why = cause::none;
+    add_edge(n, node_of(*job.before), "the job before it");
+  } else if (job.is_stopped) {
+    told.why = cause::scheduler_stopped;
+  } else if (job.waits_for) {
+    told.why = cause::none;
+    add_edge(n, node_of(*job.waits_for), "a dependency");
+  } else if (job.lacks_credits) {
+    told.why = cause::no_credits;
+    for (const fence_ref& holder : job.holding_credits) {
+      add_edge(n, node_of(*holder), "it has credits");
+    }
+  } else if (!job.has_thread) {
+    told.note += "; the scheduler has no thread: run_ready() has to be called";
+  }
+}
+
+// *scheduled* knows nothing of its job: it is found by the entities that are known by now.
+void gatherer::look_at_scheduled() {
+  const auto count = static_cast<std::uint32_t>(found_.nodes.size());
+  for (std::uint32_t n = 0; n < count; ++n) {
+    if (!fences_[n] || found_.nodes[n].state != "pending") continue;
+    for (const auto& e : entities_) {
+      if (!access::is_scheduled_line(*e, fences_[n]->owner())) continue;
+      look_at_job(*e, *fences_[n], n);
+      break;
+    }
+  }
+  for (auto n = count; n < found_.nodes.size(); ++n) look_at(n);
+}
+
+}  // namespace ufence::debug
