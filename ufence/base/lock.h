@@ -21,8 +21,10 @@ class UFENCE_CAPABILITY("mutex") mutex {
     word_.lock();
   }
   void unlock() noexcept UFENCE_RELEASE() {
+    // Once the lock is free its next holder may free the memory that it lies in.
+    const lock_rank rank = rank_;
     word_.unlock();
-    rank_release(rank_);
+    rank_release(rank);
   }
 
   /// For fork handlers (fork.h).
