@@ -14,6 +14,7 @@
 #include "ufence/fence/report.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/rcu/rcu.h"
+#include "ufence/sched/scheduler.h"
 #include "ufence/syncobj/syncobj.h"
 
 namespace ufence::lab {
@@ -214,6 +215,59 @@ class product_syncobj : public model_syncobj {
   syncobj_ref object_ = syncobj::create().value();
 };
 
+// A job of a scheduler: the worker gives it to the device, whose fence becomes known with that.
+class product_forwarder : public model_forwarder {
+ public:
+  product_forwarder() {
+    device_ = ufence::fence::create(7, 1, &hears_).value();
+    const sched::scheduler* const home[] = {&scheduler_};
+    sched::entity e = sched::entity::create({.schedulers = home}).value();
+    finished_ = e.arm(job_).value().finished();
+    entity_.emplace(std::move(e));
+  }
+  // Nothing of the job is left then.
+  ~product_forwarder() override {
+    device_.signal.signal();
+    static_cast<void>(scheduler_.run_ready());
+    if (!job_.is_free || scheduler_.fini()) goes_wrong("wrong-result: the job does not end");
+  }
+
+  void set_parent() override {
+    if (!scheduler_.run_ready()) goes_wrong("wrong-result: the job is not given to the device");
+  }
+  void set_deadline() override { finished_->set_deadline(1000); }
+  bool was_forwarded() override { return hears_.heard.load(mo::relaxed) != 0; }
+
+ private:
+  struct hearing : backend {
+    hearing() : backend{&table} {}
+    static void hear(backend* b, std::int64_t) noexcept {
+      static_cast<hearing*>(b)->heard.store(1, mo::relaxed);
+    }
+    static constexpr backend_ops table{.set_deadline = &hear};
+    atomic<std::uint32_t> heard{0};
+  };
+  struct forwarded_job : sched::job {
+    explicit forwarded_job(product_forwarder& f) : of(f) {}
+    ~forwarded_job() = default;
+    product_forwarder& of;
+    bool is_free = false;
+  };
+  static result<fence_ref> run(sched::job& j) noexcept {
+    return static_cast<forwarded_job&>(j).of.device_.fence;
+  }
+  static void free(sched::job& j) noexcept { static_cast<forwarded_job&>(j).is_free = true; }
+  static constexpr sched::scheduler_ops job_ops{.run = &run, .free = &free};
+
+  hearing hears_;
+  new_fence device_;
+  sched::scheduler scheduler_ =
+      sched::scheduler::create({.ops = &job_ops, .has_thread = false}).value();
+  forwarded_job job_{*this};
+  std::optional<sched::entity> entity_;
+  fence_ref finished_;
+};
+
 void set_up() {
   warm_up();
   timeline_issuer line = timeline_issuer::create({}).value();
@@ -241,7 +295,9 @@ extern const design design_ufence{
     .make_syncobj = [](unsigned) -> std::unique_ptr<model_syncobj> {
       return std::make_unique<product_syncobj>();
     },
-    .make_forwarder = nullptr,
+    .make_forwarder = [](unsigned) -> std::unique_ptr<model_forwarder> {
+      return std::make_unique<product_forwarder>();
+    },
     .prelude = set_up,
 };
 

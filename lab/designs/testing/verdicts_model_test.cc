@@ -140,7 +140,7 @@ TEST(verdicts, array_enable_vs_signaled) {
 TEST(verdicts, scheduler_deadline) {
   expect_row("R18",
              "wrong-result wrong-result wrong-result safe wrong-result wrong-result wrong-result "
-             "not-applicable");
+             "safe");
 }
 TEST(verdicts, unlocked_iteration) { expect_row("R21", "safe safe safe safe safe safe safe safe"); }
 TEST(verdicts, syncobj_wait_vs_install) {
