@@ -39,6 +39,11 @@ struct thread_state;
 
 namespace ufence::sched::detail {
 
+/// An error that jobs may end with: a negative errno.
+constexpr int checked_error(int error) noexcept {
+  return error < 0 && ufence::detail::is_error_in_range(error) ? error : -EINVAL;
+}
+
 using entity_ref = ref<entity_core>;
 using scheduler_ref = ref<scheduler_core>;
 
@@ -167,7 +172,10 @@ class scheduler_core {
   [[nodiscard]] result<std::size_t> run_ready(std::size_t jobs_max) noexcept;
   [[nodiscard]] std::int64_t next_timeout_ns() noexcept;
   std::error_code stop() noexcept;
-  std::error_code start(in_flight rest) noexcept;
+  std::error_code start(in_flight rest, int error) noexcept;
+  std::error_code set_paused(bool is_paused) noexcept;
+  [[nodiscard]] std::int64_t suspend_timeout() noexcept;
+  void resume_timeout(std::int64_t left_ns) noexcept;
   std::error_code fault() noexcept;
   [[nodiscard]] scheduler_statistics statistics() noexcept;
   [[nodiscard]] std::string_view name() const noexcept { return options_.name; }
@@ -308,11 +316,14 @@ class scheduler_core {
   scheduler_statistics statistics_ UFENCE_GUARDED_BY(lock_);
 
   pace pace_ UFENCE_GUARDED_BY(lock_) = pace::running;
+  bool is_paused_ UFENCE_GUARDED_BY(lock_) = false;   // pause(); not once it ends
+  bool is_untimed_ UFENCE_GUARDED_BY(lock_) = false;  // suspend_timeout()
   bool is_closing_ UFENCE_GUARDED_BY(lock_) = false;  // fini()
   bool is_forced_ UFENCE_GUARDED_BY(lock_) = false;   // nothing is waited for any more
   // What the worker is asked to do.
   bool must_start_ UFENCE_GUARDED_BY(lock_) = false;
   in_flight start_with_ UFENCE_GUARDED_BY(lock_) = in_flight::keep;
+  int start_error_ UFENCE_GUARDED_BY(lock_) = 0;
   bool must_time_out_ UFENCE_GUARDED_BY(lock_) = false;
   bool must_cancel_ UFENCE_GUARDED_BY(lock_) = false;
   bool must_force_ UFENCE_GUARDED_BY(lock_) = false;

@@ -13,17 +13,6 @@ using namespace std::chrono_literals;
 
 constexpr int worker_count = 16;
 
-struct threaded {
-  explicit threaded(const scheduler_options& options)
-      : of(scheduler::create(options).value()), list{&of} {}
-  [[nodiscard]] entity make(entity_options options = {}) const {
-    options.schedulers = list;
-    return entity::create(options).value();
-  }
-  scheduler of;
-  const scheduler* list[1];
-};
-
 // A ring that needs time: a thread signals the device fences in order, each after its length.
 class clocked_ring {
  public:

@@ -14,9 +14,6 @@ namespace {
 constexpr bool is_priority(priority p) noexcept {
   return static_cast<std::size_t>(p) < priority_count;
 }
-constexpr int checked(int error) noexcept {
-  return error < 0 && ufence::detail::is_error_in_range(error) ? error : -EINVAL;
-}
 
 }  // namespace
 
@@ -51,7 +48,7 @@ void armed_job::push_slow(job& armed) noexcept { armed.entity_->push_armed(armed
 
 std::error_code entity::kill(int error) noexcept {
   if (core_->is_inherited()) return errno_code(EOWNERDEAD);
-  core_->kill(checked(error));
+  core_->kill(detail::checked_error(error));
   return {};
 }
 std::error_code entity::flush(std::int64_t deadline_ns) noexcept {

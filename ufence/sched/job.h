@@ -50,6 +50,8 @@ enum class timeout_verdict : std::uint8_t {
   reset,    // the device was reset: the job failed, the others in flight run again or fail
   gone,     // the device is gone: everything fails with -ENODEV
   no_hang,  // the job still runs: it gets the same time again
+  handled,  // the function did what was to be done, or will: a scheduler that it stopped stays so
+            // until start(), and a job that it did not make end gets the same time again
 };
 
 /// What a scheduler calls. All noexcept, none with a lock of ours held, all on its worker

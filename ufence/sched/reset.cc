@@ -9,7 +9,8 @@
 namespace ufence::sched::detail {
 
 std::int64_t scheduler_core::next_timeout_locked() const noexcept {
-  if (oldest_ == nullptr || options_.timeout_ns == no_deadline || pace_ != pace::running) {
+  if (oldest_ == nullptr || options_.timeout_ns == no_deadline || pace_ != pace::running ||
+      is_untimed_) {
     return no_deadline;
   }
   return oldest_since_ns_ >= no_deadline - options_.timeout_ns
@@ -89,6 +90,7 @@ void scheduler_core::time_out_locked() noexcept UFENCE_NO_TSA {
       if (pace_ == pace::stopped) restart_locked(in_flight::keep, 0);
       oldest_since_ns_ = now_ns();
       break;
+    case timeout_verdict::handled: oldest_since_ns_ = now_ns(); break;
   }
   give_back_locked(j);
 }
@@ -158,7 +160,7 @@ void scheduler_core::detach_callbacks_locked() noexcept UFENCE_NO_TSA {
 
 // --- Starting again ---
 
-std::error_code scheduler_core::start(in_flight rest) noexcept {
+std::error_code scheduler_core::start(in_flight rest, int error) noexcept {
   if (is_inherited()) return errno_code(EOWNERDEAD);
   const guard at(*this);
   if (pace_ != pace::stopped) return errno_code(EALREADY);
@@ -169,8 +171,43 @@ std::error_code scheduler_core::start(in_flight rest) noexcept {
   pace_ = pace::starting;
   must_start_ = true;
   start_with_ = rest;
+  start_error_ = checked_error(error);
   wake_locked();
   return {};
+}
+
+// --- Pausing: jobs are completed, but none is given, looked at or freed. ---
+
+std::error_code scheduler_core::set_paused(bool is_paused) noexcept {
+  if (is_inherited()) return errno_code(EOWNERDEAD);
+  const guard at(*this);
+  is_paused_ = is_paused && !is_closing_;
+  if (!is_paused_) {
+    wake_locked();
+  } else if (!is_mine()) {
+    (void)wait_locked([&]() UFENCE_NO_TSA { return worker_ == nullptr; }, no_deadline);
+  }
+  return {};
+}
+
+std::int64_t scheduler_core::suspend_timeout() noexcept {
+  if (is_inherited()) return no_deadline;
+  const guard at(*this);
+  const std::int64_t at_ns = next_timeout_locked();
+  is_untimed_ = true;
+  if (options_.timeout_ns == no_deadline) return no_deadline;
+  if (at_ns == no_deadline) return options_.timeout_ns;
+  return std::clamp<std::int64_t>(at_ns - now_ns(), 0, options_.timeout_ns);
+}
+
+void scheduler_core::resume_timeout(std::int64_t left_ns) noexcept {
+  if (is_inherited()) return;
+  const guard at(*this);
+  is_untimed_ = false;
+  if (options_.timeout_ns == no_deadline) return;
+  const std::int64_t left = std::clamp<std::int64_t>(left_ns, 0, options_.timeout_ns);
+  oldest_since_ns_ = now_ns() - (options_.timeout_ns - left);
+  wake_locked();
 }
 
 void scheduler_core::end_and_settle_locked(job& j, int error) noexcept UFENCE_NO_TSA {

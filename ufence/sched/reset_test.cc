@@ -177,6 +177,131 @@ TEST(sched_timeout, the_next_one_has_its_full_time_and_the_setting_stays) {
   device.advance(1);
 }
 
+TEST(sched_stop, a_start_fails_what_is_left_with_its_error) {
+  ring device;
+  loop s(without_thread(device.options()));
+  entity a = s.make();
+  const fence_ref done = device.push(a, 1), lost = device.push(a, 2), odd = device.push(a, 3);
+  s.run();
+  EXPECT_FALSE(s.of.stop());
+  device.advance(1);
+  EXPECT_FALSE(s.of.start(in_flight::fail, -EIO));
+  s.run();
+  EXPECT_EQ(done->status(), 1);
+  EXPECT_EQ(lost->status(), -EIO);
+  EXPECT_EQ(odd->status(), -EIO);
+  device.advance(2);
+  const fence_ref next = device.push(a, 4);
+  s.run();
+  EXPECT_FALSE(s.of.stop());
+  EXPECT_FALSE(s.of.start(in_flight::fail, 5)) << "no error";
+  s.run();
+  EXPECT_EQ(next->status(), -EINVAL);
+  device.advance(1);
+}
+
+TEST(sched_pause, what_the_device_has_is_completed_but_nothing_is_given_or_freed) {
+  ring device;
+  threaded s(device.options());
+  entity a = s.make();
+  const fence_ref first = device.push(a, 1);
+  while (device.pending() == 0) std::this_thread::yield();
+  EXPECT_FALSE(s.of.pause());
+  const fence_ref second = device.push(a, 2);
+  device.advance(1);
+  EXPECT_FALSE(first->wait());
+  EXPECT_EQ(device.ran(), (ids{1}));
+  EXPECT_EQ(device.freed(), 0U);
+  EXPECT_FALSE(s.of.resume());
+  while (device.pending() == 0) std::this_thread::yield();
+  device.advance(1);
+  EXPECT_FALSE(a.flush());
+  EXPECT_EQ(second->status(), 1);
+  EXPECT_FALSE(s.of.fini());
+  EXPECT_EQ(device.freed(), 2U);
+}
+
+TEST(sched_pause, regress_what_ended_in_it_is_freed_by_the_resume_though_no_entity_is_left) {
+  ring device;
+  threaded s(device.options());
+  {
+    entity a = s.make();
+    device.push(a, 1);
+    while (device.pending() == 0) std::this_thread::yield();
+    EXPECT_FALSE(s.of.pause());
+    device.advance(1);
+  }
+  // Longer than an idle thread would stay.
+  signaler never;
+  EXPECT_EQ(pending_fence(never)->wait(deadline_after(30'000'000)), errno_code(ETIME));
+  never.signal();
+  EXPECT_EQ(device.freed(), 0U);
+  EXPECT_FALSE(s.of.resume());
+  while (device.freed() == 0) std::this_thread::yield();
+}
+
+TEST(sched_pause, does_not_keep_a_scheduler_from_its_end) {
+  ring device;
+  threaded s(device.options());
+  entity a = s.make();
+  const fence_ref f = device.push(a, 1);
+  EXPECT_FALSE(s.of.pause());
+  const fence_ref g = device.push(a, 2);
+  EXPECT_FALSE(s.of.fini());
+  EXPECT_EQ(f->status(), -ECANCELED);
+  EXPECT_EQ(g->status(), -ECANCELED);
+}
+
+TEST(sched_timeout, is_suspended_and_resumed_with_what_was_left) {
+  const reports heard;
+  ring device;
+  scheduler_options o = without_thread(device.options());
+  loop untimed(o);
+  EXPECT_EQ(untimed.of.suspend_timeout(), no_deadline);
+  o.timeout_ns = 3'600'000'000'000;
+  loop s(o);
+  entity a = s.make();
+  const fence_ref f = device.push(a, 1);
+  s.run();
+  const std::int64_t left = s.of.suspend_timeout();
+  EXPECT_GT(left, 0);
+  EXPECT_LE(left, o.timeout_ns);
+  EXPECT_EQ(s.of.next_timeout_ns(), no_deadline);
+  s.of.resume_timeout(left);
+  EXPECT_LE(s.of.next_timeout_ns(), now_ns() + left);
+  s.run();
+  EXPECT_EQ(device.timeouts, 0);
+  s.of.resume_timeout(-1);
+  s.run();
+  EXPECT_EQ(device.timeouts, 1);
+  EXPECT_EQ(f->status(), -ETIMEDOUT);
+  device.advance(1);
+}
+
+TEST(sched_timeout, a_verdict_of_handled_leaves_a_stopped_scheduler_stopped) {
+  const reports heard;
+  ring device;
+  scheduler* of = nullptr;
+  device.on_timeout = [&of](ring_job&) {
+    EXPECT_FALSE(of->stop());
+    return timeout_verdict::handled;
+  };
+  loop s(without_thread(device.options()));
+  of = &s.of;
+  entity a = s.make();
+  const fence_ref f = device.push(a, 1);
+  s.run();
+  EXPECT_FALSE(s.of.fault());
+  s.run();
+  EXPECT_EQ(device.timeouts, 1);
+  device.advance(1);
+  s.run();
+  EXPECT_EQ(f->status(), 0);
+  EXPECT_FALSE(s.of.start(in_flight::keep));
+  s.run();
+  EXPECT_EQ(f->status(), 1);
+}
+
 TEST(sched_stop, nothing_runs_or_completes_until_start_and_credits_stay_right) {
   ring device;
   scheduler_options o = without_thread(device.options());

@@ -109,6 +109,18 @@ struct loop {
   scheduler of;
 };
 
+/// A scheduler with its thread, and entities on it.
+struct threaded {
+  explicit threaded(const scheduler_options& options)
+      : of(scheduler::create(options).value()), list{&of} {}
+  [[nodiscard]] entity make(entity_options options = {}) const {
+    options.schedulers = list;
+    return entity::create(options).value();
+  }
+  scheduler of;
+  const scheduler* list[1];
+};
+
 /// Options for a loop.
 inline scheduler_options without_thread(scheduler_options o) {
   o.has_thread = false;

@@ -45,7 +45,13 @@ result<std::size_t> scheduler::run_ready(std::size_t jobs_max) noexcept {
 }
 std::int64_t scheduler::next_timeout_ns() const noexcept { return core_->next_timeout_ns(); }
 std::error_code scheduler::stop() noexcept { return core_->stop(); }
-std::error_code scheduler::start(in_flight rest) noexcept { return core_->start(rest); }
+std::error_code scheduler::start(in_flight rest, int error) noexcept {
+  return core_->start(rest, error);
+}
+std::error_code scheduler::pause() noexcept { return core_->set_paused(true); }
+std::error_code scheduler::resume() noexcept { return core_->set_paused(false); }
+std::int64_t scheduler::suspend_timeout() noexcept { return core_->suspend_timeout(); }
+void scheduler::resume_timeout(std::int64_t left_ns) noexcept { core_->resume_timeout(left_ns); }
 std::error_code scheduler::fault() noexcept { return core_->fault(); }
 scheduler_statistics scheduler::statistics() const noexcept { return core_->statistics(); }
 std::uint32_t scheduler::load() const noexcept { return core_->load(); }

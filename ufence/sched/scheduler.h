@@ -11,6 +11,7 @@
 // Lock ranks: scheduler, then entity, then those of fences.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -60,7 +61,7 @@ struct scheduler_options {
 enum class in_flight : std::uint8_t {
   keep,      // the device still works on them
   resubmit,  // run() again
-  fail,      // -ECANCELED
+  fail,      // with the error that start() is given
 };
 
 struct scheduler_statistics {
@@ -112,7 +113,22 @@ class UFENCE_API scheduler {
   /// What the device has done is completed, with the rest happens what is asked for.
   /// @return  -EALREADY it is not stopped: nothing has changed; -EOWNERDEAD (F18)
   /// Calls run() on this thread, or lets the worker do it.  Source: Linux drm_sched_start()
-  std::error_code start(in_flight rest = in_flight::resubmit) noexcept;
+  /// @param error  with which `fail` ends jobs; a negative errno, anything else becomes -EINVAL
+  std::error_code start(in_flight rest = in_flight::resubmit, int error = -ECANCELED) noexcept;
+  /// No job is given to the device, looked at or freed until resume(); what the device has done is
+  /// completed all the same, and jobs may time out. On return no function of ops runs but timed_out
+  /// (and the one that called it). @return  -EOWNERDEAD (F18)
+  /// Source: Linux drm_sched_wqueue_stop()
+  std::error_code pause() noexcept;
+  /// Source: Linux drm_sched_wqueue_start()
+  std::error_code resume() noexcept;
+  /// No job times out until resume_timeout().
+  /// @return  the time that the oldest job had left, at most that of a job; no_deadline: nothing
+  ///          times out anyway
+  /// Source: Linux drm_sched_suspend_timeout()
+  [[nodiscard]] std::int64_t suspend_timeout() noexcept;
+  /// The oldest job has so much time left.  Source: Linux drm_sched_resume_timeout()
+  void resume_timeout(std::int64_t left_ns) noexcept;
   /// As if the oldest job in flight had timed out now.  Source: Linux drm_sched_fault()
   std::error_code fault() noexcept;
 

@@ -153,8 +153,8 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
     }
     while (done_ != nullptr) give_back_locked(*std::exchange(done_, done_->next_));
     if (do_asked_locked(look_at_clock)) continue;
-    job* dead = std::exchange(dead_, nullptr);
-    const choice next = ran < jobs_max ? choose_locked() : choice{};
+    job* dead = is_paused_ ? nullptr : std::exchange(dead_, nullptr);
+    const choice next = ran < jobs_max && !is_paused_ ? choose_locked() : choice{};
     const bool is_idle = next.give == nullptr && next.examine == nullptr;
     if (is_idle && dead == nullptr) {
       if (look_at_clock) return;
@@ -182,7 +182,7 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
 
 bool scheduler_core::do_asked_locked(bool look_at_clock) noexcept {
   if (must_start_) {
-    restart_locked(start_with_, -ECANCELED);
+    restart_locked(start_with_, start_error_);
     return true;
   }
   if (must_force_) {
@@ -242,8 +242,8 @@ void scheduler_core::worker() noexcept UFENCE_NO_TSA {
     enter_locked();
     work_locked(SIZE_MAX, ran);
     leave_locked();
-    // Nothing is left to free where no entity is attached.
-    const bool is_idle = entity_count_ == 0;
+    // Nothing is left to free where no entity is attached, but in a pause.
+    const bool is_idle = entity_count_ == 0 && dead_ == nullptr;
     if (is_idle && is_closing_) break;
     const std::uint32_t seen = wakes_.load(mo::relaxed);  // relaxed: the lock
     const std::int64_t until = is_idle ? deadline_after(linger_ns) : next_timeout_locked();
@@ -321,6 +321,7 @@ std::error_code scheduler_core::fini(std::int64_t deadline_ns) noexcept {
   if (is_mine()) return errno_code(EDEADLK);
   if (!is_closing_) {
     is_closing_ = true;
+    is_paused_ = false;
     is_open_.store(0, mo::relaxed);  // relaxed: looked at again with the lock held
     kill_all_locked(-ECANCELED);
     must_cancel_ = true;
