@@ -7,6 +7,7 @@
 #include "ufence/fence/fence.h"
 
 struct dma_fence;
+struct drm_file;
 
 namespace ufence {
 
@@ -21,5 +22,13 @@ namespace ufence {
 /// @return  the caller's reference; null: no memory
 /// Allocates: yes. Blocks: never.
 [[nodiscard]] UFENCE_API dma_fence* to_dma_fence(const fence_ref& f) noexcept;
+
+class syncobj_table;
+
+/// For drm_sched_job_add_syncobj_dependency(): what a driver takes for its client's file. The table
+/// stays in place as long as that is called.
+[[nodiscard]] inline drm_file* to_drm_file(syncobj_table& table) noexcept {
+  return reinterpret_cast<drm_file*>(&table);
+}
 
 }  // namespace ufence

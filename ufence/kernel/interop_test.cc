@@ -22,7 +22,9 @@
 #include "ufence/kernel/linux/dma-fence-unwrap.h"
 #include "ufence/kernel/linux/dma-fence.h"
 #include "ufence/kernel/linux/dma-resv.h"
+#include "ufence/kernel/linux/gpu_scheduler.h"
 #include "ufence/sync/sync_file.h"
+#include "ufence/sync/syncobj_table.h"
 
 namespace ufence {
 namespace {
@@ -468,6 +470,67 @@ TEST(dma_resv, refuses_a_fence_that_is_no_struct_dma_fence) {
   dma_resv_fini(&resv);
   dma_fence_put(standing);
   rcu_barrier();
+}
+
+// A driver of one job, which the device does at once.
+struct instant_job {
+  drm_sched_job base;
+  bool* is_freed;
+
+  static dma_fence* run(drm_sched_job*) { return nullptr; }
+  static void free(drm_sched_job* j) {
+    drm_sched_job_cleanup(j);
+    *reinterpret_cast<instant_job*>(j)->is_freed = true;
+  }
+  static constexpr drm_sched_backend_ops ops{.prepare_job = nullptr,
+                                             .run_job = &run,
+                                             .timedout_job = nullptr,
+                                             .free_job = &free,
+                                             .cancel_job = nullptr};
+};
+
+TEST(kernel_interop, a_job_waits_for_a_point_of_64_bits) {
+  drm_gpu_scheduler sched{};
+  drm_sched_init_args args{};
+  args.ops = &instant_job::ops;
+  args.num_rqs = 1;
+  args.credit_limit = 1;
+  args.timeout = MAX_SCHEDULE_TIMEOUT;
+  args.name = "interop";
+  ASSERT_EQ(drm_sched_init(&sched, &args), 0);
+  drm_gpu_scheduler* list[] = {&sched};
+  drm_sched_entity entity{};
+  ASSERT_EQ(drm_sched_entity_init(&entity, DRM_SCHED_PRIORITY_NORMAL, list, 1, nullptr), 0);
+
+  constexpr u64 far = (u64{1} << 32) + 5;  // 5 in 32 bits
+  syncobj_table table;
+  const syncobj_table::handle h = table.create().value();
+  new_fence low = fence::create(fence::allocate_contexts(1), 1).value();
+  new_fence high = fence::create(fence::allocate_contexts(1), 1).value();
+  ASSERT_FALSE(table.find(h)->add_point(low.fence, 5));
+  bool is_freed = false;
+  instant_job j{.base = {}, .is_freed = &is_freed};
+  ASSERT_EQ(drm_sched_job_init(&j.base, &entity, 1, nullptr, 0), 0);
+  drm_file* const file = to_drm_file(table);
+  EXPECT_EQ(drm_sched_job_add_syncobj_dependency(&j.base, file, h + 1, far), -ENOENT);
+  EXPECT_EQ(drm_sched_job_add_syncobj_dependency(&j.base, file, h, far), -EINVAL) << "not yet";
+  ASSERT_FALSE(table.find(h)->add_point(high.fence, far));
+  EXPECT_EQ(drm_sched_job_add_syncobj_dependency(&j.base, file, h, far), 0);
+  drm_sched_job_arm(&j.base);
+  dma_fence* const finished = dma_fence_get(&j.base.s_fence->finished);
+  const fence_ref native = to_fence(*finished);
+  drm_sched_entity_push_job(&j.base);
+  low.signal.signal();
+  drm_sched_wqueue_stop(&sched);
+  drm_sched_wqueue_start(&sched);
+  EXPECT_FALSE(native->is_signaled());
+  high.signal.signal();
+  EXPECT_FALSE(native->wait());
+  EXPECT_EQ(native->status(), 1);
+  drm_sched_entity_destroy(&entity);
+  drm_sched_fini(&sched);
+  EXPECT_TRUE(is_freed);
+  dma_fence_put(finished);
 }
 
 }  // namespace

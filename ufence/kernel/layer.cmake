@@ -15,7 +15,8 @@ if(UFENCE_BUILD_TESTS)
     "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c"
     "${testing}/resv.c" "${testing}/enable.c"
     "${testing}/nested.c" "${testing}/names.c" "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c"
-    "${testing}/headers.c")
+    "${testing}/headers.c" "${testing}/mock_scheduler.c" "${testing}/st_gpu_scheduler.c"
+    "${testing}/gpu_scheduler.c")
   # The kernel's dialect: GNU C, as the kernel's own sources are written.
   set(other_suites "${testing}/other_shim.c" "${testing}/other_spinlock.c")
   set_source_files_properties(${suites} ${other_suites} PROPERTIES COMPILE_OPTIONS -Wno-pedantic)
@@ -56,7 +57,8 @@ endif()
 # Each header compiles alone, as C11 and as C++.
 if(UFENCE_BUILD_TESTS)
   file(GLOB c_headers CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_LIST_DIR}"
-    "${CMAKE_CURRENT_LIST_DIR}/linux/*.h" "${CMAKE_CURRENT_LIST_DIR}/trace/events/*.h")
+    "${CMAKE_CURRENT_LIST_DIR}/linux/*.h" "${CMAKE_CURRENT_LIST_DIR}/drm/*.h"
+    "${CMAKE_CURRENT_LIST_DIR}/trace/events/*.h")
   set(alone "")
   foreach(header IN LISTS c_headers)
     foreach(language c cc)

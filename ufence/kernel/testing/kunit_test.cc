@@ -19,6 +19,8 @@ extern kunit_suite* const kunit_sync_file_suite;
 extern kunit_suite* const kunit_headers;
 extern kunit_suite* const kunit_other_shim;
 extern kunit_suite* const kunit_replaced;
+extern kunit_suite* const kunit_gpu_scheduler;
+extern kunit_suite* const kunit_gpu_scheduler_driver;
 }
 
 namespace ufence {
@@ -49,7 +51,8 @@ const bool registered = [] {
   for (const kunit_suite* suite : {kunit_dma_fence, kunit_dma_fence_chain, kunit_dma_fence_unwrap,
                                    kunit_dma_fence_behaviour, kunit_enable, kunit_nested,
                                    kunit_names, kunit_resv, kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
-                                   kunit_other_shim, kunit_replaced}) {
+                                   kunit_other_shim, kunit_replaced, kunit_gpu_scheduler,
+                                   kunit_gpu_scheduler_driver}) {
     for (const kunit_case* c = suite->test_cases; c->run_case != nullptr; ++c) {
       testing::RegisterTest(suite->name, c->name, nullptr, nullptr, __FILE__, __LINE__,
                             [suite, c]() -> testing::Test* { return new kunit_case_test(*suite, *c); });
