@@ -251,14 +251,16 @@ void scheduler_core::restart_one_locked(job& j, in_flight rest, int error) noexc
     lock_.unlock();
     rank_check_none();
     result<fence_ref> again = options_.ops->run(j);
-    if (again && *again) j.set_parent(*again);
+    if (again && *again) {
+      j.set_parent(*again);
+      device = *again;  // without the lock: the old one may end with that, and call its issuer
+    }
     lock_.lock();
     if (!again || !*again) {
       end_and_settle_locked(j, again ? 0 : -again.error().value());
       give_back_locked(j);
       return;
     }
-    device = *std::move(again);
   }
   j.has_callback_ = true;
   lock_.unlock();
@@ -305,7 +307,7 @@ void scheduler_core::force_locked() noexcept UFENCE_NO_TSA {
     entity_core* e = entities_;
     while (e != nullptr && e->where_ != entity_core::where::waiting) e = e->next_;
     if (e == nullptr) break;
-    const fence_ref f = e->waits_for_;
+    fence_ref f = e->waits_for_;
     entity_ref kept = entity_ref::take(*e);
     lock_.unlock();
     const result<bool> removed = f->remove_callback(e->node_);
@@ -317,6 +319,7 @@ void scheduler_core::force_locked() noexcept UFENCE_NO_TSA {
     }
     lock_.unlock();
     kept.reset();
+    f.reset();
     lock_.lock();
   }
   stop_locked();
