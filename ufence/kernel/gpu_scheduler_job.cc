@@ -323,7 +323,7 @@ int drm_sched_job_init(drm_sched_job* job, drm_sched_entity* entity, u32 credits
   job->s_fence = made;
   job->entity = entity;
   job->credits = credits;
-  job->s_priority = entity->priority;
+  job->s_priority = READ_ONCE(entity->priority);
   return 0;
 }
 
