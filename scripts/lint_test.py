@@ -165,6 +165,8 @@ class Outside(LintCase):
     def test_driver_that_includes_another(self):
         self.assert_flags({"drivers/cpu/cpu.h": "", "drivers/sim/sim.cc": '#include "drivers/cpu/cpu.h"\n'},
                           "drivers/sim/sim.cc:1", "another's files")
+        self.assert_clean({"drivers/common/crew.h": "#pragma once\n",
+                           "drivers/sim/sim.cc": '#include "drivers/common/crew.h"\n'})
 
     def test_fence_layer_that_knows_modules(self):
         self.assert_flags({"ufence/fence/fence.cc": "#include <ufence/driver.h>\n"},

@@ -87,6 +87,6 @@ def _judge_other(tree, file, bracket: str, name: str) -> str | None:
             return f"includes \"{name}\"; write the full path, \"{here}/{name}\""
         return f"includes \"{name}\"; a layer includes \"ufence/...\" and <system headers>"
     if file.area == "drivers" and name.startswith("drivers/") and not file.is_test:
-        if not name.startswith(f"drivers/{file.part}/"):
+        if not name.startswith((f"drivers/{file.part}/", "drivers/common/")):
             return f"includes {name}; a driver does not use another's files"
     return None
