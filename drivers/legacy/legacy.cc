@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <shared_mutex>
 
 #include "ufence/driver.hpp"
 
@@ -45,10 +46,13 @@ class old_device {
  private:
   int complete(job& j);
   int query(job& j);
+  void reset();
   void complete_locked(job& j, int error);
   void signal_locked(job& j);
 
   const driver::services host_;
+  // Taken before lock_: by a reset alone, by waits together before they begin.
+  std::shared_mutex exclusive_;
   std::mutex lock_;  // the external lock of all its fences; guards what follows
   std::condition_variable completed_;
   driver::job_list running_;
@@ -69,6 +73,7 @@ int old_device::submit(job& j) {
     case UFENCE_LEGACY_COMPLETE:
       if (const int error = complete(j); error != 0) return error;
       break;
+    case UFENCE_LEGACY_RESET: reset(); break;
     case UFENCE_LEGACY_QUERY:
       if (const int error = query(j); error != 0) return error;
       break;
@@ -102,6 +107,18 @@ int old_device::query(job& j) {
     ++args->counters->running;
   }
   return 0;
+}
+
+// The other lock first, as waits take them.
+void old_device::reset() {
+  const std::scoped_lock exclusive(exclusive_);
+  const std::scoped_lock guard(lock_);
+  ++counters_.resets;
+  while (!running_.empty()) {
+    job& j = *running_.front();
+    work_of(j).is_asked = true;
+    complete_locked(j, -EIO);
+  }
 }
 
 void old_device::complete_locked(job& j, int error) {
@@ -160,6 +177,8 @@ void old_device::cancel(job& j) {
 }
 
 int old_device::wait(job& j, std::int64_t deadline_ns) {
+  // No wait begins in the middle of a reset; one that waits already does not keep it from ending.
+  { const std::shared_lock shared(exclusive_); }
   std::unique_lock guard(lock_);
   ++counters_.waited;
   if (j.driver_private[2] == nullptr) return 0;

@@ -4,7 +4,7 @@
  * over enable_signaling, over signaling and so over their callbacks; it waits and cleans up in ops
  * of its own. So its fences pin the module (D-19).
  *
- * Errors of a job: -EINVAL opcode, arguments too short, out of range; -ECANCELED; its own.
+ * Errors of a job: -EIO reset; -EINVAL opcode, arguments too short, out of range; -ECANCELED; its own.
  */
 #ifndef UFENCE_DRIVERS_LEGACY_H
 #define UFENCE_DRIVERS_LEGACY_H
@@ -19,7 +19,8 @@ extern "C" {
 enum ufence_legacy_opcode {
 	UFENCE_LEGACY_QUERY = 1,    /* struct ufence_legacy_query */
 	UFENCE_LEGACY_COMPLETE = 2, /* struct ufence_legacy_complete */
-	UFENCE_LEGACY_WORK = 3      /* no arguments: runs until it is completed */
+	UFENCE_LEGACY_WORK = 3,     /* no arguments: runs until it is completed */
+	UFENCE_LEGACY_RESET = 4     /* no arguments: what runs ends with -EIO */
 };
 
 /* The oldest jobs that run are complete. Those that somebody enabled signaling for are signaled;
@@ -36,6 +37,7 @@ struct ufence_legacy_counters {
 	uint64_t completed;         /* by the device */
 	uint64_t enabled, polled, waited;   /* calls */
 	uint64_t cancelled;
+	uint64_t resets;
 	uint64_t released;          /* calls of release, for work */
 	uint64_t running;           /* now: not complete */
 };
