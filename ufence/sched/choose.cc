@@ -150,6 +150,7 @@ job& scheduler_core::take_locked(entity_core& e) noexcept {
     e.virtual_time_ += j.charged_;
     ++statistics_.jobs_run;
   }
+  j.is_alone_ = e.in_flight_ == 0;
   ++e.in_flight_;
   if (e.first_ != nullptr || e.take_incoming()) {
     ready_.update(e, key_of(e));

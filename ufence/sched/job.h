@@ -175,6 +175,7 @@ class UFENCE_API job : private backend, private callback {
   bool is_examined_ = false;   // nothing is left to wait for
   bool is_doomed_ = false;     // it will not run: error_ says why
   bool has_callback_ = false;  // on its device fence
+  bool is_alone_ = false;      // no job of its entity was in flight when it was chosen
   // The device has done it, and error_ is the result; it is in flight until the one before it
   // ended.
   bool is_done_ = false;

@@ -38,7 +38,8 @@ job* scheduler_core::give(job& j) noexcept {
     return nullptr;
   }
   const int error = device ? 0 : -device.error().value();
-  if (fence_ref before = last_in_flight_of(*j.entity_)) {
+  // What was not in flight when this job was chosen is not now: only this thread adds to it.
+  if (fence_ref before = j.is_alone_ ? nullptr : last_in_flight_of(*j.entity_)) {
     // Its result is known, but finished is signaled in order (F19): it follows the job before it.
     j.is_done_ = true;
     j.error_ = error;

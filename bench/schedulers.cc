@@ -1,0 +1,292 @@
+// Jobs through a scheduler: what one costs, many entities, long chains.
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <queue>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if UFENCE_BENCH_TBB
+#include <tbb/flow_graph.h>
+#include <tbb/global_control.h>
+#include <tbb/task_group.h>
+#endif
+
+#include "bench/benchmarks.h"
+#include "ufence/sched/scheduler.h"
+
+namespace ufence::bench {
+namespace {
+
+using namespace ufence::sched;
+
+// A device function that does nothing: the job is done when run() returns.
+struct empty_job : job {
+  ~empty_job() = default;
+  static result<fence_ref> run(job&) noexcept { return nullptr; }
+  static void free(job& j) noexcept { delete &static_cast<empty_job&>(j); }
+  static constexpr scheduler_ops ops{.run = &run, .free = &free};
+};
+
+class device {
+ public:
+  explicit device(bool has_thread)
+      : scheduler_(scheduler::create({.ops = &empty_job::ops, .name = "bench", .has_thread = has_thread})
+                       .value()) {}
+  ~device() { require(!scheduler_.fini(), "a scheduler ends"); }
+
+  [[nodiscard]] entity make() const {
+    const scheduler* const home[] = {&scheduler_};
+    return entity::create({.schedulers = home}).value();
+  }
+  void run() { require(scheduler_.run_ready().has_value(), "a scheduler runs what is ready"); }
+
+ private:
+  scheduler scheduler_;
+};
+
+void push(entity& e) { require(!e.push(*new empty_job), "a job is pushed"); }
+
+constexpr std::uint64_t jobs_in_a_row = 64;
+
+// --- One job ---
+
+batch_time push_and_run(std::uint64_t n) {
+  device d(false);
+  std::optional<entity> e(d.make());
+  const auto row = [&] {
+    for (std::uint64_t i = 0; i < jobs_in_a_row; ++i) push(*e);
+    d.run();
+  };
+  row();
+  const batch_time time = time_calls(n / jobs_in_a_row + 1, row);
+  require(e->statistics().jobs_ended >= n, "all jobs have ended");
+  e.reset();
+  return time;
+}
+
+// --- 64 entities, two threads that push, one that works ---
+
+constexpr std::size_t many_entities = 64;
+
+batch_time push_from_two_threads(int other_cpu, std::uint64_t n) {
+  device d(true);
+  std::vector<entity> entities;
+  for (std::size_t i = 0; i < many_entities; ++i) entities.push_back(d.make());
+  const auto push_half = [&](std::size_t from) {
+    for (std::uint64_t i = 0; i < n / 2; ++i) push(entities[from + i % (many_entities / 2)]);
+  };
+  stopwatch watch;
+  watch.begin();
+  {
+    const std::jthread other([&] {
+      pin_to(other_cpu);
+      push_half(many_entities / 2);
+    });
+    push_half(0);
+  }
+  for (entity& e : entities) require(!e.flush(), "all jobs end");
+  return watch.stop();
+}
+
+// What one writes without a scheduler: a queue by priority, then age, under a mutex.
+class locked_queue {
+ public:
+  locked_queue() : worker_([this](const std::stop_token& stop) { work(stop); }) {}
+  ~locked_queue() {
+    worker_.request_stop();
+    changed_.notify_all();
+  }
+  void push(std::uint64_t priority, std::function<void()> work) {
+    const std::scoped_lock lock(mutex_);
+    queue_.push({priority, ++pushed_, std::move(work)});
+    changed_.notify_one();
+  }
+  void flush() {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [&] { return ended_ == pushed_; });
+  }
+
+ private:
+  struct entry {
+    std::uint64_t priority, age;
+    std::function<void()> work;
+    friend bool operator<(const entry& a, const entry& b) {
+      return std::pair(b.priority, b.age) < std::pair(a.priority, a.age);
+    }
+  };
+  void work(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait(lock, stop, [&] { return !queue_.empty(); })) {
+      std::function<void()> next = queue_.top().work;
+      queue_.pop();
+      lock.unlock();
+      next();
+      lock.lock();
+      if (++ended_ == pushed_) done_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_, done_;
+  std::priority_queue<entry> queue_;
+  std::uint64_t pushed_ = 0, ended_ = 0;
+  std::jthread worker_;
+};
+
+batch_time push_into_locked_queue(int other_cpu, std::uint64_t n) {
+  locked_queue queue;
+  const auto push_half = [&](std::size_t from) {
+    for (std::uint64_t i = 0; i < n / 2; ++i) queue.push(from + i % (many_entities / 2), [] {});
+  };
+  stopwatch watch;
+  watch.begin();
+  {
+    const std::jthread other([&] {
+      pin_to(other_cpu);
+      push_half(many_entities / 2);
+    });
+    push_half(0);
+  }
+  queue.flush();
+  return watch.stop();
+}
+
+// --- Choosing among many ---
+
+// So many entities have jobs all the time; n jobs are given.
+batch_time choose_among(std::size_t count, std::uint64_t n) {
+  device d(false);
+  std::vector<entity> entities;
+  for (std::size_t i = 0; i < count; ++i) entities.push_back(d.make());
+  for (std::uint64_t i = 0; i < n; ++i) push(entities[i % count]);
+  stopwatch watch;
+  watch.begin();
+  d.run();
+  const batch_time time = watch.stop();
+  require(entities.back().was_idle(), "all jobs have ended");
+  return time;
+}
+
+// --- A chain over two schedulers ---
+
+batch_time chain_over_two(std::uint64_t n) {
+  device one(false), two(false);
+  std::optional<entity> a(one.make()), b(two.make());
+  stopwatch watch;
+  watch.begin();
+  fence_ref last;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    auto* const j = new empty_job;
+    require(!j->add_dependency(std::move(last)), "a dependency is added");
+    last = (i % 2 == 0 ? a : b)->arm(*j).value().finished();
+  }
+  while (!last->is_signaled()) one.run(), two.run();
+  const batch_time time = watch.stop();
+  a.reset(), b.reset();
+  return time;
+}
+
+#if UFENCE_BENCH_TBB
+// On this thread alone, as the schedulers of these rows.
+batch_time task_group(std::uint64_t n) {
+  const tbb::global_control alone(tbb::global_control::max_allowed_parallelism, 1);
+  tbb::task_group group;
+  const auto row = [&] {
+    for (std::uint64_t i = 0; i < jobs_in_a_row; ++i) group.run([] {});
+    group.wait();
+  };
+  row();
+  return time_calls(n / jobs_in_a_row + 1, row);
+}
+
+batch_time flow_graph_chain(std::uint64_t n) {
+  using node = tbb::flow::continue_node<tbb::flow::continue_msg>;
+  const tbb::global_control alone(tbb::global_control::max_allowed_parallelism, 1);
+  stopwatch watch;
+  watch.begin();
+  tbb::flow::graph graph;
+  std::vector<std::unique_ptr<node>> nodes;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    nodes.push_back(std::make_unique<node>(graph, [](const tbb::flow::continue_msg&) {}));
+    if (i != 0) tbb::flow::make_edge(*nodes[i - 1], *nodes[i]);
+  }
+  nodes.front()->try_put(tbb::flow::continue_msg());
+  graph.wait_for_all();
+  nodes.clear();
+  return watch.stop();
+}
+#endif
+
+void compare_with_tbb(session& s, const subject& about, std::uint64_t n, const batch& ours,
+                      [[maybe_unused]] const batch& theirs) {
+#if UFENCE_BENCH_TBB
+  s.compare(about, n, ours, theirs, s.how_much().pairs_at_most(31));
+#else
+  static_cast<void>(n), static_cast<void>(ours);
+  s.skip(about, "oneTBB was not there when this was built");
+#endif
+}
+
+}  // namespace
+
+void sched_job(session& s) {
+#if UFENCE_BENCH_TBB
+  const batch theirs = task_group;
+#else
+  const batch theirs;
+#endif
+  compare_with_tbb(s,
+                   {.name = "sched_job",
+                    .what = "a job made, pushed, given to an empty device function, ended, freed; 64 in a row",
+                    .baseline = "an empty task of a oneTBB task_group, on one thread, 64 in a row",
+                    .target = 1.0},
+                   s.how_much().scaled(10'000), push_and_run, theirs);
+}
+
+void sched_chain(session& s) {
+#if UFENCE_BENCH_TBB
+  const batch theirs = flow_graph_chain;
+#else
+  const batch theirs;
+#endif
+  compare_with_tbb(s,
+                   {.name = "sched_chain",
+                    .what = "a job of a chain over two schedulers, from its making to its end",
+                    .baseline = "a node of a chain in a oneTBB flow graph, on one thread",
+                    .target = 1.0},
+                   s.how_much().scaled(10'000), chain_over_two, theirs);
+}
+
+void sched_64_entities(session& s) {
+  const subject about{.name = "sched_64_entities",
+                      .what = "a job of 64 entities, pushed by two threads, one worker",
+                      .baseline = "a std::priority_queue under a std::mutex, one worker",
+                      .target = 0.5};
+  if (s.cpus().size() < 2) {
+    s.skip(about, "it takes two CPUs");
+    return;
+  }
+  const int other_cpu = s.cpus()[1];
+  s.compare(
+      about, s.how_much().scaled(20'000),
+      [=](std::uint64_t n) { return push_from_two_threads(other_cpu, n); },
+      [=](std::uint64_t n) { return push_into_locked_queue(other_cpu, n); },
+      s.how_much().pairs_at_most(31));
+}
+
+void sched_10000_entities(session& s) {
+  s.compare({.name = "sched_10000_entities",
+             .what = "a job chosen among 10,000 entities that have jobs, given, ended, freed",
+             .baseline = "the same among 10 entities",
+             .target = 3},
+            s.how_much().quick ? 1'000 : 30'000,
+            [](std::uint64_t n) { return choose_among(10'000, n); },
+            [](std::uint64_t n) { return choose_among(10, n); }, s.how_much().pairs_at_most(31));
+}
+
+}  // namespace ufence::bench
