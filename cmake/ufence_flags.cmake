@@ -1,5 +1,5 @@
 # How our own code is compiled. Two interface targets:
-#   ufence_flags       warnings as errors, visibility, UFENCE_DEBUG_CHECKS, include roots
+#   ufence_flags       warnings, as errors unless UFENCE_WERROR is off, visibility, UFENCE_DEBUG_CHECKS, include roots
 #   ufence_core_flags  in addition, what only the sources of libufence get
 # Neither is installed: users of the package keep their own flags.
 
@@ -59,7 +59,7 @@ target_include_directories(ufence_flags INTERFACE
 target_compile_definitions(ufence_flags INTERFACE
   UFENCE_DEBUG_CHECKS=$<BOOL:${UFENCE_DEBUG_CHECKS}>)
 target_compile_options(ufence_flags INTERFACE
-  -Werror -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef
+  $<$<BOOL:${UFENCE_WERROR}>:-Werror> -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wundef
   "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/="
   -Wcast-align -Wcast-qual -Wformat=2 -Wimplicit-fallthrough -Wvla
   $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi>

@@ -43,6 +43,13 @@ install(FILES
   "${CMAKE_CURRENT_LIST_DIR}/ufence_add_driver.map"
   DESTINATION "${package_dir}")
 
+# For Python: where Debian's looks.
+set(UFENCE_PYTHON_INSTALL_DIRECTORY "lib/python3/dist-packages" CACHE STRING
+  "Where the Python package is installed, below the prefix")
+install(FILES "${PROJECT_SOURCE_DIR}/python/ufence/__init__.py"
+  "${PROJECT_SOURCE_DIR}/python/ufence/_c.py" "${PROJECT_SOURCE_DIR}/python/ufence/py.typed"
+  DESTINATION "${UFENCE_PYTHON_INSTALL_DIRECTORY}/ufence")
+
 file(RELATIVE_PATH prefix_from_pkgconfig "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 if(UFENCE_DEBUG_CHECKS)
   set(debug_checks_value 1)
