@@ -472,7 +472,8 @@ static int run_client(void *data)
 	int i;
 
 	mock_entity_init(run->test, &entity, c->priority, run->device);
-	for (run->cycles = 0; ktime_get() < run->end; run->cycles++) {
+	/* Once at least, however late this thread begins. */
+	for (run->cycles = 0; !run->cycles || ktime_get() < run->end; run->cycles++) {
 		struct dma_fence **at = &before[run->cycles % 2];
 
 		/* Asynchronous clients have two cycles in the queue. */
@@ -532,6 +533,7 @@ static void DS15_two_clients(struct kunit *test)
 		struct mock_device *device =
 			mock_device_new(test, 2, MAX_SCHEDULE_TIMEOUT, MOCK_BY_CLOCK);
 		struct client_run runs[2];
+		int jobs = 0;
 
 		memset(runs, 0, sizeof(runs));
 		for (i = 0; i < 2; i++) {
@@ -546,8 +548,9 @@ static void DS15_two_clients(struct kunit *test)
 		}
 		for (i = 0; i < 2; i++) {
 			kthread_stop(runs[i].task);
-			KUNIT_EXPECT_GT(test, runs[i].cycles, 0);
+			jobs += runs[i].cycles * rows[r].clients[i].jobs;
 		}
+		KUNIT_EXPECT_EQ(test, device->runs, jobs);
 		printf("%-28s %lld and %lld us of the device\n", rows[r].name,
 		       runs[0].device_ns / 1000, runs[1].device_ns / 1000);
 		mock_device_free(test, device);
