@@ -312,4 +312,9 @@ bool is_export(const callback& node, callback_function function, sync_name& name
 
 std::uint64_t label_number_of(std::uint64_t context) noexcept { return mix_secretly(context); }
 
+bool is_exported(std::uint64_t cookie) noexcept {
+  const scoped_lock guard(the_reactor.lock);
+  return exported::find(cookie) != nullptr;
+}
+
 }  // namespace ufence::detail

@@ -7,6 +7,7 @@
 // holders' is closed: until then this process answers what holders ask (answer.h).
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "ufence/base/fd.h"
@@ -27,6 +28,8 @@ struct exported_file {
 
 /// Is the descriptor a sync file that this process exports? Then `file` is what it is of.
 [[nodiscard]] bool find_exported(int fd, exported_file& file) noexcept;
+/// Does this process still export the sync file with this cookie (socket_cookie())?
+[[nodiscard]] bool is_exported(std::uint64_t cookie) noexcept;
 
 /// Is the callback on a fence that of a sync file of it? Then the file's name. Under the fence's LOCK.
 [[nodiscard]] bool is_export(const callback& node, callback_function function,

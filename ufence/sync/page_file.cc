@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "ufence/base/file_size.h"
+
 namespace ufence::detail {
 namespace {
 
@@ -48,7 +50,7 @@ result<mapped_page> make_page(bool peers_may_write) noexcept {
   // Its mode lets everybody write: a holder that may only read would open it anew, by its number in
   // /proc, and write. Processes of the same user still can.
   if (::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) return failure(errno);
-  if (::ftruncate(fd.get(), shared_page::bytes) != 0) return failure(errno);
+  if (set_file_size(fd.get(), shared_page::bytes) != 0) return failure(errno);
   result<mapped_page> made = map(std::move(fd), true);
   if (!made) return made;
   const int seals = seals_of_size | (peers_may_write ? 0 : static_cast<int>(F_SEAL_FUTURE_WRITE));

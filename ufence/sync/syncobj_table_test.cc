@@ -706,6 +706,22 @@ TEST(syncobj_eventfd, SE01_SE02_SE03_invalid) {
   EXPECT_EQ(event.take(), 0U);
 }
 
+TEST(syncobj_eventfd, regress_that_is_full_and_blocks_is_told_as_the_kernel_does) {
+  syncobj_table table;
+  const syncobj_table::handle h = table.create().value();
+  const unique_fd event(::eventfd(0, EFD_CLOEXEC));
+  const std::uint64_t full = UINT64_MAX - 1;
+  ASSERT_EQ(::write(event.get(), &full, sizeof full), ssize_t{sizeof full});
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(table.notify(h, 0, 0, event.get()), no_error);
+  }
+  const std::array hs{h};
+  ASSERT_EQ(table.signal(hs), no_error);
+  std::uint64_t count = 0;
+  ASSERT_EQ(::read(event.get(), &count, sizeof count), ssize_t{sizeof count});
+  EXPECT_EQ(count, UINT64_MAX);
+}
+
 class syncobj_eventfd_of : public ::testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(binary, syncobj_eventfd_of, ::testing::Values(0));
 INSTANTIATE_TEST_SUITE_P(timeline, syncobj_eventfd_of, ::testing::Values(7));

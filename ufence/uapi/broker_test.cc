@@ -4,6 +4,8 @@
 #include <linux/sync_file.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -131,13 +133,14 @@ TEST(broker, takes_connections_over_devices_and_nothing_else) {
     ASSERT_FALSE(send_message(subject, {}, both));
     ASSERT_FALSE(send_message(subject, {}));
   }
-  // What was sent before it was closed is answered, after it has ended.
+  // What was sent before it was closed is answered.
   const unique_fd flush = connect_over(timeline);
   timeline.fd.reset();
   ASSERT_FALSE(
       send_message(flush.get(), request_bytes(uapi::operation::flush, 0, {}, {}, 0)));
   EXPECT_EQ(receive_answer(flush).error, 0);
-  EXPECT_EQ(status_of(broker, fence), -ENOENT);
+  // More descriptors than were asked for are closed on a side thread.
+  EXPECT_TRUE(eventually([&] { return status_of(broker, fence) == -ENOENT; }));
 }
 
 TEST(broker, is_not_kept_from_others_by_what_is_sent_over_devices) {
@@ -346,6 +349,178 @@ TEST(broker, has_nothing_left_of_10000_waits_that_were_given_up) {
   const std::uint32_t one = 1;
   EXPECT_EQ(control(broker, uapi::sw_sync_inc, one, timeline.fd.get()).error, 0);
   EXPECT_TRUE(is_readable(fence.fd));
+}
+
+// --- Each client its share ---
+
+answer make_buffer(const broker_on_thread& broker, const answer& node, std::uint32_t height) {
+  uapi::drm_dumb_buffer b{};
+  b.width = 1024;
+  b.height = height;
+  b.bpp = 32;
+  return control(broker, uapi::drm::create_dumb, b, node.fd.get());
+}
+std::uint32_t handle_of(const answer& buffer) {
+  return buffer.as<uapi::drm_dumb_buffer>().handle;
+}
+answer to_dma_buf(const broker_on_thread& broker, const answer& node, std::uint32_t handle) {
+  const uapi::drm_prime a{.handle = handle, .flags = O_RDWR, .fd = -1};
+  return control(broker, uapi::drm::prime_to_fd, a, node.fd.get());
+}
+int close_buffer(const broker_on_thread& broker, const answer& node, std::uint32_t handle) {
+  const uapi::drm_handle a{.handle = handle, .flags = 0};
+  return control(broker, uapi::drm::gem_close, a, node.fd.get()).error;
+}
+int export_error(const broker_on_thread& broker, const answer& dma_buf) {
+  const uapi::dma_buf_sync_file a{.flags = uapi::dma_buf_write, .fd = -1};
+  return control(broker, uapi::dma_buf_export, a, dma_buf.fd.get()).error;
+}
+// Of this process, where the broker is: those of memory files.
+std::size_t open_buffers() {
+  std::size_t n = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const auto target = std::filesystem::read_symlink(entry.path(), gone).string();
+    n += target.find("ufence-dma-buf") != target.npos ? 1U : 0U;
+  }
+  return n;
+}
+
+TEST(broker, regress_a_limit_of_file_sizes_is_an_error_of_the_call_that_meets_it) {
+  EXPECT_EQ(in_child([] {
+              const rlimit limit{.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
+              UFENCE_CHILD_EXPECT(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+              const broker_on_thread broker;
+              const answer node = open_device(broker, device_kind::drm_card);
+              UFENCE_CHILD_EXPECT(make_buffer(broker, node, 1024).error == EFBIG);
+              UFENCE_CHILD_EXPECT(make_buffer(broker, node, 16).error == 0);
+              return 0;
+            }),
+            0);
+}
+
+TEST(broker, regress_a_buffer_is_known_whatever_locks_its_holder_takes_off) {
+  const broker_on_thread broker;
+  const answer node = open_device(broker, device_kind::drm_card);
+  const std::uint32_t handle = handle_of(make_buffer(broker, node, 16));
+  answer dma_buf = to_dma_buf(broker, node, handle);
+  ASSERT_EQ(dma_buf.error, 0);
+  struct flock none {};
+  none.l_type = F_UNLCK;
+  ASSERT_EQ(::fcntl(dma_buf.fd.get(), F_OFD_SETLK, &none), 0);
+  EXPECT_EQ(close_buffer(broker, node, handle), 0);
+  // Each makes the broker look.
+  for (int i = 0; i < 3; ++i) {
+    const answer other = make_buffer(broker, node, 16);
+    EXPECT_EQ(close_buffer(broker, node, handle_of(other)), 0);
+    EXPECT_EQ(export_error(broker, dma_buf), 0);
+  }
+  // Its memory is somebody's as long as it is mapped, too.
+  void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, dma_buf.fd.get(), 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  dma_buf.fd.reset();
+  EXPECT_EQ(close_buffer(broker, node, handle_of(make_buffer(broker, node, 16))), 0);
+  EXPECT_TRUE(eventually([] { return open_buffers() == 1; }));
+  EXPECT_EQ(::munmap(mapped, 4096), 0);
+  EXPECT_TRUE(eventually([] { return open_buffers() == 0; }));
+}
+
+TEST(broker, regress_destroyed_buffers_go_at_once) {
+  const broker_on_thread broker;
+  {
+    const answer node = open_device(broker, device_kind::drm_card);
+    const std::uint32_t handle = handle_of(make_buffer(broker, node, 16));
+    const std::uint32_t kept = handle_of(make_buffer(broker, node, 16));
+    EXPECT_EQ(open_buffers(), 2U);
+    EXPECT_EQ(close_buffer(broker, node, handle), 0);
+    EXPECT_TRUE(eventually([] { return open_buffers() == 1; }));
+    EXPECT_EQ(to_dma_buf(broker, node, kept).error, 0);
+  }
+  EXPECT_TRUE(eventually([] { return open_buffers() == 0; }));
+}
+
+// What one client can take of what all have. The broker's limit is that of its process.
+enum class greed { devices, files, waits, events };
+
+answer take_one(const broker_on_thread& broker, greed what, const answer& device,
+                std::uint32_t handle, std::vector<unique_fd>& waits) {
+  switch (what) {
+    case greed::devices: return open_device(broker, device_kind::sw_sync);
+    case greed::files: return make_fence(broker, device, 1);
+    case greed::events: {
+      const unique_fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      const uapi::drm_syncobj_eventfd a{.handle = handle, .flags = 0, .point = 0, .fd = 0, .pad = 0};
+      return control(broker, uapi::drm::syncobj_eventfd, a, device.fd.get(), event.get());
+    }
+    case greed::waits: break;
+  }
+  uapi::drm_syncobj_wait w{};
+  w.count = 1;
+  w.flags = 2;  // for the submission
+  w.timeout_ns = INT64_MAX;
+  unique_fd connection = broker.connect();
+  const int subject = device.fd.get();
+  EXPECT_FALSE(send_message(connection.get(),
+                            request_bytes(uapi::operation::control, uapi::drm::syncobj_wait,
+                                          bytes_of(&w, sizeof w), bytes_of(&handle, sizeof handle),
+                                          uapi::request_header::has_subject),
+                            {&subject, 1}));
+  // It has begun, or failed, when the next call is answered.
+  static_cast<void>(control(broker, uapi::sw_sync_inc, std::uint32_t{0}, -1));
+  answer got;
+  got.error = 0;
+  if (is_readable(connection)) return receive_answer(connection);
+  waits.push_back(std::move(connection));
+  return got;
+}
+
+// 0, or the line that does not hold.
+int take_all(const broker_on_thread& broker, greed what) {
+  const answer device = open_device(
+      broker, what == greed::files ? device_kind::sw_sync : device_kind::drm_card);
+  UFENCE_CHILD_EXPECT(device.error == 0);
+  std::uint32_t handle = 0;
+  if (what == greed::waits || what == greed::events) {
+    handle = control(broker, uapi::drm::syncobj_create, uapi::drm_handle{}, device.fd.get())
+                 .as<uapi::drm_handle>()
+                 .handle;
+  }
+  std::vector<unique_fd> waits;
+  std::vector<answer> taken;
+  for (int i = 0; i < 2000; ++i) {
+    answer got = take_one(broker, what, device, handle, waits);
+    if (got.error != 0) {
+      UFENCE_CHILD_EXPECT(got.error == (what == greed::waits ? ENOMEM : EMFILE));
+      // It has a good part, and others are served. Nobody else can take the rest.
+      UFENCE_CHILD_EXPECT(i > 30);
+      return in_child([&] {
+        const answer mine = open_device(broker, device_kind::sw_sync);
+        UFENCE_CHILD_EXPECT(mine.error == 0);
+        for (int n = 0; n < 10; ++n) UFENCE_CHILD_EXPECT(make_fence(broker, mine, 1).error == 0);
+        return 0;
+      });
+    }
+    taken.push_back(std::move(got));
+  }
+  return __LINE__;
+}
+
+TEST(broker, regress_one_client_leaves_a_share_to_the_others) {
+  for (const greed what : {greed::devices, greed::files, greed::waits, greed::events}) {
+    EXPECT_EQ(in_child([what] {
+                // The broker's own process has others than the greedy one.
+                const rlimit limit{.rlim_cur = 256, .rlim_max = 256};
+                UFENCE_CHILD_EXPECT(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+                const broker_on_thread broker;
+                return in_child([&] {
+                  const rlimit more{.rlim_cur = 4096, .rlim_max = 4096};
+                  if (::setrlimit(RLIMIT_NOFILE, &more) != 0) return 0;  // takes root
+                  return take_all(broker, what);
+                });
+              }),
+              0)
+        << static_cast<int>(what);
+  }
 }
 
 TEST(broker, checks_that_arrays_have_the_size_that_is_said) {

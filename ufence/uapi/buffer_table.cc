@@ -5,10 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <csignal>
 #include <cstdio>
 
+#include "ufence/base/file_size.h"
 #include "ufence/container/unwrap.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/uapi/ioctls.h"
@@ -17,6 +20,10 @@
 namespace ufence::uapi {
 namespace {
 
+// What others have open is looked at this often.
+constexpr std::int64_t look_again_ns = 250'000'000;
+
+// A lock shows where the system knows no leases who has the file; holders can take it off.
 bool lock_file(int fd, int command, short type, short* found = nullptr) noexcept {
   struct flock lock {};
   lock.l_type = type;
@@ -26,10 +33,26 @@ bool lock_file(int fd, int command, short type, short* found = nullptr) noexcept
   return true;
 }
 
-// Does anybody else have a file of it?
+// Does anybody else have a file of it, or a mapping? A lease to write is had by the only one, whatever
+// locks the others have. Somebody who opens it within these two calls would send a signal: one that
+// does nothing.
 bool is_open_elsewhere(int memory) noexcept {
+  static_cast<void>(::fcntl(memory, F_SETSIG, SIGURG));
+  if (::fcntl(memory, F_SETLEASE, F_WRLCK) == 0) {
+    static_cast<void>(::fcntl(memory, F_SETLEASE, F_UNLCK));
+    return false;
+  }
+  if (errno == EAGAIN || errno == EBUSY) return true;
   short found = F_UNLCK;
   return !lock_file(memory, F_OFD_GETLK, F_WRLCK, &found) || found != F_UNLCK;
+}
+
+// Another file of the same memory. The one that memfd_create() gives is no opened one: nobody has a
+// lease beside it.
+unique_fd open_anew(int memory) noexcept {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
+  return unique_fd(::open(path, O_RDWR | O_CLOEXEC));
 }
 
 bool is_access(std::uint32_t flags) noexcept {
@@ -88,18 +111,18 @@ reply begin_or_end_access(const call& c, const buffer& b) {
 
 }  // namespace
 
-result<buffer_ref> buffer_table::create(std::uint64_t size) {
-  sweep();
+result<buffer_ref> buffer_table::create(std::uint64_t size, const client_ref& owner) {
   auto b = std::make_shared<buffer>();
   b->size = size;
-  b->memory.reset(::memfd_create("ufence-dma-buf", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  b->of_maker = charge(owner, 1);
+  const unique_fd made(::memfd_create("ufence-dma-buf", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   struct stat s {};
   // Holders of other users have what they were given, and can't open it anew by its number in
   // /proc.
-  if (!b->memory || ::fchmod(b->memory.get(), S_IRUSR | S_IWUSR) != 0 ||
-      ::ftruncate(b->memory.get(), static_cast<off_t>(size)) != 0 ||
-      ::fcntl(b->memory.get(), F_ADD_SEALS, dma_buf_seals) != 0 ||
-      ::fstat(b->memory.get(), &s) != 0) {
+  if (!made || ::fchmod(made.get(), S_IRUSR | S_IWUSR) != 0 ||
+      set_file_size(made.get(), static_cast<off_t>(size)) != 0 ||
+      ::fcntl(made.get(), F_ADD_SEALS, dma_buf_seals) != 0 || ::fstat(made.get(), &s) != 0 ||
+      !(b->memory = open_anew(made.get()))) {
     return failure(errno);
   }
   buffers_.emplace(file_id{.device = s.st_dev, .inode = s.st_ino}, b);
@@ -107,9 +130,7 @@ result<buffer_ref> buffer_table::create(std::uint64_t size) {
 }
 
 result<unique_fd> buffer_table::open(const buffer& b) noexcept {
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", b.memory.get());
-  unique_fd file(::open(path, O_RDWR | O_CLOEXEC));
+  unique_fd file = open_anew(b.memory.get());
   if (!file || !lock_file(file.get(), F_OFD_SETLK, F_RDLCK)) return failure(errno);
   return file;
 }
@@ -132,12 +153,27 @@ reply buffer_table::control(const call& c) {
   }
 }
 
-bool buffer_table::sweep() noexcept {
-  std::erase_if(buffers_, [](const auto& entry) {
+void buffer_table::note_unused() noexcept { sweep_at_ = std::min(sweep_at_, not_before_); }
+
+void buffer_table::on_time(std::int64_t now) noexcept {
+  if (now < sweep_at_) return;
+  const std::int64_t begun = now_ns();
+  const std::size_t unused = sweep();
+  const std::int64_t ended = now_ns();
+  not_before_ = ended + 20 * (ended - begun);
+  sweep_at_ = unused == 0 ? no_deadline : std::max(not_before_, ended + look_again_ns);
+}
+
+std::size_t buffer_table::sweep() noexcept {
+  std::size_t unused = 0;
+  std::erase_if(buffers_, [&unused](const auto& entry) {
     const buffer_ref& b = entry.second;
-    return b.use_count() == 1 && !is_open_elsewhere(b->memory.get());
+    if (b.use_count() != 1) return false;
+    const bool is_kept = is_open_elsewhere(b->memory.get());
+    unused += is_kept ? 1 : 0;
+    return !is_kept;
   });
-  return buffers_.empty();
+  return unused;
 }
 
 }  // namespace ufence::uapi

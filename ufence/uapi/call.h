@@ -17,6 +17,7 @@
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
 #include "ufence/uapi/protocol.h"
+#include "ufence/uapi/shares.h"
 
 namespace ufence::uapi {
 
@@ -35,6 +36,7 @@ struct request_view {
 struct call : request_view {
   unique_fd subject;  // the descriptor that it is about
   unique_fd other;    // the one that the argument names; none: it names none that is open
+  client_ref caller;  // who is charged for what it takes
 
   /// The argument as a struct; what it is too short for is 0.
   template <class T>

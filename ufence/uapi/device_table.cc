@@ -14,6 +14,16 @@
 
 namespace ufence::uapi {
 
+namespace {
+
+// Of so many devices at a time, and of one of them so many messages; then the others have their turn.
+constexpr std::size_t events_max = 64;
+constexpr std::size_t messages_max = 8;
+// More messages than the queue of a device has room for, by default.
+constexpr std::size_t queue_max = 512;
+
+}  // namespace
+
 result<detail::socket_address> abstract_address(std::string_view name) noexcept {
   detail::socket_address address;
   constexpr std::size_t head = offsetof(sockaddr_un, sun_path) + 1;
@@ -24,12 +34,14 @@ result<detail::socket_address> abstract_address(std::string_view name) noexcept 
   return address;
 }
 
-std::error_code device_table::begin() noexcept {
+std::error_code device_table::begin() {
+  connections_.reserve(events_max * messages_max);
   events_.reset(::epoll_create1(EPOLL_CLOEXEC));
   return events_ ? std::error_code() : errno_code(errno);
 }
 
-result<unique_fd> device_table::publish(std::unique_ptr<device> what) {
+result<unique_fd> device_table::publish(std::unique_ptr<device> what,
+                                        const client_ref& owner) {
   result<socket_pair> ends = make_socket_pair();
   if (!ends) return std::unexpected(ends.error());
   unique_fd& theirs = ends->first;
@@ -55,7 +67,9 @@ result<unique_fd> device_table::publish(std::unique_ptr<device> what) {
   keep_filters_out(ours.get());
   epoll_event e{.events = EPOLLIN | EPOLLET, .data = {.u64 = *cookie}};
   if (::epoll_ctl(events_.get(), EPOLL_CTL_ADD, ours.get(), &e) != 0) return failure(errno);
-  devices_.emplace(*cookie, entry{.end = std::move(ours), .what = std::move(what)});
+  devices_.emplace(*cookie, entry{.end = std::move(ours),
+                                  .what = std::move(what),
+                                  .of_maker = charge(owner, 1)});
   return std::move(theirs);
 }
 
@@ -67,12 +81,6 @@ device* device_table::find(int descriptor) const noexcept {
 }
 
 namespace {
-
-// Of so many devices at a time, and of one of them so many messages; then the others have their turn.
-constexpr std::size_t events_max = 64;
-constexpr int messages_max = 8;
-// More messages than the queue of a device has room for, by default.
-constexpr std::size_t queue_max = 512;
 
 // What a holder sends may be anything. A new pair of sockets has no names; what this process gave out
 // has one at one end.
@@ -91,10 +99,9 @@ bool is_connection(int fd) noexcept {
          peer.size == sizeof(sa_family_t);
 }
 
-// @return  whether there may be more of them
-bool take_connections(int end, std::vector<unique_fd>& connections) {
-  for (int i = 0; i < messages_max; ++i) {
-    connections.reserve(connections.size() + 1);
+// `connections` has room. @return  whether there may be more of them
+bool take_connections(int end, std::vector<unique_fd>& connections) noexcept {
+  for (std::size_t i = 0; i < messages_max; ++i) {
     std::byte byte;
     result<message> got = receive_message(end, {&byte, 1}, false, 1);
     if (!got && got.error() != errno_code(ECONNRESET)) return false;
@@ -110,7 +117,8 @@ bool take_connections(int end, std::vector<unique_fd>& connections) {
 
 }  // namespace
 
-bool device_table::look(std::vector<unique_fd>& connections) {
+bool device_table::look() noexcept {
+  connections_.clear();
   std::array<epoll_event, events_max> events;
   const int n = ::epoll_wait(events_.get(), events.data(), events.size(), 0);
   for (int i = 0; i < n; ++i) {
@@ -119,7 +127,7 @@ bool device_table::look(std::vector<unique_fd>& connections) {
     if (at == devices_.end()) continue;
     const int end = at->second.end.get();
     // What was sent before it was closed is answered.
-    const bool may_be_more = take_connections(end, connections);
+    const bool may_be_more = take_connections(end, connections_);
     if (!may_be_more && (e.events & (EPOLLHUP | EPOLLERR)) != 0) {
       devices_.erase(at);
     } else if (may_be_more) {

@@ -21,19 +21,22 @@ namespace ufence::uapi {
 class device_table {
  public:
   /// @return  -EMFILE, -ENFILE, -ENOMEM
-  [[nodiscard]] std::error_code begin() noexcept;
+  [[nodiscard]] std::error_code begin();
   /// Readable when there is something to look at.
   [[nodiscard]] int events() const noexcept { return events_.get(); }
 
   /// A descriptor for a device, which ends with it.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, ...
-  [[nodiscard]] result<unique_fd> publish(std::unique_ptr<device> what);
+  /// @param owner  who is charged for the broker's end; may be null
+  [[nodiscard]] result<unique_fd> publish(std::unique_ptr<device> what, const client_ref& owner);
   /// The device of a descriptor, or nullptr.
   [[nodiscard]] device* find(int descriptor) const noexcept;
   /// Takes the connections that holders have sent, and ends the devices whose descriptors are
   /// closed; some of each at a time.
   /// @return  whether there was anything; then there may be more
-  bool look(std::vector<unique_fd>& connections);
+  bool look() noexcept;
+  /// The connections that the last look has taken.
+  [[nodiscard]] std::vector<unique_fd>& connections() noexcept { return connections_; }
   /// After so many looks each device that was closed before the first one has ended.
   [[nodiscard]] std::size_t looks_for_all() const noexcept;
 
@@ -46,8 +49,10 @@ class device_table {
   struct entry {
     unique_fd end;  // ours
     std::unique_ptr<device> what;
+    charge of_maker;
   };
   unique_fd events_;                        // epoll
+  std::vector<unique_fd> connections_;      // with room for all that one look can take
   std::map<std::uint64_t, entry> devices_;  // by the cookie of the holders' end
 };
 

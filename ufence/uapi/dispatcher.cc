@@ -5,12 +5,43 @@
 #include <cerrno>
 #include <string_view>
 
+#include "ufence/io/socket.h"
+#include "ufence/sync/exported.h"
 #include "ufence/uapi/drm_node.h"
 #include "ufence/uapi/ioctls.h"
 
 namespace ufence::uapi {
 
+namespace {
+
+// How many descriptors the broker keeps for what the call makes; a wait is asked about when it begins.
+std::size_t takes(const call& c) noexcept {
+  if (c.what == operation::open) return 1;
+  if (c.what != operation::control) return 0;
+  constexpr std::array makers{sw_sync_create_fence, sync_ioc_merge,      dma_buf_export,
+                              drm::create_dumb,     drm::syncobj_to_fd, drm::syncobj_eventfd};
+  return std::ranges::any_of(makers, [&](std::uint32_t maker) {
+    return _IOC_TYPE(maker) == _IOC_TYPE(c.code) && _IOC_NR(maker) == _IOC_NR(c.code);
+  });
+}
+
+}  // namespace
+
 reply dispatcher::handle(const call& c, bool may_open) {
+  if (const std::size_t count = takes(c);
+      count != 0 && c.caller && !shares_.may_take(*c.caller, count)) {
+    return failed(EMFILE);
+  }
+  reply r = answer_to(c, may_open);
+  if (r.error == 0 && r.descriptor && c.caller) {
+    // A sync file costs its exporter a descriptor; what is none is not exported.
+    const result<std::uint64_t> cookie = socket_cookie(r.descriptor.get());
+    if (cookie && detail::is_exported(*cookie)) c.caller->add_file(*cookie);
+  }
+  return r;
+}
+
+reply dispatcher::answer_to(const call& c, bool may_open) {
   switch (c.what) {
     case operation::open: return may_open ? open(c) : failed(EACCES);
     case operation::control: return control(c);
@@ -35,7 +66,7 @@ reply dispatcher::open(const call& c) {
     default: break;
   }
   if (!made) return failed(made.error());
-  result<unique_fd> descriptor = devices_.publish(std::move(*made));
+  result<unique_fd> descriptor = devices_.publish(std::move(*made), c.caller);
   if (!descriptor) return failed(descriptor.error());
   reply r;
   r.descriptor = std::move(*descriptor);

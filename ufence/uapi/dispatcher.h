@@ -15,12 +15,15 @@ class dispatcher {
 
   [[nodiscard]] device_table& devices() noexcept { return devices_; }
   [[nodiscard]] buffer_table& buffers() noexcept { return buffers_; }
+  [[nodiscard]] shares& shares_of_clients() noexcept { return shares_; }
 
  private:
+  [[nodiscard]] reply answer_to(const call& c, bool may_open);
   [[nodiscard]] reply open(const call& c);
   [[nodiscard]] reply memory(const call& c);
   [[nodiscard]] reply control(const call& c);
 
+  shares shares_;
   buffer_table buffers_;  // outlives the devices
   device_table devices_;
 };

@@ -41,6 +41,7 @@ class drm_node final : public device {
       : kind_(kind), buffers_(buffers), syncobjs_(devices), fences_(std::move(fences)) {}
   ~drm_node() override {
     for (auto& [number, p] : pending_) p.right.signal();
+    buffers_.note_unused();
   }
 
   [[nodiscard]] device_kind kind() const noexcept override { return kind_; }
@@ -57,7 +58,7 @@ class drm_node final : public device {
   struct pending_fence {
     fence_ref f;
     signaler right;
-    std::int64_t until_ns;
+    std::int64_t until_ns = no_deadline;
   };
 
   [[nodiscard]] static reply get_version(const call& c);
@@ -153,7 +154,7 @@ reply drm_node::create_buffer(const call& c) {
   if (pitch > UINT32_MAX || pitch * a.height > buffer_size_max) return failed(EINVAL);
   a.pitch = static_cast<std::uint32_t>(pitch);
   a.size = (pitch * a.height + page_size - 1) / page_size * page_size;
-  const result<buffer_ref> b = buffers_.create(a.size);
+  const result<buffer_ref> b = buffers_.create(a.size, c.caller);
   if (!b) return failed(b.error());
   a.handle = handle_of(*b);
   return answer(c, a);
@@ -161,6 +162,7 @@ reply drm_node::create_buffer(const call& c) {
 
 reply drm_node::close_handle(const call& c, std::uint32_t handle) {
   if (handles_.erase(handle) == 0) return failed(EINVAL);
+  buffers_.note_unused();
   return answer(c, handle);
 }
 
@@ -205,13 +207,16 @@ reply drm_node::attach_fence(const call& c) {
   if (!b) return failed(ENOENT);
   const bool writes = (a.flags & fence_write) != 0;
   if (!b->fences.test_signaled(usage_to_wait_for(writes))) return failed(EBUSY);
+  // What can fail comes before the fence, which somebody has to signal.
+  const auto at = pending_.emplace_hint(pending_.end(), next_fence_, pending_fence{});
   result<new_fence> made = fences_.create_unordered();
-  if (!made) return failed(made.error());
-  const auto at =
-      pending_.emplace_hint(pending_.end(), next_fence_,
-                            pending_fence{.f = made->fence,
-                                          .right = std::move(made->signal),
-                                          .until_ns = deadline_after(fence_patience_ns)});
+  if (!made) {
+    pending_.erase(at);
+    return failed(made.error());
+  }
+  at->second = {.f = made->fence,
+                .right = std::move(made->signal),
+                .until_ns = deadline_after(fence_patience_ns)};
   std::error_code e = b->fences.lock();
   if (!e) {
     e = b->fences.reserve(1);

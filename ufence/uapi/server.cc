@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "ufence/io/reactor.h"
+#include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
 
 namespace ufence::uapi {
@@ -30,6 +31,9 @@ constexpr std::int64_t look_again_ns = 50'000'000;
 constexpr std::uint64_t tag_listener = ~std::uint64_t{0};
 constexpr std::uint64_t tag_devices = tag_listener - 1;
 constexpr std::uint64_t tag_owner = tag_listener - 2;
+
+// Of a call that waits: its connection and its event.
+constexpr std::size_t wait_descriptors = 2;
 
 bool epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t tag) noexcept {
   epoll_event e{.events = events, .data = {.u64 = tag}};
@@ -79,7 +83,7 @@ bool exports_sync_files() noexcept {
 server::server(unique_fd listener, int owner_pidfd) noexcept
     : listener_(std::move(listener)), owner_(owner_pidfd), owner_is_gone_(owner_pidfd < 0) {}
 
-std::error_code server::begin() noexcept {
+std::error_code server::begin() {
   raise_descriptor_limit();
   // Who bound it may have let it block.
   const int flags = ::fcntl(listener_.get(), F_GETFL);
@@ -108,13 +112,13 @@ std::error_code server::run() {
     for (int i = 0; i < n; ++i) {
       const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
       if (tag == tag_devices) {
-        look_at_devices();
+        static_cast<void>(try_to([this] { look_at_devices(); }));
       } else if (tag == tag_listener) {
-        accept_all();
+        static_cast<void>(try_to([this] { accept_all(); }));
       } else if (tag == tag_owner) {
         owner_is_gone_ = true;
       } else {
-        on_connection(tag);
+        handle_connection(tag);
       }
     }
     on_time();
@@ -122,21 +126,37 @@ std::error_code server::run() {
   return {};
 }
 
+// For want of memory one call fails, or one connection is dropped; the broker goes on.
+template <class F>
+bool server::try_to(const F& f) noexcept {
+  try {
+    f();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+void server::handle_connection(std::uint64_t number) noexcept {
+  if (try_to([&] { on_connection(number); })) return;
+  if (const auto at = connections_.find(number); at != connections_.end()) drop(at);
+}
+
 bool server::is_needed() {
   // Whatever strangers keep open, it ends with its owner.
   const bool is_called = std::ranges::any_of(
       connections_, [](const auto& c) { return c.second.waiting || !c.second.is_strangers; });
-  if (is_called || !dispatcher_.devices().empty() || !owner_is_gone_ ||
-      !dispatcher_.buffers().sweep()) {
-    return true;
-  }
+  if (is_called || !dispatcher_.devices().empty() || !owner_is_gone_) return true;
+  dispatcher_.buffers().sweep();
+  if (!dispatcher_.buffers().empty()) return true;
   // The fences that its devices made are all signaled now: their files tell the rest without it.
   const bool may_be_asked = owner_ < 0 || exports_sync_files();
   return may_be_asked && now_ns() < last_use_ns_ + linger_ns;
 }
 
 int server::timeout_ms() {
-  std::int64_t at = dispatcher_.devices().next_time_ns();
+  std::int64_t at = std::min(dispatcher_.devices().next_time_ns(),
+                             dispatcher_.buffers().next_time_ns());
   for (const auto& [number, c] : connections_) {
     if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
@@ -150,6 +170,7 @@ int server::timeout_ms() {
 void server::on_time() {
   const std::int64_t now = now_ns();
   dispatcher_.devices().on_time(now);
+  dispatcher_.buffers().on_time(now);
   for (auto at = connections_.begin(); at != connections_.end();) {
     const auto next = std::next(at);
     if (at->second.waiting && at->second.waiting->deadline_ns() <= now) finish(at, false);
@@ -179,10 +200,9 @@ void server::accept_all() {
 
 // Connections that came over devices; and devices that were closed.
 bool server::look_at_devices() {
-  std::vector<unique_fd> arrived;
-  const bool found = dispatcher_.devices().look(arrived);
+  const bool found = dispatcher_.devices().look();
   if (found) last_use_ns_ = now_ns();
-  for (unique_fd& socket : arrived) adopt(std::move(socket));
+  for (unique_fd& socket : dispatcher_.devices().connections()) adopt(std::move(socket));
   return found;
 }
 
@@ -195,7 +215,8 @@ void server::adopt(unique_fd socket) {
       connections_
           .emplace(number, connection{.socket = std::move(socket),
                                       .is_strangers = is_strangers,
-                                      .waiting = nullptr})
+                                      .waiting = nullptr,
+                                      .of_caller = {}})
           .first;
   ++silent_;
   if (!epoll_add(events_.get(), fd, EPOLLIN, number)) drop(at);
@@ -229,6 +250,11 @@ void server::drop(connections::iterator at) noexcept {
   } else {
     forget(*at->second.waiting);
   }
+  // What its caller has sent beside the call may take long to close.
+  const int socket = at->second.socket.get();
+  if (::recv(socket, nullptr, 0, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN) {
+    detail::close_aside(std::move(at->second.socket));
+  }
   connections_.erase(at);
   last_use_ns_ = now_ns();
 }
@@ -253,8 +279,13 @@ void server::on_connection(std::uint64_t number) {
   }
   reply r;
   try {
+    c.caller = dispatcher_.shares_of_clients().client_of(at->second.socket.get());
     r = dispatcher_.handle(c, may_open(at->second.socket.get()));
+    if (r.later && !dispatcher_.shares_of_clients().may_take(*c.caller, wait_descriptors)) {
+      r = failed(ENOMEM);
+    }
     if (r.later) {
+      at->second.of_caller = charge(c.caller, wait_descriptors);
       start_waiting(number, at->second, std::move(r.later));
       return;
     }

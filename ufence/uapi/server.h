@@ -19,7 +19,7 @@
 
 namespace ufence::uapi {
 
-/// Threads: one. May throw std::bad_alloc.
+/// Threads: one. May throw std::bad_alloc, before it serves.
 class server {
  public:
   /// Who connects and says nothing has to go when there are more than so many.
@@ -41,14 +41,18 @@ class server {
     unique_fd socket;
     bool is_strangers;                      // of another user
     std::unique_ptr<waiting_call> waiting;  // null: it has not called yet
+    charge of_caller;                       // while it waits
   };
   using connections = std::map<std::uint64_t, connection>;
 
-  [[nodiscard]] std::error_code begin() noexcept;
+  [[nodiscard]] std::error_code begin();
   [[nodiscard]] int timeout_ms();
   void on_time();
   [[nodiscard]] bool is_needed();
 
+  template <class F>
+  [[nodiscard]] static bool try_to(const F& f) noexcept;
+  void handle_connection(std::uint64_t number) noexcept;
   void accept_all();
   bool look_at_devices();
   void adopt(unique_fd socket);

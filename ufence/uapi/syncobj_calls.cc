@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ufence/sync/sync_file.h"
+#include "ufence/syncobj/tell_event.h"
 #include "ufence/uapi/ioctls.h"
 #include "ufence/uapi/waiting_call.h"
 
@@ -80,7 +81,7 @@ reply syncobj_calls::to_fd(const call& c) {
     fd = sync_file_create(*f);
   } else {
     if (a.point != 0 || !object) return failed(EINVAL);
-    fd = devices_.publish(std::make_unique<syncobj_file>(object));
+    fd = devices_.publish(std::make_unique<syncobj_file>(object), c.caller);
   }
   if (!fd) return failed(fd.error());
   return answer(c, a, std::move(*fd), offsetof(drm_syncobj_fd, fd));
@@ -230,10 +231,18 @@ reply syncobj_calls::transfer(const call& c) {
 reply syncobj_calls::notify(const call& c) {
   const auto a = c.argument_as<drm_syncobj_eventfd>();
   if ((a.flags & ~syncobj_flag::wait_available) != 0 || a.pad != 0) return failed(EINVAL);
-  if (!table_.find(a.handle)) return failed(ENOENT);
+  const syncobj_ref object = table_.find(a.handle);
+  if (!object) return failed(ENOENT);
   if (!c.other) return failed(EBADF);
-  const std::error_code e = table_.notify(a.handle, a.point, a.flags, c.other.get());
-  return e ? failed(e) : answer(c, a);
+  // Counted until it has been told.
+  auto of_caller = std::make_unique<charge>(c.caller, 1);
+  const detail::event_end ended{.run = [](void* of) noexcept { delete static_cast<charge*>(of); },
+                        .argument = of_caller.get()};
+  const std::error_code e =
+      detail::notify(*object, c.other.get(), a.point, a.flags != 0, ended);
+  if (e) return failed(e);
+  static_cast<void>(of_caller.release());
+  return answer(c, a);
 }
 
 }  // namespace ufence::uapi

@@ -114,9 +114,11 @@ class broker_on_thread {
 [[nodiscard]] inline answer open_device(const broker_on_thread& broker, uapi::device_kind kind) {
   const unique_fd connection = broker.connect();
   const char name[16] = "tester";
-  EXPECT_FALSE(send_message(connection.get(),
-                            request_bytes(uapi::operation::open, static_cast<std::uint32_t>(kind),
-                                          bytes_of(name, sizeof name), {}, 0)));
+  if (send_message(connection.get(),
+                   request_bytes(uapi::operation::open, static_cast<std::uint32_t>(kind),
+                                 bytes_of(name, sizeof name), {}, 0))) {
+    return {};
+  }
   return receive_answer(connection);
 }
 
@@ -135,10 +137,12 @@ template <class T>
     fds.push_back(other);
     descriptors |= uapi::request_header::has_other;
   }
-  EXPECT_FALSE(send_message(connection.get(),
-                            request_bytes(uapi::operation::control, code,
-                                          bytes_of(&argument, sizeof argument), data, descriptors),
-                            fds));
+  if (send_message(connection.get(),
+                   request_bytes(uapi::operation::control, code,
+                                 bytes_of(&argument, sizeof argument), data, descriptors),
+                   fds)) {
+    return {};
+  }
   return receive_answer(connection);
 }
 

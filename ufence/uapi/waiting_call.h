@@ -55,7 +55,7 @@ class point_wait final : public waiting_call {
   [[nodiscard]] static reply begin(std::span<const syncobj_point> points, const options& how,
                                    answer_function answer);
 
-  point_wait(unique_fd event, const options& how, answer_function answer) noexcept
+  point_wait(unique_fd event, const options& how, answer_function answer)
       : waiting_call(how.deadline_ns),
         event_(std::move(event)),
         all_(how.all),

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "ufence/base/file_size.h"
 #include "ufence/uapi/preload/broker_call.h"
 #include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/next.h"
@@ -35,6 +36,17 @@ int fail(int error) noexcept {
   return -1;
 }
 
+// A text that fits into a pipe, where files may not have its size (RLIMIT_FSIZE).
+int open_pipe(const char* text, std::size_t size, int flags) noexcept {
+  int ends[2];
+  if (::syscall(SYS_pipe2, ends, flags & O_CLOEXEC) != 0) return -1;
+  const long written = ::syscall(SYS_write, ends[1], text, size);
+  system::close(ends[1]);
+  if (written == static_cast<long>(size)) return ends[0];
+  system::close(ends[0]);
+  return fail(ENOMEM);
+}
+
 // A file of its own for each that opens it.
 int open_text(const char* text, int flags) noexcept {
   if ((flags & O_ACCMODE) != O_RDONLY) return fail(EACCES);
@@ -42,11 +54,12 @@ int open_text(const char* text, int flags) noexcept {
   const int fd = static_cast<int>(::syscall(SYS_memfd_create, "ufence-text", on_exec));
   if (fd < 0) return -1;
   const std::size_t size = std::strlen(text);
-  if (::syscall(SYS_pwrite64, fd, text, size, 0L) != static_cast<long>(size)) {
-    system::close(fd);
-    return fail(ENOMEM);
-  }
-  return fd;
+  const no_file_size_signal quiet;
+  const long written = ::syscall(SYS_pwrite64, fd, text, size, 0L);
+  if (written == static_cast<long>(size)) return fd;
+  const bool is_limited = written >= 0 || errno == EFBIG;
+  system::close(fd);
+  return is_limited ? open_pipe(text, size, flags) : fail(ENOMEM);
 }
 
 int open_emulated(const emulated_path& p, int flags) noexcept {

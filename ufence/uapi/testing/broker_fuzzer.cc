@@ -79,8 +79,7 @@ class session {
     }
     make_call(message, subject, other, (how & 4) != 0);
     if ((how & 8) != 0 && held_.size() > 2) held_.erase(held_.begin() + subject_at_);
-    std::vector<unique_fd> connections;
-    calls_.devices().look(connections);
+    calls_.devices().look();
     if ((how & 16) != 0) calls_.devices().on_time(calls_.devices().next_time_ns());
     if ((how & 32) != 0) calls_.buffers().sweep();
   }

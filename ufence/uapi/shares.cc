@@ -1,0 +1,80 @@
+#include "ufence/uapi/shares.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "ufence/sync/exported.h"
+
+namespace ufence::uapi {
+namespace {
+
+// What everybody has without being asked about it.
+constexpr std::size_t few = 16;
+// What the broker has for itself, and for calls that come and go.
+constexpr std::size_t own_descriptors = 32;
+
+std::size_t descriptor_limit() noexcept {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+}
+
+// How many are open; 0 where the kernel does not say.
+std::size_t open_descriptors() noexcept {
+  struct stat s {};
+  return ::stat("/proc/self/fd", &s) == 0 && s.st_size > 0 ? static_cast<std::size_t>(s.st_size) : 0;
+}
+
+}  // namespace
+
+void client::add_file(std::uint64_t cookie) {
+  files_.push_back(cookie);
+  change(1);
+}
+
+void client::forget_files() noexcept {
+  const auto gone = std::ranges::remove_if(
+      files_, [](std::uint64_t cookie) { return !detail::is_exported(cookie); });
+  change(-static_cast<std::ptrdiff_t>(gone.size()));
+  files_.erase(gone.begin(), gone.end());
+}
+
+client_ref shares::client_of(int connection) {
+  ucred caller{};
+  socklen_t size = sizeof caller;
+  // Those who have no number here share what one of them may have.
+  if (::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0) caller.pid = 0;
+  if (clients_.size() >= forget_at_) {
+    std::erase_if(clients_, [](const auto& c) {
+      c.second->forget_files();
+      return c.second.use_count() == 1 && c.second->held() == 0;
+    });
+    forget_at_ = std::max(clients_.size() * 2, std::size_t{64});
+  }
+  client_ref& who = clients_[caller.pid];
+  if (!who) who = std::make_shared<client>();
+  return who;
+}
+
+std::size_t shares::all_held() noexcept {
+  std::size_t all = own_descriptors;
+  for (const auto& [number, c] : clients_) all += c->held();
+  return all;
+}
+
+bool shares::may_take(client& who, std::size_t count) noexcept {
+  if (who.held() + count <= few) return true;
+  const auto is_enough = [&] {
+    const std::size_t used = std::max(all_held(), open_descriptors());
+    const std::size_t limit = descriptor_limit();
+    return used < limit && who.held() + count <= limit - used;
+  };
+  if (is_enough()) return true;
+  // What its files were counted for may have gone.
+  for (const auto& [number, c] : clients_) c->forget_files();
+  return is_enough();
+}
+
+}  // namespace ufence::uapi
