@@ -26,9 +26,10 @@ void* allocate_or_throw(std::size_t size) {
 
 }  // namespace
 
-void* operator new(std::size_t size) { return allocate_or_throw(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+// Not inlined: a compiler that sees into one of them takes it for the pair of another one.
+[[gnu::noinline]] void* operator new(std::size_t size) { return allocate_or_throw(size); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace ufence::testing {
 namespace {

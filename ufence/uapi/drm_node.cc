@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <iterator>
 #include <map>
 #include <string_view>
 
@@ -25,6 +26,12 @@ constexpr std::uint64_t capability_prime = 0x5;
 constexpr std::uint64_t capability_timestamp_monotonic = 0x6;
 constexpr std::uint64_t capability_syncobj = 0x13;
 constexpr std::uint64_t capability_syncobj_timeline = 0x14;
+
+// Those that only devices have which show something.
+constexpr bool is_of_displays(std::uint64_t capability) noexcept {
+  constexpr std::uint64_t all[] = {0x2, 0x3, 0x4, 0x7, 0x8, 0x9, 0x10, 0x11, 0x12, 0x15};
+  return std::ranges::find(all, capability) != std::end(all);
+}
 
 constexpr std::uint32_t prime_flags = O_CLOEXEC | O_RDWR;
 constexpr std::uint64_t page_size = 4096;
@@ -85,6 +92,7 @@ class drm_node final : public device {
 // Known by number; what an argument is too short or too long for is 0, or stays as it was.
 reply drm_node::control(const call& c) {
   if (_IOC_TYPE(c.code) != drm_type) return failed(ENOTTY);
+  if (!is_allowed_on(kind_, c.code)) return failed(EACCES);
   switch (_IOC_NR(c.code)) {
     case _IOC_NR(drm::version): return get_version(c);
     case _IOC_NR(drm::get_cap): return get_capability(c);
@@ -124,7 +132,7 @@ reply drm_node::get_capability(const call& c) {
     case capability_timestamp_monotonic:
     case capability_syncobj:
     case capability_syncobj_timeline: a.value = 1; break;
-    default: return failed(EINVAL);
+    default: return failed(is_of_displays(a.capability) ? EOPNOTSUPP : EINVAL);
   }
   return answer(c, a);
 }

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "ufence/uapi/protocol.h"
+
 namespace ufence::uapi {
 
 // --- sw_sync ---
@@ -178,6 +180,15 @@ inline constexpr std::uint32_t known_controls[] = {
     drm::syncobj_transfer, drm::syncobj_timeline_signal,
     drm::syncobj_eventfd,
 };
+
+/// A render node has no part in what is shown: buffers for that are made on the other one.
+[[nodiscard]] constexpr bool is_allowed_on(device_kind node, std::uint32_t code) noexcept {
+  const std::uint32_t number = _IOC_NR(code);
+  const bool is_for_display = number == _IOC_NR(drm::create_dumb) ||
+                              number == _IOC_NR(drm::map_dumb) ||
+                              number == _IOC_NR(drm::destroy_dumb);
+  return node != device_kind::drm_render || !is_for_display;
+}
 
 static_assert(sizeof(drm_version) == _IOC_SIZE(drm::version));
 static_assert(sizeof(drm_prime) == _IOC_SIZE(drm::prime_to_fd));

@@ -228,7 +228,8 @@ subject subject_of(int fd, std::uint32_t code) noexcept {
     case drm_type: {
       const device_kind kind = device_of(fd);
       const bool is_node = kind == device_kind::drm_card || kind == device_kind::drm_render;
-      return {kind != device_kind::none, !is_node ? ENOTTY : unknown != 0 ? EINVAL : 0};
+      const int refused = !is_allowed_on(kind, code) ? EACCES : 0;
+      return {kind != device_kind::none, !is_node ? ENOTTY : unknown != 0 ? EINVAL : refused};
     }
     case sync_type: return {is_sync_file(fd), unknown};
     case dma_buf_type: return {may_be_dma_buf(fd), unknown};

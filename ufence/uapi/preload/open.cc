@@ -1,4 +1,4 @@
-// open() and its relatives on emulated paths, readlink(), and close() of what they gave.
+// open() and its relatives on emulated paths, and readlink().
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -23,7 +23,6 @@ constinit next_function<open_function> next_open("open");
 constinit next_function<open_function> next_open64("open64");
 constinit next_function<open_at_function> next_openat("openat");
 constinit next_function<open_at_function> next_openat64("openat64");
-constinit next_function<int(int)> next_close("close");
 constinit next_function<int(int, int)> next_shutdown("shutdown");
 constinit next_function<FILE*(const char*, const char*)> next_fopen("fopen");
 constinit next_function<FILE*(const char*, const char*)> next_fopen64("fopen64");
@@ -122,21 +121,8 @@ int open_one(next_function<open_function>& next, const char* path, int flags,
 
 int open_one_at(next_function<open_at_function>& next, int folder, const char* path, int flags,
                 mode_t mode) noexcept {
-  const emulated_path* const p = find_path(path);
+  const emulated_path* const p = find_path_at(folder, path);
   return is_file(p) ? open_emulated(*p, flags) : next.get()(folder, path, flags, mode);
-}
-
-// Closing the last duplicate of a device has its effects before close() returns, as in the kernel.
-int close_one(int fd) noexcept {
-  if (device_of(fd) == device_kind::none) return next_close.get()(fd);
-  int before = errno;
-  const int connection = begin_flush(fd);
-  errno = before;
-  const int result = next_close.get()(fd);
-  before = errno;
-  end_flush(connection);
-  errno = before;
-  return result;
 }
 
 }  // namespace
@@ -220,4 +206,3 @@ UFENCE_REPLACES int shutdown(int fd, int how) noexcept {
   }
   return uapi::next_shutdown.get()(fd, how);
 }
-UFENCE_REPLACES int close(int fd) { return uapi::close_one(fd); }

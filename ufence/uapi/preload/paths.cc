@@ -1,6 +1,13 @@
 #include "ufence/uapi/preload/paths.h"
 
+#include <fcntl.h>
 #include <sys/sysmacros.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "ufence/uapi/preload/descriptors.h"
+#include "ufence/uapi/preload/system.h"
 
 namespace ufence::uapi {
 namespace {
@@ -8,7 +15,7 @@ namespace {
 constexpr mode_t node = S_IFCHR | 0666;
 constexpr mode_t file = S_IFREG | 0666;
 constexpr mode_t text_file = S_IFREG | 0444;
-constexpr mode_t folder = S_IFDIR | 0755;
+constexpr mode_t folder_mode = S_IFDIR | 0755;
 // As the kernel's macro, which is no constant.
 constexpr dev_t device(dev_t major, dev_t minor) noexcept { return major << 8 | minor; }
 
@@ -19,7 +26,7 @@ constexpr char render_text[] = "MAJOR=226\nMINOR=128\nDEVNAME=dri/renderD128\nDE
 constexpr char bus[] = "../../../bus/platform";
 
 constexpr emulated_path folder_at(const char* path) noexcept {
-  return {path, device_kind::none, folder, 0, nullptr};
+  return {path, device_kind::none, folder_mode, 0, nullptr};
 }
 constexpr emulated_path text_at(const char* path, const char* text) noexcept {
   return {path, device_kind::none, text_file, 0, text};
@@ -58,16 +65,119 @@ constexpr link links[] = {
     {"/sys/dev/char/226:128/device/subsystem", bus},
 };
 
+// --- Other names of the same paths ---
+
+// A path without "//", "/./" and "/../", as text alone: nothing emulated is behind a link.
+class plain_path {
+ public:
+  // A relative one that does not end as any emulated path does is not looked at any further.
+  plain_path(int folder, std::string_view path) noexcept {
+    if (!path.starts_with('/')) {
+      if (!ends_like_one(path) || !put_folder(folder)) return;
+    }
+    put(path);
+  }
+  // Empty: too long for an emulated one, or not known.
+  [[nodiscard]] std::string_view get() const noexcept { return {text_, is_whole_ ? size_ : 0}; }
+
+ private:
+  static bool ends_like_one(std::string_view path) noexcept {
+    const auto last_of = [](std::string_view of) {
+      of = of.substr(0, of.find_last_not_of('/') + 1);
+      return of.substr(of.rfind('/') + 1);
+    };
+    for (const emulated_path& p : paths) {
+      if (last_of(p.path) == last_of(path)) return true;
+    }
+    return false;
+  }
+  bool put_folder(int folder) noexcept {
+    char where[sizeof text_];
+    long size = -1;
+    if (folder == AT_FDCWD) {
+      size = ::syscall(SYS_getcwd, where, sizeof where) - 1;  // with its zero
+    } else {
+      char link[32] = "/proc/self/fd/";
+      std::size_t end = std::strlen(link);
+      char digits[12];
+      std::size_t n = 0;
+      for (int rest = folder; n == 0 || rest > 0; rest /= 10) {
+        digits[n++] = static_cast<char>('0' + rest % 10);
+      }
+      while (n != 0) link[end++] = digits[--n];
+      size = folder < 0 ? -1 : ::syscall(SYS_readlinkat, AT_FDCWD, link, where, sizeof where);
+    }
+    if (size <= 0 || size == static_cast<long>(sizeof where) || where[0] != '/') return false;
+    put({where, static_cast<std::size_t>(size)});
+    return is_whole_;
+  }
+  void put(std::string_view path) noexcept {
+    is_whole_ = true;
+    is_folder_ = path.ends_with('/');
+    while (!path.empty()) {
+      const std::string_view part = path.substr(0, path.find('/'));
+      path.remove_prefix(part.size() == path.size() ? part.size() : part.size() + 1);
+      if (part.empty() || part == ".") continue;
+      if (part == "..") {
+        while (size_ != 0 && text_[--size_] != '/') {
+        }
+        continue;
+      }
+      if (size_ + 1 + part.size() > sizeof text_) {
+        is_whole_ = false;
+        return;
+      }
+      text_[size_++] = '/';
+      std::memcpy(text_ + size_, part.data(), part.size());
+      size_ += part.size();
+    }
+  }
+
+  char text_[256];
+  std::size_t size_ = 0;
+  bool is_whole_ = false;
+  bool is_folder_ = false;
+
+ public:
+  [[nodiscard]] bool is_said_to_be_a_folder() const noexcept { return is_folder_; }
+};
+
+// The descriptor of this process that a path names; -1: none.
+int descriptor_of(std::string_view path) noexcept {
+  const auto take = [&path](std::string_view prefix) {
+    const bool is_so = path.starts_with(prefix);
+    if (is_so) path.remove_prefix(prefix.size());
+    return is_so;
+  };
+  const auto take_number = [&path] {
+    int number = path.empty() ? -1 : 0;
+    while (!path.empty() && path[0] >= '0' && path[0] <= '9' && number < 100'000'000) {
+      number = number * 10 + (path[0] - '0');
+      path.remove_prefix(1);
+    }
+    return number;
+  };
+  if (!take("/dev/fd/") && !take("/proc/self/fd/") && !take("/proc/thread-self/fd/")) {
+    if (!take("/proc/") || take_number() != ::getpid() || !take("/fd/")) return -1;
+  }
+  const int number = take_number();
+  return path.empty() ? number : -1;
+}
+
 }  // namespace
 
-const emulated_path* find_path(const char* path) noexcept {
-  if (path == nullptr || path[0] != '/') return nullptr;
-  const std::string_view whole(path);
-  const std::string_view bare = whole.substr(0, whole.find_last_not_of('/') + 1);
+const emulated_path* find_path_at(int folder, const char* path) noexcept {
+  if (path == nullptr || path[0] == '\0') return nullptr;
+  const int before = errno;
+  const plain_path plain(folder, path);
+  const std::string_view whole = plain.get();
+  errno = before;
+  if (whole.empty()) return nullptr;
   for (const emulated_path& p : paths) {
-    if ((p.is_folder() ? bare : whole) == p.path) return &p;
+    if (whole == p.path && (p.is_folder() || !plain.is_said_to_be_a_folder())) return &p;
   }
-  return nullptr;
+  const int fd = descriptor_of(whole);
+  return fd < 0 ? nullptr : path_of(device_of(fd));
 }
 
 const emulated_path* path_of(device_kind kind) noexcept {
@@ -82,7 +192,12 @@ const char* find_link(const char* path) noexcept {
   for (const link& l : links) {
     if (std::string_view(path) == l.path) return l.target;
   }
-  return nullptr;
+  const int fd = descriptor_of(path);
+  if (fd < 0) return nullptr;
+  const device_kind kind = device_of(fd);
+  if (kind == device_kind::syncobj) return "anon_inode:syncobj_file";
+  if (const emulated_path* const p = path_of(kind)) return p->path;
+  return is_sync_file(fd) ? "anon_inode:sync_file" : nullptr;
 }
 
 folder_entry entry_of(const emulated_path& above, unsigned n) noexcept {

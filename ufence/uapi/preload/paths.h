@@ -1,6 +1,7 @@
 // The paths that emulated devices are at.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -18,11 +19,15 @@ struct emulated_path {
   [[nodiscard]] bool is_folder() const noexcept { return S_ISDIR(mode); }
 };
 
-/// What is emulated at a path, or nullptr. Only absolute paths, as they are.
-[[nodiscard]] const emulated_path* find_path(const char* path) noexcept;
+/// What is emulated at a path, relative to a folder's descriptor, or nullptr. A name of one of this
+/// process's descriptors in /proc or /dev/fd is the device that the descriptor is of.
+[[nodiscard]] const emulated_path* find_path_at(int folder, const char* path) noexcept;
+[[nodiscard]] inline const emulated_path* find_path(const char* path) noexcept {
+  return find_path_at(AT_FDCWD, path);
+}
 /// The node that a descriptor's kind is opened through, or nullptr.
 [[nodiscard]] const emulated_path* path_of(device_kind kind) noexcept;
-/// What an emulated symbolic link says, or nullptr.
+/// What an emulated symbolic link says, or one to an emulated descriptor in /proc, or nullptr.
 [[nodiscard]] const char* find_link(const char* path) noexcept;
 
 /// The n-th path in a folder, and its name there; nullptr: there are no more.

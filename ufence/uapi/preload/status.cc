@@ -61,8 +61,8 @@ int tell(const emulated_path& p, struct statx* into) noexcept {
 
 // A folder that is really there tells for itself.
 template <class Stat, class Next>
-int stat_path(const char* path, Stat* into, Next next) noexcept {
-  const emulated_path* const p = find_path(path);
+int stat_path(int folder, const char* path, Stat* into, Next next) noexcept {
+  const emulated_path* const p = find_path_at(folder, path);
   if (p != nullptr && !p->is_folder()) return tell(*p, into);
   const int result = next();
   return p != nullptr && result != 0 && errno == ENOENT ? tell(*p, into) : result;
@@ -87,22 +87,22 @@ UFENCE_REPLACES int access(const char* path, int mode) noexcept {
   return p != nullptr ? uapi::access_emulated(*p, mode) : uapi::next_access.get()(path, mode);
 }
 UFENCE_REPLACES int faccessat(int folder, const char* path, int mode, int flags) noexcept {
-  const uapi::emulated_path* const p = uapi::find_path(path);
+  const uapi::emulated_path* const p = uapi::find_path_at(folder, path);
   return p != nullptr ? uapi::access_emulated(*p, mode)
                       : uapi::next_faccessat.get()(folder, path, mode, flags);
 }
 
 UFENCE_REPLACES int stat(const char* path, struct stat* into) noexcept {
-  return uapi::stat_path(path, into, [=] { return uapi::next_stat.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat.get()(path, into); });
 }
 UFENCE_REPLACES int lstat(const char* path, struct stat* into) noexcept {
-  return uapi::stat_path(path, into, [=] { return uapi::next_lstat.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_lstat.get()(path, into); });
 }
 UFENCE_REPLACES int stat64(const char* path, struct stat64* into) noexcept {
-  return uapi::stat_path(path, into, [=] { return uapi::next_stat64.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat64.get()(path, into); });
 }
 UFENCE_REPLACES int lstat64(const char* path, struct stat64* into) noexcept {
-  return uapi::stat_path(path, into, [=] { return uapi::next_lstat64.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_lstat64.get()(path, into); });
 }
 UFENCE_REPLACES int fstat(int fd, struct stat* into) noexcept {
   return uapi::stat_descriptor(fd, into, uapi::next_fstat.get()(fd, into));
@@ -114,18 +114,18 @@ UFENCE_REPLACES int fstat64(int fd, struct stat64* into) noexcept {
 // An empty path with AT_EMPTY_PATH is the descriptor itself.
 UFENCE_REPLACES int fstatat(int fd, const char* path, struct stat* into, int flags) noexcept {
   const int result =
-      uapi::stat_path(path, into, [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
+      uapi::stat_path(fd, path, into, [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int fstatat64(int fd, const char* path, struct stat64* into, int flags) noexcept {
   const int result = uapi::stat_path(
-      path, into, [=] { return uapi::next_fstatat64.get()(fd, path, into, flags); });
+      fd, path, into, [=] { return uapi::next_fstatat64.get()(fd, path, into, flags); });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int statx(int fd, const char* path, int flags, unsigned mask,
                           struct statx* into) noexcept {
   const int result = uapi::stat_path(
-      path, into, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
+      fd, path, into, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
   if (result != 0 || (flags & AT_EMPTY_PATH) == 0 || !S_ISSOCK(into->stx_mode)) return result;
   const uapi::emulated_path* const p = uapi::path_of(uapi::device_of(fd));
   return p == nullptr ? result : uapi::tell(*p, into);

@@ -1,7 +1,9 @@
 // poll(), select() and their relatives with dma-bufs among the descriptors. A dma-buf is readable
 // when no fence of a writer is pending, writable when none is: two sync files, made for the call,
-// stand for it.
+// stand for it. When one of them says so the buffer is looked at again: fences may have come
+// meanwhile. Nothing large is on the stack, which the program may have made small.
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <time.h>
 
@@ -21,13 +23,77 @@ constinit next_function<int(int, fd_set*, fd_set*, fd_set*, timeval*)> next_sele
 constinit next_function<int(int, fd_set*, fd_set*, fd_set*, const timespec*, const sigset_t*)>
     next_pselect("pselect");
 
-// With dma-bufs among them a call takes at most so many descriptors.
-constexpr nfds_t set_size = 1024;
+// Memory for the time of a call.
+class call_memory {
+ public:
+  explicit call_memory(std::size_t size) noexcept
+      : size_(size), at_(reinterpret_cast<void*>(::syscall(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE,
+                                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L))) {}
+  ~call_memory() {
+    if (at_ != MAP_FAILED) ::syscall(SYS_munmap, at_, size_);
+  }
+  call_memory(const call_memory&) = delete;
+  call_memory& operator=(const call_memory&) = delete;
+  template <class T>
+  [[nodiscard]] T* as() const noexcept {
+    return at_ != MAP_FAILED ? static_cast<T*>(at_) : nullptr;
+  }
 
-// What is polled in place of what the program asks for.
+ private:
+  const std::size_t size_;
+  void* const at_;
+};
+
+// Until when a call waits.
+class time_left {
+ public:
+  explicit time_left(const timespec* timeout) noexcept : is_limited_(timeout != nullptr) {
+    if (!is_limited_) return;
+    ::clock_gettime(CLOCK_MONOTONIC, &until_);
+    until_.tv_sec += timeout->tv_sec;
+    until_.tv_nsec += timeout->tv_nsec;
+    if (until_.tv_nsec >= second) {
+      until_.tv_nsec -= second;
+      ++until_.tv_sec;
+    }
+  }
+  // Null: for ever.
+  [[nodiscard]] const timespec* get() noexcept {
+    if (!is_limited_) return nullptr;
+    timespec now;
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    left_ = {.tv_sec = until_.tv_sec - now.tv_sec, .tv_nsec = until_.tv_nsec - now.tv_nsec};
+    if (left_.tv_nsec < 0) {
+      left_.tv_nsec += second;
+      --left_.tv_sec;
+    }
+    if (left_.tv_sec < 0) left_ = {};
+    return &left_;
+  }
+
+ private:
+  static constexpr long second = 1'000'000'000;
+  const bool is_limited_;
+  timespec until_{};
+  timespec left_{};
+};
+
+// What is polled in place of what the program asks for: its descriptors, and behind them the sync
+// files that stand for its dma-bufs.
 class poll_set {
  public:
-  poll_set(pollfd* theirs, nfds_t count) noexcept : theirs_(theirs), count_(count), used_(count) {}
+  struct stand_in {
+    nfds_t for_which;
+    short meaning;
+  };
+
+  poll_set(pollfd* theirs, nfds_t count, nfds_t dma_bufs) noexcept
+      : theirs_(theirs),
+        count_(count),
+        used_(count),
+        memory_((count + 2 * dma_bufs) * sizeof(pollfd) + 2 * dma_bufs * sizeof(stand_in)),
+        ours_(memory_.as<pollfd>()),
+        stand_ins_(reinterpret_cast<stand_in*>(ours_ + count + 2 * dma_bufs)) {}
   poll_set(const poll_set&) = delete;
   poll_set& operator=(const poll_set&) = delete;
   ~poll_set() {
@@ -36,89 +102,116 @@ class poll_set {
 
   // @return  errno, or 0
   int fill() noexcept {
+    if (ours_ == nullptr) return ENOMEM;
     for (nfds_t i = 0; i < count_; ++i) {
       ours_[i] = theirs_[i];
       if (theirs_[i].fd < 0 || !may_be_dma_buf(theirs_[i].fd)) continue;
       for (const short event : {short{POLLIN}, short{POLLOUT}}) {
         if ((theirs_[i].events & event) == 0) continue;
-        if (const int failed = add(i, event)) return failed;
+        int file = -1;
+        if (const int failed = make_file(theirs_[i].fd, event, file)) return failed;
+        if (file < 0) continue;  // some other memory file
+        ours_[i].fd = -1;
+        stand_ins_[used_ - count_] = {.for_which = i, .meaning = event};
+        ours_[used_++] = {.fd = file, .events = POLLIN, .revents = 0};
       }
     }
     return 0;
   }
+
   int wait(const timespec* timeout, const sigset_t* signals) noexcept {
-    const int n = next_ppoll.get()(ours_, used_, timeout, signals);
-    if (n <= 0) return n;
-    for (nfds_t i = 0; i < count_; ++i) theirs_[i].revents = ours_[i].fd < 0 ? 0 : ours_[i].revents;
-    for (nfds_t i = count_; i < used_; ++i) {
-      if (ours_[i].revents != 0) {
-        theirs_[stands_for_[i]].revents =
-            static_cast<short>(theirs_[stands_for_[i]].revents | meaning_[i]);
+    time_left left(timeout);
+    for (;;) {
+      const int n = next_ppoll.get()(ours_, used_, left.get(), signals);
+      if (n < 0) return n;
+      for (nfds_t i = 0; i < count_; ++i) {
+        theirs_[i].revents = ours_[i].fd < 0 ? 0 : ours_[i].revents;
       }
+      for (nfds_t i = count_; i < used_; ++i) {
+        if (ours_[i].revents == 0) continue;
+        bool is_so = false;
+        if (const int failed = look_again(i, is_so)) {
+          errno = failed;
+          return -1;
+        }
+        pollfd& one = theirs_[stand_ins_[i - count_].for_which];
+        if (is_so) one.revents = static_cast<short>(one.revents | stand_ins_[i - count_].meaning);
+      }
+      int ready = 0;
+      for (nfds_t i = 0; i < count_; ++i) ready += theirs_[i].revents != 0 ? 1 : 0;
+      if (ready != 0 || n == 0) return ready;
     }
-    int ready = 0;
-    for (nfds_t i = 0; i < count_; ++i) ready += theirs_[i].revents != 0 ? 1 : 0;
-    return ready;
   }
 
  private:
-  int add(nfds_t which, short event) noexcept {
+  // @return  errno, or 0; the file is -1 where it is no dma-buf
+  static int make_file(int dma_buf, short event, int& file) noexcept {
     dma_buf_sync_file a{.flags = event == POLLIN ? dma_buf_read : dma_buf_write, .fd = -1};
     broker_call call;
     call.code = dma_buf_export;
-    call.subject = theirs_[which].fd;
+    call.subject = dma_buf;
     call.argument = &a;
     call.argument_size = sizeof a;
     call.reply_argument = {&a, sizeof a};
     call.for_this_call = true;
     const broker_reply reply = call_broker(call);
-    if (reply.error == ENOTTY) return 0;  // some other memory file
-    if (reply.error != 0) return reply.error;
-    if (used_ == set_size) {
-      close_noted(reply.fd);
-      return ENOMEM;
-    }
-    ours_[which].fd = -1;
-    ours_[used_] = {.fd = reply.fd, .events = POLLIN, .revents = 0};
-    stands_for_[used_] = which;
-    meaning_[used_] = event;
-    ++used_;
+    file = reply.fd;
+    return reply.error == ENOTTY ? 0 : reply.error;
+  }
+
+  // Its fences are signaled. Are there others now? Then those stand for it.
+  int look_again(nfds_t which, bool& is_so) noexcept {
+    const stand_in& s = stand_ins_[which - count_];
+    int file = -1;
+    if (const int failed = make_file(theirs_[s.for_which].fd, s.meaning, file)) return failed;
+    pollfd now{.fd = file, .events = POLLIN, .revents = 0};
+    const timespec at_once{};
+    is_so = file < 0 || next_ppoll.get()(&now, 1, &at_once, nullptr) == 1;
+    if (file < 0) return 0;
+    close_noted(is_so ? file : ours_[which].fd);
+    if (!is_so) ours_[which].fd = file;
     return 0;
   }
 
   pollfd* const theirs_;
   const nfds_t count_;
   nfds_t used_;
-  pollfd ours_[set_size];
-  nfds_t stands_for_[set_size];
-  short meaning_[set_size];
+  const call_memory memory_;
+  pollfd* const ours_;
+  stand_in* const stand_ins_;
 };
 
-bool has_dma_buf(pollfd* fds, nfds_t count) noexcept {
-  for (nfds_t i = 0; i < count; ++i) {
-    if (fds[i].fd >= 0 && may_be_dma_buf(fds[i].fd)) return true;
-  }
-  return false;
+nfds_t count_dma_bufs(const pollfd* fds, nfds_t count) noexcept {
+  nfds_t n = 0;
+  for (nfds_t i = 0; i < count; ++i) n += fds[i].fd >= 0 && may_be_dma_buf(fds[i].fd) ? 1U : 0U;
+  return n;
 }
 
-int poll_emulated(pollfd* fds, nfds_t count, const timespec* timeout,
+int poll_emulated(pollfd* fds, nfds_t count, nfds_t dma_bufs, const timespec* timeout,
                   const sigset_t* signals) noexcept {
-  int failed = ENOMEM;
-  if (count <= set_size) {
-    poll_set set(fds, count);
-    failed = set.fill();
-    if (failed == 0) return set.wait(timeout, signals);
+  poll_set set(fds, count, dma_bufs);
+  if (const int failed = set.fill()) {
+    errno = failed;
+    return -1;
   }
-  errno = failed;
-  return -1;
+  return set.wait(timeout, signals);
 }
 
 // --- select() ---
 
-bool is_in(int fd, const fd_set* set) noexcept { return set != nullptr && FD_ISSET(fd, set); }
+// A program may have sets of any size, and say so by the count.
+bool is_in(int fd, const fd_set* set) noexcept {
+  if (set == nullptr) return false;
+  const auto* const words = reinterpret_cast<const fd_mask*>(set);
+  return (words[fd / NFDBITS] >> (fd % NFDBITS) & 1) != 0;
+}
+void take_out(int fd, fd_set* set) noexcept {
+  auto* const words = reinterpret_cast<fd_mask*>(set);
+  words[fd / NFDBITS] &= ~static_cast<fd_mask>(1UL << (fd % NFDBITS));
+}
 
 bool has_dma_buf(int count, const fd_set* readable, const fd_set* writable) noexcept {
-  for (int fd = 0; fd < count && fd < FD_SETSIZE; ++fd) {
+  for (int fd = 0; fd < count; ++fd) {
     if ((is_in(fd, readable) || is_in(fd, writable)) && may_be_dma_buf(fd)) return true;
   }
   return false;
@@ -134,34 +227,60 @@ int select_emulated(int count, fd_set* readable, fd_set* writable, fd_set* excep
   const part parts[] = {{readable, POLLIN, POLLIN | POLLHUP | POLLERR},
                         {writable, POLLOUT, POLLOUT | POLLERR},
                         {exceptional, POLLPRI, POLLPRI}};
-  pollfd fds[FD_SETSIZE];
+  const call_memory memory(static_cast<std::size_t>(count) * sizeof(pollfd));
+  auto* const fds = memory.as<pollfd>();
+  if (fds == nullptr) {
+    errno = ENOMEM;
+    return -1;
+  }
   nfds_t used = 0;
-  for (int fd = 0; fd < count && fd < FD_SETSIZE; ++fd) {
+  for (int fd = 0; fd < count; ++fd) {
     short events = 0;
     for (const part& p : parts) {
       if (is_in(fd, p.set)) events = static_cast<short>(events | p.asked);
     }
     if (events != 0) fds[used++] = {.fd = fd, .events = events, .revents = 0};
   }
-  const int n = poll_emulated(fds, used, timeout, signals);
+  const int n = poll_emulated(fds, used, count_dma_bufs(fds, used), timeout, signals);
   if (n < 0) return n;
+  for (nfds_t i = 0; i < used; ++i) {
+    if ((fds[i].revents & POLLNVAL) == 0) continue;
+    errno = EBADF;
+    return -1;
+  }
   int ready = 0;
   for (nfds_t i = 0; i < used; ++i) {
-    const short told = n == 0 ? short{0} : fds[i].revents;
-    if ((told & POLLNVAL) != 0) {
-      errno = EBADF;
-      return -1;
-    }
     for (const part& p : parts) {
       if (!is_in(fds[i].fd, p.set)) continue;
-      if ((told & p.means) != 0) {
+      if ((fds[i].revents & p.means) != 0) {
         ++ready;
       } else {
-        FD_CLR(fds[i].fd, p.set);
+        take_out(fds[i].fd, p.set);
       }
     }
   }
   return ready;
+}
+
+// select() as Linux has it: the time that was not slept is left in the program's argument.
+int select_in_time(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
+                   timeval* timeout) noexcept {
+  if (timeout == nullptr) {
+    return select_emulated(count, readable, writable, exceptional, nullptr, nullptr);
+  }
+  if (timeout->tv_sec < 0 || timeout->tv_usec < 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  const timespec time{.tv_sec = timeout->tv_sec + timeout->tv_usec / 1'000'000,
+                      .tv_nsec = timeout->tv_usec % 1'000'000 * 1000};
+  time_left left(&time);
+  const int n = select_emulated(count, readable, writable, exceptional, &time, nullptr);
+  const int saved_errno = errno;
+  const timespec* const rest = left.get();
+  *timeout = {.tv_sec = rest->tv_sec, .tv_usec = rest->tv_nsec / 1000};
+  errno = saved_errno;
+  return n;
 }
 
 }  // namespace
@@ -172,24 +291,23 @@ int select_emulated(int count, fd_set* readable, fd_set* writable, fd_set* excep
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES int poll(pollfd* fds, nfds_t count, int timeout_ms) {
-  if (!uapi::has_dma_buf(fds, count)) return uapi::next_poll.get()(fds, count, timeout_ms);
+  const nfds_t dma_bufs = uapi::count_dma_bufs(fds, count);
+  if (dma_bufs == 0) return uapi::next_poll.get()(fds, count, timeout_ms);
   const timespec timeout{.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1'000'000L};
-  return uapi::poll_emulated(fds, count, timeout_ms < 0 ? nullptr : &timeout, nullptr);
+  return uapi::poll_emulated(fds, count, dma_bufs, timeout_ms < 0 ? nullptr : &timeout, nullptr);
 }
 UFENCE_REPLACES int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
                           const sigset_t* signals) {
-  if (!uapi::has_dma_buf(fds, count)) return uapi::next_ppoll.get()(fds, count, timeout, signals);
-  return uapi::poll_emulated(fds, count, timeout, signals);
+  const nfds_t dma_bufs = uapi::count_dma_bufs(fds, count);
+  if (dma_bufs == 0) return uapi::next_ppoll.get()(fds, count, timeout, signals);
+  return uapi::poll_emulated(fds, count, dma_bufs, timeout, signals);
 }
 UFENCE_REPLACES int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                            timeval* timeout) {
   if (!uapi::has_dma_buf(count, readable, writable)) {
     return uapi::next_select.get()(count, readable, writable, exceptional, timeout);
   }
-  timespec time{};
-  if (timeout != nullptr) time = {.tv_sec = timeout->tv_sec, .tv_nsec = timeout->tv_usec * 1000};
-  return uapi::select_emulated(count, readable, writable, exceptional,
-                               timeout == nullptr ? nullptr : &time, nullptr);
+  return uapi::select_in_time(count, readable, writable, exceptional, timeout);
 }
 UFENCE_REPLACES int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                             const timespec* timeout, const sigset_t* signals) {

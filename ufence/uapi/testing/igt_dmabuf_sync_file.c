@@ -44,6 +44,14 @@ struct map {
 
 enum { READ = 1, WRITE = 2, RW = 3 };
 
+/* Buffers are made on the node that shows them. */
+static int open_card(void) {
+  int fd = open64("/dev/dri/card0", O_RDWR | O_CLOEXEC);
+
+  EXPECT(fd >= 0);
+  return fd;
+}
+
 static uint32_t make_buffer(int drm, uint64_t* size) {
   struct dumb a = {.width = 1024, .height = 1, .bpp = 32};
 
@@ -106,7 +114,7 @@ static int busy_for(int buffer, int read, int write) {
 }
 
 static void export_basic(void) {
-  int drm = open_drm(), buffer;
+  int drm = open_card(), buffer;
   uint32_t handle = make_buffer(drm, NULL), fence;
 
   buffer = dma_buf_of(drm, handle);
@@ -124,7 +132,7 @@ static void export_basic(void) {
 }
 
 static void export_before_signal(void) {
-  int drm = open_drm(), buffer, read, write;
+  int drm = open_card(), buffer, read, write;
   uint32_t handle = make_buffer(drm, NULL), fence;
 
   buffer = dma_buf_of(drm, handle);
@@ -141,7 +149,7 @@ static void export_before_signal(void) {
 
 /* A second opener's fence may stand beside the first one's, if both read. */
 static void export_multiwait(void) {
-  int one = open_drm(), two = open_drm(), three = open_drm(), buffer, file;
+  int one = open_card(), two = open_card(), three = open_card(), buffer, file;
   uint32_t handle = make_buffer(one, NULL), a, b, c;
   struct prime p = {.fd = -1};
   uint32_t second, third;
@@ -163,7 +171,7 @@ static void export_multiwait(void) {
 
 /* Fences of one opener end in any order: the second one says nothing about the first. */
 static void fences_of_one_opener_end_in_any_order(void) {
-  int drm = open_drm(), buffer, file, other, both;
+  int drm = open_card(), buffer, file, other, both;
   uint32_t handle = make_buffer(drm, NULL), second = make_buffer(drm, NULL), a, b;
 
   buffer = dma_buf_of(drm, handle);
@@ -181,7 +189,7 @@ static void fences_of_one_opener_end_in_any_order(void) {
 }
 
 static void export_wait_after_attach(void) {
-  int drm = open_drm(), buffer, read, write;
+  int drm = open_card(), buffer, read, write;
   uint32_t handle = make_buffer(drm, NULL), fence;
 
   buffer = dma_buf_of(drm, handle);
@@ -196,7 +204,7 @@ static void import_basic(void) {
   uint32_t flags;
 
   for (flags = READ; flags <= RW; flags++) {
-    int drm = open_drm(), buffer = dma_buf_of(drm, make_buffer(drm, NULL));
+    int drm = open_card(), buffer = dma_buf_of(drm, make_buffer(drm, NULL));
     int timeline = open_timeline(), fence = make_fence(timeline, 1);
 
     EXPECT(busy_for(buffer, 0, 0));
@@ -208,7 +216,7 @@ static void import_basic(void) {
 }
 
 static void import_many(int writes) {
-  int drm = open_drm(), buffer = dma_buf_of(drm, make_buffer(drm, NULL));
+  int drm = open_card(), buffer = dma_buf_of(drm, make_buffer(drm, NULL));
   int timelines[32], i, fence, writer = open_timeline();
 
   for (i = 0; i < 32; i++) {
@@ -239,7 +247,7 @@ static void import_multiple_read_write(void) { import_many(1); }
 /* --- Beyond the suite --- */
 
 static void buffers_are_memory(void) {
-  int drm = open_drm(), buffer, other = open_drm();
+  int drm = open_card(), buffer, other = open_card();
   uint64_t size;
   uint32_t handle = make_buffer(drm, &size);
   struct map m = {.handle = handle};
@@ -265,7 +273,7 @@ static void buffers_are_memory(void) {
 }
 
 static void fences_of_buffers_have_their_errors(void) {
-  int drm = open_drm();
+  int drm = open_card();
   uint32_t handle = make_buffer(drm, NULL), fence = attach(drm, handle, 1);
   struct attach a = {.handle = handle};
   struct drm_handle s = {.handle = fence, .flags = 1};
@@ -282,7 +290,7 @@ static void fences_of_buffers_have_their_errors(void) {
 }
 
 static void every_way_to_wait_knows_buffers(void) {
-  int drm = open_drm(), buffer, fds[2];
+  int drm = open_card(), buffer, fds[2];
   uint32_t handle = make_buffer(drm, NULL), fence;
   struct timeval none = {0};
   struct timespec short_time = {.tv_nsec = 1000000};
@@ -312,6 +320,93 @@ static void every_way_to_wait_knows_buffers(void) {
   sync.flags = 8;
   EXPECT_ERRNO(ioctl(buffer, DMA_BUF_IOCTL_SYNC, &sync), EINVAL);
   EXPECT_ERRNO(epoll_ctl(epoll_create1(0), EPOLL_CTL_ADD, buffer, &e), EPERM);
+}
+
+struct cap {
+  uint64_t capability, value;
+};
+#define GET_CAP _IOWR('d', 0x0C, struct cap)
+
+static void render_nodes_show_nothing(void) {
+  struct dumb a = {.width = 1, .height = 1, .bpp = 32};
+  struct cap c = {.capability = 3};
+  int drm = open_drm();
+
+  EXPECT_ERRNO(ioctl(drm, CREATE_DUMB, &a), EACCES);
+  EXPECT_ERRNO(ioctl(drm, CREATE_DUMB, NULL), EACCES);
+  EXPECT_ERRNO(ioctl(drm, GET_CAP, &c), EOPNOTSUPP);
+  close(drm);
+}
+
+/* What a wait that runs out leaves, and one whose fence is followed by another. */
+struct late {
+  int drm;
+  uint32_t handle, fence;
+};
+static void* end_and_attach(void* argument) {
+  struct late* l = argument;
+
+  EXPECT(finish(l->drm, l->fence) == 0);
+  l->fence = attach(l->drm, l->handle, 1);
+  return NULL;
+}
+static void waits_leave_what_the_kernel_leaves(void) {
+  int drm = open_card(), buffer, i;
+  uint32_t handle = make_buffer(drm, NULL), fence = attach(drm, handle, 1);
+  struct pollfd p = {.events = POLLIN, .revents = 0x7fff};
+  struct timeval time = {.tv_usec = 1000};
+  unsigned long large[64] = {0};
+  struct late l = {.drm = drm, .handle = handle};
+  pthread_t thread;
+
+  buffer = dma_buf_of(drm, handle);
+  p.fd = buffer;
+  EXPECT(poll(&p, 1, 1) == 0 && p.revents == 0);
+  EXPECT(dup2(buffer, 2000) == 2000);
+  large[2000 / 64] = 1ul << 2000 % 64;
+  EXPECT(select(2001, (fd_set*)large, NULL, NULL, &time) == 0);
+  EXPECT(large[2000 / 64] == 0 && time.tv_sec == 0 && time.tv_usec == 0);
+  EXPECT(finish(drm, fence) == 0);
+  time.tv_sec = 5;
+  large[2000 / 64] = 1ul << 2000 % 64;
+  EXPECT(select(2001, (fd_set*)large, NULL, NULL, &time) == 1);
+  EXPECT(large[2000 / 64] && time.tv_sec <= 5 && time.tv_sec + time.tv_usec > 0);
+  /* A wait that says that nothing is pending is right about it, as far as it can be. */
+  for (i = 0; i < 50; i++) {
+    l.fence = attach(drm, handle, 1);
+    EXPECT(pthread_create(&thread, NULL, end_and_attach, &l) == 0);
+    p.events = POLLOUT;
+    while (poll(&p, 1, 1) == 1) EXPECT(p.revents == POLLOUT);
+    EXPECT(p.revents == 0);
+    pthread_join(thread, NULL);
+    EXPECT(poll(&p, 1, 0) == 0);
+    EXPECT(finish(drm, l.fence) == 0 && poll(&p, 1, 1000) == 1);
+  }
+  close(2000), close(buffer), close(drm);
+}
+
+/* Threads may have little room for their stacks. */
+static void* poll_on_small_stack(void* argument) {
+  int* fd = argument;
+  struct pollfd p = {.fd = *fd, .events = POLLIN | POLLOUT};
+  struct timeval none = {0};
+  fd_set set;
+
+  FD_ZERO(&set);
+  FD_SET(*fd, &set);
+  EXPECT(poll(&p, 1, 1000) == 1 && p.revents == (POLLIN | POLLOUT));
+  EXPECT(select(*fd + 1, &set, NULL, NULL, &none) == 1);
+  return NULL;
+}
+static void waits_need_little_stack(void) {
+  int drm = open_card(), buffer = dma_buf_of(drm, make_buffer(drm, NULL));
+  pthread_attr_t attributes;
+  pthread_t thread;
+
+  pthread_attr_init(&attributes);
+  EXPECT(pthread_attr_setstacksize(&attributes, 16384) == 0);
+  EXPECT(pthread_create(&thread, &attributes, poll_on_small_stack, &buffer) == 0);
+  pthread_join(thread, NULL);
 }
 
 static void nodes_look_like_nodes(void) {
@@ -426,7 +521,7 @@ static void fork_children(int before) {
 }
 
 static void children_have_no_descriptors_of_waits(void) {
-  int drm = open_drm();
+  int drm = open_card();
   uint32_t handle = make_buffer(drm, NULL), fence = attach(drm, handle, 1);
   struct waiting buffer = {.fd = dma_buf_of(drm, handle)}, object = {.fd = drm};
   struct drm_handle made = {0};
@@ -459,6 +554,9 @@ static const struct test_case cases[] = {
     {"BUFFER_fences_of_one_opener_end_in_any_order", fences_of_one_opener_end_in_any_order},
     {"BUFFER_fences_have_their_errors", fences_of_buffers_have_their_errors},
     {"BUFFER_every_way_to_wait_knows_buffers", every_way_to_wait_knows_buffers},
+    {"BUFFER_render_nodes_show_nothing", render_nodes_show_nothing},
+    {"BUFFER_waits_leave_what_the_kernel_leaves", waits_leave_what_the_kernel_leaves},
+    {"BUFFER_waits_need_little_stack", waits_need_little_stack},
     {"BUFFER_nodes_look_like_nodes", nodes_look_like_nodes},
     {"BUFFER_folders_list_nodes", folders_list_nodes},
     {"BUFFER_children_have_no_descriptors_of_waits", children_have_no_descriptors_of_waits},

@@ -495,6 +495,60 @@ static void the_last_duplicate_closes(void) {
   close(fence), close(copy_of_fence);
 }
 
+/* Whatever closes a descriptor ends what it was the last one of. */
+static void everything_that_closes_does(void) {
+  int fd = open_timeline(), fence = make_fence(fd, 1), null = open("/dev/null", O_RDWR), other;
+
+  EXPECT(dup2(null, fd) == fd && status_of(fence) == -ENOENT);
+  close(fence);
+  fd = open_timeline(), fence = make_fence(fd, 1);
+  EXPECT(dup3(null, fd, O_CLOEXEC) == fd && status_of(fence) == -ENOENT);
+  close(fence);
+  fd = open_timeline(), fence = make_fence(fd, 1);
+  EXPECT(dup2(fd, fd) == fd && status_of(fence) == ACTIVE);
+  other = fcntl(fd, F_DUPFD, 500);
+  close(fd);
+  EXPECT(status_of(fence) == ACTIVE);
+  EXPECT(close_range((unsigned)other, ~0U, 0) == 0 && status_of(fence) == -ENOENT);
+  close(fence), close(null);
+}
+
+/* Other names of the same: links in /proc, relative paths, detours. */
+static void names_of_devices(void) {
+  static const char* const same[] = {"/dev//sw_sync", "/dev/./sw_sync", "/dev/../dev/sw_sync",
+                                     "//dev/sw_sync"};
+  char link[64], target[64] = "";
+  int fd = open("/dev/sw_sync", O_RDWR), fence = make_fence(fd, 1), again, folder;
+  ssize_t size;
+  size_t i;
+
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+  size = readlink(link, target, sizeof(target));
+  EXPECT(size == 12 && !memcmp(target, "/dev/sw_sync", 12));
+  again = open(link, O_RDWR);
+  EXPECT(again >= 0);
+  EXPECT(increase(again, 1) == 0 && status_of(fence) == ACTIVE); /* a timeline of its own */
+  close(again);
+  snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)getpid(), fence);
+  size = readlink(link, target, sizeof(target));
+  EXPECT(size == 20 && !memcmp(target, "anon_inode:sync_file", 20));
+  for (i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+    again = open(same[i], O_RDWR);
+    EXPECT(again >= 0 && access(same[i], R_OK) == 0);
+    close(again);
+  }
+  EXPECT_ERRNO(open("/sw_sync", O_RDWR), ENOENT);
+  folder = open("/dev", O_RDONLY | O_DIRECTORY);
+  again = openat(folder, "sw_sync", O_RDWR);
+  EXPECT(folder >= 0 && again >= 0 && faccessat(folder, "dri/card0", R_OK, 0) == 0);
+  close(again);
+  EXPECT(chdir("/dev") == 0 && (again = open("sw_sync", O_RDWR)) >= 0);
+  close(again);
+  EXPECT(chdir("/") == 0 && (again = open("dev/sw_sync", O_RDWR)) >= 0);
+  EXPECT_ERRNO(open("sw_sync", O_RDWR), ENOENT);
+  close(again), close(folder), close(fence), close(fd);
+}
+
 /* The program once more, for one case, with a variable that tells it what to do. */
 static void run_again(const char* name, const char* variable, const char* value) {
   pid_t child = fork();
@@ -628,6 +682,8 @@ static const struct test_case cases[] = {
     {"SYNC_values_wrap_and_are_shared", values_wrap_and_are_shared},
     {"SYNC_deadlines_keep_the_soonest", deadlines_keep_the_soonest},
     {"SYNC_the_last_duplicate_closes", the_last_duplicate_closes},
+    {"SYNC_everything_that_closes_does", everything_that_closes_does},
+    {"SYNC_names_of_devices", names_of_devices},
     {"SYNC_no_sockets", no_sockets},
     {"SYNC_descriptors_live_through_exec", descriptors_live_through_exec},
     {"SYNC_the_broker_may_be_killed", the_broker_may_be_killed},
