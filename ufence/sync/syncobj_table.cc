@@ -8,6 +8,7 @@
 #include "ufence/base/fork.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/sync/syncobj_file.h"
+#include "ufence/syncobj/chain_walk.h"
 
 namespace ufence {
 namespace {
@@ -152,11 +153,24 @@ std::error_code syncobj_table::query(handles hs, std::span<std::uint64_t> values
   }
   const result<std::vector<syncobj_point>> found = look_up(hs, {});
   if (!found) return found.error();
-  for (std::size_t i = 0; i < hs.size(); ++i) {
+  std::vector<std::size_t> order;
+  try {
+    order.resize(hs.size());
+  } catch (const std::exception&) {
+    return errno_code(ENOMEM);
+  }
+  // A syncobj that is named more than once is asked once.
+  order_for_walk(*found, order);
+  const syncobj* asked = nullptr;
+  result<std::uint64_t> value = 0;
+  for (const std::size_t i : order) {
     const syncobj& object = *(*found)[i].object;
-    const result<std::uint64_t> value =
-        (flags & syncobj_flag::last_submitted) != 0 ? object.last_submitted() : object.query();
+    if (&object != asked) {
+      value = (flags & syncobj_flag::last_submitted) != 0 ? object.last_submitted()
+                                                          : object.query();
+    }
     if (!value) return value.error();
+    asked = &object;
     values[i] = *value;
   }
   return {};

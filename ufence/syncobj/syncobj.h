@@ -97,8 +97,8 @@ class UFENCE_API syncobj {
   /// Adds 1 to an eventfd, once: when the point is signaled, or submitted. The descriptor stays the
   /// caller's. If the syncobj ends before the point was submitted, nothing is added.
   /// @return  -EBADF; -EINVAL not an eventfd; -EMFILE, -ENOMEM
-  /// Source: Linux drm_syncobj_eventfd_ioctl(); differs: where the counter is full, nothing is
-  /// added
+  /// Source: Linux drm_syncobj_eventfd_ioctl(); differs: where asynchronous operations are refused
+  /// (io_setup) and the counter is full, nothing is added
   std::error_code notify(int event_fd, std::uint64_t point, bool when_available = false) noexcept;
 
   /// Made before a fork() of which this is the child.

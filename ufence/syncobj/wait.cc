@@ -7,6 +7,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/wait.h"
+#include "ufence/syncobj/chain_walk.h"
 #include "ufence/syncobj/point_waiter.h"
 #include "ufence/syncobj/syncobj.h"
 
@@ -94,8 +95,11 @@ class syncobj_waiter {
 
   std::error_code pick_all() noexcept {
     const bool may_be_absent = options_.for_submit || options_.available;
-    for (std::size_t i = 0; i < points_.size(); ++i) {
-      result<fence_ref> f = points_[i].object->find_fence(points_[i].point);
+    const std::span order(index_of_.data(), points_.size());
+    order_for_walk(points_, order);
+    chain_walk walk;
+    for (const std::size_t i : order) {
+      result<fence_ref> f = walk.find(points_[i]);
       if (f) {
         picked(i, std::move(*f));
         continue;
@@ -137,7 +141,7 @@ class syncobj_waiter {
   const syncobj_wait_options& options_;
   scratch<entry> entries_;
   scratch<fence_ref> subjects_;  // what is slept on now: count_ of them
-  scratch<std::size_t> index_of_;
+  scratch<std::size_t> index_of_;  // of subjects_; before, the order in which they are found
   std::size_t count_ = 0;
   std::size_t unpicked_ = 0;
   std::size_t first_picked_ = none;

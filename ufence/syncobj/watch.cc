@@ -17,6 +17,11 @@ std::error_code syncobj_watch::start(syncobj& object, std::uint64_t point,
   return {};
 }
 
+std::error_code syncobj_watch::start(fence_ref found, bool when_available) noexcept {
+  when_available_ = when_available;
+  return proceed(std::move(found));
+}
+
 // The point is there. -EOWNERDEAD: its fence was inherited through fork(), and nothing will come.
 std::error_code syncobj_watch::proceed(fence_ref f) noexcept {
   std::error_code refused = errno_code(ENOENT);

@@ -27,6 +27,8 @@ class syncobj_watch {
   /// function never runs
   [[nodiscard]] std::error_code start(syncobj& object, std::uint64_t point,
                                       bool when_available) noexcept;
+  /// The same of a point whose fence the caller has found there; never -ENOMEM.
+  [[nodiscard]] std::error_code start(fence_ref found, bool when_available) noexcept;
   /// On return the function is not running and never will; nothing of it is left at the syncobj or
   /// the fence. `object` is that of start(), which the caller keeps; nothing if that failed.
   /// Blocks: while the function runs. Context: not in a callback.

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <vector>
+
+#include "ufence/syncobj/chain_walk.h"
 
 namespace ufence::uapi {
 
@@ -13,9 +16,17 @@ reply point_wait::begin(std::span<const syncobj_point> points, const options& ho
   unique_fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return failed(ENOMEM);
   auto made = std::make_unique<point_wait>(std::move(event), how, std::move(answer));
-  for (const syncobj_point& p : points) {
-    watched& one = made->points_.emplace_back(*made, p.object);
-    if (const std::error_code e = one.start(*p.object, p.point, how.available)) return failed(e);
+  for (const syncobj_point& p : points) made->points_.emplace_back(*made, p.object);
+  std::vector<std::size_t> order(points.size());
+  order_for_walk(points, order);
+  chain_walk walk;
+  for (const std::size_t i : order) {
+    watched& one = made->points_[i];
+    result<fence_ref> found = walk.find(points[i]);
+    const std::error_code e =
+        found ? one.start(std::move(*found), how.available)
+              : one.start(*points[i].object, points[i].point, how.available);
+    if (e) return failed(e);
   }
   reply r;
   r.later = std::move(made);
