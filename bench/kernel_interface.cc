@@ -1,5 +1,6 @@
 // Fences with the kernel's interface, as kernel code uses them; in memory of malloc(), one thread.
 #include <linux/dma-fence-array.h>
+#include <linux/dma-fence-chain.h>
 #include <linux/dma-fence.h>
 #include <linux/rcupdate.h>
 
@@ -81,6 +82,85 @@ void kernel_array_of_64(session& s) {
         });
       },
       locked_instructions(children));
+  rcu_barrier();
+}
+
+namespace {
+
+// Of a pending fence whose issuer has no op to be asked; eight a turn, so that the loop does not hide what
+// is measured.
+template <class Look>
+void look_at_pending(session& s, const subject& about, Look look) {
+  dma_fence* f = make_dma_fence(dma_fence_context_alloc(1));
+  s.compare(
+      about, s.how_much().scaled(40'000) / 8 * 8 + 8,
+      [&](std::uint64_t n) {
+        std::uint64_t signaled = 0;
+        const batch_time time = time_calls(n / 8, [&] {
+          for (int i = 0; i < 8; ++i) {
+            if (look(f)) ++signaled;
+            clobber();
+          }
+        });
+        require(signaled == 0, "it is pending");
+        return time;
+      },
+      locked_instructions(1));
+  dma_fence_signal(f);
+  dma_fence_put(f);
+  rcu_barrier();
+}
+
+}  // namespace
+
+void kernel_is_signaled(session& s) {
+  look_at_pending(s,
+                  {.name = "kernel_is_signaled",
+                   .what = "dma_fence_is_signaled() of a pending fence without a signaled op",
+                   .baseline = "an uncontended locked instruction"},
+                  [](dma_fence* f) { return dma_fence_is_signaled(f); });
+}
+
+void kernel_get_status(session& s) {
+  look_at_pending(s,
+                  {.name = "kernel_get_status",
+                   .what = "dma_fence_get_status() of a pending fence without a signaled op",
+                   .baseline = "an uncontended locked instruction"},
+                  [](dma_fence* f) { return dma_fence_get_status(f) != 0; });
+}
+
+void kernel_chain_walk(session& s) {
+  constexpr unsigned nodes = 1'000;
+  const u64 context = dma_fence_context_alloc(1);
+  std::array<dma_fence*, nodes> fences{};
+  dma_fence* tail = nullptr;
+  for (unsigned i = 0; i < nodes; ++i) {
+    fences[i] = make_dma_fence(context);
+    dma_fence_chain* node = dma_fence_chain_alloc();
+    require(node != nullptr, "no memory");
+    dma_fence_chain_init(node, tail, dma_fence_get(fences[i]), i + 1);
+    tail = &node->base;
+  }
+  s.compare(
+      {.name = "kernel_chain_walk",
+       .what = "dma_fence_chain_for_each() over 1,000 pending nodes",
+       .baseline = "1,000 uncontended locked instructions",
+       .kernel_told_ns = 13'400},
+      s.how_much().scaled(200),
+      [&](std::uint64_t n) {
+        return time_calls(n, [&] {
+          unsigned seen = 0;
+          dma_fence* at = nullptr;
+          dma_fence_chain_for_each(at, tail) { ++seen; }
+          require(seen == nodes, "all nodes are met");
+        });
+      },
+      locked_instructions(nodes));
+  for (dma_fence* f : fences) {
+    dma_fence_signal(f);
+    dma_fence_put(f);
+  }
+  dma_fence_put(tail);
   rcu_barrier();
 }
 

@@ -79,11 +79,11 @@ const fork_part at_fork(lock_rank::blocked,
 // --- The list of a fence: LOCK held ---
 
 void fence::push(callback& node) noexcept {
-  callback* head = callbacks_.get();
+  callback* head = callbacks();
   if (head == nullptr) {
     node.next_.set(&node);
     node.previous_.set(&node);
-    callbacks_.set(&node);
+    set_callbacks(&node);
     return;
   }
   callback* tail = head->previous_.get();
@@ -97,13 +97,13 @@ void fence::unlink(callback& node) noexcept {
   callback* next = node.next_.get();
   node.next_.set(nullptr);
   if (next == &node) {
-    callbacks_.set(nullptr);
+    set_callbacks(nullptr);
     return;
   }
   callback* previous = node.previous_.get();
   next->previous_.set(previous);
   previous->next_.set(next);
-  if (callbacks_.get() == &node) callbacks_.set(next);
+  if (callbacks() == &node) set_callbacks(next);
 }
 
 // --- Adding and removing ---
@@ -114,8 +114,7 @@ std::error_code fence::add_callback(callback& node, callback_group* group) noexc
       !try_lock()) [[unlikely]] {
     return add_callback_slow(node, group);
   }
-  // relaxed: SIGNALED is set under LOCK
-  if ((state_.load(mo::relaxed) & fence_state::signaled) != 0 || node.next_.get() != nullptr) {
+  if ((state_before_adding() & fence_state::signaled) != 0 || node.next_.get() != nullptr) {
     unlock();
     return add_callback_slow(node, group);
   }
@@ -133,7 +132,8 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
   if (!is_ordered()) enable_signaling();
 
   std::uint64_t to_tell = timeline::none;
-  const std::uint32_t s = lock();
+  lock();
+  const std::uint32_t s = state_before_adding();
   int refused = 0;
   if ((s & fence_state::signaled) != 0) {
     refused = ENOENT;
@@ -178,7 +178,7 @@ inline bool fence::is_queued(const callback& node) const noexcept {
 int fence::try_remove(callback& node) noexcept {
   if (may_be_inherited_or(0) || !try_lock()) [[unlikely]]
     return try_remove_slow(node);
-  // relaxed: SIGNALED is set under LOCK
+  // relaxed: a node is on its way from the list to its call only after SIGNALED, and under LOCK
   if ((state_.load(mo::relaxed) & fence_state::signaled) != 0 || !is_queued(node) ||
       node.group_ != nullptr) [[unlikely]] {
     return try_remove_locked(node);

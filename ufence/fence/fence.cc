@@ -41,7 +41,7 @@ void fence::init(std::uint32_t kinds, std::uint64_t seqno, backend* data,
   state_.store(data == nullptr && (kinds & kind::legacy) == 0 ? retired : 0, mo::relaxed);
   seqno_ = seqno;
   timestamp_.set(0);
-  callbacks_.set(nullptr);
+  set_callbacks(nullptr);
   error_.set(0);
   kind_ = static_cast<std::uint8_t>(kinds | (data != nullptr ? kind::has_backend : 0));
   generation_ = static_cast<std::uint16_t>(fork_generation());
@@ -90,7 +90,7 @@ std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
 void fence::destroy() noexcept {
   UFENCE_TRACE(dma_fence_destroy, *this);
   if ((kind_ & kind::in_place) != 0) return legacy_fence::of(*this).end_in_place();
-  UFENCE_DEBUG_CHECK(callbacks_.get() == nullptr && "a queued callback has a pending fence");
+  UFENCE_DEBUG_CHECK(callbacks() == nullptr && "a queued callback has a pending fence");
   if (is_embedded()) return embedded_fence::of(*this).end();
   const bool is_legacy = !is_independent();
   timeline* line = owner();
@@ -150,8 +150,8 @@ void fence::lock_slow() noexcept {
     std::uint8_t is_held = 0;
     // relaxed: the CAS orders. Who spins leaves the cache line with the thread that has LOCK.
     if (lock_.load(mo::relaxed) == 0) {
-      // [FENCE.15] acquire: as [FENCE.1]; pairs with [FENCE.2]
-      if (lock_.compare_exchange(is_held, 1, mo::acquire, mo::relaxed)) return;
+      // [FENCE.15] seq_cst: as [FENCE.1]; pairs with [FENCE.2], [FENCE.38]
+      if (lock_.compare_exchange(is_held, 1, mo::seq_cst, mo::relaxed)) return;
     }
     if (spins < spin_limit()) {
       ++spins;
@@ -307,7 +307,11 @@ bool signaler::decide(int error, settlement& later) noexcept {
 }
 
 signaler signaler::share() const noexcept {
-  if (fence_ != nullptr) fence_->get();
+  if (fence_ != nullptr) {
+    fence_->get();
+    // relaxed: for who signals, to whom both rights are handed after this
+    fence_->state_.fetch_or(several, mo::relaxed);
+  }
   return signaler(fence_);
 }
 

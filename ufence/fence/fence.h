@@ -20,6 +20,7 @@
 // Lock rank: fence, then timeline, then callback group. No lock is held over foreign code (F9).
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
 //   FENCE.1/2/15  lock and unlock of LOCK          FENCE.7/8    running callbacks, remove_callback
+//   FENCE.1/15/36/37/38 a decision without LOCK, add_callback
 //   FENCE.29/30   who drops LOCK, who sleeps       FENCE.31/32/34/35 the settling thread, remove_callback
 //   FENCE.3/4     the decision against lookers     FENCE.9/16   settled against wait_settled
 //   FENCE.5/6     enter and leave of an op         FENCE.10/18  retired against wait_quiesced
@@ -139,7 +140,7 @@ class UFENCE_API alignas(16) fence {
   /// One acquire load for a fence marked so; the first look at a completed timeline fence marks it.
   /// Source: Linux dma_fence_is_signaled(); differs: calls no op, runs no callback (see poll())
   [[nodiscard]] bool is_signaled() noexcept {
-    // [FENCE.4] acquire: see error_ and timestamp_; pairs with [FENCE.3], [FENCE.24]
+    // [FENCE.4] acquire: see error_ and timestamp_; pairs with [FENCE.3], [FENCE.24], [FENCE.36]
     if ((state_.load(mo::acquire) & fence_state::signaled) != 0) return true;
     return is_ordered() && mark_if_completed();
   }
@@ -356,6 +357,9 @@ class UFENCE_API alignas(16) fence {
 
   std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
   [[nodiscard]] int push_unless_signaled(callback& node) noexcept;  // 0, or ENOENT
+  // relaxed, both: changed under LOCK
+  [[nodiscard]] callback* callbacks() const noexcept { return callbacks_.load(mo::relaxed); }
+  void set_callbacks(callback* head) noexcept { callbacks_.store(head, mo::relaxed); }
   void push(callback& node) noexcept;                               // LOCK held
   void unlink(callback& node) noexcept;                             // LOCK held
   [[nodiscard]] bool is_queued(const callback& node) const noexcept;  // here; LOCK held
@@ -367,6 +371,10 @@ class UFENCE_API alignas(16) fence {
   // Takes over a reference. `now`: the time of the signal; 0: it is taken from the clock.
   bool decide_into(int error, settlement& later, std::int64_t now = 0) noexcept;
   bool signal_plain(int error) noexcept;  // the same
+  [[nodiscard]] bool signal_unobserved(int error) noexcept;
+  void settle_plain() noexcept;  // drops a reference
+  [[nodiscard]] std::uint32_t state_before_adding() const noexcept;  // LOCK held
+  [[nodiscard]] bool has_nothing_to_settle() noexcept;
   void settle() noexcept;                 // drops a reference
   // Callbacks are run; the last of them to return sets `last_flag`, or nothing.
   void run_all_callbacks(std::uint32_t last_flag) noexcept;
@@ -419,7 +427,7 @@ class UFENCE_API alignas(16) fence {
   } owner_{.context = 0};         // set before publish; with has_timeline it owns a reference
   std::uint64_t seqno_ = 0;       // set before publish
   cell<std::int64_t> timestamp_;  // LOCK until SIGNALED, then constant
-  cell<callback*> callbacks_;     // head of a circular list; LOCK
+  atomic<callback*> callbacks_{nullptr};  // head of a circular list; LOCK; is there any: anybody
   cell<std::int32_t> error_;      // LOCK until SIGNALED, then constant
   std::uint8_t kind_ = 0;         // set before publish
   atomic<std::uint8_t> lock_{0};  // LOCK: fence_lock.h

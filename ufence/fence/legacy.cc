@@ -217,7 +217,7 @@ void legacy_fence::trace_enable() noexcept { UFENCE_TRACE(dma_fence_enable_signa
 
 bool legacy_fence::had_callbacks() noexcept {
   lock();
-  const bool is_any = callbacks_.get() != nullptr;
+  const bool is_any = callbacks() != nullptr;
   unlock();
   return is_any;
 }

@@ -57,7 +57,7 @@ struct legacy_fence : fence {
   void queue_on_thread() noexcept;
   void trace_enable() noexcept;  // an op of its issuer is about to be called for it
   [[nodiscard]] bool is_of_parent() const noexcept { return is_inherited(); }
-  [[nodiscard]] bool has_callbacks() const noexcept { return callbacks_.get() != nullptr; }
+  [[nodiscard]] bool has_callbacks() const noexcept { return callbacks() != nullptr; }
   /// The same for anybody who has a reference: may be stale at once.
   [[nodiscard]] bool had_callbacks() noexcept;
   /// Waits until it is settled, unless it is this very thread that has to settle it.

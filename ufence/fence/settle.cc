@@ -40,7 +40,7 @@ fence::outcome fence::decide(int error, std::int64_t now) noexcept {
   // relaxed: constant while pending
   const bool has_backend = word_.load(mo::relaxed) != 0;
   // A legacy fence is settled by the last of its callbacks and its ops (legacy.cc).
-  const bool nothing_to_call = callbacks_.get() == nullptr && is_independent();
+  const bool nothing_to_call = callbacks() == nullptr && is_independent();
   const std::uint32_t s = mark(signaled + (nothing_to_call ? settled : 0));
   const bool must_retire = has_backend && ops_inside(s) == 0;
   return nothing_to_call && !must_retire ? outcome::done : outcome::open;
@@ -65,6 +65,43 @@ struct fence::callback_turn {
   bool is_last = false;  // none is left in the list
 };
 
+// As long as nobody has a callback in the list, and nobody else may signal, the decision takes no LOCK
+// (fence_lock.h). False: it is not for this fence, and nothing was done.
+inline bool fence::signal_unobserved(int error) noexcept {
+  // relaxed: SEVERAL was set before this thread got the right; callbacks are looked for again
+  if ((state_.load(mo::relaxed) & several) != 0 || callbacks() != nullptr) return false;
+  fix_result(error, 0);
+  // [FENCE.36] seq_cst: publish the result; SB, SIGNALED before the looks at LOCK and the list; pairs with
+  // [FENCE.4], [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.37]
+  wake(state_.fetch_or(signaled, mo::seq_cst));
+  // [FENCE.38] seq_cst: SB; what was listed before LOCK was dropped; pairs with [FENCE.1], [FENCE.2],
+  // [FENCE.15]
+  if (lock_.load(mo::seq_cst) == 0 && callbacks() == nullptr) {
+    put();
+  } else {
+    settle_plain();
+  }
+  return true;
+}
+
+// It was decided without LOCK, and there are callbacks, or somebody has LOCK.
+[[gnu::noinline]] void fence::settle_plain() noexcept {
+  settlement later;
+  later.append(*this);
+}
+
+// Was it decided without LOCK, and are there no callbacks any more that would end with SETTLED?
+bool fence::has_nothing_to_settle() noexcept {
+  constexpr std::uint32_t others = kind::ordered | kind::has_backend | kind::legacy;
+  if ((kind_ & others) != 0) return false;
+  // In a child of fork() nobody runs them, and LOCK may be held by a thread that it does not have.
+  if (is_inherited()) return callbacks() == nullptr && batch() == nullptr;
+  lock();
+  const bool is_nothing = callbacks() == nullptr && batch() == nullptr;
+  unlock();
+  return is_nothing;
+}
+
 // Nothing but callbacks is to be settled. If that may be done at once, the first ones are taken off
 // the list while LOCK is held for the decision.
 bool fence::signal_plain(int error) noexcept {
@@ -72,13 +109,14 @@ bool fence::signal_plain(int error) noexcept {
     put();
     return false;
   }
+  if (signal_unobserved(error)) return true;
   if ((lock() & signaled) != 0) {
     unlock();
     put();
     return false;
   }
   fix_result(error, 0);
-  if (callbacks_.get() == nullptr) {
+  if (callbacks() == nullptr) {
     mark(signaled + settled);
     put();
     return true;
@@ -105,7 +143,7 @@ bool fence::signal_plain(int error) noexcept {
 
 bool legacy_fence::begin_decision() noexcept {
   lock();
-  return callbacks_.get() != nullptr;
+  return callbacks() != nullptr;
 }
 
 void legacy_fence::decide_without_callbacks() noexcept {
@@ -137,7 +175,7 @@ void fence::settle() noexcept {
 
 void fence::run_all_callbacks(std::uint32_t last_flag) noexcept {
   lock();
-  if (callbacks_.get() == nullptr) return end_callbacks(last_flag);
+  if (callbacks() == nullptr) return end_callbacks(last_flag);
   callback_turn turn;
   take_callbacks(turn);
   unlock();
@@ -172,7 +210,7 @@ void fence::run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept
     if (turn.is_last && turn.batch.is_last(at) && end_undisturbed(last_flag)) return;
     lock();
     if (!turn.batch.advance_locked(at)) {
-      if (callbacks_.get() == nullptr) break;
+      if (callbacks() == nullptr) break;
       take_callbacks(turn);
       at = 0;
     }
@@ -186,7 +224,7 @@ void fence::run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept
 // Up to a batch of them: one of a group, or several of none: what begins in a group is told to it
 // under LOCK.
 void fence::take_callbacks(callback_turn& turn) noexcept {
-  callback* const first = callbacks_.get();
+  callback* const first = callbacks();
   callback* const last = first->previous_.get();
   turn.group = first->group_;
   turn.batch.clear();
@@ -201,7 +239,7 @@ void fence::take_callbacks(callback_turn& turn) noexcept {
     node->previous_.set(last);
     last->next_.set(node);
   }
-  callbacks_.set(more ? node : nullptr);
+  set_callbacks(more ? node : nullptr);
   turn.is_last = !more;
   if (turn.group != nullptr) turn.group->begin(*first, turn.record);
   // relaxed: read under LOCK

@@ -155,7 +155,7 @@ timeline::removal timeline::mark_and_remove(fence& f, int error) noexcept {
   // relaxed: under the lock; 0 once somebody unlinked it
   done.is_mine = f.word_.load(mo::relaxed) != 0;
   if (done.is_mine) unlink(f);
-  done.nothing_to_call = done.is_mine && f.callbacks_.get() == nullptr;
+  done.nothing_to_call = done.is_mine && f.callbacks() == nullptr;
   f.mark_locked(error, now_ns(), done.nothing_to_call ? signaled | settled : signaled);
   done.frees_another = done.is_mine && first_ != nullptr && is_ahead(*first_);
   return done;
@@ -370,7 +370,7 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
 // The caller unlinked the awaited entry and owns its reference: it settles.
 void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& later) noexcept {
   const std::uint32_t s = lock();
-  const bool nothing_to_call = callbacks_.get() == nullptr;
+  const bool nothing_to_call = callbacks() == nullptr;
   if ((s & signaled) == 0) {
     mark_locked(result_ahead(s, how), now, nothing_to_call ? signaled | settled : signaled);
   } else if (nothing_to_call) {

@@ -33,9 +33,13 @@ std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns,
   std::optional<detail::sleeping_thread> listed;
   for (;;) {
     // [FENCE.18] acquire: see the result, the callbacks' and retire's effects; pairs with
-    // [FENCE.3], [FENCE.9], [FENCE.28], [FENCE.10], [FENCE.24], [FENCE.26], [FENCE.27]
+    // [FENCE.3], [FENCE.9], [FENCE.28], [FENCE.10], [FENCE.24], [FENCE.26], [FENCE.27], [FENCE.36]
     std::uint32_t s = state_.load(mo::acquire);
     if ((s & bits) == bits) return {};
+    if (bits == fence_state::settled && (s & fence_state::signaled) != 0 &&
+        has_nothing_to_settle()) {
+      return {};
+    }
     if (expired) return errno_code(ETIME);
     if ((s & fence_state::waiters) == 0) {
       // relaxed: the transition sees the bit in the same word

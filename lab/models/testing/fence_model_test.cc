@@ -125,6 +125,77 @@ TEST(fence_model, a_callback_that_was_added_runs_once_and_may_free_itself) {
   });
 }
 
+// A fence that one thread alone may signal is decided without LOCK, if no callback is seen.
+TEST(fence_model, a_callback_that_is_added_beside_the_decision_runs_or_is_refused) {
+  struct counting : callback {
+    counting() noexcept : callback(&counting::run) {}
+    static void run(callback& node, fence& f) noexcept {
+      LAB_CHECK(f.error() == -5);
+      auto& self = static_cast<counting&>(node);
+      self.runs.set(self.runs.get() + 1);
+    }
+    cell<int> runs{0};
+  };
+  const spinning instead_of_sleeping;
+  expect_safe([] {
+    new_fence made = make_fence();
+    fence& f = *made.fence;
+    counting node;
+    cell<bool> was_added{false};
+    {
+      thread signal("signal", [&] { LAB_CHECK(made.signal.signal(-5)); });
+      thread add("add", [&] {
+        const std::error_code refused = f.add_callback(node);
+        was_added.set(!refused);
+        if (refused) LAB_CHECK(f.error() == -5);
+      });
+      thread look("look", [&] {
+        if (f.is_settled()) LAB_CHECK(f.error() == -5 && f.is_signaled());
+      });
+    }
+    LAB_CHECK(f.is_settled());
+    LAB_CHECK(node.runs.get() == (was_added.get() ? 1 : 0));
+  });
+}
+
+// Here the thread that lists it may have waited for LOCK, which another one leaves with an empty list.
+TEST(fence_model, a_callback_that_is_added_after_who_had_the_lock_runs_or_is_refused) {
+  struct counting : callback {
+    counting() noexcept : callback(&counting::run) {}
+    static void run(callback& node, fence&) noexcept {
+      auto& self = static_cast<counting&>(node);
+      self.runs.set(self.runs.get() + 1);
+    }
+    cell<int> runs{0};
+  };
+  const spinning instead_of_sleeping;
+  expect_safe([] {
+    new_fence made = make_fence();
+    fence& f = *made.fence;
+    counting node, never_added;
+    cell<bool> was_added{false};
+    {
+      thread signal("signal", [&] { LAB_CHECK(made.signal.signal()); });
+      thread add("add", [&] { was_added.set(!f.add_callback(node)); });
+      thread remove("remove", [&] { LAB_CHECK(!*f.remove_callback(never_added)); });
+    }
+    LAB_CHECK(node.runs.get() == (was_added.get() ? 1 : 0));
+  });
+}
+
+TEST(fence_model, who_waits_for_settled_is_woken_by_a_decision_without_callbacks) {
+  const spinning instead_of_sleeping;
+  expect_safe([] {
+    new_fence made = make_fence();
+    fence& f = *made.fence;
+    thread signal("signal", [&] { made.signal.signal(-5); });
+    thread wait("wait", [&] {
+      LAB_CHECK(!f.wait_settled());
+      LAB_CHECK(f.error() == -5);
+    });
+  });
+}
+
 TEST(fence_model, two_callbacks_of_two_threads_run_once_each) {
   expect_safe_so_far([] {
     new_fence made = make_fence();
