@@ -288,7 +288,9 @@ const char* dma_fence_timeline_name(dma_fence* fence) {
 void ufence_dma_fence_describe(dma_fence* fence, char* line, size_t size) {
   const bool is_signaled = dma_fence_is_signaled(fence);
   const ufence::op_section section(*fence);
-  std::snprintf(line, size, "%llu:%llu %s %s %ssignalled\n", fence->context, fence->seqno,
+  std::snprintf(line, size, "%llu:%llu %s %s %ssignalled\n",
+                static_cast<unsigned long long>(fence->context),
+                static_cast<unsigned long long>(fence->seqno),
                 is_signaled ? "" : dma_fence_timeline_name(fence),
                 is_signaled ? "" : dma_fence_driver_name(fence), is_signaled ? "" : "un");
 }

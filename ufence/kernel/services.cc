@@ -1,4 +1,5 @@
 // The kernel's services that the headers need: spinlocks, RCU, the clock, text.
+#include <algorithm>
 #include <array>
 #include <cstdarg>
 #include <cstdio>
@@ -7,6 +8,8 @@
 
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/system_thread.h"
+#include "ufence/base/tls.h"
 #include "ufence/fence/reference_count.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/kernel/kernel_fence.h"
@@ -147,6 +150,53 @@ long ufence_wait_left(int ended, s64 deadline) {
   const std::int64_t left = (deadline - ufence::now_ns()) / NSEC_PER_MSEC;
   return left < 1 ? 1 : left;
 }
+
+// --- Tasks ---
+
+// What is known of a thread that waits by itself.
+struct task_struct {
+  wait_queue_head wakes{};   // those that were meant for it
+  u32 wakes_seen = 0;        // when it said how it waits: its thread
+  unsigned int state = TASK_RUNNING;  // the same
+  bool is_signal_pending = false;     // the same
+};
+
+task_struct* ufence_current() {
+  struct tag;
+  return &ufence::per_thread<tag, task_struct>::get();
+}
+
+void ufence_set_current_state(unsigned int state) {
+  task_struct& mine = *ufence_current();
+  mine.wakes_seen = ufence_wait_begin(&mine.wakes);
+  mine.state = state;
+}
+
+long ufence_schedule_timeout(long timeout) {
+  task_struct& mine = *ufence_current();
+  mine.is_signal_pending = false;
+  if (mine.state == TASK_RUNNING) {
+    ufence::system_thread::yield();
+    return timeout;
+  }
+  const bool is_interruptible = (mine.state & TASK_INTERRUPTIBLE) != 0;
+  const s64 deadline = ufence_wait_deadline(static_cast<unsigned long>(std::max(timeout, 0L)));
+  int ended = 0;
+  while (ended == 0 && ufence_wait_begin(&mine.wakes) == mine.wakes_seen) {
+    ended = ufence_wait_end(&mine.wakes, mine.wakes_seen, is_interruptible, deadline);
+  }
+  mine.state = TASK_RUNNING;
+  mine.is_signal_pending = ended == -ERESTARTSYS;
+  // A signal ends the sleep as a wake-up does; who sleeps asks for it.
+  return std::min(ufence_wait_left(ended == -ETIME ? ended : 0, deadline), timeout);
+}
+
+int ufence_wake_up_process(task_struct* task) {
+  wake_up(&task->wakes);
+  return 1;
+}
+
+int ufence_signal_pending(task_struct* task) { return task->is_signal_pending ? 1 : 0; }
 
 ktime_t ktime_get() { return ufence::now_ns(); }
 

@@ -81,6 +81,6 @@ char* sync_file_get_name(sync_file* sync, char* buf, int len) {
   dma_fence* f = sync->fence;
   const ufence::op_section section(*f);
   std::snprintf(buf, size, "%s-%s%llu-%lld", dma_fence_driver_name(f), dma_fence_timeline_name(f),
-                f->context, static_cast<s64>(f->seqno));
+                static_cast<unsigned long long>(f->context), static_cast<long long>(f->seqno));
   return buf;
 }

@@ -1,4 +1,4 @@
-/* Circular doubly linked lists. */
+/* Circular doubly linked lists; and lists whose head is a single pointer. */
 #ifndef UFENCE_LINUX_LIST_H
 #define UFENCE_LINUX_LIST_H
 
@@ -273,5 +273,100 @@ static inline size_t list_count_nodes(struct list_head *head)
 	    following = list_next_entry(at, member);                                               \
 	     !list_entry_is_head(at, head, member);                                                \
 	     at = following, following = list_next_entry(following, member))
+
+/* Lists whose head is a single pointer: buckets of hash tables. */
+#define HLIST_HEAD_INIT { NULL }
+#define HLIST_HEAD(name) struct hlist_head name = HLIST_HEAD_INIT
+#define INIT_HLIST_HEAD(head) ((head)->first = NULL)
+
+static inline void INIT_HLIST_NODE(struct hlist_node *node)
+{
+	node->next = NULL;
+	node->pprev = NULL;
+}
+
+static inline bool hlist_unhashed(const struct hlist_node *node)
+{
+	return !node->pprev;
+}
+
+static inline bool hlist_empty(const struct hlist_head *head)
+{
+	return !READ_ONCE(head->first);
+}
+
+static inline void __hlist_del(struct hlist_node *node)
+{
+	WRITE_ONCE(*node->pprev, node->next);
+	if (node->next)
+		node->next->pprev = node->pprev;
+}
+
+static inline void hlist_del(struct hlist_node *node)
+{
+	__hlist_del(node);
+	INIT_HLIST_NODE(node);
+}
+
+/* Also one that stands in no list. */
+static inline void hlist_del_init(struct hlist_node *node)
+{
+	if (!hlist_unhashed(node))
+		hlist_del(node);
+}
+
+static inline void __hlist_add(struct hlist_node *node, struct hlist_node **place)
+{
+	node->next = *place;
+	node->pprev = place;
+	if (node->next)
+		node->next->pprev = &node->next;
+	WRITE_ONCE(*place, node);
+}
+
+static inline void hlist_add_head(struct hlist_node *node, struct hlist_head *head)
+{
+	__hlist_add(node, &head->first);
+}
+
+static inline void hlist_add_before(struct hlist_node *node, struct hlist_node *following)
+{
+	__hlist_add(node, following->pprev);
+}
+
+static inline void hlist_add_behind(struct hlist_node *node, struct hlist_node *before)
+{
+	__hlist_add(node, &before->next);
+}
+
+static inline void hlist_move_list(struct hlist_head *from, struct hlist_head *to)
+{
+	to->first = from->first;
+	if (to->first)
+		to->first->pprev = &to->first;
+	from->first = NULL;
+}
+
+#define hlist_entry(node, type, member) container_of(node, type, member)
+#define hlist_entry_safe(node, type, member)                                                       \
+	__extension__({                                                                            \
+		struct hlist_node *ufence_node = (node);                                           \
+		ufence_node ? hlist_entry(ufence_node, type, member) : NULL;                       \
+	})
+#define hlist_for_each(at, head) for (at = (head)->first; at; at = at->next)
+/* `at` may be taken out and freed. */
+#define hlist_for_each_safe(at, following, head)                                                   \
+	for (at = (head)->first; at && (following = at->next, true); at = following)
+#define hlist_for_each_entry(at, head, member)                                                     \
+	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member); at;                    \
+	     at = hlist_entry_safe(at->member.next, __typeof__(*at), member))
+#define hlist_for_each_entry_continue(at, member)                                                  \
+	for (at = hlist_entry_safe(at->member.next, __typeof__(*at), member); at;                  \
+	     at = hlist_entry_safe(at->member.next, __typeof__(*at), member))
+/* `following` is a node. */
+#define hlist_for_each_entry_safe(at, following, head, member)                                     \
+	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member);                        \
+	     at && (following = at->member.next, true);                                            \
+	     at = hlist_entry_safe(following, __typeof__(*at), member))
 
 #endif

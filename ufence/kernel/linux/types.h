@@ -15,17 +15,21 @@
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
-typedef unsigned long long u64; /* printed with %llu, on each machine */
 typedef int8_t s8;
 typedef int16_t s16;
 typedef int32_t s32;
-typedef long long s64;
-
 /*
- * In the kernel these are one type, whatever the machine; in a program uint64_t may be another one of the
- * same size. For C, below this line, they are the kernel's; C++ has its own in namespace std.
+ * In the kernel u64 and uint64_t are one type, which is printed with %llu, whatever the machine; in a program
+ * uint64_t may be another one of the same size. For C, below this line, it is the kernel's. C++ has it in
+ * namespace std and in the names of functions; there u64 is that one, and a number that is printed with
+ * %llu is converted first.
  */
-#ifndef __cplusplus
+#ifdef __cplusplus
+typedef uint64_t u64;
+typedef int64_t s64;
+#else
+typedef unsigned long long u64;
+typedef long long s64;
 #define uint64_t u64
 #define int64_t s64
 #endif
@@ -45,6 +49,12 @@ typedef unsigned long pgoff_t;
 
 struct list_head {
 	struct list_head *next, *prev;
+};
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+struct hlist_head {
+	struct hlist_node *first;
 };
 
 /* What waits for the end of a grace period. */

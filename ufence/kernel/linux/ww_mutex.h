@@ -24,10 +24,18 @@ struct ww_acquire_ctx {
 
 struct ww_mutex {
 	__extension__ union {
-		struct mutex base; /* for the annotations of lockdep.h alone */
 		u64 ufence_mutex[8];
+		struct mutex base; /* for the annotations of lockdep.h alone */
 	};
 };
+
+/* An unlocked one; as ww_mutex_init() leaves it. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define UFENCE_WW_MUTEX_INIT { { { 0, 10ULL << 32 } } }
+#else
+#define UFENCE_WW_MUTEX_INIT { { { 0, 10 } } }
+#endif
+#define DEFINE_WW_MUTEX(name, ww_class) struct ww_mutex name = UFENCE_WW_MUTEX_INIT
 
 /* Those that wait/die end as those that wound/wait: a younger one gives way. */
 #define DEFINE_WW_CLASS(name) struct ww_class name = { false }

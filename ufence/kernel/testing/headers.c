@@ -7,10 +7,15 @@
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/rculist.h>
+#include <linux/refcount.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/ww_mutex.h>
+
+#include <string.h>
 
 #include <kunit/test.h>
 
@@ -60,6 +65,10 @@ static void barriers_order_what_is_not_atomic(struct kunit *test)
 struct item {
 	int number;
 	struct list_head link;
+};
+struct hashed {
+	int number;
+	struct hlist_node link;
 };
 
 /* The numbers of a list, as one number. */
@@ -337,7 +346,91 @@ static void threads_wait_for_events(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
 }
 
+static int numbers_in(struct hlist_head *bucket)
+{
+	struct hashed *at;
+	int numbers = 0;
+
+	hlist_for_each_entry(at, bucket, link)
+		numbers = numbers * 10 + at->number;
+	return numbers;
+}
+
+static void buckets_are_walked_and_changed(struct kunit *test)
+{
+	HLIST_HEAD(bucket);
+	struct hlist_head other;
+	struct hashed a = { .number = 1 }, b = { .number = 2 }, c = { .number = 3 }, *at;
+	struct hlist_node *following;
+
+	INIT_HLIST_NODE(&c.link);
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&bucket) && hlist_unhashed(&c.link));
+	hlist_del_init(&c.link);
+	hlist_add_head(&b.link, &bucket);
+	hlist_add_before(&a.link, &b.link);
+	hlist_add_behind(&c.link, &b.link);
+	KUNIT_EXPECT_EQ(test, numbers_in(&bucket), 123);
+	hlist_del_init(&b.link);
+	KUNIT_EXPECT_TRUE(test, hlist_unhashed(&b.link) && !hlist_unhashed(&c.link));
+	KUNIT_EXPECT_EQ(test, numbers_in(&bucket), 13);
+	hlist_move_list(&bucket, &other);
+	hlist_add_head(&b.link, &other);
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&bucket));
+	KUNIT_EXPECT_EQ(test, numbers_in(&other), 213);
+	hlist_for_each_entry_safe(at, following, &other, link)
+		hlist_del(&at->link);
+	KUNIT_EXPECT_TRUE(test, hlist_empty(&other) && hlist_unhashed(&a.link));
+}
+
+static void references_are_counted_by_several(struct kunit *test)
+{
+	refcount_t r = REFCOUNT_INIT(1);
+	struct mutex lock = { 0 };
+
+	refcount_add(4, &r);
+	refcount_dec(&r);
+	KUNIT_EXPECT_EQ(test, refcount_read(&r), 4U);
+	KUNIT_EXPECT_FALSE(test, refcount_sub_and_test(2, &r));
+	KUNIT_EXPECT_TRUE(test, refcount_add_not_zero(1, &r));
+	KUNIT_EXPECT_FALSE(test, refcount_dec_if_one(&r));
+	KUNIT_EXPECT_TRUE(test, refcount_dec_not_one(&r));
+	KUNIT_EXPECT_FALSE(test, refcount_dec_and_mutex_lock(&r, &lock));
+	KUNIT_EXPECT_FALSE(test, mutex_is_locked(&lock));
+	KUNIT_EXPECT_FALSE(test, refcount_dec_not_one(&r));
+	KUNIT_EXPECT_TRUE(test, refcount_dec_and_mutex_lock(&r, &lock));
+	KUNIT_EXPECT_TRUE(test, mutex_is_locked(&lock));
+	mutex_unlock(&lock);
+	KUNIT_EXPECT_EQ(test, refcount_read(&r), 0U);
+	KUNIT_EXPECT_FALSE(test, refcount_add_not_zero(1, &r));
+	refcount_set(&r, 1);
+	KUNIT_EXPECT_TRUE(test, refcount_dec_if_one(&r));
+	refcount_set(&r, 3);
+	KUNIT_EXPECT_TRUE(test, refcount_sub_and_test(3, &r));
+}
+
+static DEFINE_WW_CLASS(defined_class);
+static DEFINE_WW_MUTEX(defined_mutex, &defined_class);
+
+static void a_defined_ww_mutex_is_an_initialized_one(struct kunit *test)
+{
+	static struct ww_mutex made; /* zero where nobody looks */
+	struct ww_acquire_ctx context;
+
+	ww_mutex_init(&made, &defined_class);
+	KUNIT_EXPECT_EQ(test, memcmp(&made, &defined_mutex, sizeof(made)), 0);
+	ww_acquire_init(&context, &defined_class);
+	KUNIT_EXPECT_EQ(test, ww_mutex_lock(&defined_mutex, &context), 0);
+	KUNIT_EXPECT_EQ(test, ww_mutex_lock(&defined_mutex, &context), -EALREADY);
+	KUNIT_EXPECT_FALSE(test, ww_mutex_trylock(&defined_mutex, NULL));
+	ww_mutex_unlock(&defined_mutex);
+	ww_acquire_fini(&context);
+	ww_mutex_destroy(&made);
+}
+
 static struct kunit_case header_cases[] = {
+	KUNIT_CASE(buckets_are_walked_and_changed),
+	KUNIT_CASE(references_are_counted_by_several),
+	KUNIT_CASE(a_defined_ww_mutex_is_an_initialized_one),
 	KUNIT_CASE(threads_wait_for_events),
 	KUNIT_CASE(counters_of_longs_and_their_relatives),
 	KUNIT_CASE(a_u64_is_a_uint64_t),

@@ -17,6 +17,7 @@ extern kunit_suite* const kunit_names;
 extern kunit_suite* const kunit_dma_resv;
 extern kunit_suite* const kunit_sync_file_suite;
 extern kunit_suite* const kunit_headers;
+extern kunit_suite* const kunit_tasks;
 extern kunit_suite* const kunit_other_shim;
 extern kunit_suite* const kunit_replaced;
 extern kunit_suite* const kunit_gpu_scheduler;
@@ -51,6 +52,7 @@ const bool registered = [] {
   for (const kunit_suite* suite : {kunit_dma_fence, kunit_dma_fence_chain, kunit_dma_fence_unwrap,
                                    kunit_dma_fence_behaviour, kunit_enable, kunit_nested,
                                    kunit_names, kunit_resv, kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
+                                   kunit_tasks,
                                    kunit_other_shim, kunit_replaced, kunit_gpu_scheduler,
                                    kunit_gpu_scheduler_driver}) {
     for (const kunit_case* c = suite->test_cases; c->run_case != nullptr; ++c) {
