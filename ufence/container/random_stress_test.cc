@@ -8,6 +8,7 @@
 
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
+#include "ufence/container/testing/random_threads.h"
 #include "ufence/container/testing/random_world.h"
 #include "ufence/container/unwrap.h"
 
@@ -21,8 +22,9 @@ struct native_interface {
 
   // Its issuer finds that it is complete when it is asked, and by itself once signaling is enabled.
   struct leaf : backend {
-    explicit leaf(bool in_enable) : backend{&ops}, signals_in_enable(in_enable) {
-      new_fence made = *fence::create(fence::allocate_contexts(1), 1, this);
+    explicit leaf(bool in_enable, bool is_plain = false)
+        : backend{&ops}, signals_in_enable(in_enable) {
+      new_fence made = *fence::create(fence::allocate_contexts(1), 1, is_plain ? nullptr : this);
       f = std::move(made.fence);
       right = std::move(made.signal);
     }
@@ -56,6 +58,8 @@ struct native_interface {
     return std::make_unique<leaf>(signals_in_enable);
   }
 
+  static std::unique_ptr<leaf> make_plain_leaf() { return std::make_unique<leaf>(false, true); }
+
   struct node : callback {
     node() : callback(&node::called) {}
     virtual ~node() = default;
@@ -66,6 +70,7 @@ struct native_interface {
   static int status(const handle& f) { return f->status(); }
   static bool poll(const handle& f) { return f->poll(); }
   static bool wait(const handle& f) { return !f->wait(0); }
+  static void sleep(const handle& f) { EXPECT_FALSE(f->wait()); }
   static int add(const handle& f, node& n) { return -f->add_callback(n).value(); }
   static bool remove(const handle& f, node& n) { return f->remove_callback(n).value(); }
   static void enable(const handle& f) { f->enable_signaling(); }
@@ -81,6 +86,10 @@ struct native_interface {
 
 TEST(random_programs, agree_with_a_naive_reference) {
   testing::run_random_worlds<native_interface>(4000);
+}
+
+TEST(random_programs, of_several_threads_lose_no_callback_and_no_wait) {
+  testing::run_worlds<testing::random_threads<native_interface>>(600);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "ufence/container/testing/random_threads.h"
 #include "ufence/container/testing/random_world.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
@@ -94,6 +95,8 @@ struct kernel_interface {
     return std::make_unique<leaf>(signals_in_enable);
   }
 
+  static std::unique_ptr<leaf> make_plain_leaf() { return make_leaf(false); }
+
   struct node : dma_fence_cb {
     virtual ~node() = default;
     virtual void run() = 0;
@@ -106,6 +109,7 @@ struct kernel_interface {
   }
   static bool poll(const handle& f) { return dma_fence_is_signaled(f.get()); }
   static bool wait(const handle& f) { return dma_fence_wait_timeout(f.get(), false, 0) != 0; }
+  static void sleep(const handle& f) { EXPECT_EQ(dma_fence_wait(f.get(), false), 0); }
   static int add(const handle& f, node& n) {
     return dma_fence_add_callback(f.get(), &n, &node::called);
   }
@@ -136,6 +140,11 @@ struct kernel_interface {
 
 TEST(random_kernel_programs, agree_with_a_naive_reference) {
   testing::run_random_worlds<kernel_interface>(4000);
+  rcu_barrier();
+}
+
+TEST(random_kernel_programs, of_several_threads_lose_no_callback_and_no_wait) {
+  testing::run_worlds<testing::random_threads<kernel_interface>>(600);
   rcu_barrier();
 }
 

@@ -360,8 +360,8 @@ class random_world {
 
 /// The programs of `count` seeds from UFENCE_RANDOM_SEED (1) on; or, with UFENCE_RANDOM_SECONDS, as many
 /// as that time allows.
-template <class Api>
-void run_random_worlds(std::uint64_t count) {
+template <class World>
+void run_worlds(std::uint64_t count) {
   const auto number_of = [](const char* name, std::uint64_t otherwise) {
     const char* text = std::getenv(name);
     return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
@@ -373,11 +373,16 @@ void run_random_worlds(std::uint64_t count) {
     const bool goes_on =
         seconds != 0 ? std::chrono::steady_clock::now() < until : seed - first < count;
     if (!goes_on) return;
-    random_world<Api>(seed).run();
+    World(seed).run();
     if (::testing::Test::HasFailure()) {
       FAIL() << "again with UFENCE_RANDOM_SEED=" << seed << " UFENCE_RANDOM_SECONDS=0";
     }
   }
+}
+
+template <class Api>
+void run_random_worlds(std::uint64_t count) {
+  run_worlds<random_world<Api>>(count);
 }
 
 }  // namespace ufence::testing

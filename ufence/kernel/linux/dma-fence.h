@@ -371,19 +371,19 @@ static inline bool dma_fence_is_signaled_locked(struct dma_fence *fence)
 		ufence_dma_fence_poll_locked(fence));
 }
 
-/* 0 not signaled; 1; or its error. */
+/* 0 not signaled; 1; or its error. An array that is done may still be told of errors, and drop them. */
 static inline int dma_fence_get_status(struct dma_fence *fence)
 {
 	if (!dma_fence_is_signaled(fence))
 		return 0;
-	return fence->error < 0 ? fence->error : 1;
+	return UFENCE_LOAD(&fence->error) < 0 ? UFENCE_LOAD(&fence->error) : 1;
 }
 
 static inline int dma_fence_get_status_locked(struct dma_fence *fence)
 {
 	if (!dma_fence_is_signaled_locked(fence))
 		return 0;
-	return fence->error < 0 ? fence->error : 1;
+	return UFENCE_LOAD(&fence->error) < 0 ? UFENCE_LOAD(&fence->error) : 1;
 }
 
 /* 0, or an errno. */
