@@ -47,7 +47,7 @@ class address_table {
   };
   static entry& find(std::vector<entry>& in, std::uintptr_t address) noexcept {
     const std::size_t mask = in.size() - 1;
-    std::size_t i = ((address >> 2) * 0x9E3779B97F4A7C15U >> 32) & mask;
+    std::size_t i = (address * 0x9E3779B97F4A7C15U >> 32) & mask;
     while (in[i].address != 0 && in[i].address != address) i = (i + 1) & mask;
     return in[i];
   }

@@ -83,6 +83,10 @@ class replay_chooser : public chooser {
                     std::size_t newest_rank) override;
   std::uint64_t number(std::uint64_t n) override;
   bool fails() override { return at_ < moves_.size() && moves_[at_].fails; }
+  unsigned started(unsigned usual) override {
+    const std::uint64_t told = at_ < moves_.size() ? moves_[at_].number : 0;
+    return told == 0 ? usual : static_cast<unsigned>(told);
+  }
   [[nodiscard]] bool wants_all() const override { return at_ < moves_.size(); }
   unsigned looks(const machine& m) override;
   void done() override { ++at_; }

@@ -28,6 +28,8 @@ class exploration {
     machine_.allow_leaks = with.allow_leaks;
     machine_.explore_timeouts = with.explore_timeouts;
     machine_.ignore_deadlines = with.ignore_deadlines;
+    machine_.is_raw = machine_.may_keep = with.is_program;
+    machine_.static_name = with.static_name;
     machine_.has_futex_waitv = with.has_futex_waitv;
     machine_.weakenings = with.weakenings;
     if (with.prelude) machine_.run_prelude(with.prelude);

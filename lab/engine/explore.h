@@ -39,6 +39,10 @@ struct settings {
   bool explore_timeouts = false;  // sleeps with a deadline may end by it
   /// No deadline ends a sleep: one that only a look from time to time would end is a lost wakeup.
   bool ignore_deadlines = false;
+  /// The scenario is a program that accesses its memory in any way (machine::raw_read()), and whose
+  /// static data may keep what was allocated.
+  bool is_program = false;
+  std::function<std::string(std::uintptr_t)> static_name;  // of an address of its static data
   bool has_futex_waitv = false;  // threads may sleep on several words; else they are told -ENOSYS
   /// Take a failed retry for the turn that it leads to, where the state is the same (graph_search.h),
   /// and begin with some random executions, which often find a failure sooner.

@@ -13,12 +13,15 @@ enum class failure : std::uint8_t {
   data_race,       // two accesses of plain data, or of memory and its construction, unordered
   use_after_free,  // of a block, a poisoned range, or a frame that has returned
   double_free,
+  bad_access,      // through a null pointer
   bad_free,        // of what is no block
   deadlock,        // every thread waits, at least one for a lock or a condition
   lost_wakeup,     // every thread waits, at least one sleeps on a futex
   livelock,        // every thread waits or spins; or one execution has no end
+  uninitialised,   // memory is read that was allocated and not written
   leak,            // a block is allocated when all is done
   misuse,          // of the lab, or of a lock: unlocking what is not locked, ...
+  not_explorable,  // the scenario does what the lab does not know
   not_repeatable,  // the same choices led elsewhere: the scenario depends on what the lab does not
                    // see
 };

@@ -58,6 +58,11 @@ bool goes_round_in_vain(machine& m, unsigned t) {
   return looks >= very_often;
 }
 
+// A trace tells the numbers of threads that are not started by the main thread, in that order.
+unsigned usual_child(unsigned parent, unsigned started_before) noexcept {
+  return parent == 0 ? started_before + 1 : 0;
+}
+
 class linear_run {
  public:
   linear_run(machine& m, chooser& choose, std::string* trace)
@@ -216,7 +221,16 @@ class linear_run {
     } else {
       const bool is_choice = op.what == action::choice;
       const std::uint64_t number = is_choice && !alone ? choose_.number(op.operand) : 0;
-      if (!alone) note(static_cast<char>('a' + t), number);
+      if (op.what == action::spawn) {
+        const unsigned usual = usual_child(t, machine_.started_threads(t));
+        if (const unsigned child = choose_.started(usual); child != 0) {
+          machine_.number_next_thread(t, child);
+        }
+        const unsigned child = machine_.next_child(t);
+        note(static_cast<char>('a' + t), child == usual ? 0 : child);
+      } else if (!alone) {
+        note(static_cast<char>('a' + t), number);
+      }
       if (!machine_.enact(machine_.add_other(t, is_choice ? number : op.operand))) return false;
     }
     if (!alone) choose_.done();
@@ -291,6 +305,7 @@ std::string trace_of(machine& m, const std::vector<event_id>& undone) {
   graph& g = m.events();
   std::string trace;
   std::vector<event_id> stores;  // those that happened so far
+  std::array<unsigned, max_threads> started{};
   for (const event_id id : m.order()) {
     const event& e = g[id];
     if (std::ranges::find(undone, id) != undone.end()) {
@@ -310,6 +325,8 @@ std::string trace_of(machine& m, const std::vector<event_id>& undone) {
       if (e.kind == event_kind::store) stores.push_back(id);
     } else if (e.kind == event_kind::choice) {
       number = e.value;
+    } else if (e.kind == event_kind::spawn) {
+      if (e.value != usual_child(e.thread, started[e.thread]++)) number = e.value;
     }
     trace += static_cast<char>('a' + e.thread);
     if (number != 0) trace += std::to_string(number);

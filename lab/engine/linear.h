@@ -35,6 +35,11 @@ class chooser {
   /// Whether thread() also wants to know those that go round in a loop, and would only look again
   /// at what they saw.
   [[nodiscard]] virtual bool wants_all() const { return false; }
+  /// A thread is started: its number, which is usually `usual`; or 0, and the machine has one.
+  virtual unsigned started(unsigned usual) {
+    static_cast<void>(usual);
+    return 0;
+  }
   /// Before thread(): one that waits, to look at what is there now; or max_threads.
   virtual unsigned looks(const machine&) { return max_threads; }
   /// An operation is done.
@@ -52,7 +57,8 @@ ending run_linear(machine& m, chooser& choose, std::string* trace = nullptr);
 [[nodiscard]] problem describe_deadlock(machine& m, unsigned spinning);
 
 /// The threads' steps of an execution, to be repeated by a replay chooser: a letter for the thread;
-/// a number for how many newer stores a load or store leaves aside, or for a choice; a ! where a
+/// a number for how many newer stores a load or store leaves aside, for a choice, or for an unusual
+/// number of a thread that is started; a ! where a
 /// weak compare-exchange fails though it need not. A capital: a
 /// thread that waits looks at what is there, and waits for something newer.
 /// @param undone  loads of waiting threads that only stand in the graph

@@ -46,6 +46,7 @@ void machine::begin_execution() {
   image_.restore();
   memory_.begin_execution();
   places_.next_execution();
+  if (is_raw) bytes_.next_execution();
   names_.clear();
   order_.clear();
   log_.clear();
@@ -55,7 +56,8 @@ void machine::begin_execution() {
   thread_count_ = 0;
   for (model_thread& t : threads_) {
     t.pending = nullptr;
-    t.ended = false;
+    t.ended = t.started = false;
+    t.position = 0;
   }
   make_thread(
       0, [](void* self) { static_cast<machine*>(self)->body_(); }, this);
@@ -72,6 +74,7 @@ void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   t.first = operation{};
   t.pending = &t.first;
   t.position = 0;
+  t.started_threads = 0;
   t.before = t.causes = t.unacquired = t.released = vector_clock{};
   t.turn.clear();
   t.pauses = 0;
@@ -83,7 +86,7 @@ void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   t.ended = t.started = false;
   memory_.clear_stack(number);
   t.stack.set_stack(memory_.stack(number), memory::stack_bytes);
-  thread_count_ = number + 1;
+  thread_count_ = std::max(thread_count_, number + 1);
 }
 
 void machine::run_thread(void* thread) {
@@ -129,7 +132,8 @@ void machine::fail_here(failure kind, std::string text) {
 }
 
 void machine::check_end() {
-  if (!problem_ && !allow_leaks) fail(memory_.find_leak());
+  if (!problem_ && !allow_leaks)
+    fail(memory_.find_leak(may_keep ? process_image::added() : std::span<const std::span<char>>{}));
 }
 
 void machine::effect() noexcept {
@@ -237,7 +241,8 @@ location_id machine::locate(unsigned number) {
   bool is_new = false;
   place_note& note = places_.at(op.at, is_new);
   const location_id id = identify(note, op.at);
-  if (is_new) {
+  if (is_new || note.is_fresh) {
+    note.is_fresh = false;
     std::uint64_t value = 0;
     if (!op.is_abstract) std::memcpy(&value, reinterpret_cast<const void*>(op.at), op.bytes);
     first_values_[id] = value;
@@ -359,7 +364,7 @@ bool machine::enact(event_id id) {
   if (order_.size() > events_max) {
     // A thread that only looks might go on if others went first: no failure, but no end either.
     if (t.turn.size() < events_max / 2) {
-      fail({failure::livelock,
+      fail({is_raw ? failure::not_explorable : failure::livelock,
             "more than " + std::to_string(events_max) + " events in one execution"});
     }
     return false;
@@ -369,7 +374,7 @@ bool machine::enact(event_id id) {
   if (e.location != no_location && !op.is_abstract) {
     const place_note* note = places_.look(op.at);
     const actor who{e.thread, t.before, e.where};
-    problem p = memory_.touch_atomic(who, reinterpret_cast<const void*>(op.at), op.bytes);
+    problem p = touch_pending(e, op);
     if (!p && note != nullptr && !who.follows(note->made_by, note->made_at)) {
       p = {failure::data_race,
            thread_name(e.thread) + " at " + place_name(e.where) +
@@ -421,6 +426,13 @@ bool machine::enact(event_id id) {
   return !problem_;
 }
 
+problem machine::touch_pending(const event& e, const operation& op) {
+  const actor who{e.thread, threads_[e.thread].before, e.where};
+  problem p = memory_.touch_atomic(who, reinterpret_cast<const void*>(op.at), op.bytes);
+  if (p || !is_raw) return p;
+  return bytes_.access(who, op.at, op.bytes, e.kind == event_kind::store);
+}
+
 void machine::enact_load(event& e, model_thread& t) {
   operation& op = *t.pending;
   t.turn.push_back({static_cast<event_id>(&e - &graph_[0]), stack_state(e.thread)});
@@ -443,10 +455,11 @@ void machine::enact_fence(const event& e, model_thread& t) {
 
 void machine::enact_spawn(event& e, model_thread& t) {
   effect();
-  const unsigned child = thread_count_;
-  if (e.thread != 0 || child == max_threads) {
-    fail({failure::misuse, e.thread != 0 ? "only the main thread may start threads"
-                                         : "a scenario has too many threads"});
+  const unsigned child = next_child(e.thread);
+  ++t.started_threads;
+  if (child >= max_threads) {
+    fail({is_raw ? failure::not_explorable : failure::misuse,
+          "more than " + std::to_string(max_threads) + " threads"});
     return;
   }
   operation& op = *t.pending;
@@ -475,6 +488,108 @@ void machine::plain_write(const void* at, std::size_t bytes, std::source_locatio
   check(memory_.write(acting(where), at, bytes), at);
 }
 
+unsigned machine::next_child(unsigned t) {
+  const auto unused = static_cast<unsigned>(numbers_.size() + 1);
+  return numbers_.try_emplace({t, threads_[t].started_threads}, unused).first->second;
+}
+
+void machine::number_next_thread(unsigned parent, unsigned number) {
+  numbers_[{parent, threads_[parent].started_threads}] = number;
+}
+
+// --- Any bytes ---
+
+// A unit that is accessed plainly: the memory gets its value. Its stores must be ordered before a
+// plain read, all its accesses before a plain write, behind which the object begins another life.
+// What the graph has of an execution that is repeated, and did not happen yet, is looked at when it
+// happens.
+problem machine::settle_unit(const actor& who, const byte_notes::unit& u, bool writes) {
+  bool is_new = false;
+  place_note& note = places_.at(u.begin, is_new);
+  const location_id at = identify(note, u.begin);
+  event_id last = initial;
+  for (event_id a = graph_.last_access(at); a != initial; a = graph_[a].previous_access) {
+    const event& e = graph_[a];
+    if (!was_enacted(a) || (!writes && e.kind != event_kind::store)) continue;
+    if (!graph_.is_before(a, who.before)) {
+      return {failure::data_race, thread_name(who.thread) + " at " + place_name(who.where) +
+                                      (writes ? " writes what " : " reads what ") +
+                                      thread_name(e.thread) + " at " + place_name(e.where) +
+                                      " atomically " +
+                                      (e.kind == event_kind::store ? "writes" : "reads") +
+                                      ", and nothing orders the two"};
+    }
+    if (e.kind == event_kind::store && (last == initial || e.rank > graph_[last].rank)) last = a;
+  }
+  if (last != initial) {
+    std::memcpy(reinterpret_cast<void*>(u.begin), &graph_[last].value, u.bytes);
+  }
+  if (writes) {
+    bytes_.dissolve(u);
+    ++note.life;
+    note.is_fresh = true;
+    identify(note, u.begin);
+  }
+  return {};
+}
+
+problem machine::settle_units(const actor& who, std::uintptr_t at, std::size_t bytes, bool writes) {
+  for (std::uintptr_t a = at; a < at + bytes;) {
+    const byte_notes::unit u = bytes_.unit_at(a);
+    if (u.bytes == 0) {
+      ++a;
+      continue;
+    }
+    if (problem p = settle_unit(who, u, writes)) return p;
+    a = u.begin + u.bytes;
+  }
+  return {};
+}
+
+void machine::raw_read(const void* at, std::size_t bytes, bool may_be_unwritten,
+                       std::source_location where) {
+  if (recording_) log_note("reads plain data " + describe(at), where);
+  const actor who = acting(where);
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  check(memory_.touch(who, at, bytes), at);
+  check(settle_units(who, address, bytes, false), at);
+  if (!may_be_unwritten && memory_.is_of_execution(at) && bytes_.is_untouched(address, bytes)) {
+    check({failure::uninitialised, thread_name(current_) + " at " + place_name(where) +
+                                       " reads what nobody has written since it was allocated"},
+          at);
+  }
+  check(bytes_.read(who, address, bytes), at);
+  threads_[current_].history = mixed_bytes(threads_[current_].history, at, bytes);
+}
+
+void machine::raw_write(const void* at, std::size_t bytes, std::source_location where) {
+  if (recording_) log_note("writes plain data " + describe(at), where);
+  const actor who = acting(where);
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  check(memory_.touch(who, at, bytes), at);
+  check(settle_units(who, address, bytes, true), at);
+  check(bytes_.write(who, address, bytes), at);
+}
+
+void* machine::freed_block(std::size_t bytes) noexcept {
+  return memory_.freed_block(current_, bytes);
+}
+
+void* machine::allocate_again(void* freed, std::size_t bytes, std::source_location where) {
+  effect();
+  const actor who = acting(where);
+  const auto address = reinterpret_cast<std::uintptr_t>(freed);
+  const std::size_t old_bytes = memory_.bytes_of(freed);
+  check(settle_units(who, address, old_bytes, true), freed);
+  bytes_.forget(address, old_bytes);
+  memory_.allocate_again(who, freed, bytes);
+  if (recording_) {
+    log_note("allocates " + std::to_string(bytes) + " bytes again at " + value_name(address),
+             where);
+  }
+  return freed;
+}
+
 void* machine::allocate(std::size_t bytes, std::size_t alignment, bool pages, bool in_prelude,
                         std::source_location where) {
   effect();
@@ -482,7 +597,7 @@ void* machine::allocate(std::size_t bytes, std::size_t alignment, bool pages, bo
   void* at = pages ? memory_.allocate_pages(who, bytes)
                    : memory_.allocate(who, bytes, alignment, in_prelude);
   if (at == nullptr && !in_prelude) {
-    fail_here(failure::misuse, "a scenario allocates too much");
+    fail_here(is_raw ? failure::not_explorable : failure::misuse, "a scenario allocates too much");
   }
   if (recording_) {
     log_note("allocates " + std::to_string(bytes) + " bytes at " +
@@ -550,6 +665,10 @@ std::string machine::memory_name(std::uintptr_t at) const {
   for (const named_range& n : names_) {
     if (at < n.begin || at >= n.begin + n.bytes) continue;
     return at == n.begin ? n.name : n.name + "+" + std::to_string(at - n.begin);
+  }
+  if (static_name) {
+    if (std::string name = static_name(at); !name.empty()) return name;
+    return memory_.block_name(at);
   }
   return {};
 }

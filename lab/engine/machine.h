@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "lab/engine/address_table.h"
+#include "lab/engine/byte_notes.h"
 #include "lab/engine/failure.h"
 #include "lab/engine/fiber.h"
 #include "lab/engine/graph.h"
@@ -83,6 +85,11 @@ class machine {
   [[nodiscard]] const vector_clock& released(unsigned t) const noexcept {
     return threads_[t].released;
   }
+  /// How many threads it has started in this execution, and the number of the next one.
+  [[nodiscard]] unsigned started_threads(unsigned t) const noexcept {
+    return threads_[t].started_threads;
+  }
+  [[nodiscard]] unsigned next_child(unsigned t);
   [[nodiscard]] bool was_enacted(event_id id) const noexcept {
     return id < enacted_.size() && enacted_[id];
   }
@@ -162,6 +169,11 @@ class machine {
   bool explore_timeouts = false;
   bool ignore_deadlines = false;
   bool has_futex_waitv = false;
+  /// The scenario accesses its memory in any way, by raw_read() and raw_write() too.
+  bool is_raw = false;
+  /// What static data keeps, directly or not, is not lost.
+  bool may_keep = false;
+  std::function<std::string(std::uintptr_t)> static_name;  // of an address; empty: it has none
   std::vector<weakening> weakenings;
   [[nodiscard]] bool weakening_was_used() const noexcept { return weakening_used_; }
 
@@ -171,6 +183,15 @@ class machine {
   void construct(const void* at, unsigned bytes, std::uint64_t value, std::source_location where);
   void plain_read(const void* at, std::size_t bytes, std::source_location where);
   void plain_write(const void* at, std::size_t bytes, std::source_location where);
+  // Plain accesses of a scenario with is_raw, before they are done: of any bytes, whole objects,
+  // parts of them, atomic ones. `may_be_unwritten`: padding may be among them.
+  void raw_read(const void* at, std::size_t bytes, bool may_be_unwritten,
+                std::source_location where);
+  void raw_write(const void* at, std::size_t bytes, std::source_location where);
+  /// A freed block of this thread of about that size, to be given out again, or nullptr.
+  [[nodiscard]] void* freed_block(std::size_t bytes) noexcept;
+  void* allocate_again(void* freed, std::size_t bytes, std::source_location where);
+  [[nodiscard]] std::size_t block_bytes(const void* at) noexcept { return memory_.bytes_of(at); }
   void* allocate(std::size_t bytes, std::size_t alignment, bool pages, bool in_prelude,
                  std::source_location where);
   void free(void* block, bool in_prelude, std::source_location where);
@@ -183,6 +204,8 @@ class machine {
   void observe(std::vector<std::int64_t> values) { outcome_ = std::move(values); }
   void remark(const char* text, std::source_location where);
   void name_memory(const void* at, std::size_t bytes, const char* name);
+  /// The next thread that `parent` starts gets this number.
+  void number_next_thread(unsigned parent, unsigned number);
   void name_thread(unsigned t, const char* name) { threads_[t].name = name; }
   [[nodiscard]] unsigned current() const noexcept { return current_; }
 
@@ -200,6 +223,7 @@ class machine {
     operation* pending = nullptr;
     operation first;  // begin
     std::size_t position = 0;
+    unsigned started_threads = 0;
     vector_clock before;
     vector_clock causes;
     vector_clock unacquired;  // what relaxed loads read, for a later acquire fence
@@ -220,8 +244,10 @@ class machine {
     std::size_t life = 0;
     std::uint16_t made_at = 0;
     std::uint8_t made_by = 0;
+    bool is_fresh = false;  // its first value is what the memory has
     void renew() noexcept {
       life = 0;
+      is_fresh = false;
       made_at = 0;
       made_by = 0;
     }
@@ -241,6 +267,10 @@ class machine {
   void enact_fence(const event& e, model_thread& t);
   void enact_spawn(event& e, model_thread& t);
   void effect() noexcept;
+  [[nodiscard]] problem touch_pending(const event& e, const operation& op);
+  [[nodiscard]] problem settle_units(const actor& who, std::uintptr_t at, std::size_t bytes,
+                                     bool writes);
+  [[nodiscard]] problem settle_unit(const actor& who, const byte_notes::unit& u, bool writes);
   void weaken(operation& op);
   [[nodiscard]] std::string memory_name(std::uintptr_t at) const;  // empty: it has none
   [[nodiscard]] std::string describe(const void* at) const;
@@ -260,6 +290,9 @@ class machine {
   std::vector<char> enacted_;
   std::vector<event_id> order_;
   address_table<place_note> places_;
+  byte_notes bytes_;
+  // The same thread has the same number in each execution: by parent, and which of its threads.
+  std::map<std::pair<unsigned, unsigned>, unsigned> numbers_;
   std::vector<std::uintptr_t> addresses_;    // by location
   std::vector<std::uint64_t> first_values_;  // by location, in this execution
   std::vector<named_range> names_;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -83,7 +84,7 @@ void memory::keep_prelude() {
   prelude_blocks_ = blocks_;
   for (block& b : prelude_blocks_) {
     b.accessed = {};
-    b.may_stay = true;
+    b.may_stay = b.is_of_prelude = true;
   }
   for (unsigned t = 0; t < max_threads; ++t) {
     heaps_[t].prelude.assign(heaps_[t].begin, heaps_[t].begin + heaps_[t].used);
@@ -143,7 +144,7 @@ void* memory::allocate(const actor& who, std::size_t bytes, std::size_t alignmen
   return b.begin;
 }
 
-memory::block* memory::block_of(const void* at) noexcept {
+const memory::block* memory::block_of(const void* at) const noexcept {
   const auto offset = static_cast<std::size_t>(static_cast<const char*>(at) - mapping_);
   if (offset >= pages_offset) return nullptr;
   const region& heap = heaps_[offset / heap_bytes];
@@ -174,7 +175,46 @@ problem memory::free(const actor& who, void* at) {
   }
   b->is_free = true;
   b->freed = who.where;
+  b->freed_by = static_cast<std::uint8_t>(who.thread);
   return {};
+}
+
+void* memory::freed_block(unsigned thread, std::size_t bytes) noexcept {
+  for (auto b = blocks_.rbegin(); b != blocks_.rend(); ++b) {
+    if (b->is_free && b->freed_by == thread &&
+        round_up(b->bytes, granule) == round_up(bytes, granule)) {
+      return b->begin;
+    }
+  }
+  return nullptr;
+}
+
+void memory::allocate_again(const actor& who, void* freed, std::size_t bytes) noexcept {
+  block& b = *block_of(freed);
+  b.bytes = bytes;
+  b.made = who.where;
+  b.accessed = {};
+  b.made_at = who.now();
+  b.made_by = static_cast<std::uint8_t>(who.thread);
+  b.is_free = b.may_stay = b.is_of_prelude = false;
+  std::memset(b.begin, fill_byte, bytes);
+}
+
+std::size_t memory::bytes_of(const void* at) noexcept {
+  const block* b = block_of(at);
+  return b == nullptr ? 0 : b->bytes;
+}
+
+bool memory::is_of_execution(const void* at) noexcept {
+  const block* b = block_of(at);
+  return b != nullptr && !b->is_of_prelude && !b->may_stay;
+}
+
+std::string memory::block_name(std::uintptr_t at) const {
+  const block* b = block_of(reinterpret_cast<const void*>(at));
+  if (b == nullptr) return {};
+  const auto offset = at - reinterpret_cast<std::uintptr_t>(b->begin);
+  return "block of " + place_name(b->made) + (offset == 0 ? "" : " +" + std::to_string(offset));
 }
 
 problem memory::touch_stack(const actor& who, const void* at) const {
@@ -221,9 +261,33 @@ problem memory::touch_atomic(const actor& who, const void* at, std::size_t bytes
   return is_in_pages ? read(who, at, bytes) : touch(who, at, bytes);
 }
 
-problem memory::find_leak() const {
+problem memory::find_leak(std::span<const std::span<char>> keeps) const {
+  std::vector<const block*> open;
+  std::vector<bool> is_kept(blocks_.size());
+  const auto look = [&](const char* begin, std::size_t bytes) {
+    for (std::size_t i = 0; i + sizeof(void*) <= bytes; i += sizeof(void*)) {
+      void* to = nullptr;
+      std::memcpy(static_cast<void*>(&to), begin + i, sizeof to);
+      const block* b = block_of(to);
+      if (b == nullptr || is_kept[static_cast<std::size_t>(b - blocks_.data())]) continue;
+      is_kept[static_cast<std::size_t>(b - blocks_.data())] = true;
+      open.push_back(b);
+    }
+  };
+  const auto may_be_lost = [](const block& b) { return !b.is_free && !b.may_stay; };
+  if (!keeps.empty() && std::ranges::any_of(blocks_, may_be_lost)) {
+    for (const std::span<char> r : keeps) look(r.data(), r.size());
+    for (const block& b : blocks_) {
+      if (b.may_stay && !b.is_free) look(b.begin, b.bytes);
+    }
+    while (!open.empty()) {
+      const block* b = open.back();
+      open.pop_back();
+      look(b->begin, b->bytes);
+    }
+  }
   for (const block& b : blocks_) {
-    if (b.is_free || b.may_stay) continue;
+    if (!may_be_lost(b) || is_kept[static_cast<std::size_t>(&b - blocks_.data())]) continue;
     return {failure::leak, "a block of " + std::to_string(b.bytes) + " bytes made by " +
                                by(b.made_by, b.made) + " is never freed"};
   }

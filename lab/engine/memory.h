@@ -10,6 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "lab/engine/address_table.h"
@@ -50,6 +53,16 @@ class memory {
   [[nodiscard]] void* allocate(const actor& who, std::size_t bytes, std::size_t alignment,
                                bool may_stay);
   [[nodiscard]] problem free(const actor& who, void* block);
+  /// The block that this thread freed last of those that have room for so much, and not much more;
+  /// or nullptr.
+  [[nodiscard]] void* freed_block(unsigned thread, std::size_t bytes) noexcept;
+  /// Gives it out again.
+  void allocate_again(const actor& who, void* freed, std::size_t bytes) noexcept;
+  [[nodiscard]] std::size_t bytes_of(const void* block) noexcept;
+  /// In a block that was allocated in this execution.
+  [[nodiscard]] bool is_of_execution(const void* at) noexcept;
+  /// "block of stack.cc:12 +8"; empty if it is in none.
+  [[nodiscard]] std::string block_name(std::uintptr_t at) const;
   /// Zeroed pages that are never freed.
   [[nodiscard]] void* allocate_pages(const actor& who, std::size_t bytes);
   /// A range of such pages that nobody may touch, or may again.
@@ -75,8 +88,8 @@ class memory {
   /// Appends what the heaps and the pages of all threads hold now.
   void append_to(std::vector<char>& all) const;
 
-  /// Blocks that were not freed.
-  [[nodiscard]] problem find_leak() const;
+  /// Blocks that were not freed, and that nothing leads to from `keeps`.
+  [[nodiscard]] problem find_leak(std::span<const std::span<char>> keeps) const;
 
  private:
   struct block {
@@ -88,8 +101,10 @@ class memory {
         accessed{};  // time of each thread's last access, plus one
     std::uint16_t made_at = 0;
     std::uint8_t made_by = 0;
+    std::uint8_t freed_by = 0;
     bool is_free = false;
     bool may_stay = false;
+    bool is_of_prelude = false;
   };
   struct region {
     char* begin = nullptr;
@@ -110,7 +125,10 @@ class memory {
     }
   };
 
-  [[nodiscard]] block* block_of(const void* at) noexcept;
+  [[nodiscard]] const block* block_of(const void* at) const noexcept;
+  [[nodiscard]] block* block_of(const void* at) noexcept {
+    return const_cast<block*>(std::as_const(*this).block_of(at));
+  }
   [[nodiscard]] problem touch_stack(const actor& who, const void* at) const;
   [[nodiscard]] bool is_poisoned(const void* at) const noexcept;
   void mark(const void* at, std::size_t bytes, bool poisoned) noexcept;

@@ -55,12 +55,15 @@ std::string_view to_string(failure kind) noexcept {
     case failure::data_race: return "data race";
     case failure::use_after_free: return "use after free";
     case failure::double_free: return "double free";
+    case failure::bad_access: return "bad access";
     case failure::bad_free: return "bad free";
     case failure::deadlock: return "deadlock";
     case failure::lost_wakeup: return "lost wakeup";
     case failure::livelock: return "livelock";
+    case failure::uninitialised: return "uninitialised read";
     case failure::leak: return "leak";
     case failure::misuse: return "misuse";
+    case failure::not_explorable: return "not explorable";
     case failure::not_repeatable: return "not repeatable";
   }
   return "?";

@@ -41,8 +41,11 @@ verdict verdict_of(const problem& found) noexcept {
     case failure::livelock: return verdict::deadlock;
     case failure::lost_wakeup: return verdict::lost_wakeup;
     case failure::leak: return verdict::wrong_result;
+    case failure::bad_access:
     case failure::bad_free:
+    case failure::uninitialised:
     case failure::misuse:
+    case failure::not_explorable:
     case failure::not_repeatable: break;
   }
   return verdict::broken;

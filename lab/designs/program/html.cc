@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "lab/designs/program/columns.h"
+#include "lab/engine/columns.h"
 
 namespace ufence::lab {
 namespace {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/designs/program/columns.h"
+#include "lab/engine/columns.h"
 #include "lab/designs/program/html.h"
 #include "lab/designs/program/matrix.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "lab/designs/program/cell.h"
-#include "lab/designs/program/columns.h"
+#include "lab/engine/columns.h"
 #include "lab/designs/program/matrix.h"
 #include "lab/engine/scenario.h"
 

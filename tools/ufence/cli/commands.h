@@ -20,7 +20,8 @@ void add_run_command(CLI::App& app, command& chosen);
 void add_reader_command(CLI::App& app, command& chosen);
 /// `ufence modules`: tells what module files are.
 void add_modules_command(CLI::App& app, command& chosen);
-/// `ufence lab`: explores fence designs, in the program ufence-lab.
+/// `ufence lab`: explores fence designs, in the program ufence-lab; `ufence lab check`: programs with
+/// threads, in ufence-lab-check.
 void add_lab_command(CLI::App& app, command& chosen);
 /// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
 void add_uapi_command(CLI::App& app, command& chosen);

@@ -24,6 +24,18 @@ class Lab(Case):
         self.assertIn("Usage: ufence lab", self.run_ufence("lab", "--help").stdout.decode())
         self.assert_succeeded(self.run_ufence("lab", "--wrong"), 2)
 
+    @unittest.skipUnless(HAS_LAB, "under sanitizers")
+    def test_checks_programs_in_another_one(self):
+        program = self.folder / "race.cc"
+        program.write_text("#include <thread>\nint x;\n"
+                           "int main() { std::thread t([] { x = 1; }); x = 2; t.join(); }\n")
+        finished = self.run_ufence("lab", "check", str(program))
+        self.assert_succeeded(finished, 1)
+        self.assertIn("data race: x: ", finished.stdout.decode())
+        self.assertIn("Usage: ufence lab check",
+                      self.run_ufence("lab", "check", "--help").stdout.decode())
+        self.assert_succeeded(self.run_ufence("lab", "check"), 2)
+
     def test_is_missed_in_words(self):
         alone = self.folder / "ufence"
         shutil.copy(support.PROGRAM, alone)

@@ -1,6 +1,4 @@
-#include "lab/designs/program/columns.h"
-
-#include <fmt/format.h>
+#include "lab/engine/columns.h"
 
 #include <algorithm>
 
@@ -42,6 +40,12 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
   return lines;
 }
 
+// Of five columns, and two that are empty.
+std::string in_margin(const std::string& number) {
+  constexpr std::size_t margin = 5;
+  return std::string(number.size() < margin ? margin - number.size() : 0, ' ') + number + "  ";
+}
+
 }  // namespace
 
 trace_view view_of(const std::vector<step>& steps) {
@@ -79,21 +83,24 @@ trace_view view_of(const std::vector<step>& steps) {
 }
 
 std::string text_columns(const trace_view& view, std::size_t width) {
-  std::string text = fmt::format("{:>5}  ", "");
-  for (const std::string& name : view.threads) text += fmt::format("{:<{}}", name, width + 2);
+  std::string text = in_margin("");
+  for (const std::string& name : view.threads) {
+    text += name;
+    if (name.size() < width + 2) text.append(width + 2 - name.size(), ' ');
+  }
   text.erase(text.find_last_not_of(' ') + 1);
   text += "\n";
   if (view.before != 0) {
-    text += fmt::format("{:>5}  main sets the stage ({} steps)\n", "", view.before);
+    text += in_margin("") + "main sets the stage (" + std::to_string(view.before) + " steps)\n";
   }
   for (const trace_view::row& r : view.rows) {
     const std::string indent(r.column * (width + 2), ' ');
     bool is_first = true;
     for (const std::string& line : wrapped(r.what, width)) {
-      text += fmt::format("{:>5}  {}{}\n", is_first ? std::to_string(r.number) : "", indent, line);
+      text += in_margin(is_first ? std::to_string(r.number) : "") + indent + line + "\n";
       is_first = false;
     }
-    if (!r.place.starts_with("? ")) text += fmt::format("{:>5}  {}    {}\n", "", indent, r.place);
+    if (!r.place.starts_with("? ")) text += in_margin("") + indent + "    " + r.place + "\n";
   }
   return text;
 }

@@ -1,0 +1,29 @@
+// Litmus test: independent reads of independent writes.
+#include <atomic>
+#include <cassert>
+#include <thread>
+constexpr auto relaxed = std::memory_order_relaxed, acquire = std::memory_order_acquire,
+               release = std::memory_order_release, seq_cst = std::memory_order_seq_cst;
+std::atomic<int> x{0}, y{0};
+int a = -1, b = -1, c = -1, d = -1;
+int main() {
+  std::thread t0([] {
+    x.store(1, seq_cst);
+  });
+  std::thread t1([] {
+    y.store(1, seq_cst);
+  });
+  std::thread t2([] {
+    a = x.load(seq_cst);
+    b = y.load(seq_cst);
+  });
+  std::thread t3([] {
+    c = y.load(seq_cst);
+    d = x.load(seq_cst);
+  });
+  t0.join();
+  t1.join();
+  t2.join();
+  t3.join();
+  assert(!(a == 1 && b == 0 && c == 1 && d == 0));
+}

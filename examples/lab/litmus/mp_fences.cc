@@ -1,0 +1,23 @@
+// Litmus test: message passing by fences.
+#include <atomic>
+#include <cassert>
+#include <thread>
+constexpr auto relaxed = std::memory_order_relaxed, acquire = std::memory_order_acquire,
+               release = std::memory_order_release, seq_cst = std::memory_order_seq_cst;
+std::atomic<int> x{0}, y{0};
+int a = -1, b = -1, c = -1, d = -1;
+int main() {
+  std::thread t0([] {
+    x.store(1, relaxed);
+    std::atomic_thread_fence(release);
+    y.store(1, relaxed);
+  });
+  std::thread t1([] {
+    a = y.load(relaxed);
+    std::atomic_thread_fence(acquire);
+    b = x.load(relaxed);
+  });
+  t0.join();
+  t1.join();
+  assert(!(a == 1 && b == 0));
+}

@@ -1,0 +1,21 @@
+// Litmus test: store buffering with release and acquire.
+#include <atomic>
+#include <cassert>
+#include <thread>
+constexpr auto relaxed = std::memory_order_relaxed, acquire = std::memory_order_acquire,
+               release = std::memory_order_release, seq_cst = std::memory_order_seq_cst;
+std::atomic<int> x{0}, y{0};
+int a = -1, b = -1, c = -1, d = -1;
+int main() {
+  std::thread t0([] {
+    x.store(1, release);
+    a = y.load(acquire);
+  });
+  std::thread t1([] {
+    y.store(1, release);
+    b = x.load(acquire);
+  });
+  t0.join();
+  t1.join();
+  assert(!(a == 0 && b == 0));
+}

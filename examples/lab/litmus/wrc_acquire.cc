@@ -1,0 +1,25 @@
+// Litmus test: a write is passed on by a thread that read it.
+#include <atomic>
+#include <cassert>
+#include <thread>
+constexpr auto relaxed = std::memory_order_relaxed, acquire = std::memory_order_acquire,
+               release = std::memory_order_release, seq_cst = std::memory_order_seq_cst;
+std::atomic<int> x{0}, y{0};
+int a = -1, b = -1, c = -1, d = -1;
+int main() {
+  std::thread t0([] {
+    x.store(1, relaxed);
+  });
+  std::thread t1([] {
+    a = x.load(relaxed);
+    y.store(1, release);
+  });
+  std::thread t2([] {
+    b = y.load(acquire);
+    c = x.load(relaxed);
+  });
+  t0.join();
+  t1.join();
+  t2.join();
+  assert(!(a == 1 && b == 1 && c == 0));
+}

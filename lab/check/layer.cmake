@@ -1,0 +1,32 @@
+# ufence-lab-check: explores a program that it builds and loads, which calls the runtime.
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+set(folder "${CMAKE_CURRENT_SOURCE_DIR}/check")
+file(GLOB check_sources CONFIGURE_DEPENDS "${folder}/program/*.cc" "${folder}/runtime/*.cc")
+add_executable(ufence_lab_check_program ${check_sources})
+set_target_properties(ufence_lab_check_program PROPERTIES
+  OUTPUT_NAME ufence-lab-check
+  ENABLE_EXPORTS ON)
+target_include_directories(ufence_lab_check_program BEFORE PRIVATE "${UFENCE_LAB_DOUBLES}")
+target_compile_options(ufence_lab_check_program PRIVATE -O2)
+target_link_libraries(ufence_lab_check_program PRIVATE
+  ufence_lab_engine ufence_flags fmt::fmt CLI11::CLI11 ${CMAKE_DL_LIBS})
+install(TARGETS ufence_lab_check_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+
+# The program from outside, with each compiler that is there.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  foreach(compiler g++ clang++-19)
+    find_program(UFENCE_LAB_COMPILER_${compiler} ${compiler})
+    if(NOT UFENCE_LAB_COMPILER_${compiler})
+      continue()
+    endif()
+    foreach(part Litmus Faults Unknown Examples)
+      string(TOLOWER ${part} subject)
+      ufence_add_command_test(lab_check.${subject}_${compiler} LABEL process TIMEOUT 600
+        COMMAND "${Python3_EXECUTABLE}" -B "${folder}/testing/check_test.py" ${part}
+        ENVIRONMENT "UFENCE_LAB_CHECK=$<TARGET_FILE:ufence_lab_check_program>"
+          "UFENCE_SOURCE=${PROJECT_SOURCE_DIR}" "UFENCE_COMPILER=${compiler}")
+    endforeach()
+  endforeach()
+endif()

@@ -1,0 +1,205 @@
+// The program `ufence-lab-check`, which `ufence lab check` runs.
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "lab/check/program/build.h"
+#include "lab/check/program/names.h"
+#include "lab/check/runtime/runtime.h"
+#include "lab/engine/columns.h"
+#include "lab/engine/explore.h"
+#include "lab/engine/trace.h"
+
+namespace ufence::lab::check {
+namespace {
+
+// What the exit status says.
+enum status : int { nothing_found = 0, goes_wrong = 1, usage = 2, not_explorable = 3 };
+
+struct options {
+  build_options build;
+  std::string flags;
+  std::string replay;
+  double seconds = 20;
+  std::uint64_t random = 0;
+  std::uint64_t seed = 1;
+  int preemptions = -1;
+  bool allow_leaks = false;
+};
+
+settings settings_of(const options& o, const object_names& names) {
+  settings with;
+  with.is_program = true;
+  with.seconds = o.seconds;
+  with.seed = o.seed;
+  with.replay = o.replay;
+  with.allow_leaks = o.allow_leaks;
+  if (o.random != 0) {
+    with.how = search::random;
+    with.random_executions = o.random;
+  } else if (o.preemptions >= 0) {
+    with.how = search::bounded;
+    with.preemptions = static_cast<unsigned>(o.preemptions);
+  }
+  with.prelude = [] { load_program(); };
+  with.static_name = [&names](std::uintptr_t address) {
+    return names.name_of(address, program().base);
+  };
+  return with;
+}
+
+std::string words(const report& r) {
+  if (r.is_exhaustive()) {
+    return fmt::format("nothing goes wrong in all {} executions {}", r.executions,
+                       counts().limits_surprises
+                           ? "in which a thread's waits end for no reason, or by their deadline, "
+                             "once at most"
+                           : "there are");
+  }
+  if (r.how == search::bounded && r.complete) {
+    return fmt::format("nothing goes wrong in all {} executions with so few preemptions",
+                       r.executions);
+  }
+  return fmt::format("nothing goes wrong in {} executions, which are not all ({} search{})",
+                     r.executions, to_string(r.how), r.complete ? "" : ", stopped by its time");
+}
+
+std::string repeat_command(const options& o, const std::string& trace) {
+  std::string command = "ufence lab check";
+  if (o.build.compiler != build_options().compiler) command += " --compiler " + o.build.compiler;
+  if (!o.flags.empty()) command += " --flags '" + o.flags + "'";
+  for (const std::string& file : o.build.files) command += " " + file;
+  return command + " --replay " + trace;
+}
+
+std::string steps_text(const std::vector<step>& steps) {
+  const bool has_others = std::ranges::any_of(steps, [](const step& s) { return s.thread != 0; });
+  return has_others ? text_columns(view_of(steps)) : interleaving_of(steps);
+}
+
+status tell(const options& o, report r) {
+  if (r.is_safe()) {
+    fmt::print("{}; {:.2f} s\n", o.replay.empty() ? words(r) : "nothing goes wrong in this one",
+               r.seconds);
+    return nothing_found;
+  }
+  name_places(program().path, program().base);
+  // What a library does with its own plain data explains nothing.
+  std::erase_if(r.steps, [](const step& s) {
+    return is_inside_library(s.place) &&
+           (s.what.find(" plain data ") != std::string::npos || s.what.starts_with("frees ") ||
+            s.what.starts_with("allocates "));
+  });
+  for (step& s : r.steps) {
+    s.function = function_in(s.place);
+    s.place = with_places(s.place);
+    s.what = with_places(s.what);
+  }
+  const std::string text = with_places(r.found.text);
+  const bool is_unknown =
+      r.found.kind == failure::not_explorable || r.found.kind == failure::not_repeatable;
+  if (is_unknown) {
+    fmt::print(stderr, "{}: {}\n", to_string(r.found.kind), text);
+    return not_explorable;
+  }
+  fmt::print("{}: {}\n\n{}", to_string(r.found.kind), text, steps_text(r.steps));
+  if (o.replay.empty()) fmt::print("\nrepeat it: {}\n", repeat_command(o, r.trace));
+  return goes_wrong;
+}
+
+// In a process of its own: a program that crashes takes it along.
+status explore_in_child(const options& o, const std::string& library) {
+  const object_names names(library);
+  static_cast<void>(std::fflush(nullptr));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    prepare_program(library);
+    const status s = tell(o, explore([] { run_program(); }, settings_of(o, names)));
+    static_cast<void>(std::fflush(nullptr));
+    std::_Exit(s);
+  }
+  int result = 0;
+  if (child < 0 || ::waitpid(child, &result, 0) != child) {
+    fmt::print(stderr, "ufence lab: {}\n", std::strerror(errno));
+    return not_explorable;
+  }
+  if (WIFEXITED(result)) return static_cast<status>(WEXITSTATUS(result));
+  fmt::print("crash: the program ends by signal {} ({})\n", WTERMSIG(result),
+             strsignal(WTERMSIG(result)));
+  return goes_wrong;
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> all;
+  for (std::string word; in >> word;) all.push_back(word);
+  return all;
+}
+
+status run(options& o) {
+  o.build.flags = split(o.flags);
+  for (const std::string& file : o.build.files) {
+    if (!std::ifstream(file)) throw CLI::ValidationError("cannot read " + file);
+  }
+  const scratch_folder folder;
+  const std::string library = build(o.build, folder);
+  if (library.empty()) {
+    fmt::print(stderr, "ufence lab: the program could not be built\n");
+    return not_explorable;
+  }
+  return explore_in_child(o, library);
+}
+
+int main_of(int argc, char** argv) {
+  CLI::App app(
+      "Explores what the threads of a small program may do to each other under the C++ memory "
+      "model.",
+      "ufence lab check");
+  app.footer(
+      "The files are C (.c) or C++ and have a main(). Found: data races, use after free, double "
+      "frees,\nleaks, deadlocks, lost wakeups, livelocks, failed assertions, reads of memory that "
+      "nobody has\nwritten, main() that does not return 0.\n\n"
+      "Exit status: 0 nothing goes wrong; 1 something does; 2 a wrong command line; 3 the program "
+      "cannot\nbe built, or does what the lab does not know.");
+  options o;
+  app.add_option("files", o.build.files, "Its sources")->type_name("FILE...")->required();
+  app.add_option("--compiler", o.build.compiler, "g++ or clang++")->capture_default_str();
+  app.add_option("--flags", o.flags, "More flags for the compiler, with spaces between them");
+  app.add_option("--replay", o.replay, "Repeat the execution of this trace")->type_name("TRACE");
+  app.add_option("--random", o.random, "So many random executions, and no others")
+      ->type_name("N")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
+  app.add_option("--seed", o.seed, "Of random executions")->capture_default_str();
+  app.add_option("--preemptions", o.preemptions, "All executions with at most so many preemptions")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000))
+      ->excludes("--random");
+  app.add_option("--seconds", o.seconds,
+                 "Processor time for each search: all executions and, if that does not end, those "
+                 "with few\npreemptions, and random ones")
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  app.add_flag("--allow-leaks", o.allow_leaks, "Memory that is never freed is no failure");
+  try {
+    app.parse(argc, argv);
+    return run(o);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? nothing_found : usage;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ufence lab: {}\n", error.what());
+    return not_explorable;
+  }
+}
+
+}  // namespace
+}  // namespace ufence::lab::check
+
+int main(int argc, char** argv) { return ufence::lab::check::main_of(argc, argv); }

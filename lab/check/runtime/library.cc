@@ -1,0 +1,196 @@
+// Functions of the C library: memory and text, what ends a program, what it prints (nothing is
+// printed: executions are many), time, and system calls.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+#include "lab/check/runtime/locks.h"
+#include "lab/check/runtime/runtime.h"
+
+using ufence::lab::failure;
+using namespace ufence::lab::check;
+namespace hooks = ufence::lab::hooks;
+
+// --- Memory and text ---
+
+namespace {
+
+void* copy(void* to, const void* from, std::size_t bytes, std::source_location where) {
+  read_copied(from, bytes, where);
+  write(to, bytes, where);
+  return std::memmove(to, from, bytes);
+}
+void* fill(void* to, int value, std::size_t bytes, std::source_location where) {
+  write(to, bytes, where);
+  return std::memset(to, value, bytes);
+}
+std::size_t length(const char* text, std::source_location where) {
+  const std::size_t n = std::strlen(text);
+  read(text, n + 1, where);
+  return n;
+}
+
+}  // namespace
+
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(memcpy)(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(memmove)(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(memset)(void* to, int value, std::size_t bytes) {
+  return fill(to, value, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* __tsan_memcpy(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* __tsan_memmove(void* to, const void* from, std::size_t bytes) {
+  return copy(to, from, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* __tsan_memset(void* to, int value, std::size_t bytes) {
+  return fill(to, value, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(memcmp)(const void* a, const void* b, std::size_t bytes) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  read(a, bytes, where);
+  read(b, bytes, where);
+  return std::memcmp(a, b, bytes);
+}
+UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(strlen)(const char* text) {
+  return length(text, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(strcmp)(const char* a, const char* b) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  static_cast<void>(length(a, where));
+  static_cast<void>(length(b, where));
+  return std::strcmp(a, b);
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strcpy)(char* to, const char* from) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  return static_cast<char*>(copy(to, from, length(from, where) + 1, where));
+}
+
+// --- Ends ---
+
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(__assert_fail)(const char* condition, const char*, unsigned,
+                                                      const char*) {
+  std::string text;
+  {
+    ufence::lab::mode::outside_scope outside;
+    text = std::string("finds that this does not hold: ") + condition;
+  }
+  fail_at(failure::check_failed, text, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(abort)() {
+  fail_at(failure::check_failed, "calls abort()", UFENCE_LAB_HERE);
+}
+
+/// What the program calls that is in none of these files.
+UFENCE_LAB_EXPORT void ufence_lab_unknown(const char* name, const void* from) {
+  std::string text;
+  {
+    ufence::lab::mode::outside_scope outside;
+    text = std::string("calls ") + name + ", which the lab does not know";
+  }
+  fail_at(failure::not_explorable, text, location_of(from));
+}
+
+// --- What it prints ---
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(printf)(const char*, ...) { return 0; }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(fprintf)(std::FILE*, const char*, ...) { return 0; }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(puts)(const char*) { return 0; }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(fputs)(const char*, std::FILE*) { return 0; }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(putchar)(int c) { return c; }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(fflush)(std::FILE*) { return 0; }
+UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(fwrite)(const void*, std::size_t, std::size_t n,
+                                                      std::FILE*) {
+  return n;
+}
+
+// --- errno, time ---
+
+UFENCE_LAB_EXPORT int* UFENCE_LAB_CALL(__errno_location)() { return &mine().error; }
+
+namespace {
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+
+void sleep_ns(std::int64_t ns, std::source_location where) {
+  if (!in_model()) return;
+  m().pass_time(hooks::now_ns() + ns);
+  hooks::pause(where);
+}
+std::int64_t ns_of(const timespec& t) noexcept { return t.tv_sec * second_ns + t.tv_nsec; }
+
+}  // namespace
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(clock_gettime)(clockid_t, timespec* to) {
+  write(to, sizeof *to, UFENCE_LAB_HERE);
+  const std::int64_t now = hooks::now_ns();
+  *to = {.tv_sec = now / second_ns, .tv_nsec = now % second_ns};
+  return 0;
+}
+UFENCE_LAB_EXPORT std::time_t UFENCE_LAB_CALL(time)(std::time_t* to) {
+  const std::time_t now = hooks::now_ns() / second_ns;
+  if (to != nullptr) {
+    write(to, sizeof *to, UFENCE_LAB_HERE);
+    *to = now;
+  }
+  return now;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(nanosleep)(const timespec* wanted, timespec*) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  sleep_ns(ns_of(*wanted), where);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_sleep)(const timespec* wanted, timespec*) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  sleep_ns(ns_of(*wanted), where);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(clock_nanosleep)(clockid_t, int flags, const timespec* wanted,
+                                                       timespec*) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  const std::int64_t ns = ns_of(*wanted);
+  sleep_ns((flags & TIMER_ABSTIME) != 0 ? ns - hooks::now_ns() : ns, where);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(usleep)(unsigned us) {
+  sleep_ns(std::int64_t{us} * 1000, UFENCE_LAB_HERE);
+  return 0;
+}
+UFENCE_LAB_EXPORT unsigned UFENCE_LAB_CALL(sleep)(unsigned seconds) {
+  sleep_ns(std::int64_t{seconds} * second_ns, UFENCE_LAB_HERE);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sched_yield)() {
+  hooks::pause(UFENCE_LAB_HERE);
+  return 0;
+}
+
+// --- System calls ---
+
+UFENCE_LAB_EXPORT long UFENCE_LAB_CALL(syscall)(long number, ...) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  if (number != SYS_futex) {
+    fail_at(failure::not_explorable,
+            "makes system call " + std::to_string(number) + ", which the lab does not know", where);
+  }
+  std::va_list arguments;
+  va_start(arguments, number);
+  const void* const word = va_arg(arguments, const void*);
+  const int what = va_arg(arguments, int);
+  const auto value = va_arg(arguments, std::uint32_t);
+  const bool has_timeout = va_arg(arguments, const void*) != nullptr;
+  va_end(arguments);
+  const long result = futex(word, what, value, has_timeout, where);
+  if (result >= 0) return result;
+  mine().error = static_cast<int>(-result);
+  return -1;
+}

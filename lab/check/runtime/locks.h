@@ -1,0 +1,31 @@
+// Locks and condition variables of the explored program, for the calls of POSIX, C11 and C++. Each
+// keeps its state in the object's own first bytes, so that an object that is made anew, destroyed
+// or freed while it is used is seen as any other memory is.
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+#include <source_location>
+
+namespace ufence::lab::check {
+
+void lock_mutex(pthread_mutex_t* lock, std::source_location where);
+/// Takes it if it is free.
+[[nodiscard]] bool try_mutex(pthread_mutex_t* lock, std::source_location where);
+void unlock_mutex(pthread_mutex_t* lock, std::source_location where);
+
+/// @param may_expire  it has a deadline
+/// @return  false: the deadline ended it
+bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, bool may_expire,
+                    std::source_location where);
+void notify_condition(pthread_cond_t* condition, bool all, std::source_location where);
+
+/// The system call; errors are negative.
+long futex(const void* word, int what, std::uint32_t value, bool has_timeout,
+           std::source_location where);
+
+/// Only what is memory: making, destroying.
+void make_object(void* object, std::size_t bytes, std::source_location where);
+
+}  // namespace ufence::lab::check

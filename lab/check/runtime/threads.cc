@@ -1,0 +1,218 @@
+// Threads of the explored program, by the calls of POSIX and of C11; once, keys.
+#include <pthread.h>
+#include <threads.h>
+
+#include <cerrno>
+
+#include "lab/check/runtime/locks.h"
+#include "lab/check/runtime/runtime.h"
+
+using namespace ufence::lab::check;
+using ufence::lab::condition;
+using ufence::lab::failure;
+using ufence::lab::waiting;
+
+namespace {
+
+// 0 is no thread.
+pthread_t handle_of(unsigned thread) noexcept { return thread + 1; }
+unsigned thread_of(pthread_t handle, std::source_location where) {
+  if (handle == 0 || handle > ufence::lab::max_threads) {
+    fail_at(failure::misuse, "uses what is no thread", where);
+  }
+  return static_cast<unsigned>(handle - 1);
+}
+
+unsigned self() noexcept { return in_model() ? m().current() : 0; }
+
+// A call that is made once: 0 not yet, 1 runs, 2 done.
+template <class Function>
+void run_once(const void* flag, Function run, std::source_location where) {
+  std::uint64_t seen = 0;
+  if (compare_exchange({.at = flag}, seen, 1, where)) {
+    run();
+    store({.at = flag}, 2, where);
+  } else if (seen != 2) {
+    static_cast<void>(load({.at = flag,
+                            .waits = waiting::lock,
+                            .until = {.mask = UINT32_MAX, .wanted = 2, .equal = true}},
+                           std::memory_order_acquire, where));
+  }
+}
+
+struct key_table {
+  void (*destroy[thread_data::keys_max])(void*);
+  bool is_used[thread_data::keys_max];
+};
+constinit key_table keys{};
+
+int make_key(unsigned* to, void (*destroy)(void*)) {
+  for (unsigned k = 0; k < thread_data::keys_max; ++k) {
+    if (keys.is_used[k]) continue;
+    keys.is_used[k] = true;
+    keys.destroy[k] = destroy;
+    *to = k;
+    return 0;
+  }
+  return EAGAIN;
+}
+
+}  // namespace
+
+void ufence::lab::check::end_thread() {
+  thread_data& d = mine();
+  while (d.end_count != 0) {
+    const thread_data::at_end last = d.ends[--d.end_count];
+    d.ends[d.end_count] = {};
+    last.run(last.argument);
+  }
+  for (unsigned k = 0; k < thread_data::keys_max; ++k) {
+    void* const value = d.key_values[k];
+    d.key_values[k] = nullptr;
+    if (value != nullptr && keys.destroy[k] != nullptr) keys.destroy[k](value);
+  }
+}
+
+// --- POSIX ---
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_create)(pthread_t* to, const pthread_attr_t*,
+                                                      void* (*run)(void*), void* argument) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  write(to, sizeof *to, where);
+  *to = handle_of(start_thread(run, argument, where));
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_join)(pthread_t thread, void** result) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  const unsigned number = thread_of(thread, where);
+  join_thread(number, where);
+  if (result != nullptr) {
+    write(static_cast<void*>(result), sizeof *result, where);
+    *result = data_of(number).result;
+  }
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_detach)(pthread_t thread) {
+  data_of(thread_of(thread, UFENCE_LAB_HERE)).is_detached = true;
+  return 0;
+}
+UFENCE_LAB_EXPORT pthread_t UFENCE_LAB_CALL(pthread_self)() { return handle_of(self()); }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_equal)(pthread_t a, pthread_t b) { return a == b; }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_once)(pthread_once_t* flag, void (*run)()) {
+  run_once(flag, run, UFENCE_LAB_HERE);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_key_create)(pthread_key_t* to,
+                                                          void (*destroy)(void*)) {
+  write(to, sizeof *to, UFENCE_LAB_HERE);
+  return make_key(to, destroy);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_key_delete)(pthread_key_t key) {
+  keys.is_used[key % thread_data::keys_max] = false;
+  return 0;
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(pthread_getspecific)(pthread_key_t key) {
+  return mine().key_values[key % thread_data::keys_max];
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_setspecific)(pthread_key_t key, const void* value) {
+  mine().key_values[key % thread_data::keys_max] = const_cast<void*>(value);
+  return 0;
+}
+
+// --- C11 ---
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_create)(thrd_t* to, thrd_start_t run, void* argument) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  write(to, sizeof *to, where);
+  if (const unsigned child = next_thread(); child < ufence::lab::max_threads) {
+    data_of(child).run_c11 = run;
+  }
+  const auto run_it = [](void* a) {
+    return reinterpret_cast<void*>(static_cast<std::intptr_t>(mine().run_c11(a)));
+  };
+  *to = handle_of(start_thread(run_it, argument, where));
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_join)(thrd_t thread, int* result) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  const unsigned number = thread_of(thread, where);
+  join_thread(number, where);
+  if (result != nullptr) {
+    write(result, sizeof *result, where);
+    *result = static_cast<int>(reinterpret_cast<std::intptr_t>(data_of(number).result));
+  }
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_detach)(thrd_t thread) {
+  data_of(thread_of(thread, UFENCE_LAB_HERE)).is_detached = true;
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT thrd_t UFENCE_LAB_CALL(thrd_current)() { return handle_of(self()); }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_equal)(thrd_t a, thrd_t b) { return a == b; }
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(thrd_yield)() { ufence::lab::hooks::pause(UFENCE_LAB_HERE); }
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(call_once)(once_flag* flag, void (*run)()) {
+  run_once(flag, run, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(tss_create)(tss_t* to, tss_dtor_t destroy) {
+  write(to, sizeof *to, UFENCE_LAB_HERE);
+  return make_key(to, destroy) == 0 ? thrd_success : thrd_error;
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(tss_delete)(tss_t key) {
+  keys.is_used[key % thread_data::keys_max] = false;
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(tss_get)(tss_t key) {
+  return mine().key_values[key % thread_data::keys_max];
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(tss_set)(tss_t key, void* value) {
+  mine().key_values[key % thread_data::keys_max] = value;
+  return thrd_success;
+}
+
+namespace {
+// glibc's C11 objects are its POSIX ones under other names.
+pthread_mutex_t* mutex_of(mtx_t* lock) noexcept { return reinterpret_cast<pthread_mutex_t*>(lock); }
+pthread_cond_t* condition_of(cnd_t* c) noexcept { return reinterpret_cast<pthread_cond_t*>(c); }
+static_assert(sizeof(mtx_t) == sizeof(pthread_mutex_t) && sizeof(cnd_t) == sizeof(pthread_cond_t));
+}  // namespace
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_init)(mtx_t* lock, int kind) {
+  make_object(lock, sizeof *lock, UFENCE_LAB_HERE);
+  mutex_of(lock)->__data.__kind =
+      (kind & mtx_recursive) != 0 ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_NORMAL;
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(mtx_destroy)(mtx_t* lock) {
+  write(lock, 4, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_lock)(mtx_t* lock) {
+  lock_mutex(mutex_of(lock), UFENCE_LAB_HERE);
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_trylock)(mtx_t* lock) {
+  return try_mutex(mutex_of(lock), UFENCE_LAB_HERE) ? thrd_success : thrd_busy;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_unlock)(mtx_t* lock) {
+  unlock_mutex(mutex_of(lock), UFENCE_LAB_HERE);
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_init)(cnd_t* c) {
+  make_object(c, sizeof *c, UFENCE_LAB_HERE);
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(cnd_destroy)(cnd_t* c) { write(c, 8, UFENCE_LAB_HERE); }
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_wait)(cnd_t* c, mtx_t* lock) {
+  static_cast<void>(wait_condition(condition_of(c), mutex_of(lock), false, UFENCE_LAB_HERE));
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_timedwait)(cnd_t* c, mtx_t* lock, const timespec*) {
+  return wait_condition(condition_of(c), mutex_of(lock), true, UFENCE_LAB_HERE) ? thrd_success
+                                                                                : thrd_timedout;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_signal)(cnd_t* c) {
+  notify_condition(condition_of(c), false, UFENCE_LAB_HERE);
+  return thrd_success;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_broadcast)(cnd_t* c) {
+  notify_condition(condition_of(c), true, UFENCE_LAB_HERE);
+  return thrd_success;
+}

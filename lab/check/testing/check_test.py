@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""`ufence lab check` on whole programs: litmus tests, faults, what the lab does not know, examples.
+
+UFENCE_LAB_CHECK: the program; UFENCE_SOURCE: the source tree; UFENCE_COMPILER: which one to test."""
+import os
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+CHECK = os.environ["UFENCE_LAB_CHECK"]
+SOURCE = Path(os.environ["UFENCE_SOURCE"])
+COMPILER = os.environ["UFENCE_COMPILER"]
+PROGRAMS = SOURCE / "lab/check/testing/programs"
+LITMUS = SOURCE / "examples/lab/litmus"
+EXAMPLES = SOURCE / "examples/lab"
+
+
+def check(*files, flags="", options=()):
+    command = [CHECK, "--compiler", COMPILER, *options]
+    if flags:
+        command += ["--flags=" + flags]
+    return subprocess.run(
+        [*command, *map(str, files)], capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+class Check(unittest.TestCase):
+    def expect_safe(self, done, how="nothing goes wrong in all"):
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn(how, done.stdout)
+
+    def expect_found(self, done, kind):
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertTrue(done.stdout.startswith(kind + ": "), done.stdout)
+        self.assertNotIn("not repeated", done.stdout)
+
+    def expect_unknown(self, done, what):
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        self.assertIn(what, done.stderr)
+
+
+class Litmus(Check):
+    ALLOWED = {"sb_relaxed", "sb_acquire", "mp_relaxed", "iriw_acquire", "two_plus_two_w"}
+
+    def test_each_outcome_is_seen_if_it_is_allowed(self):
+        tests = sorted(LITMUS.glob("*.cc"))
+        self.assertGreaterEqual(len(tests), 15)
+        for test in tests:
+            with self.subTest(test.stem):
+                done = check(test)
+                if test.stem in self.ALLOWED:
+                    self.expect_found(done, "check failed")
+                else:
+                    self.expect_safe(done)
+
+
+class Faults(Check):
+    FOUND = {
+        "data_race.cc": "data race",
+        "use_after_free.cc": "use after free",
+        "double_free.c": "double free",
+        "leak.cc": "leak",
+        "deadlock.cc": "deadlock",
+        "livelock.cc": "livelock",
+        "lost_wakeup.cc": "lost wakeup",
+        "notifies_one_of_two.cc": "lost wakeup",
+        "wakes_for_no_reason.cc": "check failed",
+        "aborts.c": "check failed",
+        "uninitialised.cc": "uninitialised read",
+        "null.cc": "bad access",
+        "unlocks_twice.c": "misuse",
+        "comes_back.cc": "check failed",
+        "new_address_comes_back.cc": "check failed",
+    }
+
+    def test_each_kind_is_found(self):
+        for program, kind in self.FOUND.items():
+            with self.subTest(program):
+                self.expect_found(check(PROGRAMS / program), kind)
+
+    def test_a_failure_names_objects_and_lines_and_its_trace_repeats_it(self):
+        done = check(PROGRAMS / "data_race.cc")
+        self.expect_found(done, "data race")
+        self.assertIn("shared: ", done.stdout)
+        self.assertIn("data_race.cc:4", done.stdout)
+        self.assertIn("data_race.cc:5", done.stdout)
+        trace = re.search(r"^repeat it: .* --replay (\S+)$", done.stdout, re.MULTILINE)
+        self.assertIsNotNone(trace, done.stdout)
+        again = check(PROGRAMS / "data_race.cc", options=["--replay", trace[1]])
+        self.expect_found(again, "data race")
+        self.assertEqual(again.stdout.strip(), done.stdout[: trace.start()].strip())
+
+    def test_what_is_right_is_safe(self):
+        self.expect_safe(check(PROGRAMS / "kept.cc"))
+        self.expect_safe(check(PROGRAMS / "waits_with_atomics.cc"))
+        self.expect_safe(check(PROGRAMS / "notifies_one_of_two.cc", flags="-DALL"))
+        self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DFORGETS"), "lost wakeup")
+
+    def test_libstdcxx_may_lose_a_wakeup_after_a_store_that_is_not_seq_cst(self):
+        self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DWEAKER"), "lost wakeup")
+
+    def test_threads_that_threads_start_and_objects_of_threads(self):
+        done = check(PROGRAMS / "uses_everything.cc", options=["--random", "300"])
+        self.expect_safe(done, "nothing goes wrong in 300 executions, which are not all")
+
+
+class Unknown(Check):
+    NAMED = {
+        "prints_to_a_stream.cc": "uses std::cout, which the lab does not know",
+        "throws.cc": "calls __cxa_",
+        "opens_a_file.c": "calls open, which the lab does not know",
+        "makes_a_system_call.c": "system call 110",
+        "mixes_sizes.cc": "another atomic object of 8 bytes",
+        "uses_sixteen_bytes.cc": "_load, which the lab does not know",
+        "has_no_main.c": "the program has no main()",
+        "does_not_compile.cc": "could not be built",
+    }
+
+    def test_what_is_not_known_is_named(self):
+        for program, what in self.NAMED.items():
+            with self.subTest(program):
+                self.expect_unknown(check(PROGRAMS / program), what)
+
+    def test_a_wrong_command_line_is_told(self):
+        self.assertEqual(check().returncode, 2)
+        self.assertEqual(check("no_such_file.cc").returncode, 2)
+        self.assertEqual(check(PROGRAMS / "kept.cc", options=["--random", "0"]).returncode, 2)
+
+
+class Examples(Check):
+
+    def test_each_structure_is_right_and_wrong_with_a_weaker_order(self):
+        examples = sorted(EXAMPLES.glob("*.c*"))
+        self.assertGreaterEqual(len(examples), 10)
+        for example in examples:
+            with self.subTest(example.stem):
+                self.expect_safe(check(example))
+                weaker = check(example, flags="-DWEAKER")
+                self.assertEqual(weaker.returncode, 1, weaker.stdout + weaker.stderr)
+                self.assertRegex(
+                    weaker.stdout, r"^(data race|use after free|check failed): ", example.stem
+                )
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=2))
