@@ -274,7 +274,8 @@ static inline size_t list_count_nodes(struct list_head *head)
 	     !list_entry_is_head(at, head, member);                                                \
 	     at = following, following = list_next_entry(following, member))
 
-/* Lists whose head is a single pointer: buckets of hash tables. */
+/* Lists whose head is a single pointer: buckets of hash tables. With our types.h. */
+#ifdef UFENCE_HLIST
 #define HLIST_HEAD_INIT { NULL }
 #define HLIST_HEAD(name) struct hlist_head name = HLIST_HEAD_INIT
 #define INIT_HLIST_HEAD(head) ((head)->first = NULL)
@@ -368,5 +369,7 @@ static inline void hlist_move_list(struct hlist_head *from, struct hlist_head *t
 	for (at = hlist_entry_safe((head)->first, __typeof__(*at), member);                        \
 	     at && (following = at->member.next, true);                                            \
 	     at = hlist_entry_safe(following, __typeof__(*at), member))
+
+#endif
 
 #endif

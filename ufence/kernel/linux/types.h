@@ -50,6 +50,8 @@ typedef unsigned long pgoff_t;
 struct list_head {
 	struct list_head *next, *prev;
 };
+/* list.h: a shim may be without the next two. */
+#define UFENCE_HLIST 1
 struct hlist_node {
 	struct hlist_node *next, **pprev;
 };
