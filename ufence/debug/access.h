@@ -41,7 +41,8 @@ struct debug_access {
   static bool was_inherited(const fence& f) noexcept { return f.is_inherited(); }
   static bool has_callbacks(fence& f) noexcept {
     f.lock();
-    const bool any = f.callbacks_.get() != nullptr;
+    // relaxed: LOCK orders
+    const bool any = f.callbacks_.load(mo::relaxed) != nullptr;
     f.unlock();
     return any;
   }
@@ -52,7 +53,8 @@ struct debug_access {
   static std::size_t visit_callbacks(fence& f, std::size_t max, Visit visit) {
     std::size_t count = 0;
     f.lock();
-    callback* const head = f.callbacks_.get();
+    // relaxed: LOCK orders
+    callback* const head = f.callbacks_.load(mo::relaxed);
     for (callback* c = head; c != nullptr && count < max; ++count) {
       visit(*c);
       c = c->next_.get();
