@@ -3,9 +3,9 @@
 //
 // Both are off unless they are asked for: by the functions below, or by the environment of the program,
 // which is read when the library is loaded (and not by a program that runs with another user's rights):
-// UFENCE_DEBUG=1, UFENCE_WATCHDOG=SECONDS. One thread, `ufence-debug`, serves both. While it runs it looks
-// about once a second, so that it can tell for how long a fence has been pending; a fence itself does not
-// know when it was made.
+// UFENCE_DEBUG=1, UFENCE_WATCHDOG=SECONDS. Each has a thread of its own, `ufence-debug` and
+// `ufence-watchdog`, which looks about once a second or more often: so it can tell for how long
+// a fence has been pending; a fence itself does not know when it was made.
 #pragma once
 
 #include <cstdint>
