@@ -181,7 +181,8 @@ class poll_set {
   stand_in* const stand_ins_;
 };
 
-nfds_t count_dma_bufs(const pollfd* fds, nfds_t count) noexcept {
+// The array is not const: glibc declares what poll() gets as written only, and g++ then warns of a reader.
+nfds_t count_dma_bufs(pollfd* fds, nfds_t count) noexcept {
   nfds_t n = 0;
   for (nfds_t i = 0; i < count; ++i) n += fds[i].fd >= 0 && may_be_dma_buf(fds[i].fd) ? 1U : 0U;
   return n;
