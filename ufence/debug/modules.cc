@@ -46,11 +46,13 @@ std::string build_id_in(const char* notes, std::size_t size) {
   return {};
 }
 
+// Also the runtimes of sanitizers, which stand between a program and the functions that they watch.
 bool is_system_library(std::string_view path) {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   return std::ranges::any_of(
-      std::array<std::string_view, 6>{"libc.so", "libc-", "libstdc++.so", "ld-linux", "libpthread",
-                                      "linux-vdso"},
+      std::array<std::string_view, 10>{"libc.so", "libc-", "libstdc++.so", "ld-linux", "libpthread",
+                                       "linux-vdso", "libasan.so", "libtsan.so", "libubsan.so",
+                                       "libclang_rt."},
       [name](std::string_view begin) { return name.starts_with(begin); });
 }
 
