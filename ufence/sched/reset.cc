@@ -273,7 +273,9 @@ void scheduler_core::restart_one_locked(job& j, in_flight rest, int error) noexc
 std::error_code scheduler_core::fault() noexcept {
   if (is_inherited()) return errno_code(EOWNERDEAD);
   const guard at(*this);
-  if (oldest_ == nullptr) return {};
+  // A job that run() is giving to the device is not in flight yet, but counts; where the worker gives none
+  // it finds none in flight, and forgets it.
+  if (oldest_ == nullptr && worker_ == nullptr) return {};
   must_time_out_ = true;
   wake_locked();
   return {};

@@ -51,6 +51,29 @@ TEST(sched_timeout, a_late_job_is_reported_with_all_names_and_the_others_run_aga
   EXPECT_EQ(b.statistics().timeouts, 0U);
 }
 
+TEST(sched_timeout, regress_a_fault_while_a_job_is_given_to_the_device_is_not_lost) {
+  const reports heard;
+  ring device;
+  loop s(without_thread(device.options()));
+  entity a = s.make();
+  ring_job* const j = device.make(1);
+  j->on_run = [&](ring_job&) { EXPECT_FALSE(s.of.fault()); };
+  fence_ref faulty;
+  {
+    const result<armed_job> armed = a.arm(*j);
+    ASSERT_TRUE(armed);
+    faulty = armed->finished();
+  }
+  s.run();
+  EXPECT_EQ(device.timeouts, 1);
+  EXPECT_EQ(faulty->status(), -ETIMEDOUT);
+  const fence_ref fine = device.push(a, 2);
+  s.run();
+  EXPECT_EQ(device.timeouts, 1) << "one fault, one timeout";
+  device.advance(2);
+  EXPECT_EQ(fine->status(), 1);
+}
+
 TEST(sched_timeout, after_a_reset_others_may_fail_instead_and_never_run_twice) {
   const reports heard;
   ring device;
