@@ -162,8 +162,8 @@ struct task_struct {
 };
 
 task_struct* ufence_current() {
-  struct tag;
-  return &ufence::per_thread<tag, task_struct>::get();
+  struct task_tag;
+  return &ufence::per_thread<task_tag, task_struct>::get();
 }
 
 void ufence_set_current_state(unsigned int state) {
