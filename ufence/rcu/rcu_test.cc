@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "ufence/base/alloc.h"
+
 using namespace ufence;
 
 namespace {
@@ -377,8 +379,10 @@ TEST(rcu, a_deferred_free_may_defer_another) {
   EXPECT_EQ(node::freed, 1);
 }
 
-// No node is allocated here: AddressSanitizer may leave malloc() locked in a child of fork().
 TEST(rcu, works_in_a_child_of_fork_while_others_read_and_defer) {
+#ifdef UFENCE_ASAN
+  GTEST_SKIP() << "gcc 12's AddressSanitizer does not unlock malloc() in a child of fork()";
+#endif
   struct pooled : rcu::deferred {
     static void free(rcu::deferred* d) noexcept { static_cast<pooled*>(d)->is_deferred = false; }
     std::atomic<bool> is_deferred = false;
