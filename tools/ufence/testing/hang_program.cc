@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -91,19 +92,28 @@ int circle() {
   return ready();
 }
 
-// A child of this process exports a fence, and is stopped.
+// The child of exporter_stopped(): says on a pipe which descriptor the sync file of its fence is.
+int exports(const char* pipe) {
+  const new_fence f = make();
+  const result<unique_fd> file = sync_file_create(f.fence, "of the child");
+  const int number = file ? file->get() : -1;
+  if (::write(std::atoi(pipe), &number, sizeof number) != sizeof number) return 1;
+  for (;;) ::pause();
+}
+
+// A child of this process exports a fence, and is stopped. It is a program of its own: with a debug socket
+// this process has a thread already, and ThreadSanitizer ends a child of fork() that then starts another.
 int exporter_stopped() {
   int ends[2];
-  if (::pipe(ends) != 0) return 1;
+  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0) return 1;
+  const std::string pipe = std::to_string(ends[1]);
   const pid_t child = ::fork();
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const new_fence f = make();
-    const result<unique_fd> file = sync_file_create(f.fence, "of the child");
-    const int number = file ? file->get() : -1;
-    if (::write(ends[1], &number, sizeof number) != sizeof number) ::_exit(1);
-    for (;;) ::pause();
+    ::execl("/proc/self/exe", "tool_hang_program", "exports", pipe.c_str(), nullptr);
+    ::_exit(1);
   }
+  ::close(ends[1]);
   int number = -1;
   if (::read(ends[0], &number, sizeof number) != sizeof number) return 1;
   const unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
@@ -194,6 +204,7 @@ int main(int argc, char** argv) {
   if (how == "never_signaled") return never_signaled();
   if (how == "lost_notification") return lost_notification();
   if (how == "circle") return circle();
+  if (how == "exports" && argc > 2) return exports(argv[2]);
   if (how == "exporter_stopped") return exporter_stopped();
   if (how == "own_callback") return own_callback();
   if (how == "not_pushed") return not_pushed();
