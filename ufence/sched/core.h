@@ -325,6 +325,9 @@ class scheduler_core {
   in_flight start_with_ UFENCE_GUARDED_BY(lock_) = in_flight::keep;
   int start_error_ UFENCE_GUARDED_BY(lock_) = 0;
   bool must_time_out_ UFENCE_GUARDED_BY(lock_) = false;
+  // run() is called for a job: not in flight yet, it counts as the oldest one if there is no other.
+  bool is_giving_ UFENCE_GUARDED_BY(lock_) = false;
+  bool is_resumed_ UFENCE_GUARDED_BY(lock_) = false;  // what resume_timeout() said is meant for that job
   bool must_cancel_ UFENCE_GUARDED_BY(lock_) = false;
   bool must_force_ UFENCE_GUARDED_BY(lock_) = false;
 

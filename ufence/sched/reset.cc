@@ -207,6 +207,7 @@ void scheduler_core::resume_timeout(std::int64_t left_ns) noexcept {
   if (options_.timeout_ns == no_deadline) return;
   const std::int64_t left = std::clamp<std::int64_t>(left_ns, 0, options_.timeout_ns);
   oldest_since_ns_ = now_ns() - (options_.timeout_ns - left);
+  is_resumed_ = oldest_ == nullptr && is_giving_;
   wake_locked();
 }
 
@@ -273,9 +274,7 @@ void scheduler_core::restart_one_locked(job& j, in_flight rest, int error) noexc
 std::error_code scheduler_core::fault() noexcept {
   if (is_inherited()) return errno_code(EOWNERDEAD);
   const guard at(*this);
-  // A job that run() is giving to the device is not in flight yet, but counts; where the worker gives none
-  // it finds none in flight, and forgets it.
-  if (oldest_ == nullptr && worker_ == nullptr) return {};
+  if (oldest_ == nullptr && !is_giving_) return {};
   must_time_out_ = true;
   wake_locked();
   return {};

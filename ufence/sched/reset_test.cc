@@ -74,6 +74,35 @@ TEST(sched_timeout, regress_a_fault_while_a_job_is_given_to_the_device_is_not_lo
   EXPECT_EQ(fine->status(), 1);
 }
 
+TEST(sched_timeout, regress_the_time_that_is_left_counts_for_a_job_that_is_given_to_the_device) {
+  const reports heard;
+  ring device;
+  scheduler_options o = without_thread(device.options());
+  o.timeout_ns = INT64_C(3'600'000'000'000);
+  loop s(o);
+  entity a = s.make();
+  ring_job* const j = device.make(1);
+  j->on_run = [&](ring_job&) {
+    EXPECT_EQ(s.of.suspend_timeout(), o.timeout_ns);
+    s.of.resume_timeout(0);
+  };
+  fence_ref late;
+  {
+    const result<armed_job> armed = a.arm(*j);
+    ASSERT_TRUE(armed);
+    late = armed->finished();
+  }
+  s.run();
+  EXPECT_EQ(device.timeouts, 1);
+  EXPECT_EQ(late->status(), -ETIMEDOUT);
+  const std::int64_t before = now_ns();
+  const fence_ref fine = device.push(a, 2);
+  s.run();
+  EXPECT_GE(s.of.next_timeout_ns(), before + o.timeout_ns) << "the next one has its full time";
+  device.advance(2);
+  EXPECT_EQ(fine->status(), 1);
+}
+
 TEST(sched_timeout, after_a_reset_others_may_fail_instead_and_never_run_twice) {
   const reports heard;
   ring device;

@@ -72,7 +72,7 @@ void scheduler_core::put_in_flight(job& j, fence_ref device) noexcept {
       newest_->next_ = &j;
     } else {
       oldest_ = &j;
-      oldest_since_ns_ = j.began_ns_;
+      if (!is_resumed_) oldest_since_ns_ = j.began_ns_;
     }
     newest_ = &j;
     ++in_flight_count_;
@@ -163,6 +163,7 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
       continue;
     }
     look_at_clock = turn % turns_between_looks == 0;
+    is_giving_ = next.give != nullptr;
     lock_.unlock();
     while (dead != nullptr) {
       job& j = *std::exchange(dead, dead->next_);
@@ -178,6 +179,7 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
       examine(*next.examine);
     }
     lock_.lock();
+    is_giving_ = is_resumed_ = false;
   }
 }
 
