@@ -253,7 +253,7 @@ bool drm_entity::wait_locked(std::int64_t deadline_ns) noexcept UFENCE_NO_TSA {
 
 bool drm_entity::enter() noexcept {
   const scoped_lock hold(lock_);
-  if (c_ == nullptr) return false;
+  if (has_ended_) return false;
   inside_ = &thread_state::mine();
   return true;
 }
@@ -276,7 +276,7 @@ void drm_entity::drop_queued() noexcept {
 
 bool drm_entity::flush(std::int64_t deadline_ns) noexcept {
   const scoped_lock hold(lock_);
-  while (queued_ != 0 && c_ != nullptr) {
+  while (queued_ != 0 && !has_ended_) {
     if (!wait_locked(deadline_ns)) return queued_ == 0;
   }
   return true;
@@ -284,7 +284,7 @@ bool drm_entity::flush(std::int64_t deadline_ns) noexcept {
 
 void drm_entity::end() noexcept {
   const scoped_lock hold(lock_);
-  c_ = nullptr;
+  has_ended_ = true;
   changed_locked();
   // A function of the driver may end its own entity.
   while (inside_ != nullptr && inside_ != &thread_state::mine()) (void)wait_locked(no_deadline);
@@ -314,7 +314,7 @@ int drm_entity::last_error() noexcept {
 
 void drm_entity::note_guilty() noexcept {
   const scoped_lock hold(lock_);
-  if (c_ != nullptr && c_->guilty != nullptr) atomic_set(c_->guilty, 1);
+  if (!has_ended_ && c_->guilty != nullptr) atomic_set(c_->guilty, 1);
 }
 
 void drm_entity::set_list(drm_gpu_scheduler** list, unsigned int size) noexcept {

@@ -53,8 +53,8 @@ class drm_entity {
   /// Around a call of the driver that has the entity. False: it has ended, and none may come.
   [[nodiscard]] bool enter() noexcept;
   void leave() noexcept;
-  /// The entity, between enter() and leave().
-  [[nodiscard]] drm_sched_entity* c() noexcept UFENCE_NO_TSA { return c_; }
+  /// The entity, between enter() and leave(): end() waits for those.
+  [[nodiscard]] drm_sched_entity* c() noexcept { return c_; }
 
   void add_queued() noexcept;
   void drop_queued() noexcept;
@@ -84,7 +84,8 @@ class drm_entity {
   reference_count references_;
   sched::entity native_;
   mutex lock_{lock_rank::leaf};
-  drm_sched_entity* c_ UFENCE_GUARDED_BY(lock_);  // null: it has ended
+  drm_sched_entity* const c_;
+  bool has_ended_ UFENCE_GUARDED_BY(lock_) = false;
   // By the caller's lock for arm and push.
   drm_gpu_scheduler* home_;  // of its jobs, as long as it has any
   drm_gpu_scheduler* single_ = nullptr;
