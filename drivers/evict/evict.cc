@@ -159,9 +159,12 @@ void memory_manager::run_locked(std::unique_lock<std::mutex>& lock, buffer& b) {
   for (std::size_t i = 0; i < b.saved.size(); ++i) {
     b.bytes[i] = static_cast<std::uint8_t>(b.bytes[i] + add);
   }
+  {
+    const std::scoped_lock count(crew_.mutex);
+    ++counters_.works;  // before the signal: whoever waited for it finds the work counted
+  }
   host_.signal(j, 0);
   lock.lock();
-  ++counters_.works;
   b.is_busy = false;
   crew_.changed.notify_all();
 }
