@@ -166,7 +166,11 @@ bool unload_attempt::check_pins() noexcept {
     const scoped_lock hold(d_.lock);
     is_refused = (d_.is_legacy() && d_.unretired.count() != 0) ||
                  (options_.policy == unload_policy::refuse && d_.pending.count() != 0);
-    if (!is_refused) d_.is_accepting = false;
+    if (!is_refused) {
+      d_.is_accepting = false;
+      // relaxed: a callback registered meanwhile is removed in step 4, which closes their group
+      d_.refuses_callbacks.store(1, mo::relaxed);
+    }
   }
   if (!is_refused) return true;
   report_.state = unload_state::refused;
@@ -180,8 +184,6 @@ bool unload_attempt::check_pins() noexcept {
 
 // 2. Nothing new; who is on the way in comes out.
 bool unload_attempt::refuse_new() noexcept {
-  // relaxed: a callback registered meanwhile is removed in step 4, which closes their group
-  d_.refuses_callbacks.store(1, mo::relaxed);
   d_.close_room();
   if (d_.submitters.wait_zero(step_deadline_ns_) == 0) return true;
   pin([] { return std::string("submit() of the device has not returned"); });
