@@ -27,5 +27,7 @@ class timeline_page {
 
 /// Runs the thread that the library starts, once it does.
 void run_own_thread();
+/// How many it has started so far.
+[[nodiscard]] int own_threads_started();
 
 }  // namespace ufence::lab

@@ -108,6 +108,7 @@ constexpr std::array free_around_at = make_free_around(std::make_index_sequence<
 void call_rcu(rcu_head* head, void (*func)(rcu_head*)) {
   ufence::rcu::reclaim();
   ufence::rcu::defer(deferred_in(*head), reinterpret_cast<void (*)(deferred*) noexcept>(func));
+  ufence::rcu::ensure_run();  // the program may wait for it
 }
 
 void ufence_free_rcu(rcu_head* head, size_t offset) {

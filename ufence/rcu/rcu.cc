@@ -164,9 +164,9 @@ bool free_memory(std::size_t bytes) noexcept {
 // it has slept for `idle_ns`. A child of fork() does not have the thread: there it is `absent`
 // again.
 //
-// All accesses are relaxed: the word only elects who works, the piles hand over the nodes. So
+// All other accesses are relaxed: the word only elects who works, the piles hand over the nodes. So
 // reclaim() may find `working` just before the thread sleeps; what it leaves is freed when the
-// thread has slept.
+// thread has slept. Before the thread ends it looks once more, for what ensure_run() left to it.
 enum reclaimer_phase : std::uint32_t { absent, idle, working };
 constinit atomic<std::uint32_t> reclaimer{absent};
 constexpr std::int64_t idle_ns = 20'000'000;
@@ -189,10 +189,12 @@ void* free_until_idle(void*) noexcept {
     }
     move_reclaimer(working, idle);
     if (futex_wait(reclaimer, idle, deadline_after(idle_ns)) != -ETIME) continue;
-    // relaxed, both: hints; what comes later waits for the next batch
-    const bool is_idle =
-        calls.top.load(mo::relaxed) == nullptr && memory.top.load(mo::relaxed) == nullptr;
-    if (move_reclaimer(idle, is_idle ? absent : working) && is_idle) return nullptr;
+    std::uint32_t phase = idle;
+    // [RCU.12] acquire: what is pending of those who found the thread here; pairs with [RCU.11]
+    if (!reclaimer.compare_exchange(phase, absent, mo::acquire, mo::relaxed)) continue;
+    // relaxed, both: before the exchange, or its owner finds no thread
+    if (calls.top.load(mo::relaxed) == nullptr && memory.top.load(mo::relaxed) == nullptr) return nullptr;
+    if (!move_reclaimer(absent, working)) return nullptr;  // another one was started
   }
 }
 
@@ -279,6 +281,12 @@ void reclaim() noexcept {
     look_at.store(free_memory(bytes) ? batch_bytes : bytes + batch_bytes, mo::relaxed);
   }
   if (has_batch()) have_it_freed();
+}
+
+void ensure_run() noexcept {
+  // A write, so that it is before or after that of the thread that ends.
+  // [RCU.11] release: what this thread deferred; pairs with [RCU.12]
+  if (reclaimer.fetch_or(0, mo::release) == absent) have_it_freed();
 }
 
 void flush_deferred() noexcept {

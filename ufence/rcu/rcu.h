@@ -110,6 +110,11 @@ UFENCE_API void defer_memory(deferred& node, std::size_t bytes,
 /// Blocks: never. Context: anywhere an allocator may be called, also inside of a read section. Allocates:
 /// may, for the thread.
 UFENCE_API void reclaim() noexcept;
+/// Has what this thread deferred run within some ten milliseconds and a grace period, though it be no batch:
+/// for functions that somebody may wait for. The thread of reclaim() does it, and is started if there is none.
+/// Blocks: never. Context: anywhere an allocator may be called, also inside of a read section. Allocates:
+/// may, for the thread; where the system refuses it, as with reclaim().  Source: Linux call_rcu()
+UFENCE_API void ensure_run() noexcept;
 /// Frees all that was deferred before the call, also what other threads are freeing now.
 /// Blocks: for a grace period. Context: as synchronize(), and not inside a deferred free.
 /// Source: Linux rcu_barrier()

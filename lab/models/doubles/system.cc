@@ -28,6 +28,7 @@ struct start {
   void* (*run)(void*) = nullptr;
   void* argument = nullptr;
   atomic<std::uint32_t> is_there{0};
+  atomic<int> starts{0};
 };
 constinit start thread_to_run;
 
@@ -66,6 +67,7 @@ namespace detail {
 int start_own_thread(void* (*run)(void*), void* argument) noexcept {
   thread_to_run.run = run;
   thread_to_run.argument = argument;
+  thread_to_run.starts.fetch_add(1, mo::relaxed);
   thread_to_run.is_there.store(1, mo::release);
   return 0;
 }
@@ -165,6 +167,7 @@ void run_own_thread() {
   await(thread_to_run.is_there, ~std::uint32_t{0}, std::uint32_t{1}, mo::acquire);
   thread_to_run.run(thread_to_run.argument);
 }
+int own_threads_started() { return thread_to_run.starts.load(mo::relaxed); }
 
 }  // namespace lab
 }  // namespace ufence

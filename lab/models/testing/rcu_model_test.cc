@@ -129,6 +129,34 @@ TEST(rcu_model, makers_have_batches_freed_by_the_thread_for_it) {
   expect_safe_so_far(body, with);
 }
 
+// The thread ends beside one that defers: it frees what that has left to it, or another one is started.
+TEST(rcu_model, what_has_to_run_is_left_by_no_thread_that_ends) {
+  struct counted : rcu::deferred {
+    static void free(rcu::deferred* node) noexcept { static_cast<counted*>(node)->is_freed.set(true); }
+    cell<bool> is_freed{false};
+  };
+  settings with;
+  with.explore_timeouts = true;
+  const auto body = [] {
+    counted first, second;
+    rcu::defer(first, &counted::free);
+    rcu::ensure_run();
+    LAB_CHECK(own_threads_started() == 1);
+    {
+      thread own("own", run_own_thread);
+      thread maker("maker", [&] {
+        rcu::defer(second, &counted::free);
+        rcu::ensure_run();
+      });
+    }
+    LAB_CHECK(first.is_freed.get());
+    LAB_CHECK(second.is_freed.get() || own_threads_started() == 2);
+    rcu::flush_deferred();
+    LAB_CHECK(second.is_freed.get());
+  };
+  expect_safe(body, with);
+}
+
 // A maker frees memory only if no reader may see it, and what it can't free is freed by a flush, also by
 // one that meets it.
 TEST(rcu_model, a_maker_frees_what_no_reader_sees_and_a_flush_the_rest) {
