@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -15,7 +16,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "ufence/base/fd.h"
 #include "ufence/io/socket.h"
 
 namespace ufence::detail {
@@ -114,6 +114,16 @@ peer_state state_of_maker(int socket) noexcept {
   const std::optional<ucred> known = credentials_of(socket);
   if (!known || known->pid == 0) return peer_state::unknown;  // of an outer namespace of processes
   return ::kill(known->pid, 0) != 0 && errno == ESRCH ? peer_state::closed : peer_state::open;
+}
+
+result<unique_fd> pidfd_of_maker(int socket) noexcept {
+  result<unique_fd> maker = pidfd_of(socket);
+  if (maker || maker.error() != errno_code(ENOPROTOOPT)) return maker;
+  const std::optional<ucred> known = credentials_of(socket);
+  if (!known || known->pid == 0) return failure(ESRCH);
+  const long opened = ::syscall(SYS_pidfd_open, known->pid, 0);
+  if (opened < 0) return failure(errno);
+  return unique_fd(static_cast<int>(opened));
 }
 
 std::optional<std::uint64_t> maker_of(int socket) noexcept {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "ufence/base/fd.h"
 #include "ufence/base/result.h"
 
 namespace ufence::detail {
@@ -23,6 +24,10 @@ enum class peer_state : std::uint8_t {
 /// Has the process that made the socket pair ended? By its pidfd, so in every namespace; before
 /// Linux 6.5 by its number. Closed: it has. Open: not yet. Unknown: neither is to be had.
 [[nodiscard]] peer_state state_of_maker(int socket) noexcept;
+
+/// A pidfd of the process that made the socket pair; before Linux 6.5 by its number.
+/// @return  -ESRCH there is none, or it has no number here; -EMFILE, -ENFILE, ...
+[[nodiscard]] result<unique_fd> pidfd_of_maker(int socket) noexcept;
 
 /// A number of the process that made the socket pair, which no other process has while that lives,
 /// and which no other user can choose. Nothing: it can't be told from others.

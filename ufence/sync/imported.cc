@@ -19,6 +19,7 @@
 #include "ufence/io/socket.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/ask.h"
+#include "ufence/sync/exporters.h"
 #include "ufence/sync/kernel_file.h"
 #include "ufence/sync/label.h"
 #include "ufence/sync/process_secret.h"
@@ -60,7 +61,7 @@ class imported final : public embedded_fence,
   int look_at_kernels() noexcept;
   // Readable, and no record to be had: 0 while it is pending all the same.
   int look_at_verdict(const std::error_code& why) noexcept;
-  [[nodiscard]] bool was_told_of_nothing() noexcept;
+  [[nodiscard]] bool is_in_doubt() noexcept;
   int end_at(int status, std::int64_t timestamp_ns) noexcept;
   // The reference of a proxy that is found in the table, unless it is the last one's end.
   fence_ref try_get() noexcept { return fence::get_rcu(self_); }
@@ -82,6 +83,7 @@ class imported final : public embedded_fence,
   unique_fd file_;           // until retire or release
   bool is_watched_ = false;  // the reactor's lock
   bool was_told_ = false;    // the reactor's lock: of an event, and nobody has looked since
+  exporter_link exporter_;   // the reactor's lock
 };
 
 const backend_ops imported::ops_of_imports{.enable_signaling = &imported::poll,
@@ -129,6 +131,7 @@ result<fence_ref> imported::create(const origin& from, int file) noexcept {
         return std::unexpected(failed);
       }
       made->is_watched_ = true;
+      if (!from.is_kernels) join_exporter(made->exporter_, *made, made->file_.get());
     }
   }
   return others ? std::move(others) : std::move(mine);
@@ -144,6 +147,7 @@ void imported::stop() noexcept {
   unique_fd file;
   {
     const scoped_lock guard(the_reactor.lock);
+    leave_exporter(exporter_);
     if (is_watched_) the_reactor.remove(*this);
     is_watched_ = false;
     file = std::move(file_);
@@ -174,7 +178,7 @@ int imported::look() noexcept {
   record_buffer buffer;
   const result<record_view> record = buffer.peek(file_.get());
   if (record) return end_at(record->status(), record->timestamp_ns());
-  if (record.error() != errno_code(EAGAIN) || was_told_of_nothing()) {
+  if (record.error() != errno_code(EAGAIN) || is_in_doubt()) {
     return look_at_verdict(record.error());
   }
   const scoped_lock guard(the_reactor.lock);
@@ -182,11 +186,12 @@ int imported::look() noexcept {
   return 0;
 }
 
-// An event said that it is readable, and it is, but there is nothing to read: a holder has moved
-// what is peeked at. Otherwise the event was about something that is gone.
-bool imported::was_told_of_nothing() noexcept {
+// There is nothing to read, and the exporter has ended. Or an event said that it is readable, and it
+// is: a holder has moved what is peeked at; otherwise the event was about something that is gone.
+bool imported::is_in_doubt() noexcept {
   {
     const scoped_lock guard(the_reactor.lock);
+    if (exporter_.has_ended) return true;
     if (!std::exchange(was_told_, false)) return false;
   }
   pollfd readable{.fd = file_.get(), .events = POLLIN, .revents = 0};

@@ -479,6 +479,55 @@ TEST(fork_of_an_exporter, does_not_hide_its_death) {
   EXPECT_EQ(::kill(child, SIGKILL), 0);  // it lived until here
 }
 
+// The child has copies of the exporting ends, which no handler of fork() has closed.
+TEST(fork_of_an_exporter, regress_without_handlers_does_not_hide_its_death) {
+  for (const bool is_waited_for : {true, false}) {
+    int pids[2];
+    ASSERT_EQ(::pipe2(pids, O_CLOEXEC), 0);
+    const unique_fd from(pids[0]);
+    unique_fd to(pids[1]);
+    peer exporter([&](int line) {
+      new_fence f = make_fence();
+      new_fence signaled = make_fence();
+      const unique_fd file = sync_file_create(f.fence).value();
+      const unique_fd other = sync_file_create(signaled.fence).value();
+      const pid_t child = ::_Fork();
+      if (child == 0) {
+        ::syscall(SYS_prctl, PR_SET_PDEATHSIG, 0);
+        for (;;) ::syscall(SYS_pause);
+      }
+      static_cast<void>(::write(to.get(), &child, sizeof child));
+      tell(line, 'f', file.get());
+      tell(line, 'f', other.get());
+      hear(line);
+      signaled.signal.signal(-EIO);
+      tell(line, 's');
+      hear(line);
+      return 0;
+    });
+    const unique_fd file = hear(exporter.line()).fd;
+    const unique_fd other = hear(exporter.line()).fd;
+    pid_t child = 0;
+    ASSERT_EQ(::read(from.get(), &child, sizeof child), static_cast<ssize_t>(sizeof child));
+    fence_ref f;
+    fence_ref signaled;
+    const auto import = [&] {
+      f = sync_file_get_fence(file.get()).value();
+      signaled = sync_file_get_fence(other.get()).value();
+    };
+    if (is_waited_for) import();
+    tell(exporter.line(), 's');
+    ASSERT_EQ(hear(exporter.line()).what, 's');
+    exporter.kill();
+    if (!is_waited_for) import();
+    EXPECT_EQ(f->wait(patience()), no_error);
+    EXPECT_EQ(f->status(), -EOWNERDEAD);
+    EXPECT_EQ(signaled->wait(patience()), no_error);
+    EXPECT_EQ(signaled->status(), -EIO);
+    EXPECT_EQ(::kill(child, SIGKILL), 0);  // it lived until here
+  }
+}
+
 // It has the library's ends too, which fork() takes from a child: closing them here ends nothing
 // there.
 TEST(fork_of_an_exporter, without_handlers_does_not_keep_the_reactor_busy) {
