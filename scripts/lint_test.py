@@ -43,6 +43,11 @@ class LintCase(unittest.TestCase):
 
 
 class Layers(LintCase):
+    def test_only_programs_of_the_lab_include_the_command_line(self):
+        line = '#include "tools/command_line/command_line.h"\n'
+        self.assert_clean({"lab/engine/program/main.cc": line})
+        self.assert_flags({"lab/engine/fiber.cc": line}, "lab/engine/fiber.cc:1", "a layer includes")
+
     def test_downward_includes_are_fine(self):
         self.assert_clean({
             "ufence/base/clock.h": "",

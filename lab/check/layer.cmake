@@ -1,6 +1,5 @@
 # ufence-lab-check: explores a program that it builds and loads, which calls the runtime.
 find_package(fmt REQUIRED)
-find_package(CLI11 REQUIRED)
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/check")
 file(GLOB check_sources CONFIGURE_DEPENDS "${folder}/program/*.cc" "${folder}/runtime/*.cc")
 add_executable(ufence_lab_check_program ${check_sources})
@@ -10,7 +9,7 @@ set_target_properties(ufence_lab_check_program PROPERTIES
 target_include_directories(ufence_lab_check_program BEFORE PRIVATE "${UFENCE_LAB_DOUBLES}")
 target_compile_options(ufence_lab_check_program PRIVATE -O2)
 target_link_libraries(ufence_lab_check_program PRIVATE
-  ufence_lab_engine ufence_flags fmt::fmt CLI11::CLI11 ${CMAKE_DL_LIBS})
+  ufence_lab_engine ufence_flags ufence_command_line fmt::fmt ${CMAKE_DL_LIBS})
 install(TARGETS ufence_lab_check_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 # The program from outside, with each compiler that is there.

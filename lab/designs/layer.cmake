@@ -42,13 +42,12 @@ target_link_libraries(ufence_lab_compare PUBLIC ufence_lab_product ufence_lab_en
 target_compile_options(ufence_lab_compare PRIVATE -O2)
 
 find_package(fmt REQUIRED)
-find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 file(GLOB program_sources CONFIGURE_DEPENDS "${folder}/program/*.cc")
 add_executable(ufence_lab_program ${program_sources})
 set_target_properties(ufence_lab_program PROPERTIES OUTPUT_NAME ufence-lab)
 target_link_libraries(ufence_lab_program PRIVATE
-  ufence_lab_compare fmt::fmt CLI11::CLI11 nlohmann_json::nlohmann_json)
+  ufence_lab_compare ufence_command_line fmt::fmt nlohmann_json::nlohmann_json)
 install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 ufence_add_lab_test(lab_designs_verdicts_model_test

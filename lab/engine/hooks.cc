@@ -50,7 +50,7 @@ std::uint64_t each_class(std::uint32_t classes, std::uint64_t value) noexcept {
 }
 
 [[noreturn]] void would_block(const char* what) noexcept {
-  std::fprintf(stderr, "ufence lab: %s would wait for ever outside of a model\n", what);
+  std::fprintf(stderr, "ufence: %s would wait for ever outside of a model\n", what);
   std::abort();
 }
 

@@ -51,7 +51,7 @@ memory::memory() {
   void* at = ::mmap(reinterpret_cast<void*>(wanted_address), mapping_bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
-    std::perror("ufence lab: no address space for a scenario's memory");
+    std::perror("ufence: no address space for a scenario's memory");
     std::abort();
   }
   mapping_ = static_cast<char*>(at);

@@ -38,7 +38,7 @@ bool run(const std::vector<std::string>& command, const std::string& output = {}
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     static_cast<void>(
-        std::fprintf(stderr, "ufence lab: cannot run %s: %s\n", argv[0], std::strerror(error)));
+        std::fprintf(stderr, "ufence: cannot run %s: %s\n", argv[0], std::strerror(error)));
     return false;
   }
   int status = 0;

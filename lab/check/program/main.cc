@@ -3,7 +3,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -17,6 +16,7 @@
 #include "lab/engine/columns.h"
 #include "lab/engine/explore.h"
 #include "lab/engine/trace.h"
+#include "tools/command_line/command_line.h"
 
 namespace ufence::lab::check {
 namespace {
@@ -128,7 +128,7 @@ status explore_in_child(const options& o, const std::string& library) {
   }
   int result = 0;
   if (child < 0 || ::waitpid(child, &result, 0) != child) {
-    fmt::print(stderr, "ufence lab: {}\n", std::strerror(errno));
+    fmt::print(stderr, "ufence: {}\n", std::strerror(errno));
     return not_explorable;
   }
   if (WIFEXITED(result)) return static_cast<status>(WEXITSTATUS(result));
@@ -152,7 +152,7 @@ status run(options& o) {
   const scratch_folder folder;
   const std::string library = build(o.build, folder);
   if (library.empty()) {
-    fmt::print(stderr, "ufence lab: the program could not be built\n");
+    fmt::print(stderr, "ufence: the program could not be built\n");
     return not_explorable;
   }
   return explore_in_child(o, library);
@@ -165,26 +165,32 @@ int main_of(int argc, char** argv) {
       "ufence lab check");
   app.footer(
       "The files are C (.c) or C++ and have a main(). Found: data races, use after free, double "
-      "frees,\nleaks, deadlocks, lost wakeups, livelocks, failed assertions, reads of memory that "
-      "nobody has\nwritten, main() that does not return 0.\n\n"
+      "frees, leaks, deadlocks, lost wakeups, livelocks, failed assertions, reads of memory that "
+      "nobody has written, main() that does not return 0.\n\n"
       "Exit status: 0 nothing goes wrong; 1 something does; 2 a wrong command line; 3 the program "
-      "cannot\nbe built, or does what the lab does not know.");
+      "cannot be built, or does what the lab does not know.");
+  tool::set_up_help(app);
+  tool::add_describe_option(app);
   options o;
   app.add_option("files", o.build.files, "Its sources")->type_name("FILE...")->required();
-  app.add_option("--compiler", o.build.compiler, "g++ or clang++")->capture_default_str();
-  app.add_option("--flags", o.flags, "More flags for the compiler, with spaces between them");
+  app.add_option("--compiler", o.build.compiler, "g++ or clang++")
+      ->type_name("COMMAND")
+      ->capture_default_str();
+  app.add_option("--flags", o.flags, "More flags for the compiler, with spaces between them")
+      ->type_name("FLAGS");
   app.add_option("--replay", o.replay, "Repeat the execution of this trace")->type_name("TRACE");
   app.add_option("--random", o.random, "So many random executions, and no others")
       ->type_name("N")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
-  app.add_option("--seed", o.seed, "Of random executions")->capture_default_str();
+  app.add_option("--seed", o.seed, "Of random executions")->type_name("N")->capture_default_str();
   app.add_option("--preemptions", o.preemptions, "All executions with at most so many preemptions")
       ->type_name("N")
       ->check(CLI::Range(0, 1000))
       ->excludes("--random");
   app.add_option("--seconds", o.seconds,
                  "Processor time for each search: all executions and, if that does not end, those "
-                 "with few\npreemptions, and random ones")
+                 "with few preemptions, and random ones")
+      ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   app.add_flag("--allow-leaks", o.allow_leaks, "Memory that is never freed is no failure");
@@ -192,9 +198,9 @@ int main_of(int argc, char** argv) {
     app.parse(argc, argv);
     return run(o);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? nothing_found : usage;
+    return tool::tell_parse_error(app, error) == 0 ? nothing_found : usage;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "ufence lab: {}\n", error.what());
+    fmt::print(stderr, "ufence: {}\n", error.what());
     return not_explorable;
   }
 }

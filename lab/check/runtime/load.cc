@@ -73,7 +73,7 @@ void prepare_program(const std::string& path) {
 void load_program() {
   void* const handle = ::dlopen(loaded->path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    static_cast<void>(std::fprintf(stderr, "ufence lab: %s\n", ::dlerror()));
+    static_cast<void>(std::fprintf(stderr, "ufence: %s\n", ::dlerror()));
     std::_Exit(3);
   }
   mode::outside_scope outside;

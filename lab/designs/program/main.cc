@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <sched.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -14,6 +13,7 @@
 #include "lab/engine/columns.h"
 #include "lab/designs/program/html.h"
 #include "lab/designs/program/matrix.h"
+#include "tools/command_line/command_line.h"
 
 namespace ufence::lab {
 namespace {
@@ -112,7 +112,7 @@ bool write_file(const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << text;
   file.close();
-  if (!file) fmt::print(stderr, "ufence-lab: cannot write {}\n", path);
+  if (!file) fmt::print(stderr, "ufence: cannot write {}\n", path);
   return static_cast<bool>(file);
 }
 
@@ -121,7 +121,7 @@ int judge(const options& o, const std::vector<answer>& answers) {
   int result = all_good;
   for (const answer& a : answers) {
     if (a.result == verdict::broken) {
-      fmt::print(stderr, "ufence-lab: no verdict on {} of {}: {}\n", a.hazard, a.design, a.text);
+      fmt::print(stderr, "ufence: no verdict on {} of {}: {}\n", a.hazard, a.design, a.text);
       return lab_failed;
     }
     if (!a.is_good() && !o.designs.empty()) result = goes_wrong_somewhere;
@@ -162,8 +162,9 @@ int main_of(int argc, char** argv) {
       "Without arguments: all hazards of all designs, as a table.\n"
       "With one hazard and one design: what happens, step by step, a thread in each column.\n\n"
       "Exit status: 0 each cell has its verdict, and the designs named by --design are safe; 1 "
-      "something\n"
-      "goes wrong in a design that was named; 2 a wrong command line; 3 the lab failed.");
+      "something goes wrong in a design that was named; 2 a wrong command line; 3 the lab failed.");
+  tool::set_up_help(app);
+  tool::add_describe_option(app);
   options o;
   app.add_option("hazards", o.hazards, "Hazards, as R3 or Q6; or `list`")->type_name("HAZARD...");
   app.add_option("--design", o.designs, "These designs only; may be given again")
@@ -181,9 +182,11 @@ int main_of(int argc, char** argv) {
          "--seconds", o.seconds,
          "Processor time for each search of a cell: the exhaustive one and, if that does not "
          "end, a bounded and a random one")
+      ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   app.add_option("--jobs", o.jobs, "Cells that are explored at once; default: the processors")
+      ->type_name("N")
       ->check(CLI::Range(1U, 1024U));
   app.add_flag("--quiet", o.is_quiet, "No progress on stderr");
   try {
@@ -196,9 +199,9 @@ int main_of(int argc, char** argv) {
     if (std::isnan(o.seconds)) throw CLI::ValidationError("--seconds: that is no number");
     return run(o);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? all_good : usage;
+    return tool::tell_parse_error(app, error) == 0 ? all_good : usage;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "ufence-lab: {}\n", error.what());
+    fmt::print(stderr, "ufence: {}\n", error.what());
     return lab_failed;
   }
 }

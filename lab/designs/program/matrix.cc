@@ -31,9 +31,9 @@ std::vector<candidate> without_each_barrier(const candidate& c) {
 void tell_progress(std::size_t done, std::size_t all, bool is_terminal, std::size_t& told) {
   const std::size_t percent = done * 100 / all;
   if (is_terminal) {
-    fmt::print(stderr, "\rufence-lab: {} of {} explored{}", done, all, done == all ? "\n" : "");
+    fmt::print(stderr, "\rufence: {} of {} explored{}", done, all, done == all ? "\n" : "");
   } else if (percent / 10 != told / 10) {
-    fmt::print(stderr, "ufence-lab: {} of {} explored\n", done, all);
+    fmt::print(stderr, "ufence: {} of {} explored\n", done, all);
   }
   told = percent;
 }

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <string>
 
 namespace ufence::tool {
 
@@ -16,6 +17,8 @@ inline constexpr int lab_failed = 3;
 
 /// `ufence run`: hashes trees through the driver modules.
 void add_run_command(CLI::App& app, command& chosen);
+/// `ufence sum`: the same without the demonstration, with arguments as sha256sum takes them.
+void add_sum_command(CLI::App& app, command& chosen);
 /// `ufence reader`: the reader process of `ufence run --via`.
 void add_reader_command(CLI::App& app, command& chosen);
 /// `ufence modules`: tells what module files are.
@@ -23,9 +26,13 @@ void add_modules_command(CLI::App& app, command& chosen);
 /// `ufence lab`: explores fence designs, in the program ufence-lab; `ufence lab check`: programs with
 /// threads, in ufence-lab-check.
 void add_lab_command(CLI::App& app, command& chosen);
+/// A program of the lab, beside this one.
+[[nodiscard]] std::string lab_program(const std::string& name);
 /// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
 void add_uapi_command(CLI::App& app, command& chosen);
 /// `ufence ls` and `ufence why`: look into processes that run.
 void add_look_commands(CLI::App& app, command& chosen);
+/// `ufence describe`, hidden: all of this as JSON, for man pages and completions.
+void add_describe_command(CLI::App& app, command& chosen);
 
 }  // namespace ufence::tool

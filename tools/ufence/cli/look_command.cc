@@ -215,8 +215,8 @@ void add_look_commands(CLI::App& app, command& chosen) {
   auto options = std::make_shared<look_options>();
   CLI::App* const ls = app.add_subcommand(
       "ls",
-      "Tells what processes have of fences: timelines, threads that sleep, fences that are waited\n"
-      "for. A process is asked by its debug socket: start it with UFENCE_DEBUG=1.");
+      "Lists what processes have of fences: timelines, threads that sleep, fences waited for\n"
+      "A process is asked by its debug socket: start it with UFENCE_DEBUG=1.");
   ls->add_option("processes", options->processes, "Process numbers; without, all of this user")
       ->type_name("PID...");
   ls->add_flag("--all", options->all, "Also pending fences that nobody waits for");
@@ -226,15 +226,16 @@ void add_look_commands(CLI::App& app, command& chosen) {
   auto why_options = std::make_shared<look_options>();
   CLI::App* const why = app.add_subcommand(
       "why",
-      "Tells why a process does not go on: of each thread that sleeps for a fence, or of one fence,\n"
-      "what everything hangs on, and who waits for that.");
+      "Tells why a process does not go on\n"
+      "Of each thread that sleeps for a fence, or of one fence, it tells what everything hangs on, and "
+      "who waits for that. The process is asked by its debug socket: start it with UFENCE_DEBUG=1.");
   why->add_option("process", why_options->process, "Process number")
       ->type_name("PID")
       ->required();
   why->add_option("fence", why_options->fence, "A fence")->type_name("CONTEXT:SEQNO");
   why->add_flag("--down", why_options->down, "From the waiter down to the root, not root first");
   why->add_flag("--up", [](std::int64_t) {}, "Root first, which is the default")->excludes("--down");
-  why->add_option("--depth", why_options->depth, "How deep a tree is told")->type_name("N");
+  why->add_option("--depth", why_options->depth, "How deep a tree is told")->type_name("N")->capture_default_str();
   add_common(*why, *why_options);
   why->callback(
       [why_options, &chosen] { chosen = [why_options] { return explain_process(*why_options); }; });

@@ -214,11 +214,10 @@ int tell_modules(const modules_options& options) {
 void add_modules_command(CLI::App& app, command& chosen) {
   CLI::App* const modules_app =
       app.add_subcommand("modules",
-                         "Tells what module files are, from the files alone: whether they are "
-                         "valid, whether they will\n"
-                         "unmap, and if not why.");
+                         "Tells what module files are: whether they are valid, will unmap, and if not why\n"
+                         "It looks at the files alone, unless --load is given.");
   modules_app->footer(
-      "Exit status: 0 if all are valid (and, with --load, were unmapped), else 1; 2 for a wrong\n"
+      "Exit status: 0 if all are valid (and, with --load, were unmapped), else 1; 2 for a wrong "
       "command line.");
   auto options = std::make_shared<modules_options>();
   modules_app->add_option("files", options->paths, "Module files")

@@ -28,7 +28,7 @@ constexpr int not_found = 127;
 constexpr int killed_by = 128;  // and the signal's number, as shells say it
 
 int complain(std::string_view what, std::error_code why) {
-  fmt::print(stderr, "ufence uapi: {}: {}\n", what, why.message());
+  fmt::print(stderr, "ufence: uapi: {}: {}\n", what, why.message());
   return 1;
 }
 
@@ -133,7 +133,7 @@ int run_uapi(const uapi_options& options) {
     return failed ? complain("cannot serve", failed) : 0;
   }
   if (options.program.empty()) {
-    fmt::print(stderr, "ufence uapi: which program? Write: ufence uapi -- PROGRAM ARGS\n");
+    fmt::print(stderr, "ufence: which program? Write: ufence uapi -- PROGRAM ARGS\n");
     return usage_error;
   }
   return run_program(options.program);
@@ -144,10 +144,11 @@ int run_uapi(const uapi_options& options) {
 void add_uapi_command(CLI::App& app, command& chosen) {
   CLI::App* const uapi_app = app.add_subcommand(
       "uapi",
-      "Runs a program that was written for the kernel's fences: /dev/sw_sync, its debugfs paths\n"
-      "and /dev/dri/card0 are there, with their ioctls and those of sync files.");
+      "Runs a program that was written for the kernel's fences\n"
+      "/dev/sw_sync, its debugfs paths and /dev/dri/card0 are there, with their ioctls and those of "
+      "sync files.");
   uapi_app->footer(
-      "Exit status: the program's; 128 and its number for a signal; 127 not found, 126 not\n"
+      "Exit status: the program's; 128 and its number for a signal; 127 not found, 126 not "
       "executable; 1 if its devices could not be served; 2 for a wrong command line.");
   auto options = std::make_shared<uapi_options>();
   uapi_app->add_option("program", options->program, "The program and its arguments, after --")
@@ -155,7 +156,7 @@ void add_uapi_command(CLI::App& app, command& chosen) {
   uapi_app
       ->add_option("--serve", options->listener,
                    "Serve this descriptor, a bound listener, and run no program: what the "
-                   "preloaded library starts\nwhere there is no broker")
+                   "preloaded library starts where there is no broker")
       ->type_name("FD");
   uapi_app->callback([options, &chosen] { chosen = [options] { return run_uapi(*options); }; });
 }

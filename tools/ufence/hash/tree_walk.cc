@@ -185,34 +185,36 @@ std::size_t tree_walk::name_begin() const {
   return levels_.empty() ? 0 : levels_.back().path_length;
 }
 
-namespace {
-bool is_later_path(const std::unique_ptr<tree_walk>& a, const std::unique_ptr<tree_walk>& b) {
-  return a->path() > b->path();
-}
-}  // namespace
-
-input_walk::input_walk(std::span<const std::string> roots, walk_observer& observer) {
-  for (const std::string& root : roots) queue(std::make_unique<tree_walk>(root, observer));
+input_walk::input_walk(std::span<const std::string> roots, bool keeps_order,
+                       walk_observer& observer) {
+  for (std::size_t rank = 0; rank < roots.size(); ++rank) {
+    queue({keeps_order ? rank : 0, std::make_unique<tree_walk>(roots[rank], observer)});
+  }
 }
 
-void input_walk::queue(std::unique_ptr<tree_walk> walk) {
-  queue_.push_back(std::move(walk));
-  std::ranges::push_heap(queue_, is_later_path);
+bool input_walk::is_later(const place& a, const place& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.walk->path() > b.walk->path();
+}
+
+void input_walk::queue(place one) {
+  queue_.push_back(std::move(one));
+  std::ranges::push_heap(queue_, &is_later);
 }
 
 bool input_walk::next() {
-  if (current_ && current_->next()) queue(std::move(current_));
+  if (current_ && current_->next()) queue({current_rank_, std::move(current_)});
   current_.reset();
   while (!queue_.empty()) {
-    std::ranges::pop_heap(queue_, is_later_path);
-    std::unique_ptr<tree_walk> least = std::move(queue_.back());
+    std::ranges::pop_heap(queue_, &is_later);
+    place least = std::move(queue_.back());
     queue_.pop_back();
-    if (least->has_begun()) {
-      current_ = std::move(least);
+    if (least.walk->has_begun()) {
+      current_rank_ = least.rank;
+      current_ = std::move(least.walk);
       return true;
     }
     // Its root was a lower bound only; now its first path is known.
-    if (least->next()) queue(std::move(least));
+    if (least.walk->next()) queue(std::move(least));
   }
   return false;
 }

@@ -90,20 +90,27 @@ class tree_walk {
   bool has_begun_ = false;
 };
 
-/// Several roots as one sequence of files in byte order of paths; a file that lies below two of
-/// them comes twice. A root is opened when its turn comes. Threads: one.
+/// Several roots as one sequence of files in byte order of paths, or one root after the other; a file
+/// that lies below two of them comes twice. A root is opened when its turn comes. Threads: one.
 class input_walk {
  public:
-  input_walk(std::span<const std::string> roots, walk_observer& observer);
+  /// @param keeps_order  of the roots
+  input_walk(std::span<const std::string> roots, bool keeps_order, walk_observer& observer);
 
   bool next();
   /// The walk that stands at the current file.
   [[nodiscard]] const tree_walk& current() const { return *current_; }
 
  private:
-  void queue(std::unique_ptr<tree_walk> walk);
+  struct place {
+    std::size_t rank;  // of the root, or 0 for all
+    std::unique_ptr<tree_walk> walk;
+  };
+  static bool is_later(const place& a, const place& b);
+  void queue(place one);
 
-  std::vector<std::unique_ptr<tree_walk>> queue_;  // a heap, least path first
+  std::vector<place> queue_;  // a heap, least rank and then least path first
+  std::size_t current_rank_ = 0;
   std::unique_ptr<tree_walk> current_;
 };
 

@@ -51,9 +51,9 @@ class walk : public testing::Test {
     ::close(fd);
   }
 
-  std::vector<std::string> paths(const std::vector<std::string>& roots) {
+  std::vector<std::string> paths(const std::vector<std::string>& roots, bool keeps_order = false) {
     std::vector<std::string> found;
-    input_walk files(roots, seen_);
+    input_walk files(roots, keeps_order, seen_);
     while (files.next()) {
       const tree_walk& at = files.current();
       const int directory = at.directory() ? at.directory()->get() : AT_FDCWD;
@@ -68,6 +68,12 @@ class walk : public testing::Test {
   fs::path before_, folder_;
   listener seen_;
 };
+
+TEST_F(walk, of_several_roots_can_keep_their_order) {
+  for (const char* path : {"b/2", "b/1", "a", "c/1"}) file(path);
+  EXPECT_THAT(paths({"c", "a", "b", "a"}), ElementsAre("a", "a", "b/1", "b/2", "c/1"));
+  EXPECT_THAT(paths({"c", "a", "b", "a"}, true), ElementsAre("c/1", "a", "b/1", "b/2", "a"));
+}
 
 TEST_F(walk, visits_files_in_byte_order_of_whole_paths) {
   for (const char* path :

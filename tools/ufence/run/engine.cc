@@ -52,7 +52,7 @@ engine::engine(const run_options& options, const run_limits& limits, console& co
                 .box = box,
                 .block_bytes = options.block_bytes,
                 .blocks_per_file_max = limits.blocks_per_file},
-      walk_(options.inputs, *this),
+      walk_(options.inputs, options.keeps_order, *this),
       files_max_(limits.files),
       begin_ns_(now_ns()),
       progress_at_ns_(begin_ns_ + progress_interval_ns) {}

@@ -19,105 +19,132 @@ unsigned default_workers() {
   return std::clamp(std::thread::hardware_concurrency(), 1U, unsigned{UFENCE_CPU_WORKERS_MAX});
 }
 
-constexpr const char* description =
-    "Hashes files and directory trees with SHA-256, read by the module `uring` and hashed by the\n"
-    "module `cpu`, and prints what sha256sum prints, sorted by path.";
+constexpr const char* run_description =
+    "Hashes trees through driver modules that come and go, and tells what became of each fence\n"
+    "Files are read by the module `uring` and hashed with SHA-256 by the module `cpu`; the sums are "
+    "what sha256sum prints, sorted by path. `ufence sum` is the same without the demonstration.";
 
-constexpr const char* footer =
+constexpr const char* run_footer =
     "Links, FIFOs, sockets and devices inside a tree are skipped; a link named as input is "
-    "followed.\n"
-    "With --via the modules of both processes are reloaded, and the ones of this process are "
-    "told.\n"
-    "A reader that is killed loses nothing: what it had under way is submitted again.\n"
-    "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_awaited,\n"
-    "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op,\n"
-    "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned,\n"
-    "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost.\n"
-    "The two retired_by_... also count the job that tells each loaded `cpu` its workers.\n"
+    "followed. With --via the modules of both processes are reloaded, and the ones of this process "
+    "are told. A reader that is killed loses nothing: what it had under way is submitted again.\n\n"
+    "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_awaited, "
+    "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op, "
+    "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned, "
+    "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost. "
+    "The two retired_by_... also count the job that tells each loaded `cpu` its workers.\n\n"
     "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
-    "a\n"
-    "wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
+    "a wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
 
-}  // namespace
+constexpr const char* sum_description =
+    "Prints SHA-256 sums as sha256sum does, in the order of the arguments\n"
+    "Of a directory the files in it are summed, sorted by path. Standard input is not read.";
 
-void add_run_command(CLI::App& app, command& chosen) {
-  CLI::App* const run_app = app.add_subcommand("run", description);
-  run_app->footer(footer);
+constexpr const char* sum_footer =
+    "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
+    "a wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
+
+std::shared_ptr<run_options> default_options() {
   auto options = std::make_shared<run_options>();
-  options->inputs = {"."};
   options->workers = default_workers();
   options->block_bytes = block_bytes_default;
+  return options;
+}
 
-  run_app->add_option("--input", options->inputs, "Files and directories to hash")
-      ->type_name("DIR|FILE...")
-      ->capture_default_str();
-  run_app
-      ->add_option("--output", options->output,
-                   "Write the sums to this file, which appears when it is complete, instead of to "
-                   "stdout")
+// How files are read and hashed, and where the sums go.
+void add_hash_options(CLI::App& app, run_options& options) {
+  app.add_option("--output", options.output,
+                 "Write the sums to this file, which appears when it is complete, instead of to "
+                 "stdout")
       ->type_name("FILE")
       ->check([](const std::string& path) { return path.empty() ? "the name is empty" : ""; });
-  run_app->add_option("--workers", options->workers, "Threads that hash")
+  app.add_option("--workers", options.workers, "Threads that hash")
       ->type_name("N")
       ->check(CLI::Range(1U, unsigned{UFENCE_CPU_WORKERS_MAX}))
-      ->capture_default_str();
-  run_app
-      ->add_option("--block", options->block_bytes, "Bytes to read and hash at a time (k, M: 1024)")
+      ->default_str("the processors");
+  app.add_option("--block", options.block_bytes, "Bytes to read and hash at a time (k, M: 1024)")
       ->type_name("BYTES")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(std::uint64_t{1}, block_bytes_max))
       ->capture_default_str();
-  run_app
-      ->add_option("--reload-every", options->reload_every_ms,
-                   "Unload and reload both modules at this interval for as long as the job runs")
+  app.add_option("--driver-path", options.driver_path,
+                 "Where uring.so and cpu.so are; else $UFENCE_DRIVER_PATH, else "
+                 "../lib/ufence/drivers beside this program")
+      ->type_name("DIR");
+}
+
+void add_reload_options(CLI::App& app, run_options& options) {
+  app.add_option("--reload-every", options.reload_every_ms,
+                 "Unload and reload both modules at this interval for as long as the job runs")
       ->type_name("MS")
       ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max));
-  run_app
-      ->add_flag("--watch", options->watches,
-                 "Reload a module when its file is replaced or changed in place: the new build is "
-                 "loaded\nbeside the old one, which goes on if it is refused")
+  app.add_flag("--watch", options.watches,
+               "Reload a module when its file is replaced or changed in place: the new build is "
+               "loaded beside the old one, which goes on if it is refused")
       ->excludes("--reload-every");
-  run_app
-      ->add_option_function<std::string>(
-          "--policy",
-          [options](const std::string& name) {
-            options->policy = name == "cancel" ? unload_policy::cancel : unload_policy::drain;
-          },
-          "What a reload does with jobs under way: waits for them, or ends them (they are "
-          "submitted again)")
+  app.add_option_function<std::string>(
+         "--policy",
+         [&options](const std::string& name) {
+           options.policy = name == "cancel" ? unload_policy::cancel : unload_policy::drain;
+         },
+         "What a reload does with jobs under way: waits for them, or ends them (they are "
+         "submitted again)")
       ->type_name("drain|cancel")
       ->check(CLI::IsMember({"drain", "cancel"}))
       ->default_str("drain");
+  app.add_flag("--hold", options.holds,
+               "Keep every fence to the end, unload all modules, then read and check each fence");
+}
+
+void add_reader_options(CLI::App& app, run_options& options) {
   CLI::Option* const via =
-      run_app
-          ->add_option_function<std::string>(
-              "--via",
-              [options](const std::string& name) {
-                options->via = name == "syncobj" ? read_path::syncobj : read_path::sync_file;
-              },
-              "Read in a process of its own, and pass the fence of each read as a sync file, "
-              "or as a point of one shared timeline for each file")
+      app.add_option_function<std::string>(
+             "--via",
+             [&options](const std::string& name) {
+               options.via = name == "syncobj" ? read_path::syncobj : read_path::sync_file;
+             },
+             "Read in a process of its own, and pass the fence of each read as a sync file, "
+             "or as a point of one shared timeline for each file")
           ->type_name("sync-file|syncobj")
           ->check(CLI::IsMember({"sync-file", "syncobj"}));
-  run_app
-      ->add_option("--kill-reader-every", options->kill_reader_every_ms,
-                   "Kill the reader process so long after its first read, and start another one")
+  app.add_option("--kill-reader-every", options.kill_reader_every_ms,
+                 "Kill the reader process so long after its first read, and start another one")
       ->type_name("MS")
       ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max))
       ->needs(via);
-  run_app->add_flag(
-      "--hold", options->holds,
-      "Keep every fence to the end, unload all modules, then read and check each fence");
-  run_app
-      ->add_option("--driver-path", options->driver_path,
-                   "Where uring.so and cpu.so are; else $UFENCE_DRIVER_PATH, else "
-                   "../lib/ufence/drivers beside this program")
-      ->type_name("DIR");
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, command& chosen) {
+  CLI::App* const run_app = app.add_subcommand("run", run_description);
+  run_app->footer(run_footer);
+  const auto options = default_options();
+  options->inputs = {"."};
+  run_app->add_option("--input", options->inputs, "Files and directories to hash")
+      ->type_name("DIR|FILE...")
+      ->capture_default_str();
+  add_hash_options(*run_app, *options);
+  add_reload_options(*run_app, *options);
+  add_reader_options(*run_app, *options);
   run_app->add_flag(
       "--json", options->json,
       "Print one JSON object about the run on stdout; the sums go to --output or nowhere");
   run_app->add_flag("--quiet", options->quiet, "Neither progress nor summary on stderr");
   run_app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+void add_sum_command(CLI::App& app, command& chosen) {
+  CLI::App* const sum_app = app.add_subcommand("sum", sum_description);
+  sum_app->footer(sum_footer);
+  const auto options = default_options();
+  options->keeps_order = true;
+  options->quiet = true;
+  sum_app->add_option("files", options->inputs, "Files and directories to hash")
+      ->type_name("FILE...")
+      ->required();
+  add_hash_options(*sum_app, *options);
+  sum_app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }
 
 }  // namespace ufence::tool

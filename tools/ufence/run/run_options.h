@@ -18,6 +18,7 @@ enum class read_path : std::uint8_t {
 
 struct run_options {
   std::vector<std::string> inputs;
+  bool keeps_order = false;  // of the inputs: else all files are sorted by path
   std::string output;  // empty: stdout, or nowhere with json
   unsigned workers = 1;
   std::uint64_t block_bytes = 0;

@@ -191,12 +191,33 @@ class Usage(Case):
                      ["run", "--block", "-1"], ["run", "--block", "2G"], ["run", "--reload-every", "0"],
                      ["run", "--reload-every", "soon"], ["run", "--policy", "refuse"],
                      ["run", "--policy", ""], ["run", "--policy", "1"], ["run", "--via", "pipe"],
-                     ["run", "--output", ""], ["run", "--input"], ["run", "--driver-path"]):
+                     ["run", "--output", ""], ["run", "--input"], ["run", "--driver-path"], ["sum"],
+                     ["uapi"], ["why"], ["why", "me"]):
             with self.subTest(args=args):
                 finished = self.run_ufence(*args)
                 self.assertEqual(finished.returncode, 2)
                 self.assertEqual(finished.stdout, b"")
-                self.assertNotEqual(finished.stderr, b"")
+                self.assertRegex(finished.stderr.decode(), r"\Aufence: [^\n]+\n\Z")
+
+    def test_name_the_word_that_is_no_command(self):
+        finished = self.run_ufence("nonsense", "--quiet")
+        self.assertEqual(finished.stderr.decode(),
+                         'ufence: there is no command "nonsense"; `ufence --help` lists them\n')
+
+    def test_name_the_command_whose_help_tells_more(self):
+        finished = self.run_ufence("run", "--workers", "0")
+        self.assertRegex(finished.stderr.decode(),
+                         r"^ufence: --workers: .*; see `ufence run --help`\n$")
+
+    def test_help_fits_80_columns(self):
+        commands = [[]] + [[name] for name in ("run", "sum", "modules", "uapi", "ls", "why")]
+        if os.environ.get("UFENCE_HAS_LAB") == "1":
+            commands += [["lab"], ["lab", "check"]]
+        for command in commands:
+            with self.subTest(command=command):
+                finished = self.run_ufence(*command, "--help")
+                self.assert_succeeded(finished)
+                self.assertLessEqual(max(map(len, finished.stdout.decode().splitlines())), 80)
 
     def test_help_and_version_are_0(self):
         for args in (["--help"], ["run", "--help"], ["modules", "--help"]):

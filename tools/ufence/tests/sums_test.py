@@ -41,6 +41,21 @@ class Sums(Case):
         self.assert_succeeded(finished)
         self.assertEqual(finished.stdout, expected_sums(self.folder, ["."]))
 
+    def test_of_the_command_sum_keep_the_order_of_its_arguments(self):
+        for name in ("b", "a", "c/2", "c/1"):
+            self.write(name, name.encode())
+        finished = self.run_ufence("sum", "b", "c/2", "a", "./b")
+        self.assert_succeeded(finished)
+        self.assertEqual(finished.stderr, b"")
+        sums = subprocess.run(["sha256sum", "b", "c/2", "a", "./b"], cwd=self.folder, check=True,
+                              stdout=subprocess.PIPE)
+        self.assertEqual(finished.stdout, sums.stdout)
+        finished = self.run_ufence("sum", "c", "missing", "a")
+        self.assert_succeeded(finished, 1)
+        self.assertEqual(finished.stderr, b"ufence: missing: No such file or directory\n")
+        self.assertEqual(finished.stdout, expected_sums(self.folder, ["c"]) +
+                         expected_sums(self.folder, ["a"]))
+
     def test_of_files_whose_size_says_nothing(self):
         # In /proc the size is 0, in /sys it is a page, and reads are short.
         inputs = ["/proc/version", "/proc/filesystems", "/sys/kernel/notes", "/proc/self/mem",

@@ -1,0 +1,49 @@
+// `ufence describe`: every command line as JSON, those of the lab's programs too.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "tools/command_line/command_line.h"
+#include "tools/ufence/cli/commands.h"
+
+namespace ufence::tool {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// What the program says of itself, or null if there is none: sanitizers have no lab.
+json ask(const std::string& program) {
+  const std::string command = "'" + program + "' --describe 2>/dev/null";
+  const std::unique_ptr<std::FILE, decltype(&::pclose)> answer(::popen(command.c_str(), "re"), &::pclose);
+  std::string text;
+  for (int c; answer && (c = std::fgetc(answer.get())) != EOF;) text += static_cast<char>(c);
+  return text.empty() ? json() : json::parse(text);
+}
+
+int describe(const CLI::App& app) {
+  json all = described(app);
+  json lab = ask(lab_program("ufence-lab"));
+  json check = ask(lab_program("ufence-lab-check"));
+  for (json& one : all["subcommands"]) {
+    if (one["name"] != "lab" || lab.is_null() || check.is_null()) continue;
+    lab["name"] = "lab";
+    check["name"] = "check";
+    lab["subcommands"].push_back(std::move(check));
+    one = std::move(lab);
+  }
+  fmt::print("{}\n", all.dump(2));
+  return std::fflush(stdout) == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+void add_describe_command(CLI::App& app, command& chosen) {
+  CLI::App* const describe_app =
+      app.add_subcommand("describe", "Describes the command lines as JSON");
+  describe_app->group("");  // for scripts
+  describe_app->callback([&app, &chosen] { chosen = [&app] { return describe(app); }; });
+}
+
+}  // namespace ufence::tool
