@@ -78,7 +78,7 @@ uint64_t ufence_fence_allocate_contexts(uint64_t n);
 
 /* One more reference; returns its argument. Source: Linux dma_fence_get() */
 struct ufence_fence* ufence_fence_get(struct ufence_fence* fence);
-/* Source: Linux dma_fence_put() */
+/* Drops a reference. Source: Linux dma_fence_put() */
 void ufence_fence_put(struct ufence_fence* fence);
 
 /* 1 once the result is fixed, else 0. No lock, no foreign code. Source: Linux
@@ -91,6 +91,7 @@ int ufence_fence_is_settled(struct ufence_fence* fence);
 int ufence_fence_status(struct ufence_fence* fence);
 /* When it was signaled; 0 while it is pending. Source: Linux dma_fence_timestamp() */
 int64_t ufence_fence_timestamp_ns(struct ufence_fence* fence);
+/* The numbers that it was made with. */
 uint64_t ufence_fence_context(const struct ufence_fence* fence);
 uint64_t ufence_fence_seqno(const struct ufence_fence* fence);
 /* The names are true for ever, the issuer may be long gone (F13). @return the length
@@ -142,7 +143,8 @@ struct ufence_fence_cb {
   void (*fn)(struct ufence_fence* fence, struct ufence_fence_cb* cb);
   void* data; /* the caller's */
 };
-/* @return 0 it will run once; -ENOENT signaled already: it will not run; -EINVAL no function;
+/* Has a function run once the fence is signaled.
+ * @return 0 it will run once; -ENOENT signaled already: it will not run; -EINVAL no function;
  * -EOWNERDEAD. The node must not be queued. Source: Linux dma_fence_add_callback() */
 UFENCE_MUST_CHECK int ufence_fence_add_callback(struct ufence_fence* fence,
                                                 struct ufence_fence_cb* cb);
@@ -209,8 +211,8 @@ struct ufence_timeline_options {
   const char* timeline_name; /* the same */
   uint64_t initial_seqno;    /* completed at birth; the first fence has the next one */
 };
-/* @param options  may be null @return 0; -ENOMEM; -EINVAL a size that is not known, or a seqno from
- * 2^62 on */
+/* A timeline, and the right to complete its fences. @param options  may be null
+ * @return 0; -ENOMEM; -EINVAL a size that is not known, or a seqno from 2^62 on */
 UFENCE_MUST_CHECK int ufence_timeline_create(const struct ufence_timeline_options* options,
                                              struct ufence_timeline_issuer** issuer);
 /* The next fence of the sequence. @return 0; -ENOMEM; -EOWNERDEAD */
@@ -236,6 +238,7 @@ int ufence_timeline_signal(struct ufence_timeline_issuer* issuer, struct ufence_
                            int error);
 /* Closes it: what is not complete ends with the error, also in future. */
 void ufence_timeline_fail(struct ufence_timeline_issuer* issuer, int error);
+/* Of the fences that it emits. */
 uint64_t ufence_timeline_context(const struct ufence_timeline_issuer* issuer);
 /* The highest seqno that is complete; the highest that was emitted. */
 uint64_t ufence_timeline_completed(const struct ufence_timeline_issuer* issuer);
@@ -250,7 +253,7 @@ enum ufence_array_mode {
   UFENCE_ARRAY_ALL, /* signaled with the last; its error is the first one that occurred */
   UFENCE_ARRAY_ANY, /* signaled with the first, with its error */
 };
-/* References are taken. @return 0; -EINVAL none, a null one, or another mode; -ENOMEM
+/* One fence for several. References are taken. @return 0; -EINVAL none, a null one, or another mode; -ENOMEM
  * Source: Linux dma_fence_array_create(); differs: does not consume */
 UFENCE_MUST_CHECK int ufence_array_create(struct ufence_fence* const* fences, size_t n,
                                           unsigned int mode, struct ufence_fence** array);
@@ -267,10 +270,11 @@ UFENCE_MUST_CHECK int ufence_merge(struct ufence_fence* const* fences, size_t n,
 
 /* --- Sync files (S1 to S5): a descriptor that any process can poll and import --- */
 
-/* @param name  null: "driver-timelinecontext-seqno" @return the descriptor, close-on-exec; -EMFILE,
+/* A descriptor for a fence.
+ * @param name  null: "driver-timelinecontext-seqno" @return the descriptor, close-on-exec; -EMFILE,
  * -ENFILE, -ENOMEM, -EAGAIN, -E2BIG, -EOWNERDEAD, -EINVAL null. Source: Linux sync_file_create() */
 UFENCE_MUST_CHECK int ufence_sync_file_export(struct ufence_fence* fence, const char* name);
-/* @return 0; -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
+/* The fence that a sync file stands for. @return 0; -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
  * Source: Linux sync_file_get_fence() */
 UFENCE_MUST_CHECK int ufence_sync_file_import(int file, struct ufence_fence** fence);
 /* A sync file that is signaled when both are. @return it; as ufence_sync_file_export(); -EBADF,
@@ -279,14 +283,16 @@ UFENCE_MUST_CHECK int ufence_sync_file_merge(int a, int b, const char* name);
 /* What SYNC_IOC_FILE_INFO answers. @return 0; -EBADF; -EINVAL; -ENOMEM
  * Blocks: of another process's pending file for its answer, at most a second */
 UFENCE_MUST_CHECK int ufence_sync_file_get_info(int file, struct sync_file_info* info);
-/* @return 0; -EBADF; -EINVAL. Source: Linux SYNC_IOC_SET_DEADLINE */
+/* A hint for its fences. @return 0; -EBADF; -EINVAL. Source: Linux SYNC_IOC_SET_DEADLINE */
 int ufence_sync_file_set_deadline(int file, int64_t deadline_ns);
 
 /* --- Syncobjs (Y1, Y2): slots for fences, which may be waited on before anything is in them --- */
 
-/* @param signaled  not 0: with a fence that is signaled @return 0; -ENOMEM
+/* A syncobj with nothing in it.
+ * @param signaled  not 0: with a fence that is signaled @return 0; -ENOMEM
  * Source: Linux drm_syncobj_create() */
 UFENCE_MUST_CHECK int ufence_syncobj_create(int signaled, struct ufence_syncobj** object);
+/* One more reference, and one less. */
 struct ufence_syncobj* ufence_syncobj_get(struct ufence_syncobj* object);
 void ufence_syncobj_put(struct ufence_syncobj* object);
 /* Puts a fence there, or with null nothing. @return 0; -EOWNERDEAD. Source: Linux
@@ -334,9 +340,10 @@ enum ufence_syncobj_wait_flag {
   UFENCE_SYNCOBJ_WAIT_FOR_SUBMIT = 2, /* a point that is not submitted yet is waited for */
   UFENCE_SYNCOBJ_WAIT_AVAILABLE = 4,  /* the same, and once it is submitted that is enough */
 };
-/* @return the lowest index that is done, 0 with WAIT_ALL or without points; -ETIME; -EINVAL a null
- * object, another flag, or a point that is not submitted; -ENOMEM; -EDEADLK, -EOWNERDEAD Source:
- * Linux drm_syncobj_timeline_wait_ioctl() */
+/* Waits for points of syncobjs.
+ * @return the lowest index that is done, 0 with WAIT_ALL or without points; -ETIME; -EINVAL a null
+ * object, another flag, or a point that is not submitted; -ENOMEM; -EDEADLK, -EOWNERDEAD
+ * Source: Linux drm_syncobj_timeline_wait_ioctl() */
 UFENCE_MUST_CHECK long ufence_syncobj_wait(const struct ufence_syncobj_point* points, size_t n,
                                            unsigned int flags, int64_t deadline_ns);
 /* A descriptor for the object in this process, and back. @return it; -EINVAL; -EMFILE, ... */
@@ -351,26 +358,31 @@ struct ufence_shared_timeline_options {
   uint64_t initial_point;
   int peers_may_signal; /* not 0: exports for signaling are possible */
 };
-/* This process is its owner. @param options  may be null
+/* Makes one; this process is its owner. @param options  may be null
  * @return 0; -EINVAL; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread */
 UFENCE_MUST_CHECK int ufence_shared_timeline_create(
     const struct ufence_shared_timeline_options* options, struct ufence_shared_timeline** timeline);
-/* @return 0; -EBADF; -EINVAL not one; -EPROTO of another version; -ENOMEM. The descriptor stays the
+/* One that another process made.
+ * @return 0; -EBADF; -EINVAL not one; -EPROTO of another version; -ENOMEM. The descriptor stays the
  * caller's. */
 UFENCE_MUST_CHECK int ufence_shared_timeline_import(int fd,
                                                     struct ufence_shared_timeline** timeline);
+/* One more reference; returns its argument. */
 struct ufence_shared_timeline* ufence_shared_timeline_get(struct ufence_shared_timeline* timeline);
 /* The owner's last reference ends the timeline: -ECANCELED for what is not reached, everywhere. */
 void ufence_shared_timeline_put(struct ufence_shared_timeline* timeline);
-/* @param may_signal  not 0: its holder may signal it @return the descriptor; -EPERM; -EMFILE, ...
+/* A descriptor for another process.
+ * @param may_signal  not 0: its holder may signal it @return the descriptor; -EPERM; -EMFILE, ...
  */
 UFENCE_MUST_CHECK int ufence_shared_timeline_export(struct ufence_shared_timeline* timeline,
                                                     int may_signal);
 /* 1: this process made it; may signal it. */
 int ufence_shared_timeline_is_owner(const struct ufence_shared_timeline* timeline);
 int ufence_shared_timeline_may_signal(const struct ufence_shared_timeline* timeline);
+/* As its owner named it. @return the length */
 size_t ufence_shared_timeline_name(const struct ufence_shared_timeline* timeline, char* buffer,
                                    size_t size);
+/* The last point that is reached. */
 uint64_t ufence_shared_timeline_value(const struct ufence_shared_timeline* timeline);
 /* 0; or why later points will not be reached: a negative errno. */
 int ufence_shared_timeline_error(const struct ufence_shared_timeline* timeline);
@@ -380,7 +392,7 @@ UFENCE_MUST_CHECK int ufence_shared_timeline_signal(struct ufence_shared_timelin
                                                     uint64_t point);
 /* Ends it with an error. @return 0; -EPERM; -ECANCELED it has ended before */
 int ufence_shared_timeline_fail(struct ufence_shared_timeline* timeline, int error);
-/* @return 0 reached; -ETIME; -EINVAL; the error that it ended with */
+/* Waits until the point is reached. @return 0 reached; -ETIME; -EINVAL; the error that it ended with */
 UFENCE_MUST_CHECK int ufence_shared_timeline_wait(struct ufence_shared_timeline* timeline,
                                                   uint64_t point, int64_t deadline_ns);
 /* A fence that is signaled when the point is reached. @return 0; -EINVAL; -ENOMEM; -EAGAIN no
@@ -414,7 +426,7 @@ struct ufence_parcel {
   int32_t sender_pid;                /* received: who sent it, as the kernel says */
   uint32_t sender_uid, sender_gid;
 };
-/* Uses the socket up: a connected one of type SOCK_SEQPACKET. @param options  may be null
+/* A channel over a socket, which it uses up: a connected one of type SOCK_SEQPACKET. @param options  may be null
  * @return 0; -EINVAL not one, or options; -EACCES another user's; -ENOMEM */
 UFENCE_MUST_CHECK int ufence_channel_adopt(int socket,
                                            const struct ufence_channel_options* options,
@@ -422,7 +434,7 @@ UFENCE_MUST_CHECK int ufence_channel_adopt(int socket,
 /* Two that are connected. @return 0; -EINVAL; -EMFILE, -ENFILE, -ENOMEM */
 UFENCE_MUST_CHECK int ufence_channel_pair(const struct ufence_channel_options* options,
                                           struct ufence_channel* channels[2]);
-/* No other thread uses it. */
+/* Closes it. No other thread uses it. */
 void ufence_channel_destroy(struct ufence_channel* channel);
 /* Readable when there is something to receive; stays the channel's. */
 int ufence_channel_fd(const struct ufence_channel* channel);
@@ -442,7 +454,7 @@ UFENCE_MUST_CHECK int ufence_channel_receive(struct ufence_channel* channel,
 
 /* --- Modules: loading drivers, giving them jobs, unloading them --- */
 
-/* @return 0; -ENOMEM */
+/* A host without modules. @return 0; -ENOMEM */
 UFENCE_MUST_CHECK int ufence_module_host_create(struct ufence_module_host** host);
 /* Unloads what is loaded. No other thread uses it. */
 void ufence_module_host_destroy(struct ufence_module_host* host);
@@ -473,9 +485,9 @@ size_t ufence_module_host_retry_deferred(struct ufence_module_host* host);
 struct ufence_module* ufence_module_get(struct ufence_module* module);
 /* Drops one. The module stays loaded. */
 void ufence_module_put(struct ufence_module* module);
+/* What it calls itself and its timeline, and the file that it came from. @return the length */
 size_t ufence_module_driver_name(const struct ufence_module* module, char* buffer, size_t size);
 size_t ufence_module_timeline_name(const struct ufence_module* module, char* buffer, size_t size);
-
 size_t ufence_module_path(const struct ufence_module* module, char* buffer, size_t size);
 /* What its load had to say, for people: line `index` of them. @return the length; -ENOENT no such
  * line; -ENOMEM */
@@ -484,7 +496,7 @@ long ufence_module_note(const struct ufence_module* module, size_t index, char* 
 uint64_t ufence_module_context(const struct ufence_module* module);
 /* Counts up over all loads of the process. */
 uint64_t ufence_module_instance(const struct ufence_module* module);
-/* enum ufence_feature. */
+/* Bits of enum ufence_feature. */
 uint64_t ufence_module_features(const struct ufence_module* module);
 /* 0: its fences pin the module (a legacy driver). */
 int ufence_module_is_independent(const struct ufence_module* module);
@@ -511,7 +523,8 @@ struct ufence_job_request {
   struct ufence_fence* const* in_fences; /* the device gets the job when all are signaled */
   size_t in_fence_count;
 };
-/* @return 0, the fence may have an error already; -ENODEV the module is gone; -EINVAL; -ENOMEM;
+/* Gives the device a job.
+ * @return 0, the fence may have an error already; -ENODEV the module is gone; -EINVAL; -ENOMEM;
  * -EOWNERDEAD */
 UFENCE_MUST_CHECK int ufence_module_submit(struct ufence_module* module,
                                            const struct ufence_job_request* request,
@@ -544,7 +557,8 @@ struct ufence_unload_report {
   char pins[256]; /* what pins it, by name, in one line; cut off if it is longer */
   char kept[256]; /* libraries that came with it and stay mapped, in the same way */
 };
-/* @param options  may be null
+/* Unloads the module: ends its jobs, and unmaps it if nothing pins it.
+ * @param options  may be null
  * @return 0, how it ended is in the report; -EDEADLK from inside the module, or a callback on its
  * fences; -EBUSY another thread unloads it; -ENODEV it is gone, or not of this host; -EOWNERDEAD;
  * -EINVAL Blocks: until the policy is done, each step at most `give_up_ns` */
