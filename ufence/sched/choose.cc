@@ -76,6 +76,14 @@ void scheduler_core::update_key_locked(entity_core& e) noexcept {
   wake_locked();
 }
 
+void scheduler_core::note_killed_locked(entity_core& e, int error) noexcept {
+  if (e.killed_ == 0) e.killed_ = error;
+  update_key_locked(e);
+  if (!e.waits_to_run()) return;
+  must_release_ = true;
+  wake_locked();
+}
+
 void scheduler_core::deadline_moved(job& j) noexcept {
   if (options_.order != policy::deadline) return;
   const guard at(*this);
@@ -94,7 +102,8 @@ bool scheduler_core::fits_locked(const job& j) const noexcept {
 // or its credits do not fit, then the choice is empty.
 scheduler_core::choice scheduler_core::look_at_locked(entity_core& e) noexcept {
   job& j = *e.first_;
-  const bool is_simple = j.dependency_count_ == 0 && options_.ops->prepare == nullptr;
+  const bool is_simple =
+      j.dependency_count_ == 0 && options_.ops->prepare == nullptr && !j.is_put_back_;
   if (!j.is_doomed_ && (e.killed_ != 0 || !(j.is_examined_ || is_simple))) {
     ready_.remove(e);
     e.where_ = entity_core::where::handled;

@@ -118,6 +118,10 @@ class entity_core {
   /// Moves what is pushed to first_, which is empty. False: nothing is. The home's lock is held.
   bool take_incoming() noexcept UFENCE_EXCLUDES(lock_);
   [[nodiscard]] std::uint32_t weight() const noexcept;
+  /// The first job waits for what only a job that runs waits for. The home's lock is held.
+  [[nodiscard]] bool waits_to_run() const noexcept {
+    return where_ == where::waiting && waits_for_ == first_->prepared_;
+  }
 
   static constexpr counted_object counted{.text = "an entity of a scheduler"};
   reference_count references_;
@@ -227,6 +231,8 @@ class scheduler_core {
   [[nodiscard]] bool detach_if_done_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
   [[nodiscard]] run_key key_of(const entity_core& e) const noexcept UFENCE_REQUIRES(lock_);
   void update_key_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
+  /// The entity's lock is held too.
+  void note_killed_locked(entity_core& e, int error) noexcept UFENCE_REQUIRES(lock_);
   void deadline_moved(job& j) noexcept UFENCE_EXCLUDES(lock_);
 
   // running -> stopping (stop(), a reset) -> stopped -> starting (start()) -> running. But for the
@@ -250,6 +256,8 @@ class scheduler_core {
   [[nodiscard]] bool waits(entity_core& e, const fence_ref& f) noexcept UFENCE_EXCLUDES(lock_);
   [[nodiscard]] fence_ref resolve(const entity_core& e, const fence_ref& f, bool runs) noexcept;
   static void dependency_done(callback& node, fence& f) noexcept;
+  void release_killed_locked() noexcept UFENCE_REQUIRES(lock_);
+  void stop_waiting_locked(entity_core& e) noexcept UFENCE_REQUIRES(lock_);
 
   // worker.cc
   void work_locked(std::size_t jobs_max, std::size_t& ran) noexcept UFENCE_REQUIRES(lock_);
@@ -257,6 +265,7 @@ class scheduler_core {
   void enter_locked() noexcept UFENCE_REQUIRES(lock_);  // this thread is the worker
   void leave_locked() noexcept UFENCE_REQUIRES(lock_);
   [[nodiscard]] job* give(job& j) noexcept UFENCE_EXCLUDES(lock_);
+  void put_back(job& j) noexcept UFENCE_EXCLUDES(lock_);
   [[nodiscard]] fence_ref last_in_flight_of(const entity_core& e) noexcept UFENCE_EXCLUDES(lock_);
   void put_in_flight(job& j, fence_ref device) noexcept UFENCE_EXCLUDES(lock_);
   void complete(job& j, int error) noexcept UFENCE_EXCLUDES(lock_);
@@ -327,8 +336,10 @@ class scheduler_core {
   bool must_time_out_ UFENCE_GUARDED_BY(lock_) = false;
   // run() is called for a job: not in flight yet, it counts as the oldest one if there is no other.
   bool is_giving_ UFENCE_GUARDED_BY(lock_) = false;
-  bool is_resumed_ UFENCE_GUARDED_BY(lock_) = false;  // what resume_timeout() said is meant for that job
+  bool is_resumed_ UFENCE_GUARDED_BY(lock_) =
+      false;  // what resume_timeout() said is meant for that job
   bool must_cancel_ UFENCE_GUARDED_BY(lock_) = false;
+  bool must_release_ UFENCE_GUARDED_BY(lock_) = false;  // an entity was killed that waits to run
   bool must_force_ UFENCE_GUARDED_BY(lock_) = false;
 
   const thread_state* worker_ UFENCE_GUARDED_BY(lock_) =

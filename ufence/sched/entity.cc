@@ -315,8 +315,11 @@ bool entity_core::take_incoming() noexcept {
 
 void entity_core::kill(int error) noexcept {
   with_home([&](scheduler_core* home) UFENCE_NO_TSA {
-    if (killed_ == 0) killed_ = error;
-    if (home != nullptr) home->update_key_locked(*this);
+    if (home != nullptr) {
+      home->note_killed_locked(*this, error);
+    } else if (killed_ == 0) {
+      killed_ = error;
+    }
   });
 }
 

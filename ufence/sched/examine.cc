@@ -9,10 +9,11 @@ namespace ufence::sched::detail {
 // The fence that stands for a dependency: null if there is nothing to wait for.
 fence_ref scheduler_core::resolve(const entity_core& e, const fence_ref& f, bool runs) noexcept {
   // Jobs of one entity start in order, and end in order where they do not run.
-  if (f->owner() == e.scheduled_line_.line().get() || f->owner() == e.finished_line_.line().get()) {
+  if (f->owner() == e.scheduled_line_.line().get()) return nullptr;
+  if (f->owner() == e.finished_line_.line().get() && (options_.pipelines || !runs)) {
     return nullptr;
   }
-  if (runs && options_.is_in_order) {
+  if (runs && options_.pipelines) {
     // Inside its gate the other job stays, whoever ends it.
     const issuer_op op(*f);
     if (op && op.data()->ops == &job::finished_ops) {
@@ -69,6 +70,7 @@ void scheduler_core::examine(entity_core& e) noexcept UFENCE_NO_TSA {
       j.next_dependency_ = UINT32_MAX;
     }
   }
+  if (std::exchange(j.is_put_back_, false) && j.error_ == 0 && waits(e, j.prepared_)) return;
   while (j.error_ == 0 && options_.ops->prepare != nullptr) {
     rank_check_none();
     j.prepared_ = options_.ops->prepare(j);
@@ -81,6 +83,36 @@ void scheduler_core::examine(entity_core& e) noexcept UFENCE_NO_TSA {
   e.where_ =
       j.is_doomed_ && e.in_flight_ != 0 ? entity_core::where::draining : entity_core::where::idle;
   list_locked(e);
+}
+
+// An entity was killed. What its first job waits for only in order to run is not waited for any
+// more.
+void scheduler_core::release_killed_locked() noexcept UFENCE_NO_TSA {
+  must_release_ = false;
+  for (;;) {
+    entity_core* e = entities_;
+    while (e != nullptr && !(e->killed_ != 0 && e->waits_to_run())) e = e->next_;
+    if (e == nullptr) return;
+    stop_waiting_locked(*e);
+  }
+}
+
+// Drops the lock and takes it again. If the fence is calling back just now, that wakes the entity.
+void scheduler_core::stop_waiting_locked(entity_core& e) noexcept UFENCE_NO_TSA {
+  fence_ref f = e.waits_for_;
+  entity_ref kept = entity_ref::take(e);
+  lock_.unlock();
+  const result<bool> removed = f->remove_callback(e.node_);
+  lock_.lock();
+  if (removed && *removed) {
+    e.waits_for_.reset();  // `f` has one more
+    e.where_ = entity_core::where::idle;
+    list_locked(e);
+  }
+  lock_.unlock();
+  kept.reset();
+  f.reset();
+  lock_.lock();
 }
 
 void scheduler_core::dependency_done(callback& node, fence&) noexcept {

@@ -92,6 +92,12 @@ bool job::has_dependency(const fence& f) const noexcept {
   return false;
 }
 
+void job::put_back(fence_ref until) noexcept {
+  UFENCE_CHECK(until);
+  prepared_ = std::move(until);
+  is_put_back_ = true;
+}
+
 // --- The device fence and the deadline ---
 
 void job::set_parent(fence_ref parent) noexcept {

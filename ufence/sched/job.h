@@ -7,6 +7,7 @@
 //   built      -          job()                           its owner               none
 //   queued     built      entity::arm()                   any thread              entity
 //   running    queued     the scheduler's choice          worker                  scheduler
+//   queued     running    run() called put_back()         worker                  scheduler
 //   in flight  running    run() gave a device fence       worker                  scheduler
 //   ended      any of the last three; finished is decided worker, the thread that scheduler
 //                                                         signals the device fence
@@ -27,6 +28,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <system_error>
 
 #include "ufence/base/api.h"
@@ -61,7 +63,7 @@ enum class timeout_verdict : std::uint8_t {
 /// Source: Linux struct drm_sched_backend_ops; differs: free may be the last code of a job's type
 struct scheduler_ops {
   /// Hands the job to the device. Returns the fence that the device signals, or null (it is done),
-  /// or an error, which becomes the result of finished.
+  /// or an error, which becomes the result of finished. It may call job::put_back() instead.
   result<fence_ref> (*run)(job&) noexcept = nullptr;
   /// All that is known to wait for is done: one more fence to wait for, or null. Called again after
   /// each fence that it returned. Not called for a job that will not run. May be null.
@@ -122,6 +124,19 @@ class UFENCE_API job : private backend, private callback {
   /// How often it was given to the device: more than once after a reset.
   [[nodiscard]] std::uint32_t runs() const noexcept { return runs_; }
 
+  /// Inside run(): what it waits for. Where the scheduler pipelines, `finished` of jobs that the
+  /// device has may be pending.
+  [[nodiscard]] std::span<const fence_ref> dependencies() const noexcept {
+    return {dependencies_, dependency_count_};
+  }
+  /// Inside run() only: the device can't take the job now. It is the first of its entity's queue
+  /// again, without credits, and is chosen again once `until` is signaled, however. What run()
+  /// returns does not count then, but where the job is run again after a reset: other jobs of its
+  /// entity were given to the device after it, so it can't go back, and ends with what run()
+  /// returns.
+  /// @param until  not null. A killed entity does not wait for it.
+  void put_back(fence_ref until) noexcept;
+
  protected:
   /// By its owner: never armed, or in free().
   ~job();
@@ -165,7 +180,7 @@ class UFENCE_API job : private backend, private callback {
   fence_ref* dependencies_ = few_.data();
   std::uint32_t dependency_count_ = 0, dependency_room_ = inline_room;
   std::uint32_t next_dependency_ = 0;
-  fence_ref prepared_;  // what prepare() returned last
+  fence_ref prepared_;  // what prepare() returned last, or put_back() was given
 
   // Worker, and the scheduler's lock.
   std::uint32_t credits_;
@@ -180,6 +195,7 @@ class UFENCE_API job : private backend, private callback {
   // ended.
   bool is_done_ = false;
   bool was_canceled_ = false;  // scheduler_ops::cancel was called
+  bool is_put_back_ = false;   // put_back() was called, and prepared_ was not looked at yet
   // Its entity was detached when it was buried: who frees it drops the scheduler's reference.
   bool was_last_ = false;
   std::int32_t error_ = 0;

@@ -73,8 +73,7 @@ void scheduler_core::time_out_locked() noexcept UFENCE_NO_TSA {
   const bool is_guilty = verdict != timeout_verdict::no_hang;
   if (is_guilty && e.faults_++ >= e.error_budget_) {
     const scoped_lock hold(e.lock_);
-    if (e.killed_ == 0) e.killed_ = -ECANCELED;
-    update_key_locked(e);
+    note_killed_locked(e, -ECANCELED);
   }
   switch (verdict) {
     case timeout_verdict::reset:
@@ -105,8 +104,7 @@ void scheduler_core::lose_device_locked() noexcept {
 void scheduler_core::kill_all_locked(int error) noexcept UFENCE_NO_TSA {
   for (entity_core* e = entities_; e != nullptr; e = e->next_) {
     const scoped_lock hold(e->lock_);
-    if (e->killed_ == 0) e->killed_ = error;
-    update_key_locked(*e);
+    note_killed_locked(*e, error);
   }
 }
 
@@ -252,6 +250,7 @@ void scheduler_core::restart_one_locked(job& j, in_flight rest, int error) noexc
     lock_.unlock();
     rank_check_none();
     result<fence_ref> again = options_.ops->run(j);
+    if (std::exchange(j.is_put_back_, false)) j.prepared_.reset();  // it stays where it is
     if (again && *again) {
       j.set_parent(*again);
       device = *again;  // without the lock: the old one may end with that, and call its issuer
@@ -308,20 +307,7 @@ void scheduler_core::force_locked() noexcept UFENCE_NO_TSA {
     entity_core* e = entities_;
     while (e != nullptr && e->where_ != entity_core::where::waiting) e = e->next_;
     if (e == nullptr) break;
-    fence_ref f = e->waits_for_;
-    entity_ref kept = entity_ref::take(*e);
-    lock_.unlock();
-    const result<bool> removed = f->remove_callback(e->node_);
-    lock_.lock();
-    if (removed && *removed) {
-      e->waits_for_.reset();  // `f` has one more
-      e->where_ = entity_core::where::idle;
-      list_locked(*e);
-    }
-    lock_.unlock();
-    kept.reset();
-    f.reset();
-    lock_.lock();
+    stop_waiting_locked(*e);
   }
   stop_locked();
   restart_locked(in_flight::fail, -ECANCELED);

@@ -58,6 +58,10 @@ std::vector<int> ring::ran() {
 result<fence_ref> ring::run(job& j) noexcept {
   auto& mine = static_cast<ring_job&>(j);
   ring& self = mine.of;
+  if (fence_ref until = mine.not_before ? mine.not_before() : nullptr) {
+    mine.put_back(std::move(until));
+    return failure(EAGAIN);
+  }
   {
     const std::scoped_lock guard(self.lock_);
     self.ran_.push_back(mine.id);

@@ -33,6 +33,7 @@ struct ring_job : job {
   int result = 0;                           // of run(), a negative errno
   bool is_nothing = false;                  // run() returns null
   std::function<void(ring_job&)> on_run;    // before run() returns
+  std::function<fence_ref()> not_before;    // asked by run(): with a fence, the job is put back
   std::function<void(ring_job&)> on_freed;  // the last that happens
 };
 

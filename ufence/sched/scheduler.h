@@ -48,9 +48,12 @@ struct scheduler_options {
   std::uint32_t passes_max = 16;
   /// After a reset the other jobs in flight are run again; else they fail with -ECANCELED.
   bool resubmits = true;
-  /// The device works in the order of run(): a job need not wait for `finished` of one before it on
-  /// the same scheduler, `scheduled` is enough.
+  /// The device ends jobs in the order of run(). Else each `finished` has a context of its own
+  /// (F19).
   bool is_in_order = true;
+  /// A job need not wait for `finished` of one before it on the same scheduler, `scheduled` is
+  /// enough: the device works in the order of run(), or waits itself (job::dependencies()).
+  bool pipelines = true;
   /// False: the caller's loop calls run_ready(), and is told by `wake` when that has become useful.
   bool has_thread = true;
   void (*wake)(void* context) noexcept = nullptr;  // any thread, no lock of ours held

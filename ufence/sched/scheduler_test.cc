@@ -244,19 +244,19 @@ TEST(sched_dependency, many_of_them_and_those_of_a_buffer_and_of_a_syncobj) {
 }
 
 TEST(sched_dependency, on_the_same_scheduler_scheduled_is_enough) {
-  for (const bool is_in_order : {true, false}) {
+  for (const bool pipelines : {true, false}) {
     ring device;
     scheduler_options o = without_thread(device.options());
-    o.is_in_order = is_in_order;
+    o.pipelines = pipelines;
     loop s(o);
     entity a = s.make(), b = s.make();
     const fence_ref first = device.push(a, 1);
     ring_job* const j = device.make(2);
     ASSERT_FALSE(j->add_dependency(first));
     ASSERT_FALSE(b.push(*j));
-    EXPECT_EQ(s.run(), is_in_order ? 2U : 1U);
+    EXPECT_EQ(s.run(), pipelines ? 2U : 1U);
     device.advance(1);
-    EXPECT_EQ(s.run(), is_in_order ? 0U : 1U);
+    EXPECT_EQ(s.run(), pipelines ? 0U : 1U);
     device.advance(1);
   }
 }

@@ -20,7 +20,7 @@ constexpr std::uint32_t turns_between_looks = 64;
 // --- One job ---
 
 // Hands a job to the device. Returns it if it has ended with that: both fences are signaled, and
-// the caller takes it back under the lock.
+// the caller takes it back under the lock. A job that was put back is in its queue again.
 job* scheduler_core::give(job& j) noexcept {
   if (j.is_doomed_) {
     j.signal_scheduled_.signal();
@@ -32,6 +32,10 @@ job* scheduler_core::give(job& j) noexcept {
   j.began_ns_ = clock_ns_;
   rank_check_none();
   result<fence_ref> device = options_.ops->run(j);
+  if (j.is_put_back_) {
+    put_back(j);
+    return nullptr;
+  }
   if (device && *device) {
     clock_ns_ = 0;
     put_in_flight(j, *std::move(device));
@@ -50,6 +54,27 @@ job* scheduler_core::give(job& j) noexcept {
   j.signal_finished_.signal(error);
   clock_ns_ = j.finished_->timestamp_ns();
   return &j;
+}
+
+// Undoes take_locked(): nothing else of the entity was taken meanwhile, by this thread alone.
+void scheduler_core::put_back(job& j) noexcept UFENCE_NO_TSA {
+  const guard at(*this);
+  entity_core& e = *j.entity_;
+  --j.runs_;
+  j.where_ = job::where::queued;
+  j.is_examined_ = false;
+  credits_used_ -= j.credits_;
+  e.virtual_time_ -= j.charged_;
+  --e.in_flight_;
+  --statistics_.jobs_run;
+  j.next_ = e.first_;
+  if (e.first_ == nullptr) e.last_ = &j;
+  e.first_ = &j;
+  if (e.where_ == entity_core::where::ready) {
+    ready_.update(e, key_of(e));
+  } else {
+    list_locked(e);
+  }
 }
 
 // What is signaled when the last job in flight of an entity has ended; null: none is in flight.
@@ -186,6 +211,10 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
 bool scheduler_core::do_asked_locked(bool look_at_clock) noexcept {
   if (must_start_) {
     restart_locked(start_with_, start_error_);
+    return true;
+  }
+  if (must_release_) {
+    release_killed_locked();
     return true;
   }
   if (must_force_) {
