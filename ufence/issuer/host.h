@@ -38,19 +38,20 @@ enum class unload_policy {
 struct unload_options {
   unload_policy policy = unload_policy::drain;
   std::int64_t drain_deadline_ns = no_deadline;  // absolute; for `drain`
-  std::int64_t give_up_ns = 10'000'000'000;      // per later step, from its begin: then it is pinned
-  bool bounds_calls = false;                     // calls into the module are given up then as well: a
-                                                 // thread of their own makes them, and goes on. Else
-                                                 // they are waited for, and told to the report handler
-                                                 // by name after 1 s, 2 s, 4 s, ... while they last
+  std::int64_t give_up_ns = 10'000'000'000;  // per later step, from its begin: then it is pinned
+  bool bounds_calls = false;                 // calls into the module are given up then as well: a
+                                             // thread of their own makes them, and goes on. Else
+                                             // they are waited for, and told to the report handler
+                                             // by name after 1 s, 2 s, 4 s, ... while they last
 };
 
 /// How a module is loaded.
 struct load_options {
-  /// Maps a copy in memory that nobody can change: the file may be written to, and loaded again, while
-  /// it is in use. Debuggers do not find the symbols of the copy by its name.
+  /// Maps a copy in memory that nobody can change: the file may be written to, and loaded again,
+  /// while it is in use. Debuggers do not find the symbols of the copy by its name.
   bool private_copy = false;
-  /// So many jobs may be pending at once; 0: as many as there is memory for. Not for legacy drivers.
+  /// So many jobs may be pending at once; 0: as many as there is memory for. Not for legacy
+  /// drivers.
   std::uint32_t pending_max = 0;
 };
 
@@ -72,11 +73,11 @@ enum class unload_state {
 /// What an unload did, for people and tests.
 struct unload_report {
   unload_state state = unload_state::refused;
-  std::vector<std::string> pins = {};       // what pins, by name: fences, threads, ELF flags, ...
-  std::vector<std::string> kept = {};       // libraries that came with it and stay mapped, and why
-  std::uint64_t jobs_drained = 0;           // ended by the device while draining
-  std::uint64_t jobs_cancelled = 0;         // ended with -ECANCELED by the module or by the host
-  std::uint64_t callbacks_removed = 0;      // of the module, on fences of others
+  std::vector<std::string> pins = {};   // what pins, by name: fences, threads, ELF flags, ...
+  std::vector<std::string> kept = {};   // libraries that came with it and stay mapped, and why
+  std::uint64_t jobs_drained = 0;       // ended by the device while draining
+  std::uint64_t jobs_cancelled = 0;     // ended with -ECANCELED by the module or by the host
+  std::uint64_t callbacks_removed = 0;  // of the module, on fences of others
   std::int64_t duration_ns = 0;
   int last_step = 0;  // 1..8 of the unload steps (ARCHITECTURE.md)
 };
@@ -97,7 +98,7 @@ class UFENCE_API device {
   device(const device&) = delete;
   device& operator=(const device&) = delete;
 
-  /// Gives the device a job.
+  /// Gives the device a job, past the entities of all schedulers (device_scheduler.h).
   /// @return  the fence of its completion, pending or already signaled (also when the device
   /// refused
   ///          the job: then with that error); -ENODEV the module is being unloaded or gone;
@@ -107,18 +108,19 @@ class UFENCE_API device {
   /// that signals the last in-fence.  Allocates: the job record.
   [[nodiscard]] result<fence_ref> submit(const job_request& request);
 
-  /// Asks for the early end of one job. One that the driver does not have yet ends with -ECANCELED, at
-  /// once; of another one this asks the driver (D-12), which may do so later, or complete it.
+  /// Asks for the early end of one job. One that the driver does not have yet ends with -ECANCELED,
+  /// at once; of another one this asks the driver (D-12), which may do so later, or complete it.
   /// @param f  a fence that submit() of this device returned
-  /// @return  -EALREADY it is signaled; -EOPNOTSUPP the driver has it, and can not cancel; -EINVAL null,
+  /// @return  -EALREADY it is signaled; -EOPNOTSUPP the driver has it, and can not cancel; -EINVAL
+  /// null,
   ///          or no job of this device; -EOWNERDEAD in a child of fork()
-  /// Blocks: while the driver's cancel() runs, on this thread or on the one that submits the job. Of a
-  /// timeline, looks through the jobs that are pending.
+  /// Blocks: while the driver's cancel() runs, on this thread or on the one that submits the job.
+  /// Of a timeline, looks through the jobs that are pending.
   [[nodiscard]] std::error_code cancel(const fence_ref& f);
 
-  /// A fence for those that submit() told -EAGAIN: signaled once fewer jobs are pending than its load
-  /// allowed, or with -ENODEV when the unload begins. Others may be faster: then submit() says -EAGAIN
-  /// again. Of a device without a limit, or with room, it is signaled already.
+  /// A fence for those that submit() told -EAGAIN: signaled once fewer jobs are pending than its
+  /// load allowed, or with -ENODEV when the unload begins. Others may be faster: then submit() says
+  /// -EAGAIN again. Of a device without a limit, or with room, it is signaled already.
   /// @return  -ENODEV the module is being unloaded or gone; -ENOMEM
   [[nodiscard]] result<fence_ref> room();
 
@@ -165,12 +167,12 @@ class UFENCE_API host {
 
   /// Checks the file, maps it, validates its tables, runs init().
   /// @return  -ENOENT; -ENOEXEC not a module, or it can't be unmapped (unique symbols, NODELETE,
-  ///          raw threads, or it or a library that it needs is damaged or missing): see why; -EPROTO
-  ///          wrong ABI version or tables; -EEXIST this file is loaded already, by whomever, or still
-  ///          mapped since an unload, or the parent's of this process: see why; what init() returned;
-  ///          -ENOMEM, also for the thread-local data that all threads have at once; what else the
-  ///          system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN, -EACCES, -EPERM, -EIO;
-  ///          -ENOSYS /proc is not mounted
+  ///          raw threads, or it or a library that it needs is damaged or missing): see why;
+  ///          -EPROTO wrong ABI version or tables; -EEXIST this file is loaded already, by
+  ///          whomever, or still mapped since an unload, or the parent's of this process: see why;
+  ///          what init() returned; -ENOMEM, also for the thread-local data that all threads have
+  ///          at once; what else the system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN,
+  ///          -EACCES, -EPERM, -EIO; -ENOSYS /proc is not mounted
   /// @param why  if not null, gets one line for people on failure
   /// What is worth knowing of a module that was loaded goes to the report handler, and to notes().
   /// Where its module has static objects, exit() of the process stops the device before they go; so
@@ -191,13 +193,15 @@ class UFENCE_API host {
   [[nodiscard]] result<unload_report> unload(const device_ref& d,
                                              const unload_options& options = {});
 
-  /// unload() on a thread of its own, for callers that must not wait; they may also be module code, or
-  /// callbacks on its fences. The host's destructor waits for it.
+  /// unload() on a thread of its own, for callers that must not wait; they may also be module code,
+  /// or callbacks on its fences. The host's destructor waits for it.
   /// @param report  if not null, what unload() would return; written before the fence is signaled
-  /// @return  a fence, signaled with 0 when it is unmapped; with -EBUSY when it is not, and `report`
+  /// @return  a fence, signaled with 0 when it is unmapped; with -EBUSY when it is not, and
+  /// `report`
   ///          says why; with an error of unload(). -ENOMEM, -EAGAIN no thread: nothing was begun;
   ///          -ENODEV not of this host
-  [[nodiscard]] result<fence_ref> unload_async(const device_ref& d, const unload_options& options = {},
+  [[nodiscard]] result<fence_ref> unload_async(const device_ref& d,
+                                               const unload_options& options = {},
                                                unload_report* report = nullptr);
 
   /// Loads a module, and its file again whenever that is replaced or changed in place (watch.h).

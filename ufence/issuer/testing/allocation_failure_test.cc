@@ -1,5 +1,5 @@
-// Each allocation of the library fails once while a job is submitted: a clear error, and all is as it
-// was. Built with the sources of the layers and the double of ufence/base/alloc.h.
+// Each allocation of the library fails once while a job is submitted: a clear error, and all is as
+// it was. Built with the sources of the layers and the double of ufence/base/alloc.h.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -9,6 +9,8 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/slab.h"
+#include "ufence/fence/testing/fail_each.h"
+#include "ufence/issuer/device_scheduler.h"
 #include "ufence/issuer/host.h"
 #include "ufence/issuer/issuer_test_support.h"
 
@@ -19,8 +21,8 @@ using testing::allocations;
 using testing::make_fence;
 namespace ops = puppet;
 
-// Submits with the first allocation failing, then the second, ... until none is left to fail. Returns
-// how many there are.
+// Submits with the first allocation failing, then the second, ... until none is left to fail.
+// Returns how many there are.
 int fail_each(const puppet_device& p, const std::function<result<fence_ref>()>& attempt) {
   for (int nth = 1;; ++nth) {
     const std::size_t fences = live_fences();
@@ -50,9 +52,8 @@ void fail_first_jobs(const char* module) {
   std::memcpy(large.data(), &small, sizeof small);
   new_fence in = make_fence();
   const std::vector<fence_ref> after(5, in.fence);
-  const int hit = fail_each(p, [&] {
-    return p.device->submit({.opcode = ops::now, .args = large, .in_fences = after});
-  });
+  const int hit = fail_each(
+      p, [&] { return p.device->submit({.opcode = ops::now, .args = large, .in_fences = after}); });
   // Arguments and in-fences do not fit into the record; records and fences may be there already.
   EXPECT_GE(hit, 2);
   in.signal.signal();
@@ -88,7 +89,9 @@ TEST(allocation_failure, a_driver_whose_thread_can_not_start_refuses_its_jobs) {
   allocations::refuse_all = 1;
   const result<fence_ref> job = p.submit(ops::work);
   allocations::refuse_all = 0;
-  if (job) { EXPECT_EQ((*job)->status(), -ENOMEM); }
+  if (job) {
+    EXPECT_EQ((*job)->status(), -ENOMEM);
+  }
   p.unload();
 }
 
@@ -110,6 +113,34 @@ TEST(allocation_failure, deciding_and_unloading_allocate_nothing_of_the_librarys
   const unload_report done = p.unload({.policy = unload_policy::cancel});
   EXPECT_EQ(done.jobs_cancelled, 100U);
   EXPECT_EQ(allocations::asked, 0);
+}
+
+TEST(device_scheduler_allocation, each_call_does_all_or_nothing) {
+  puppet_device p;
+  const auto nothing = [] {};
+  EXPECT_GE(
+      testing::fail_each([&] { return error_of(device_scheduler::create(p.device)); }, nothing), 2);
+  device_scheduler s = device_scheduler::create(p.device, {.has_thread = false}).value();
+  EXPECT_GE(testing::fail_each([&] { return error_of(device_entity::create(s)); }, nothing), 4);
+  device_entity e = device_entity::create(s).value();
+  const puppet::arguments arguments{.to = p.board.get()};
+  std::vector<fence_ref> after;
+  for (int i = 0; i < 3; ++i) {
+    new_fence made = make_fence();
+    made.signal.signal();
+    after.push_back(std::move(made.fence));
+  }
+  const device_job job{
+      .opcode = ops::now, .args = std::as_bytes(std::span(&arguments, 1)), .in_fences = after};
+  // The job, room for what it waits for, and the run queue; fences may be there already.
+  EXPECT_GE(
+      testing::fail_each([&] { return error_of(e.push(job)); }, [&] { EXPECT_TRUE(e.was_idle()); }),
+      3);
+  static_cast<void>(testing::fail_each([&] { return s.attach(p.device); },
+                                       [&] { EXPECT_EQ(s.attached(), p.device); }));
+  EXPECT_TRUE(s.run_ready());
+  EXPECT_TRUE(e.was_idle());
+  EXPECT_EQ(e.statistics().jobs_ended, 1U);
 }
 
 }  // namespace
