@@ -43,6 +43,11 @@ class LintCase(unittest.TestCase):
 
 
 class Layers(LintCase):
+    def test_examples_include_what_jobs_of_installed_drivers_look_like(self):
+        line = '#include "ufence/drivers/cpu.h"\n'
+        self.assert_clean({"examples/host.cc": line})
+        self.assert_flags({"ufence/base/x.cc": line}, "ufence/base/x.cc:1", "drivers is no layer")
+
     def test_only_programs_of_the_lab_include_the_command_line(self):
         line = '#include "tools/command_line/command_line.h"\n'
         self.assert_clean({"lab/engine/program/main.cc": line})

@@ -34,7 +34,7 @@ def check(root: pathlib.Path) -> list[str]:
         return [f"{CONTRACT}:1: missing; it holds the rules"]
     lines = path.read_text(encoding="utf-8").split("\n")
     tree = Tree(root)
-    return [*_check_rows(lines), *_check_tests(lines, tree), *_check_tags(lines, tree),
+    return [*_check_rows(lines), *_check_errnos(lines), *_check_tests(lines, tree), *_check_tags(lines, tree),
             *_check_citations(tree)]
 
 
@@ -52,6 +52,17 @@ def _check_rows(lines: list[str]) -> list[str]:
                 findings.append(f"{CONTRACT}:{at[0]}: {prefix}{n} names no test; name one, or say "
                                 "`none yet`")
     return findings
+
+
+def _check_errnos(lines: list[str]) -> list[str]:
+    """The table of error numbers is in the order of their names."""
+    if "## Error numbers" not in lines:
+        return []
+    at = lines.index("## Error numbers")
+    rows = [(i, line.split("|")[1].split(",")[0].strip()) for i, line in enumerate(lines, 1)
+            if i > at and re.match(r"\| E[A-Z0-9]+[, ]", line)]
+    return [f"{CONTRACT}:{i}: {name} stands after {before}; sort the rows by name"
+            for (_, before), (i, name) in zip(rows, rows[1:]) if name < before]
 
 
 def _tests_of(lines: list[str], at: int) -> str:

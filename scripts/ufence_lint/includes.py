@@ -9,6 +9,9 @@ PROGRAM_AREAS = ("tools", "bench", "examples")
 PROGRAM_LIBRARY = ("tools/command_line/command_line.h",)  # what the lab's programs share with the command
 
 
+DRIVER_JOBS = ("ufence/drivers/cpu.h", "ufence/drivers/uring.h")  # installed under these names
+
+
 def check(tree) -> None:
     for file in tree.sources:
         if file.area == "tests":
@@ -23,6 +26,8 @@ def _judge(tree, file, bracket: str, name: str) -> str | None:
     is_test_module = "testing" in str(file.path).split("/")  # what users' drivers may do
     if name.startswith("urcu") and file.part != "rcu" and not is_test_module:
         return f"includes <{name}>; RCU is reached through \"ufence/rcu/rcu.h\" only"
+    if name in DRIVER_JOBS and file.area == "examples":
+        return None
     if name in ABI:
         return _judge_abi(tree, file, name)
     if not name.startswith(("ufence/", "lab/")):
