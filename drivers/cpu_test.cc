@@ -175,6 +175,28 @@ TEST_F(cpu, has_as_many_workers_as_it_is_told) {
   }
 }
 
+TEST_F(cpu, has_as_many_workers_as_its_option_says) {
+  host h;
+  std::string why;
+  for (const char* wrong : {"", "0", "257", "two", "1 ", "-1"}) {
+    const reports told;
+    const auto loaded = h.load(path_of("cpu"), {.options = {{"workers", wrong}}}, &why);
+    EXPECT_FALSE(loaded) << wrong;
+    EXPECT_EQ(loaded.error(), std::error_code(EINVAL, std::generic_category())) << wrong;
+    EXPECT_TRUE(told.has({"workers is a number from 1 to 256"}));
+  }
+  const device_ref d = h.load(path_of("cpu"), {.interface_name = UFENCE_CPU_INTERFACE,
+                                               .interface_version = UFENCE_CPU_INTERFACE_VERSION,
+                                               .options = {{"workers", "3"}}})
+                           .value();
+  ufence_cpu_counters counters{};
+  const ufence_cpu_query query{&counters};
+  const fence_ref asked = d->submit({.opcode = UFENCE_CPU_QUERY, .args = bytes_of(query)}).value();
+  EXPECT_FALSE(asked->wait_result(patience()));
+  EXPECT_EQ(counters.workers, 3U);
+  EXPECT_EQ(h.unload(d).value().state, unload_state::unmapped);
+}
+
 // Two workers are in callbacks of two jobs at once, and each waits for the other's.
 TEST_F(cpu, has_workers_that_run_side_by_side) {
   struct meeting : callback {

@@ -162,6 +162,9 @@ struct ufence_host {
 	void (*report)(struct ufence_device *, const char *text);
 	/* CLOCK_MONOTONIC, in ns. */
 	int64_t (*now_ns)(void);
+	/* The value of one of the driver's options: what its loader gave, else the one of the table. NULL if
+	   the table has no such option. The text stays until exit() returns. */
+	const char *(*option)(struct ufence_device *, const char *name);
 };
 
 /* The driver's device. `state` is what init() made. Result of enable_signaling and poll: 0 pending,
@@ -197,6 +200,20 @@ struct ufence_device_ops {
 	int (*observe)(void *state, struct ufence_fence *);
 };
 
+/* Something that whoever loads the driver may set. The value is a text that init() checks. */
+struct ufence_option {
+	const char *name;         /* without '=' */
+	const char *value;        /* if none is given; not NULL */
+	const char *description;  /* one line for people; may be NULL */
+};
+
+/* Members that may be left out, also where that would be warned about. */
+#if defined(__cplusplus) && __cplusplus >= 201402L
+#define UFENCE_OR_ZERO_ = {}
+#else
+#define UFENCE_OR_ZERO_
+#endif
+
 struct ufence_driver {
 	uint32_t size;
 	uint32_t abi_version;
@@ -208,6 +225,12 @@ struct ufence_driver {
 	int (*init)(const struct ufence_host *, struct ufence_device *, void **state);
 	void (*stop)(void *state);
 	void (*exit)(void *state);
+	/* What follows may be left out (zero). The opcodes and their arguments: by a name that all drivers
+	   with these share, and a version that grows when some are added. A changed one is a new name. */
+	const char *interface_name UFENCE_OR_ZERO_;  /* copied; NULL: nobody else's */
+	uint32_t interface_version UFENCE_OR_ZERO_;
+	uint32_t options_count UFENCE_OR_ZERO_;
+	const struct ufence_option *options UFENCE_OR_ZERO_;
 };
 
 #define UFENCE_EXPORT __attribute__((visibility("default")))

@@ -28,6 +28,8 @@
 //   static constexpr bool is_timeline = true;                                     UFENCE_F_TIMELINE
 //       and optionally void request_notify(uint64_t), void retire_timeline()
 //   void lock(job&), unlock(job&), int wait(job&, int64_t), void release(job&)    UFENCE_F_LEGACY
+//   static constexpr const char* interface_name = "...", uint32_t interface_version = 1;
+//   static constexpr ufence_option options[] = {{"name", "value", "for people"}};     optional
 // A member with one of these names and another type is a compile error, not a missing feature.
 #pragma once
 
@@ -42,6 +44,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
@@ -120,6 +123,10 @@ class services {
 
   void report(const char* text) const noexcept { host_->report(device_, text); }
   [[nodiscard]] std::int64_t now_ns() const noexcept { return host_->now_ns(); }
+  /// The value of one of the driver's options; null: it has none of this name.
+  [[nodiscard]] const char* option(const char* name) const noexcept {
+    return host_->option(device_, name);
+  }
 
  private:
   const ufence_host* host_;
@@ -452,13 +459,33 @@ template <class D>
 }
 
 template <class D>
+[[nodiscard]] constexpr const char* interface_name_of() noexcept {
+  if constexpr (requires { D::interface_name; }) return D::interface_name;
+  return nullptr;
+}
+template <class D>
+[[nodiscard]] constexpr std::uint32_t interface_version_of() noexcept {
+  if constexpr (requires { D::interface_version; }) return D::interface_version;
+  return 0;
+}
+template <class D>
+[[nodiscard]] constexpr std::span<const ufence_option> options_of() noexcept {
+  if constexpr (requires { D::options; }) return D::options;
+  return {};
+}
+
+template <class D>
 [[nodiscard]] constexpr ufence_driver make_driver(const ufence_device_ops& ops, const char* name,
                                                   const char* timeline,
                                                   const char* description) noexcept {
   return {.size = sizeof(ufence_driver), .abi_version = UFENCE_ABI_VERSION,
           .features = features_of<D>(), .name = name, .timeline = timeline,
           .description = description, .ops = &ops,
-          .init = &init<D>, .stop = &stop<D>, .exit = &exit<D>};
+          .init = &init<D>, .stop = &stop<D>, .exit = &exit<D>,
+          .interface_name = interface_name_of<D>(),
+          .interface_version = interface_version_of<D>(),
+          .options_count = static_cast<std::uint32_t>(options_of<D>().size()),
+          .options = options_of<D>().data()};
 }
 
 }  // namespace detail

@@ -466,9 +466,19 @@ void ufence_module_host_destroy(struct ufence_module_host* host);
  * Blocks: while the file is read and init() runs. */
 UFENCE_MUST_CHECK int ufence_module_load(struct ufence_module_host* host, const char* path,
                                          struct ufence_module** module, char* why, size_t why_size);
+/* A value for an option that the driver has; the texts are copied. */
+struct ufence_option_value {
+  const char* name;
+  const char* value;
+};
 struct ufence_load_options {
   size_t size;
   int private_copy; /* not 0: maps a copy that nobody can change, so that the file may be replaced */
+  uint32_t pending_max; /* so many jobs may be pending at once; 0: no limit */
+  const char* interface_name; /* what the opcodes have to mean; null: whatever they do */
+  uint32_t interface_version; /* this one or a later one */
+  uint32_t options_count;
+  const struct ufence_option_value* options;
 };
 /* The same with options, which may be null. */
 UFENCE_MUST_CHECK int ufence_module_load_with(struct ufence_module_host* host, const char* path,

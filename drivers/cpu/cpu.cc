@@ -6,10 +6,13 @@
 // memory.
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "drivers/cpu/cpu.h"
@@ -45,9 +48,13 @@ bool is_valid(const ufence_cpu_sha256_update* update) noexcept {
 // Lock: mutex_, never held over a call of the host. configuring_ is taken first.
 class cpu_driver {
  public:
+  static constexpr const char* interface_name = UFENCE_CPU_INTERFACE;
+  static constexpr std::uint32_t interface_version = UFENCE_CPU_INTERFACE_VERSION;
+  static constexpr ufence_option options[] = {{"workers", "1", "how many threads take updates, 1 to 256"}};
+
   explicit cpu_driver(services host) noexcept : host_(host) {}
 
-  int start() { return set_workers(1); }
+  int start();
   int submit(job& j);
   void cancel(job& j);
   void stop();
@@ -82,6 +89,18 @@ class cpu_driver {
   bool stopping_ = false;
   ufence_cpu_counters counters_{};
 };
+
+int cpu_driver::start() {
+  const std::string_view text = host_.option("workers");
+  std::uint32_t workers = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), workers);
+  if (error != std::errc() || end != text.data() + text.size() || workers < 1 ||
+      workers > UFENCE_CPU_WORKERS_MAX) {
+    host_.report("workers is a number from 1 to 256");
+    return -EINVAL;
+  }
+  return set_workers(workers);
+}
 
 int cpu_driver::submit(job& j) {
   switch (j.opcode) {

@@ -18,6 +18,10 @@
 extern "C" {
 #endif
 
+/* The interface of these opcodes, and the option "workers" of init(): 1 .. UFENCE_CPU_WORKERS_MAX. */
+#define UFENCE_CPU_INTERFACE "ufence.cpu"
+#define UFENCE_CPU_INTERFACE_VERSION 1u
+
 #define UFENCE_CPU_DIGEST_SIZE 32u
 #define UFENCE_CPU_WORKERS_MAX 256u
 
@@ -27,7 +31,7 @@ enum ufence_cpu_opcode {
 	UFENCE_CPU_SHA256 = 3     /* struct ufence_cpu_sha256_update */
 };
 
-/* How many workers take updates from now on; one after the load. -EAGAIN: fewer could be started,
+/* How many workers take updates from now on; as the option says after the load. -EAGAIN: fewer could be started,
    those that were stay. */
 struct ufence_cpu_configure {
 	uint32_t workers;         /* 1 .. UFENCE_CPU_WORKERS_MAX */

@@ -1,5 +1,6 @@
 #include <memory>
 #include <new>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -78,8 +79,14 @@ int ufence_module_load_with(ufence_module_host* h, const char* path,
   try {
     auto handle = std::make_unique<ufence_module>();
     std::string reason;
-    result<device_ref> loaded =
-        h->loads.load(path, {.private_copy = options.private_copy != 0}, &reason);
+    load_options wanted{.private_copy = options.private_copy != 0,
+                        .pending_max = options.pending_max,
+                        .interface_name = options.interface_name != nullptr ? options.interface_name : "",
+                        .interface_version = options.interface_version};
+    for (const ufence_option_value& o : std::span(options.options, options.options_count)) {
+      wanted.options.emplace_back(o.name, o.value);
+    }
+    result<device_ref> loaded = h->loads.load(path, wanted, &reason);
     if (!loaded) {
       copy_out(reason, why, why_size);
       return negative(loaded.error());

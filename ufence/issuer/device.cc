@@ -1,10 +1,12 @@
 // The public face of a module instance.
+#include <algorithm>
 #include <utility>
 
 #include "ufence/base/fork.h"
 #include "ufence/issuer/instance.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/module/overdue.h"
+#include "ufence/module/validate.h"
 
 namespace ufence {
 
@@ -19,7 +21,48 @@ device::impl::impl(std::unique_ptr<loaded_module> loaded, std::uint64_t number)
       path(module->path()),
       instance(number),
       generation(fork_generation()) {
+  const detail::driver_extras extras = detail::extras_of(*driver);
+  interface_version = extras.interface_version;
+  if (extras.interface_name != nullptr) interface_name = extras.interface_name;
+  for (const ufence_option& o : extras.options) {
+    driver_options.push_back({o.name, o.value, o.description != nullptr ? o.description : ""});
+  }
   set_ops();
+}
+
+std::string device::impl::check_interface(const load_options& wanted) {
+  if (wanted.interface_name.empty() || (interface_name == wanted.interface_name &&
+                                        interface_version >= wanted.interface_version)) {
+    return {};
+  }
+  return "the interface " + wanted.interface_name + " " + std::to_string(wanted.interface_version) +
+         " is wanted, and the driver " +
+         (interface_name.empty() ? "does not say what its opcodes mean"
+                                 : "has " + interface_name + " " + std::to_string(interface_version));
+}
+
+std::string device::impl::set_options(const load_options& wanted) {
+  for (auto given = wanted.options.begin(); given != wanted.options.end(); ++given) {
+    const auto& [name, value] = *given;
+    if (std::any_of(wanted.options.begin(), given, [&](const auto& o) { return o.first == name; })) {
+      return "the option " + name + " is given twice";
+    }
+    const auto found = std::ranges::find(driver_options, name, &driver_option::name);
+    if (found != driver_options.end()) {
+      found->value = value;
+      continue;
+    }
+    if (driver_options.empty()) return "the driver has no options, so not " + name;
+    std::string text = "the driver has no option " + name + "; it has";
+    for (const driver_option& o : driver_options) text += " " + o.name;
+    return text;
+  }
+  return {};
+}
+
+const char* device::impl::option(const char* name) const noexcept {
+  const auto found = std::ranges::find(driver_options, std::string_view(name), &driver_option::name);
+  return found != driver_options.end() ? found->value.c_str() : nullptr;
 }
 
 device::impl::~impl() = default;
@@ -111,6 +154,12 @@ result<fence_ref> device::room() { return impl_->room(); }
 std::string_view device::driver_name() const noexcept { return impl_->driver_name; }
 std::string_view device::timeline_name() const noexcept { return impl_->timeline_name; }
 std::string_view device::description() const noexcept { return impl_->description; }
+std::string_view device::interface_name() const noexcept { return impl_->interface_name; }
+std::uint32_t device::interface_version() const noexcept { return impl_->interface_version; }
+bool device::has_interface(std::string_view name, std::uint32_t version) const noexcept {
+  return !name.empty() && impl_->interface_name == name && impl_->interface_version >= version;
+}
+std::span<const driver_option> device::options() const noexcept { return impl_->driver_options; }
 std::string_view device::path() const noexcept { return impl_->path; }
 std::uint64_t device::context() const noexcept { return impl_->context; }
 std::uint64_t device::instance() const noexcept { return impl_->instance; }

@@ -154,6 +154,16 @@ result<device_ref> host::impl::load(const std::string& path, const load_options&
     tell(why, path, "a legacy driver's jobs can't be limited");
     return failure(EOPNOTSUPP);
   }
+  problem = d->internals().check_interface(options);
+  if (!problem.empty()) {
+    tell(why, path, problem);
+    return failure(EPROTONOSUPPORT);
+  }
+  problem = d->internals().set_options(options);
+  if (!problem.empty()) {
+    tell(why, path, problem);
+    return failure(EINVAL);
+  }
   const int error = d->internals().start(problem);
   for (const std::string& note : d->internals().module->notes()) {
     detail::report_driver(d->internals(), 0, note);

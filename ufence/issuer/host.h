@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ufence/base/api.h"
@@ -48,11 +49,26 @@ struct unload_options {
 /// How a module is loaded.
 struct load_options {
   /// Maps a copy in memory that nobody can change: the file may be written to, and loaded again,
-  /// while it is in use. Debuggers do not find the symbols of the copy by its name.
+  /// while it is in use, which gives several devices of one file. Debuggers do not find the symbols
+  /// of the copy by its name.
   bool private_copy = false;
   /// So many jobs may be pending at once; 0: as many as there is memory for. Not for legacy
   /// drivers.
   std::uint32_t pending_max = 0;
+  /// What the opcodes have to mean: the driver's interface has this name, and this version or a
+  /// later one. Empty: whatever they mean.
+  std::string interface_name = {};
+  std::uint32_t interface_version = 0;
+  /// Values for the driver's options, by name; those that are not here have the driver's own. The
+  /// driver checks them, and its init() refuses.
+  std::vector<std::pair<std::string, std::string>> options = {};
+};
+
+/// An option of a driver.
+struct driver_option {
+  std::string name;
+  std::string value;        // the one in force
+  std::string description;  // one line for people, or empty
 };
 
 /// How an unload ended. Ordered: later is further.
@@ -131,6 +147,14 @@ class UFENCE_API device {
   [[nodiscard]] std::string_view driver_name() const noexcept;
   [[nodiscard]] std::string_view timeline_name() const noexcept;
   [[nodiscard]] std::string_view description() const noexcept;  // one line for people, or empty
+  /// What its opcodes mean; empty and 0 if the driver says nothing of it.
+  [[nodiscard]] std::string_view interface_name() const noexcept;
+  [[nodiscard]] std::uint32_t interface_version() const noexcept;
+  /// True: its opcodes are those of this interface, at least in this version. For whoever was given
+  /// the device.
+  [[nodiscard]] bool has_interface(std::string_view name, std::uint32_t version) const noexcept;
+  /// All options that the driver has, in its order.
+  [[nodiscard]] std::span<const driver_option> options() const noexcept;
   [[nodiscard]] std::string_view path() const noexcept;
   /// Of its timeline. Its fences have this context if it completes jobs in order
   /// (UFENCE_F_TIMELINE), and each a context of its own otherwise (F19); in any case it is their
@@ -172,7 +196,9 @@ class UFENCE_API host {
   ///          whomever, or still mapped since an unload, or the parent's of this process: see why;
   ///          what init() returned; -ENOMEM, also for the thread-local data that all threads have
   ///          at once; what else the system refused the dynamic linker: -EMFILE, -ENFILE, -EAGAIN,
-  ///          -EACCES, -EPERM, -EIO; -ENOSYS /proc is not mounted
+  ///          -EACCES, -EPERM, -EIO; -ENOSYS /proc is not mounted; -EPROTONOSUPPORT it has not the
+  ///          interface that is wanted; -EINVAL an option that it does not have, or that is given
+  ///          twice
   /// @param why  if not null, gets one line for people on failure
   /// What is worth knowing of a module that was loaded goes to the report handler, and to notes().
   /// Where its module has static objects, exit() of the process stops the device before they go; so

@@ -218,6 +218,10 @@ void report(ufence_device* device, const char* text) noexcept {
 
 std::int64_t now() noexcept { return now_ns(); }
 
+const char* option(ufence_device* device, const char* name) noexcept {
+  return device != nullptr && name != nullptr ? impl_of(device).option(name) : nullptr;
+}
+
 constexpr ufence_host table = {
     .size = sizeof(ufence_host),
     .abi_version = UFENCE_ABI_VERSION,
@@ -234,6 +238,7 @@ constexpr ufence_host table = {
     .fence_status = &fence_status,
     .report = &report,
     .now_ns = &now,
+    .option = &option,
 };
 
 }  // namespace

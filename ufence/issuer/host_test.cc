@@ -35,6 +35,75 @@ TEST(host, a_module_is_described_when_it_is_loaded) {
   EXPECT_EQ(d->driver_name(), "puppet");
 }
 
+TEST(host, a_driver_gets_the_values_of_its_options) {
+  host h;
+  std::string why;
+  const auto with = [&](std::vector<std::pair<std::string, std::string>> given) {
+    return h.load(test_module("puppet"), {.options = std::move(given)}, &why);
+  };
+  device_ref d = with({}).value();
+  ASSERT_EQ(d->options().size(), 2U);
+  EXPECT_EQ(d->options()[0].name, "fails");
+  EXPECT_EQ(d->options()[0].value, "0");
+  EXPECT_EQ(d->options()[0].description, "an errno that init() returns");
+  EXPECT_EQ(d->options()[1].value, "good");
+  EXPECT_EQ(d->options()[1].description, "");
+  expect_unmapped(h.unload(d));
+  EXPECT_EQ(d->options()[1].value, "good") << "the device outlives the module";
+
+  d = with({{"mood", ""}}).value();
+  EXPECT_EQ(d->options()[1].value, "");
+  expect_unmapped(h.unload(d));
+
+  EXPECT_EQ(error_of(with({{"fails", std::to_string(EBUSY)}})), errno_code(EBUSY)) << "init() has read it";
+  EXPECT_EQ(error_of(with({{"speed", "1"}})), errno_code(EINVAL));
+  EXPECT_THAT(why, HasSubstr("no option speed; it has fails mood"));
+  EXPECT_EQ(error_of(with({{"mood", "a"}, {"mood", "b"}})), errno_code(EINVAL));
+  EXPECT_THAT(why, HasSubstr("mood is given twice"));
+  EXPECT_THAT(h.devices(), IsEmpty());
+}
+
+TEST(host, a_driver_with_other_opcodes_is_refused) {
+  host h;
+  std::string why;
+  const auto with = [&](std::string name, std::uint32_t version) {
+    return h.load(test_module("puppet"), {.interface_name = std::move(name), .interface_version = version},
+                  &why);
+  };
+  for (const std::uint32_t version : {0U, 1U, 2U}) {
+    const device_ref d = with("ufence.puppet", version).value();
+    EXPECT_EQ(d->interface_name(), "ufence.puppet");
+    EXPECT_EQ(d->interface_version(), 2U);
+    EXPECT_TRUE(d->has_interface("ufence.puppet", version));
+    EXPECT_FALSE(d->has_interface("ufence.puppet", 3));
+    EXPECT_FALSE(d->has_interface("ufence.pup", 1));
+    EXPECT_FALSE(d->has_interface("", 0));
+    expect_unmapped(h.unload(d));
+  }
+  EXPECT_EQ(error_of(with("ufence.puppet", 3)), errno_code(EPROTONOSUPPORT));
+  EXPECT_THAT(why, HasSubstr("the interface ufence.puppet 3 is wanted, and the driver has ufence.puppet 2"));
+  EXPECT_EQ(error_of(with("other", 0)), errno_code(EPROTONOSUPPORT));
+  EXPECT_EQ(error_of(h.load(test_module("minimal"), {.interface_name = "other"}, &why)),
+            errno_code(EPROTONOSUPPORT));
+  EXPECT_THAT(why, HasSubstr("does not say what its opcodes mean"));
+  EXPECT_THAT(h.devices(), IsEmpty());
+}
+
+TEST(host, one_file_gives_several_devices) {
+  host h;
+  std::vector<device_ref> devices;
+  for (const char* mood : {"good", "bad", "none"}) {
+    devices.push_back(
+        h.load(test_module("puppet"), {.private_copy = true, .options = {{"mood", mood}}}).value());
+  }
+  for (const device_ref& d : devices) {
+    EXPECT_EQ(d->submit({.opcode = ops::now}).value()->wait_result(testing::patience()), no_error);
+  }
+  EXPECT_EQ(devices[1]->options()[1].value, "bad");
+  EXPECT_NE(devices[0]->context(), devices[1]->context());
+  for (const device_ref& d : devices) expect_unmapped(h.unload(d));
+}
+
 TEST(host, instances_are_numbered_in_the_order_of_their_loading) {
   host h;
   std::uint64_t last = 0, last_context = 0;

@@ -59,6 +59,9 @@ struct device::impl final : ::ufence_device {
   void* state = nullptr;                      // what init() made
   std::uint64_t features = 0;
   std::string driver_name, timeline_name, description, path;
+  std::string interface_name;
+  std::uint32_t interface_version = 0;
+  std::vector<driver_option> driver_options;
   std::uint64_t instance = 0;
   std::uint64_t context = 0;
   std::uint32_t pending_max = 0;              // jobs; 0: no limit
@@ -120,6 +123,12 @@ struct device::impl final : ::ufence_device {
     return is_timeline() ? context : line->line()->unordered_context(seqno);
   }
 
+  /// Empty: its opcodes are the ones that are wanted; else one line for people.
+  [[nodiscard]] std::string check_interface(const load_options& wanted);
+  /// Takes the values that are given for options. Empty, or one line for people.
+  [[nodiscard]] std::string set_options(const load_options& wanted);
+  /// The value of an option of the driver; null: it has none of that name.
+  [[nodiscard]] const char* option(const char* name) const noexcept;
   /// Calls the driver's init() and makes its timeline. 0 or -errno, then nothing is left of it, but
   /// `why` may say that threads are.
   [[nodiscard]] int start(std::string& why);

@@ -28,12 +28,12 @@ class validator {
       return "D-1: the driver table is for ABI version " + std::to_string(driver_.abi_version) +
              ", this host has " + std::to_string(UFENCE_ABI_VERSION);
     }
-    if (driver_.size < sizeof(ufence_driver) || driver_.size > symbol_size) {
+    if (driver_.size < driver_table_min || driver_.size > symbol_size) {
       return "D-1: the driver table says it has " + std::to_string(driver_.size) + " bytes, it has " +
-             std::to_string(symbol_size) + ", this host needs " +
-             std::to_string(sizeof(ufence_driver));
+             std::to_string(symbol_size) + ", this host needs " + std::to_string(driver_table_min);
     }
     check_strings();
+    check_interface();
     check_features();
     if (problem_.empty()) check_ops();
     return problem_;
@@ -70,6 +70,46 @@ class validator {
     if (driver_.timeline != nullptr) check_string("timeline", driver_.timeline, driver_name_max);
     if (driver_.description != nullptr) {
       check_string("description", driver_.description, driver_description_max);
+    }
+  }
+
+  void check_interface() {
+    const driver_extras extras = extras_of(driver_);
+    if (extras.interface_name != nullptr) {
+      check_string("interface name", extras.interface_name, driver_name_max);
+    } else if (extras.interface_version != 0) {
+      refuse("D-3: the driver's interface has a version, but no name");
+    }
+    const std::size_t count = extras.options.size();
+    if (count > driver_options_max) {
+      return refuse("D-3: the driver has more than " + std::to_string(driver_options_max) + " options");
+    }
+    if (count != 0 && !image_.contains(extras.options.data(), extras.options.size_bytes())) {
+      return refuse("D-1: the driver's options lie outside of the module");
+    }
+    for (const ufence_option& o : extras.options) {
+      check_option(o);
+      if (!problem_.empty()) return;
+      const auto is_named_so = [&o](const ufence_option& other) {
+        return &other < &o && std::strcmp(o.name, other.name) == 0;
+      };
+      if (std::ranges::any_of(extras.options, is_named_so)) {
+        return refuse(std::string("D-3: the driver has the option ") + o.name + " twice");
+      }
+    }
+  }
+
+  void check_option(const ufence_option& o) {
+    if (o.name == nullptr || o.value == nullptr) return refuse("D-3: an option has no name or no value");
+    check_string("option name", o.name, driver_name_max);
+    if (problem_.empty() && std::strchr(o.name, '=') != nullptr) {
+      refuse("D-3: the name of an option has a '='");
+    }
+    if (!image_.contains(o.value) || *o.value != '\0') {
+      check_string("option value", o.value, driver_description_max);
+    }
+    if (o.description != nullptr) {
+      check_string("option description", o.description, driver_description_max);
     }
   }
 

@@ -1,7 +1,9 @@
 // The tables of a driver: checked once, when it is loaded, then trusted.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "ufence/driver.h"
@@ -12,8 +14,23 @@ namespace ufence {
 /// The longest names that a driver may have.
 inline constexpr std::size_t driver_name_max = 63;
 inline constexpr std::size_t driver_description_max = 255;
+inline constexpr std::size_t driver_options_max = 64;
 
 namespace detail {
+
+/// The least that a driver's table has; what follows was added later.
+inline constexpr std::size_t driver_table_min = offsetof(ufence_driver, interface_name);
+
+/// What a driver's table may leave out.
+struct driver_extras {
+  const char* interface_name = nullptr;
+  std::uint32_t interface_version = 0;
+  std::span<const ufence_option> options;
+};
+[[nodiscard]] inline driver_extras extras_of(const ufence_driver& driver) noexcept {
+  if (driver.size < sizeof driver) return {};
+  return {driver.interface_name, driver.interface_version, {driver.options, driver.options_count}};
+}
 
 /// Checks what D-1 and D-3 say about a driver's tables.
 /// @param symbol_size  of the symbol in the object file

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <functional>
 #include <string>
 
@@ -31,6 +32,7 @@ struct image {
 
   ufence_driver driver{};
   ufence_device_ops ops{};
+  ufence_option options[2] = {};
   std::uint64_t symbol_size = sizeof(ufence_driver);
   char name[512] = "tester";
 };
@@ -61,6 +63,55 @@ TEST(validate, size_and_version_come_first) {
               i.symbol_size = i.driver.size;
             }),
             "");
+}
+
+TEST(validate, what_came_later_may_be_absent) {
+  image i;
+  i.driver.size = driver_table_min;
+  i.symbol_size = driver_table_min;
+  i.driver.options_count = 7;  // of something else: the table ends before
+  EXPECT_EQ(i.problem(), "");
+  EXPECT_TRUE(extras_of(i.driver).options.empty());
+  EXPECT_EQ(problem_with([](auto& o) { o.driver.size = driver_table_min - 8; }).substr(0, 4), "D-1:");
+}
+
+TEST(validate, options_and_interface_make_sense) {
+  const auto with = [](ufence_option first, ufence_option second) {
+    return problem_with([&](image& i) {
+      i.options[0] = first;
+      i.options[1] = second;
+      i.driver.options = i.options;
+      i.driver.options_count = second.name != nullptr ? 2 : 1;
+    });
+  };
+  image texts;
+  EXPECT_THAT(problem_with([](auto& i) { i.driver.interface_version = 1; }), HasSubstr("but no name"));
+  EXPECT_THAT(problem_with([&](auto& i) { i.driver.interface_name = texts.name; }), HasSubstr("lies outside"));
+  EXPECT_EQ(problem_with([](auto& i) { i.driver.interface_name = i.name; }), "");
+  EXPECT_THAT(problem_with([](auto& i) { i.driver.options_count = 1; }), HasSubstr("options lie outside"));
+  EXPECT_THAT(problem_with([](auto& i) { i.driver.options_count = 65; }), HasSubstr("more than 64"));
+  EXPECT_THAT(with({nullptr, "", nullptr}, {}), HasSubstr("no name or no value"));
+  EXPECT_THAT(with({"a", nullptr, nullptr}, {}), HasSubstr("no name or no value"));
+  EXPECT_THAT(with({"elsewhere", "", nullptr}, {}), HasSubstr("option name lies outside"));
+}
+
+TEST(validate, names_of_options_differ_and_have_no_sign_of_equality) {
+  const auto with = [](const char* first, const char* second) {
+    image i;
+    std::snprintf(i.name, sizeof i.name, "%s", first);
+    char* const other = i.name + 100;
+    std::snprintf(other, 100, "%s", second);
+    i.name[200] = '\0';
+    i.options[0] = {i.name, i.name + 200, nullptr};
+    i.options[1] = {other, i.name, other};
+    i.driver.options = i.options;
+    i.driver.options_count = 2;
+    return i.problem();
+  };
+  EXPECT_EQ(with("one", "two"), "");
+  EXPECT_EQ(with("one", "one"), "D-3: the driver has the option one twice");
+  EXPECT_EQ(with("one", "t=o"), "D-3: the name of an option has a '='");
+  EXPECT_THAT(with("one", ""), HasSubstr("option name is empty"));
 }
 
 TEST(validate, what_every_driver_has_is_there) {

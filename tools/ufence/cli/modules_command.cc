@@ -29,6 +29,9 @@ using nlohmann::ordered_json;
 struct trial {
   std::string problem;  // why it could not be loaded; then the rest says nothing
   std::string driver, timeline, description;
+  std::string interface_name;
+  std::uint32_t interface_version = 0;
+  std::vector<driver_option> options;
   std::string features;  // by their names
   unload_state state = unload_state::pinned;
   std::vector<std::string> pins;
@@ -49,6 +52,9 @@ trial try_out(const std::string& path) {
   t.driver = d.driver_name();
   t.timeline = d.timeline_name();
   t.description = d.description();
+  t.interface_name = d.interface_name();
+  t.interface_version = d.interface_version();
+  t.options.assign(d.options().begin(), d.options().end());
   t.features = features_to_string(d.features());
   const result<unload_report> unloaded = modules.unload(*loaded);
   if (unloaded) {
@@ -119,6 +125,11 @@ void print(const trial& t) {
   if (!t.features.empty()) fmt::print(", with {}", t.features);
   fmt::print("\n  unloaded: {}\n", to_string(t.state));
   if (!t.description.empty()) fmt::print("  says of itself: {}\n", t.description);
+  if (!t.interface_name.empty()) fmt::print("  interface: {} {}\n", t.interface_name, t.interface_version);
+  for (const driver_option& o : t.options) {
+    fmt::print("  option {}={}{}{}\n", o.name, printable(o.value), o.description.empty() ? "" : ": ",
+               o.description);
+  }
   for (const std::string& pin : t.pins) fmt::print("  pinned by {}\n", pin);
   for (const std::string& kept : t.kept) fmt::print("  kept: {}\n", kept);
 }
@@ -142,6 +153,14 @@ ordered_json split(const std::string& names) {
     const std::size_t end = std::min(names.find(", ", at), names.size());
     all.push_back(names.substr(at, end - at));
     at = end + 2;
+  }
+  return all;
+}
+
+ordered_json to_json(const std::vector<driver_option>& options) {
+  ordered_json all = ordered_json::array();
+  for (const driver_option& o : options) {
+    all.push_back({{"name", o.name}, {"value", o.value}, {"description", o.description}});
   }
   return all;
 }
@@ -171,6 +190,9 @@ ordered_json to_json(const module_info& info, const std::optional<trial>& tried)
                   {"timeline", tried->timeline},
                   {"description", tried->description},
                   {"features", split(tried->features)},
+                  {"interface", tried->interface_name},
+                  {"interface_version", tried->interface_version},
+                  {"options", to_json(tried->options)},
                   {"unload_state", to_string(tried->state)},
                   {"pins", tried->pins},
                   {"kept", tried->kept}};

@@ -3,6 +3,8 @@
 #include "ufence/issuer/testing/puppet.h"
 
 #include <condition_variable>
+#include <cstdlib>
+#include <iterator>
 #include <list>
 #include <mutex>
 #include <new>
@@ -336,6 +338,12 @@ int init(const ufence_host* host, ufence_device* device, void** state) {
   s->host = host;
   s->device = device;
   *state = s;
+  // A thing that is no option of the driver has no value.
+  if (host->option(device, "no_option") != nullptr || host->option(device, "fails") == nullptr) return -EPROTO;
+  if (const int error = std::atoi(host->option(device, "fails")); error != 0) {
+    delete s;
+    return -error;
+  }
   return is_timeline ? host->device_word(device, &s->word) : 0;
 #endif
 }
@@ -389,6 +397,9 @@ constexpr ufence_device_ops ops = make_ops();
 
 }  // namespace
 
+constexpr ufence_option options[] = {{"fails", "0", "an errno that init() returns"},
+                                      {"mood", "good", nullptr}};
+
 UFENCE_DRIVER = {sizeof(ufence_driver),
                  UFENCE_ABI_VERSION,
                  features,
@@ -398,4 +409,8 @@ UFENCE_DRIVER = {sizeof(ufence_driver),
                  &ops,
                  init,
                  stop,
-                 exit};
+                 exit,
+                 "ufence.puppet",
+                 2,
+                 std::size(options),
+                 options};
