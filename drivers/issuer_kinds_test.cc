@@ -317,7 +317,7 @@ class sw : public driver_test {
 TEST_F(sw, a_point_is_signaled_when_the_value_has_reached_it) {
   const fence_ref three = point(3), one = point(1), two = point(2), other = give(
       d, UFENCE_SW_POINT, ufence_sw_point{8, 1});
-  three->set_deadline(500);
+  three->set_deadline(INT64_C(500));
   ufence_sw_state s{};
   EXPECT_EQ(run(d, UFENCE_SW_QUERY, ufence_sw_query{9, &s}), 0);
   EXPECT_EQ(s.pending, 3U);

@@ -61,7 +61,7 @@ class sim : public sim_test {
 
 TEST_F(sim, runs_nothing_while_its_clock_stands) {
   const fence_ref f = work(d, takes(1));
-  EXPECT_EQ(f->wait(0).value(), ETIME);
+  EXPECT_EQ(f->wait(no_wait).value(), ETIME);
   EXPECT_EQ(counters(d).pending, 1u);
   EXPECT_EQ(counters(d).enabled, 1u);
   advance(d, 1);

@@ -248,7 +248,7 @@ TEST_P(unloaded_module, leaves_what_is_in_syncobjs_right) {
   unload(d, unload_policy::cancel);
   EXPECT_EQ(points->query().value(), 2U);
   const fence_ref second = points->find_fence(2).value();
-  EXPECT_FALSE(second->wait(0));
+  EXPECT_FALSE(second->wait(no_wait));
   const fence_ref in_it = single->current().value();
   EXPECT_EQ(in_it, hanging);
   EXPECT_EQ(in_it->status(), -ECANCELED);
@@ -266,7 +266,7 @@ TEST_P(unloaded_module, leaves_what_is_in_syncobjs_right) {
   advance(d, 1);
   EXPECT_EQ(points->query().value(), 3U);
   unload(d);
-  EXPECT_FALSE(points->find_fence(3).value()->wait(0));
+  EXPECT_FALSE(points->find_fence(3).value()->wait(no_wait));
 }
 
 }  // namespace

@@ -4,10 +4,9 @@
 #include <cstdint>
 #include <ctime>
 
-namespace ufence {
+#include "ufence/base/deadline.h"
 
-/// The deadline that never comes.
-inline constexpr std::int64_t no_deadline = INT64_MAX;
+namespace ufence {
 
 /// Now, in ns of CLOCK_MONOTONIC. Any thread; never blocks.
 [[nodiscard]] inline std::int64_t now_ns() noexcept {

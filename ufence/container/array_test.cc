@@ -76,7 +76,7 @@ TEST(fence_array, of_signaled_fences_is_signaled_when_it_is_enabled) {
   made[0].signal.signal();
   made[1].signal.signal(-EIO);
   const fence_ref array = array_of(made);
-  EXPECT_FALSE(array->wait(0));
+  EXPECT_FALSE(array->wait(no_wait));
   EXPECT_EQ(array->error(), -EIO);
 }
 

@@ -264,7 +264,7 @@ TEST(fence_chain, forwards_deadlines_to_every_fence) {
     fences.push_back(std::move(*fence::create(fence::allocate_contexts(1), 1, &d)));
     tail = *fence_chain::create(tail, fences.back().fence, ++point);
   }
-  tail->set_deadline(12345);
+  tail->set_deadline(INT64_C(12345));
   for (const data& d : issuers) EXPECT_EQ(d.asked, 12345);
   for (new_fence& f : fences) f.signal.signal();
 }

@@ -66,7 +66,7 @@ TEST(R14_lost_reference, to_what_is_around_a_fence_signals_nothing) {
   {
     const around all(f.fence);
     all.array->enable_signaling();
-    EXPECT_EQ(all.chain->wait(0), errno_code(ETIME));
+    EXPECT_EQ(all.chain->wait(no_wait), errno_code(ETIME));
   }
   EXPECT_EQ(f.fence->status(), 0);
   f.signal.signal();
@@ -101,9 +101,9 @@ TEST(R16_recursion, does_not_happen_in_mixed_containers_4096_deep) {
     }
     EXPECT_EQ(leaves_of(at), (std::vector{f.fence.get()}));
     EXPECT_EQ(*merge(std::array{at, at}), f.fence);
-    at->set_deadline(1);
+    at->set_deadline(INT64_C(1));
     EXPECT_FALSE(at->poll());
-    EXPECT_EQ(at->wait(0), errno_code(ETIME));
+    EXPECT_EQ(at->wait(no_wait), errno_code(ETIME));
     f.signal.signal(-EIO);
     EXPECT_TRUE(at->poll());
     EXPECT_EQ(at->status(), 1) << "a chain has no error, but knows of it";
@@ -114,20 +114,20 @@ TEST(R16_recursion, does_not_happen_in_mixed_containers_4096_deep) {
 TEST(R25_timed_wait, on_a_reservation_object_looks_before_it_gives_up) {
   new_fence f = make_fence();
   const around all(f.fence);
-  EXPECT_EQ(all.object.wait(resv_usage::write, 0), errno_code(ETIME));
-  EXPECT_EQ(all.object.wait(resv_usage::write, 1), errno_code(ETIME)) << "long ago";
+  EXPECT_EQ(all.object.wait(resv_usage::write, no_wait), errno_code(ETIME));
+  EXPECT_EQ(all.object.wait(resv_usage::write, INT64_C(1)), errno_code(ETIME)) << "long ago";
   f.signal.signal();
-  EXPECT_FALSE(all.object.wait(resv_usage::write, 1));
-  EXPECT_FALSE(all.array->wait(1));
-  EXPECT_FALSE(all.chain->wait(1));
+  EXPECT_FALSE(all.object.wait(resv_usage::write, INT64_C(1)));
+  EXPECT_FALSE(all.array->wait(INT64_C(1)));
+  EXPECT_FALSE(all.chain->wait(INT64_C(1)));
 }
 
 TEST(R26_deadline, of_a_container_polls_nothing_and_runs_no_callback) {
   complete_work work;
   const around all(work.made.fence);
-  all.array->set_deadline(1);
-  all.chain->set_deadline(2);
-  all.object.set_deadline(resv_usage::write, 3);
+  all.array->set_deadline(INT64_C(1));
+  all.chain->set_deadline(INT64_C(2));
+  all.object.set_deadline(resv_usage::write, INT64_C(3));
   EXPECT_EQ(work.deadlines, 3);
   EXPECT_EQ(work.asked, 0);
   EXPECT_EQ(work.callbacks, 0);

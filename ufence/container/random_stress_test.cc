@@ -69,12 +69,12 @@ struct native_interface {
 
   static int status(const handle& f) { return f->status(); }
   static bool poll(const handle& f) { return f->poll(); }
-  static bool wait(const handle& f) { return !f->wait(0); }
+  static bool wait(const handle& f) { return !f->wait(no_wait); }
   static void sleep(const handle& f) { EXPECT_FALSE(f->wait()); }
   static int add(const handle& f, node& n) { return -f->add_callback(n).value(); }
   static bool remove(const handle& f, node& n) { return f->remove_callback(n).value(); }
   static void enable(const handle& f) { f->enable_signaling(); }
-  static void set_deadline(const handle& f) { f->set_deadline(1); }
+  static void set_deadline(const handle& f) { f->set_deadline(INT64_C(1)); }
   static handle array(std::span<const handle> children, bool is_any) {
     return *fence_array::create(children, is_any ? array_mode::any : array_mode::all);
   }

@@ -229,7 +229,7 @@ result<fence_ref> resv::singleton(resv_usage usage) const noexcept {
   return fence_array::adopt(found->items());
 }
 
-std::error_code resv::wait(resv_usage usage, std::int64_t deadline_ns) const noexcept {
+std::error_code resv::wait(resv_usage usage, absolute_deadline deadline_ns) const noexcept {
   resv_unlocked_cursor all(*this, usage);
   while (fence* f = all.next()) {
     if (const std::error_code failed = f->wait(deadline_ns)) return failed;
@@ -237,7 +237,7 @@ std::error_code resv::wait(resv_usage usage, std::int64_t deadline_ns) const noe
   return {};
 }
 
-void resv::set_deadline(resv_usage usage, std::int64_t deadline_ns) const noexcept {
+void resv::set_deadline(resv_usage usage, absolute_deadline deadline_ns) const noexcept {
   resv_unlocked_cursor all(*this, usage);
   while (fence* f = all.next()) f->set_deadline(deadline_ns);
 }

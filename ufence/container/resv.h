@@ -112,9 +112,9 @@ class UFENCE_API resv {
   /// @return  as fence::wait()
   /// Source: Linux dma_resv_wait_timeout(); differs: absolute time, not interruptible
   [[nodiscard]] std::error_code wait(resv_usage usage,
-                                     std::int64_t deadline_ns = no_deadline) const noexcept;
+                                     absolute_deadline deadline_ns = no_deadline) const noexcept;
   /// Source: Linux dma_resv_set_deadline()
-  void set_deadline(resv_usage usage, std::int64_t deadline_ns) const noexcept;
+  void set_deadline(resv_usage usage, absolute_deadline deadline_ns) const noexcept;
   /// None is pending. Calls no op (F17).  Source: Linux dma_resv_test_signaled(); differs: does not
   /// poll
   [[nodiscard]] bool test_signaled(resv_usage usage) const noexcept;

@@ -129,7 +129,7 @@ class world {
     for (const resv_usage up_to : all_usages) {
       const entries expected = n.pending(up_to);
       RC_ASSERT(r.test_signaled(up_to) == expected.empty());
-      RC_ASSERT(r.wait(up_to, 0) == errno_code(expected.empty() ? 0 : ETIME));
+      RC_ASSERT(r.wait(up_to, no_wait) == errno_code(expected.empty() ? 0 : ETIME));
       entries unlocked;
       resv_unlocked_cursor all(r, up_to);
       while (fence* f = all.next()) unlocked.emplace(f, all.usage());

@@ -20,7 +20,7 @@ int use_inherited(resv& object) {
   UFENCE_CHILD_EXPECT(object.add(own.fence, resv_usage::kernel) == no_error);
   object.unlock();
   UFENCE_CHILD_EXPECT(object.get_fences(resv_usage::bookkeep)->size() == 2);
-  UFENCE_CHILD_EXPECT(object.wait(resv_usage::kernel, 0) == errno_code(ETIME));
+  UFENCE_CHILD_EXPECT(object.wait(resv_usage::kernel, no_wait) == errno_code(ETIME));
   UFENCE_CHILD_EXPECT(own.signal.signal());
   UFENCE_CHILD_EXPECT(object.wait(resv_usage::kernel) == no_error);
   UFENCE_CHILD_EXPECT(object.wait(resv_usage::write) == errno_code(EOWNERDEAD));
@@ -42,7 +42,7 @@ TEST(F18_fork, the_child_holds_the_reservation_objects_that_its_thread_held) {
   EXPECT_TRUE(object.was_locked());
   object.unlock();
   EXPECT_EQ(object.get_fences(resv_usage::bookkeep)->size(), 1U);
-  EXPECT_EQ(object.wait(resv_usage::write, 0), errno_code(ETIME));
+  EXPECT_EQ(object.wait(resv_usage::write, no_wait), errno_code(ETIME));
   made.signal.signal();
   EXPECT_EQ(object.wait(resv_usage::write), no_error);
 }

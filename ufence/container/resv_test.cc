@@ -247,7 +247,7 @@ TEST(resv, regress_keeps_what_an_issuer_completes_in_any_order) {
   second.signal.signal();
   EXPECT_FALSE(r.test_signaled(resv_usage::write));
   EXPECT_EQ(unlocked_look(r), (seen_fences{{first.fence.get(), resv_usage::write}}));
-  EXPECT_EQ(r.wait(resv_usage::write, 0), errno_code(ETIME));
+  EXPECT_EQ(r.wait(resv_usage::write, no_wait), errno_code(ETIME));
   first.signal.signal();
   EXPECT_TRUE(r.test_signaled(resv_usage::write));
 }
@@ -400,16 +400,16 @@ TEST(resv, waits_for_the_fences_up_to_a_usage) {
   owned_fence f;
   owned_fence g;
   resv r;
-  EXPECT_FALSE(r.wait(resv_usage::bookkeep, 0)) << "none";
+  EXPECT_FALSE(r.wait(resv_usage::bookkeep, no_wait)) << "none";
   reserve_and_add(r, f.fence, resv_usage::write);
   reserve_and_add(r, g.fence, resv_usage::bookkeep);
-  EXPECT_EQ(r.wait(resv_usage::read, 0), errno_code(ETIME));
-  EXPECT_FALSE(r.wait(resv_usage::kernel, 0));
+  EXPECT_EQ(r.wait(resv_usage::read, no_wait), errno_code(ETIME));
+  EXPECT_FALSE(r.wait(resv_usage::kernel, no_wait));
   std::future<std::error_code> waiter =
       std::async(std::launch::async, [&] { return r.wait(resv_usage::read); });
   f.signal.signal();
   EXPECT_FALSE(waiter.get());
-  EXPECT_EQ(r.wait(resv_usage::bookkeep, 0), errno_code(ETIME));
+  EXPECT_EQ(r.wait(resv_usage::bookkeep, no_wait), errno_code(ETIME));
 }
 
 TEST(resv, hints_deadlines_to_the_fences_up_to_a_usage) {
@@ -426,7 +426,7 @@ TEST(resv, hints_deadlines_to_the_fences_up_to_a_usage) {
     f[i] = *fence::create(fence::allocate_contexts(1), 1, &issuers[i]);
     reserve_and_add(r, f[i].fence, i == 0 ? resv_usage::read : resv_usage::bookkeep);
   }
-  r.set_deadline(resv_usage::read, 77);
+  r.set_deadline(resv_usage::read, INT64_C(77));
   EXPECT_EQ(issuers[0].deadline_ns, 77);
   EXPECT_EQ(issuers[1].deadline_ns, 0);
   for (new_fence& made : f) made.signal.signal();

@@ -73,11 +73,11 @@ TEST_P(shared_children, regress_are_visited_once) {
   EXPECT_FALSE(top->poll());
   EXPECT_LE(leaf.polls, 3);
   EXPECT_EQ(leaf.enables, 1);
-  top->set_deadline(1);
+  top->set_deadline(INT64_C(1));
   EXPECT_GE(leaf.deadlines, 1);
   EXPECT_LE(leaf.deadlines, 3);
   EXPECT_FALSE(top->describe().empty());
-  EXPECT_EQ(top->wait(0), errno_code(ETIME));
+  EXPECT_EQ(top->wait(no_wait), errno_code(ETIME));
 
   const fence_ref other = nested(leaf.made.fence, &array_of_two);
   EXPECT_EQ(*merge(std::array{top, top, other}), leaf.made.fence);

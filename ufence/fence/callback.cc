@@ -343,7 +343,7 @@ result<bool> callback_group::remove(callback& node) noexcept {
 }
 
 std::error_code callback_group::close(std::size_t* removed,
-                                      std::int64_t deadline_ns) noexcept UFENCE_NO_TSA {
+                                      absolute_deadline deadline_ns) noexcept UFENCE_NO_TSA {
   if (thread_state::mine().runs_one_of(*this)) return errno_code(EDEADLK);
   std::size_t n = 0;
   lock_.lock();

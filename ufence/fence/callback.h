@@ -69,7 +69,7 @@ class UFENCE_API callback_group {
   ///          deadline (registrations are refused and removed all the same: call again)
   /// Blocks: for running callbacks, up to the deadline.
   [[nodiscard]] std::error_code close(std::size_t* removed = nullptr,
-                                      std::int64_t deadline_ns = no_deadline) noexcept;
+                                      absolute_deadline deadline_ns = no_deadline) noexcept;
 
   /// fence::remove_callback() for who can't know whether the fence is still there: once the callback ran
   /// it may be gone.

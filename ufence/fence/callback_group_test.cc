@@ -129,7 +129,7 @@ TEST(callback_group, gives_up_waiting_at_the_deadline_and_can_be_asked_again) {
   EXPECT_EQ(count, 1U) << "removed all the same";
   scripted_callback late;
   EXPECT_EQ(pending.fence->add_callback(late, &group), errno_code(ESHUTDOWN));
-  EXPECT_EQ(group.close(&count, 0), errno_code(ETIME));
+  EXPECT_EQ(group.close(&count, no_wait), errno_code(ETIME));
   leave.open();
   EXPECT_EQ(group.close(&count, patience()), no_error);
   EXPECT_EQ(count, 0U);

@@ -29,7 +29,7 @@ TEST(dma_fence, DF02_signaling) {
   // Detached: the issuer's ops are out of reach.
   const int ops = data.ops();
   made.fence->enable_signaling();
-  made.fence->set_deadline(1);
+  made.fence->set_deadline(INT64_C(1));
   EXPECT_TRUE(made.fence->poll());
   EXPECT_EQ(data.ops(), ops);
   EXPECT_EQ(data.retires, 1);
@@ -89,9 +89,9 @@ TEST(dma_fence, DF08_error) {
 
 TEST(dma_fence, DF09_wait) {
   new_fence made = make_fence();
-  EXPECT_EQ(made.fence->wait(0), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait(no_wait), errno_code(ETIME));
   made.signal.signal();
-  EXPECT_EQ(made.fence->wait(0), no_error);
+  EXPECT_EQ(made.fence->wait(no_wait), no_error);
   EXPECT_EQ(made.fence->wait(), no_error);
 }
 
@@ -126,12 +126,12 @@ TEST(dma_fence, DF11_stub) {
   EXPECT_EQ(stubs.front()->status(), 1);
   EXPECT_EQ(stubs.front()->context(), 0U);
   EXPECT_EQ(stubs.front()->seqno(), 0U);
-  EXPECT_EQ(stubs.front()->wait(0), no_error);
-  EXPECT_EQ(stubs.front()->wait_settled(0), no_error);
-  EXPECT_EQ(stubs.front()->wait_quiesced(0), no_error);
+  EXPECT_EQ(stubs.front()->wait(no_wait), no_error);
+  EXPECT_EQ(stubs.front()->wait_settled(no_wait), no_error);
+  EXPECT_EQ(stubs.front()->wait_quiesced(no_wait), no_error);
   scripted_callback node;
   EXPECT_EQ(stubs.front()->add_callback(node), errno_code(ENOENT));
-  stubs.front()->set_deadline(1);
+  stubs.front()->set_deadline(INT64_C(1));
   stubs.front()->enable_signaling();
   EXPECT_TRUE(stubs.front()->poll());
 }

@@ -258,7 +258,7 @@ bool fence::poll() noexcept {
   return is_signaled();
 }
 
-void fence::set_deadline(std::int64_t deadline_ns) noexcept {
+void fence::set_deadline(absolute_deadline deadline_ns) noexcept {
   if (is_inherited()) return;
   if (is_ordered()) {
     if (!is_signaled()) owner()->set_deadline(deadline_ns);

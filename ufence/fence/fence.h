@@ -204,21 +204,21 @@ class UFENCE_API alignas(16) fence {
   ///          legacy wait op returned
   /// Order: after 0, what the signaller wrote before is visible.
   /// Source: Linux dma_fence_wait_timeout(); differs: absolute time, not interruptible
-  [[nodiscard]] std::error_code wait(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code wait(absolute_deadline deadline_ns = no_deadline) noexcept;
   /// Waits until signaled, and tells how: for a thread that wants to know whether the work was done.
   /// wait() succeeds for a job that failed as well.
   /// @param deadline_ns  as wait(); 0: what is known now
   /// @return  0 signaled without an error; the error that it was signaled with; else as wait(). A
   ///          fence may have failed with -ETIME itself: is_signaled() tells.
   /// Order: after 0, or the fence's error, as wait() after 0.
-  [[nodiscard]] std::error_code wait_result(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code wait_result(absolute_deadline deadline_ns = no_deadline) noexcept;
   /// Waits until all callbacks have returned.
   /// @return  as wait(); unless they have, -EDEADLK inside an op, retire or callback of this fence,
   ///          or when its settling is queued on this thread
-  [[nodiscard]] std::error_code wait_settled(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code wait_settled(absolute_deadline deadline_ns = no_deadline) noexcept;
   /// Waits until no op runs and retire is done: the issuer's question. Never waits for callbacks of
   /// consumers. Same errnos as wait_settled().
-  [[nodiscard]] std::error_code wait_quiesced(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code wait_quiesced(absolute_deadline deadline_ns = no_deadline) noexcept;
   /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
   /// caller's to close, at any time. Do not read or write it, and give it to nobody who is not
   /// trusted (sync_file_create() makes one for strangers). Take it out of an epoll set with
@@ -262,7 +262,7 @@ class UFENCE_API alignas(16) fence {
   bool poll() noexcept;
   /// Tells the issuer when the result is wanted: a hint, the soonest counts.
   /// Source: Linux dma_fence_set_deadline(); differs: does not poll (F17)
-  void set_deadline(std::int64_t deadline_ns) noexcept;
+  void set_deadline(absolute_deadline deadline_ns) noexcept;
 
   // --- References: through fence_ref. ---
 
@@ -306,7 +306,7 @@ class UFENCE_API alignas(16) fence {
   friend class fence_room;
   friend class any_waiter;
   friend result<std::size_t> wait_any(std::span<const fence_ref> fences,
-                                      std::int64_t deadline_ns) noexcept;
+                                      absolute_deadline deadline_ns) noexcept;
   friend struct legacy_fence;
   friend class embedded_fence;
   friend struct detail::debug_access;

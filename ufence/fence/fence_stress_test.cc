@@ -166,9 +166,9 @@ TEST(stress, ops_against_the_decision) {
   const auto use = [&] {
     fence& f = *made->fence;
     f.enable_signaling();
-    f.set_deadline(1);
+    f.set_deadline(INT64_C(1));
     f.poll();
-    static_cast<void>(f.wait(0));
+    static_cast<void>(f.wait(no_wait));
   };
   race r;
   r.run(

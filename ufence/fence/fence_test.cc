@@ -125,7 +125,7 @@ TEST(F03_is_signaled, may_be_asked_anywhere) {
   data.on_retire = [&](retired_by) { in_retire = f.is_signaled(); };
   scripted_callback node([&](fence& which) { in_callback = which.is_signaled(); });
   ASSERT_EQ(f.add_callback(node), no_error);
-  f.set_deadline(1);
+  f.set_deadline(INT64_C(1));
   made.signal.signal();
   EXPECT_EQ(in_op, false);
   EXPECT_EQ(in_retire, true);
@@ -244,7 +244,7 @@ TEST(F17_looking, set_deadline_calls_its_op_alone) {
   std::int64_t seen = 0;
   data.on_set_deadline = [&](std::int64_t deadline_ns) { seen = deadline_ns; };
   new_fence made = make_fence(&data);
-  made.fence->set_deadline(12345);
+  made.fence->set_deadline(INT64_C(12345));
   EXPECT_EQ(seen, 12345);
   EXPECT_EQ(data.ops(), 1);
   EXPECT_FALSE(made.fence->is_signaled());
@@ -272,7 +272,7 @@ TEST(F17_looking, set_deadline_runs_callbacks_only_if_its_op_signals) {
   data.on_set_deadline = [&](std::int64_t) { made.signal.signal(); };
   scripted_callback node;
   ASSERT_EQ(made.fence->add_callback(node), no_error);
-  made.fence->set_deadline(1);
+  made.fence->set_deadline(INT64_C(1));
   EXPECT_EQ(node.runs(), 1);
   EXPECT_TRUE(made.fence->is_settled());
 }

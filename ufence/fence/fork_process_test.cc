@@ -31,7 +31,7 @@ int use_own_fences() {
   new_fence made = make_fence(&data);
   scripted_callback node;
   UFENCE_CHILD_EXPECT(!made.fence->is_signaled());
-  UFENCE_CHILD_EXPECT(made.fence->wait(0) == errno_code(ETIME));
+  UFENCE_CHILD_EXPECT(made.fence->wait(no_wait) == errno_code(ETIME));
   UFENCE_CHILD_EXPECT(made.fence->add_callback(node) == no_error);
   const result<unique_fd> fd = made.fence->pollable_fd();
   UFENCE_CHILD_EXPECT(fd.has_value());
@@ -84,7 +84,7 @@ TEST(F18_fork, waits_on_what_was_inherited_pending_are_EOWNERDEAD) {
       UFENCE_CHILD_EXPECT(f->status() == 0);
       UFENCE_CHILD_EXPECT(!f->describe().empty());
       UFENCE_CHILD_EXPECT(f->wait() == dead);
-      UFENCE_CHILD_EXPECT(f->wait(0) == dead);
+      UFENCE_CHILD_EXPECT(f->wait(no_wait) == dead);
       UFENCE_CHILD_EXPECT(f->wait_settled() == dead);
       UFENCE_CHILD_EXPECT(f->wait_quiesced() == dead);
       UFENCE_CHILD_EXPECT(f->add_callback(node) == dead);
@@ -92,7 +92,7 @@ TEST(F18_fork, waits_on_what_was_inherited_pending_are_EOWNERDEAD) {
       UFENCE_CHILD_EXPECT(f->pollable_fd().error() == dead);
       UFENCE_CHILD_EXPECT(issuer.emit().error() == dead);
       f->enable_signaling();
-      f->set_deadline(1);
+      f->set_deadline(INT64_C(1));
       UFENCE_CHILD_EXPECT(!f->poll());
     }
     UFENCE_CHILD_EXPECT(wait_any(all, no_deadline).error() == dead);

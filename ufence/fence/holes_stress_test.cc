@@ -150,7 +150,7 @@ TEST(hole_fence, two_signallers_and_an_op_that_signals_retire_once) {
       [&] {
         if (won[0] + won[1] + won[2] != 1 || data.retires != 1) ++wrong;
         if (!won[static_cast<std::size_t>(-made->fence->error() - 1)]) ++wrong;
-        if (made->fence->wait_quiesced(0)) ++wrong;
+        if (made->fence->wait_quiesced(no_wait)) ++wrong;
         in_op = signaler();
       });
   EXPECT_EQ(wrong, 0);

@@ -143,13 +143,13 @@ TEST(F16_legacy, the_other_ops_run_without_it) {
   {
     new_fence made = make_legacy(issuer, driver);
     EXPECT_FALSE(made.fence->poll());
-    made.fence->set_deadline(1);
+    made.fence->set_deadline(INT64_C(1));
     driver.on_poll = [] { return -EIO; };
     EXPECT_TRUE(made.fence->poll());
     EXPECT_EQ(made.fence->error(), -EIO);
     EXPECT_EQ(driver.polls, 2);
     EXPECT_EQ(driver.deadlines, 1);
-    made.fence->set_deadline(1);
+    made.fence->set_deadline(INT64_C(1));
     EXPECT_TRUE(made.fence->poll());
     EXPECT_EQ(driver.polls + driver.deadlines, 3) << "none after the decision";
     made.signal.signal();
@@ -239,7 +239,7 @@ TEST(F16_legacy, wait_any_does_not_use_the_wait_op) {
   timeline_issuer issuer = make_timeline();
   new_fence made = make_legacy(issuer, driver, with_wait);
   const std::vector<fence_ref> fences = {made.fence};
-  EXPECT_EQ(wait_any(fences, 0).error(), errno_code(ETIME));
+  EXPECT_EQ(wait_any(fences, no_wait).error(), errno_code(ETIME));
   std::jthread signals([&] { made.signal.signal(); });
   EXPECT_EQ(wait_any(fences, patience()), result<std::size_t>(0U));
   EXPECT_EQ(driver.waits, 0);
@@ -288,7 +288,7 @@ TEST(F16_legacy, the_external_lock_is_not_touched_after_settled) {
   EXPECT_EQ(made.fence->status(), 1);
   EXPECT_FALSE(made.fence->describe().empty());
   made.fence->enable_signaling();
-  made.fence->set_deadline(1);
+  made.fence->set_deadline(INT64_C(1));
   EXPECT_TRUE(made.fence->poll());
   EXPECT_EQ(made.fence->wait(), no_error);
   EXPECT_EQ(made.fence->wait_settled(), no_error);

@@ -135,7 +135,7 @@ TEST(sleeping_threads, tell_which_fences_they_wait_for_any_of) {
 TEST(sleeping_threads, that_only_look_are_not_listed) {
   auto made = fence::create(fence::allocate_contexts(1), 1);
   ASSERT_TRUE(made);
-  EXPECT_EQ(made->fence->wait(0), errno_code(ETIME));
+  EXPECT_EQ(made->fence->wait(no_wait), errno_code(ETIME));
   EXPECT_TRUE(sleeping().empty());
   made->signal.signal();
 }

@@ -51,7 +51,7 @@ TEST(F03_is_signaled, the_stub_is_never_written_to) {
       two.reset();
       UFENCE_CHILD_EXPECT(one->is_signaled() && one->wait() == no_error);
       one->enable_signaling();
-      one->set_deadline(1);
+      one->set_deadline(INT64_C(1));
       UFENCE_CHILD_EXPECT(one->poll());
     }
     ::_exit(0);

@@ -58,7 +58,7 @@ TEST(F06_ops, run_without_any_lock_of_ours) {
   data.on_retire = [&](retired_by) { free += is_free_elsewhere(f); };
   f.enable_signaling();
   EXPECT_FALSE(f.poll());
-  f.set_deadline(1);
+  f.set_deadline(INT64_C(1));
   made.signal.signal();
   EXPECT_EQ(free, 4);
 }
@@ -82,12 +82,12 @@ TEST(F06_ops, are_all_optional) {
   backend data{&none};
   new_fence made = make_fence(&data);
   made.fence->enable_signaling();
-  made.fence->set_deadline(1);
+  made.fence->set_deadline(INT64_C(1));
   EXPECT_FALSE(made.fence->poll());
-  EXPECT_EQ(made.fence->wait(0), errno_code(ETIME));
-  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait(no_wait), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), errno_code(ETIME));
   made.signal.signal();
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F06_ops, enable_signaling_may_say_that_it_is_complete) {
@@ -122,7 +122,7 @@ TEST(F07_enable_signaling, is_called_by_the_first_who_waits_or_adds) {
     scripted_callback node;
     EXPECT_EQ(data.enables, 0);
     if (way == 0) made.fence->enable_signaling();
-    if (way == 1) static_cast<void>(made.fence->wait(0));
+    if (way == 1) static_cast<void>(made.fence->wait(no_wait));
     if (way == 2) static_cast<void>(made.fence->add_callback(node));
     if (way == 3) static_cast<void>(made.fence->pollable_fd());
     EXPECT_EQ(data.enables, 1) << way;
@@ -161,7 +161,7 @@ TEST(F07_enable_signaling, no_op_starts_after_the_decision) {
   made.signal.decide(0, later);
   for (int settled = 0; settled < 2; ++settled) {
     made.fence->enable_signaling();
-    made.fence->set_deadline(1);
+    made.fence->set_deadline(INT64_C(1));
     EXPECT_TRUE(made.fence->poll());
     EXPECT_EQ(made.fence->wait(), no_error);
     EXPECT_EQ(data.ops(), 0);
@@ -179,7 +179,7 @@ TEST(F08_retire, is_run_by_the_settlement_before_its_callbacks) {
   EXPECT_TRUE(order.empty());
   made.signal.signal();
   EXPECT_EQ(order, "sc");
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F08_retire, is_run_by_the_last_op_to_leave) {
@@ -215,7 +215,7 @@ TEST(F08_retire, does_not_wait_for_the_settlement_if_the_last_op_leaves_before) 
   data.leave.open();
   polls.join();
   EXPECT_EQ(data.retires_by_last_op, 1);
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
   EXPECT_EQ(node.runs(), 0);
   later.settle();
   EXPECT_EQ(data.retires, 1) << "once";
@@ -248,7 +248,7 @@ TEST(F08_retire, unlinks_what_a_late_enable_linked_after_the_decision) {
   enables.join();
   EXPECT_EQ(data, nullptr) << "freed, by the op that left last";
   EXPECT_TRUE(issuer_list.empty());
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F08_retire, may_take_the_issuers_locks_and_free_its_data) {
@@ -274,7 +274,7 @@ TEST(F08_retire, needs_no_grace_period) {
   const rcu::read_section reader;
   made.signal.signal();
   EXPECT_EQ(data.retires, 1);
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F08_retire, is_optional_for_quiesce) {
@@ -283,9 +283,9 @@ TEST(F08_retire, is_optional_for_quiesce) {
   new_fence made = make_fence(&data);
   settlement later;
   made.signal.decide(0, later);
-  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME)) << "the settlement has not run";
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), errno_code(ETIME)) << "the settlement has not run";
   later.settle();
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F09_op, may_signal_its_own_fence) {
@@ -341,7 +341,7 @@ TEST(F09_op, may_take_the_issuers_lock_while_the_issuer_decides_under_it) {
   data.on_set_deadline = [&](std::int64_t) { const std::lock_guard guard(issuer_lock); };
   new_fence made = make_fence(&data);
   std::jthread hints([&] {
-    while (!made.fence->is_signaled()) made.fence->set_deadline(1);
+    while (!made.fence->is_signaled()) made.fence->set_deadline(INT64_C(1));
   });
   ASSERT_TRUE(eventually([&] { return data.deadlines > 0; }));
   settlement later;

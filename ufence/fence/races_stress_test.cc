@@ -135,9 +135,9 @@ TEST(R03_ops, never_run_in_data_that_retire_freed) {
        [&] {
          fence& f = *made->fence;
          f.poll();
-         f.set_deadline(1);
+         f.set_deadline(INT64_C(1));
          f.enable_signaling();
-         while (!f.poll()) f.set_deadline(2);
+         while (!f.poll()) f.set_deadline(INT64_C(2));
        }},
       [&] {
         ASSERT_EQ(made->fence->wait_quiesced(patience()), no_error);
@@ -231,7 +231,7 @@ TEST(R06_set_deadline, is_harmless_on_a_fence_that_is_being_signaled) {
       stress_clock(0.3), [&] { made = make_fence(new mortal); },
       {[&] { made->signal.signal(); },
        [&] {
-         while (!made->fence->is_signaled()) made->fence->set_deadline(1);
+         while (!made->fence->is_signaled()) made->fence->set_deadline(INT64_C(1));
        }},
       [&] {
         ASSERT_EQ(mortal::alive, 0);
@@ -352,13 +352,13 @@ TEST(R11_lock_inversion, between_issuer_lock_and_fence_does_not_exist) {
          scripted_callback node([&](fence&) { take(); });
          fence& f = *made->fence;
          const std::error_code added = f.add_callback(node);
-         f.set_deadline(1);
+         f.set_deadline(INT64_C(1));
          f.poll();
          if (!added) static_cast<void>(f.remove_callback(node));
        }},
       [&] {
         EXPECT_TRUE(made->fence->is_settled()) << "nobody waits for a lock";
-        EXPECT_EQ(made->fence->wait_quiesced(0), no_error);
+        EXPECT_EQ(made->fence->wait_quiesced(no_wait), no_error);
         made.reset();
       });
 }

@@ -66,7 +66,7 @@ TEST(F12_dropped, a_signaler_runs_its_fences_retire) {
   scripted_backend data;
   fence_ref f = make_fence(&data).fence;  // the signaler dies with the temporary
   EXPECT_EQ(data.retires, 1);
-  EXPECT_EQ(f->wait_quiesced(0), no_error);
+  EXPECT_EQ(f->wait_quiesced(no_wait), no_error);
   EXPECT_EQ(reports.count(report_kind::signaler_dropped), 1);
 }
 
@@ -212,7 +212,7 @@ TEST(F12_report_handler, may_use_fences) {
                 [](const report&, void*) noexcept {
                   new_fence made = make_fence();
                   made.signal.signal();
-                  if (made.fence->wait(0) == no_error) ++calls;
+                  if (made.fence->wait(no_wait) == no_error) ++calls;
                 },
                 nullptr),
             no_error);

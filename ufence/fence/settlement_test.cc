@@ -29,11 +29,11 @@ TEST(F04_questions, settled_once_all_callbacks_have_returned) {
   ASSERT_EQ(made.fence->add_callback(first), no_error);
   ASSERT_EQ(made.fence->add_callback(last), no_error);
   EXPECT_FALSE(made.fence->is_settled());
-  EXPECT_EQ(made.fence->wait_settled(0), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait_settled(no_wait), errno_code(ETIME));
   made.signal.signal();
   EXPECT_EQ(settled_inside, (std::vector<bool>{false, false}));
   EXPECT_TRUE(made.fence->is_settled());
-  EXPECT_EQ(made.fence->wait_settled(0), no_error);
+  EXPECT_EQ(made.fence->wait_settled(no_wait), no_error);
 }
 
 TEST(F04_questions, decided_is_signaled_but_not_settled) {
@@ -43,7 +43,7 @@ TEST(F04_questions, decided_is_signaled_but_not_settled) {
   settlement later;
   made.signal.decide(0, later);
   EXPECT_TRUE(made.fence->is_signaled());
-  EXPECT_EQ(made.fence->wait(0), no_error);
+  EXPECT_EQ(made.fence->wait(no_wait), no_error);
   EXPECT_FALSE(made.fence->is_settled());
   later.settle();
   EXPECT_TRUE(made.fence->is_settled());
@@ -74,7 +74,7 @@ TEST(F04_questions, quiesce_does_not_wait_for_callbacks) {
   door leave;
   scripted_callback node([&](fence&) { leave.pass(); });
   ASSERT_EQ(made.fence->add_callback(node), no_error);
-  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME)) << "pending";
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), errno_code(ETIME)) << "pending";
   std::jthread settles([&] { made.signal.signal(); });
   ASSERT_TRUE(eventually([&] { return node.runs() == 1; }));
   EXPECT_EQ(made.fence->wait_quiesced(patience()), no_error);
@@ -87,10 +87,10 @@ TEST(F04_questions, quiesce_of_a_fence_without_backend_waits_for_the_decision_al
   new_fence made = make_fence();
   scripted_callback node;
   ASSERT_EQ(made.fence->add_callback(node), no_error);
-  EXPECT_EQ(made.fence->wait_quiesced(0), errno_code(ETIME));
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), errno_code(ETIME));
   settlement later;
   made.signal.decide(0, later);
-  EXPECT_EQ(made.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(made.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F04_questions, waiting_inside_a_callback_of_the_fence_is_EDEADLK) {
@@ -143,7 +143,7 @@ TEST(F04_questions, waiting_inside_an_op_of_the_fence_is_EDEADLK) {
   data.on_set_deadline = [&](std::int64_t) { wait_all_ways(); };
   f.enable_signaling();
   EXPECT_FALSE(f.poll());
-  f.set_deadline(1);
+  f.set_deadline(INT64_C(1));
   EXPECT_EQ(answers, std::vector<std::error_code>(9, deadlock));
   made.signal.signal();
 }
@@ -169,7 +169,7 @@ TEST(F04_questions, waiting_for_what_is_queued_on_this_thread_is_EDEADLK) {
   EXPECT_EQ(settled, deadlock);
   EXPECT_EQ(quiesced, deadlock);
   EXPECT_TRUE(inner.fence->is_settled());
-  EXPECT_EQ(inner.fence->wait_quiesced(0), no_error);
+  EXPECT_EQ(inner.fence->wait_quiesced(no_wait), no_error);
 }
 
 TEST(F04_questions, other_fences_may_be_waited_for_in_callbacks_and_ops) {
@@ -178,7 +178,7 @@ TEST(F04_questions, other_fences_may_be_waited_for_in_callbacks_and_ops) {
   new_fence made = make_fence(&data);
   std::vector<std::error_code> answers;
   data.on_poll = [&] {
-    answers.push_back(other.fence->wait(0));
+    answers.push_back(other.fence->wait(no_wait));
     return 0;
   };
   scripted_callback node([&](fence&) { answers.push_back(other.fence->wait(patience())); });

@@ -240,7 +240,7 @@ void timeline::tell(std::uint64_t seqno) noexcept {
   }
 }
 
-void timeline::set_deadline(std::int64_t deadline_ns) noexcept {
+void timeline::set_deadline(absolute_deadline deadline_ns) noexcept {
   if (gate_ == nullptr) return;
   gate_->call_op(0, [deadline_ns](const backend_ops& ops, backend* data) {
     if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
@@ -674,7 +674,7 @@ std::error_code timeline_issuer::decide_notify(settlement& later) noexcept {
   return line_->fold_device_word(later);
 }
 
-std::error_code timeline_issuer::wait_quiesced(std::int64_t deadline_ns) noexcept {
+std::error_code timeline_issuer::wait_quiesced(absolute_deadline deadline_ns) noexcept {
   return line_->gate_ != nullptr ? line_->gate_->wait_quiesced(deadline_ns) : std::error_code();
 }
 

@@ -139,7 +139,7 @@ class UFENCE_API timeline {
   void close(int error, settlement& later) noexcept;
   std::error_code fold_device_word(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
-  void set_deadline(std::int64_t deadline_ns) noexcept;
+  void set_deadline(absolute_deadline deadline_ns) noexcept;
   void tell_minimum() noexcept
       UFENCE_EXCLUDES(lock_);  // request_notify() for a minimum that rose; no lock held
   [[nodiscard]] int decided_inherited(const fence& f) const noexcept;
@@ -236,7 +236,7 @@ class UFENCE_API timeline_issuer {
 
   /// After fail(): waits until no timeline op runs and retire is done. Errnos of
   /// fence::wait_quiesced().
-  [[nodiscard]] std::error_code wait_quiesced(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code wait_quiesced(absolute_deadline deadline_ns = no_deadline) noexcept;
 
   [[nodiscard]] const timeline_ref& line() const noexcept { return line_; }
 

@@ -273,7 +273,7 @@ TEST(hole_request_notify, a_completion_written_before_request_notify_took_effect
   scripted_callback node;
   EXPECT_EQ(f->add_callback(node), no_error);
   EXPECT_EQ(node.runs(), 1) << "the library looks after request_notify() returned";
-  EXPECT_EQ(f->wait(0), no_error);
+  EXPECT_EQ(f->wait(no_wait), no_error);
 
   data.on_request_notify = [&](std::uint64_t) { word.store(2, mo::seq_cst); };
   EXPECT_EQ(issuer.emit().value()->wait(patience()), no_error) << "a wait does as well";
@@ -308,7 +308,7 @@ TEST(timeline_ops, run_without_any_lock_of_ours) {
   data.on_set_deadline = [&](std::int64_t) { use_elsewhere(); };
   data.on_retire = [&](retired_by) { use_elsewhere(); };
   f->enable_signaling();
-  f->set_deadline(1);
+  f->set_deadline(INT64_C(1));
   issuer.fail(-EIO);
   EXPECT_EQ(free, 3);
 }
@@ -331,13 +331,13 @@ TEST(timeline_ops, deadlines_reach_the_op_and_the_soonest_counts) {
   timeline_issuer issuer = make_device(&data, nullptr);
   const fence_ref first = issuer.emit().value();
   const fence_ref second = issuer.emit().value();
-  second->set_deadline(3000);
-  first->set_deadline(1000);
-  second->set_deadline(2000);
+  second->set_deadline(INT64_C(3000));
+  first->set_deadline(INT64_C(1000));
+  second->set_deadline(INT64_C(2000));
   EXPECT_EQ(soonest, 1000);
   issuer.signal_up_to(1);
   const int calls = data.deadlines;
-  first->set_deadline(500);
+  first->set_deadline(INT64_C(500));
   EXPECT_EQ(data.deadlines, calls) << "signaled: no hint needed";
   issuer.signal_up_to(2);
 }
@@ -348,7 +348,7 @@ TEST(timeline_ops, set_deadline_of_later_fences_counts_once_the_earlier_ones_are
   data.on_set_deadline = [&](std::int64_t ns) { hints.push_back(ns); };
   timeline_issuer issuer = make_device(&data, nullptr);
   for (int frame = 1; frame <= 3; ++frame) {
-    issuer.emit().value()->set_deadline(16 * frame);
+    issuer.emit().value()->set_deadline(INT64_C(16) * frame);
     issuer.signal_up_to(static_cast<std::uint64_t>(frame));
   }
   EXPECT_EQ(hints, (std::vector<std::int64_t>{16, 32, 48}));
@@ -361,10 +361,10 @@ TEST(timeline_ops, retire_once_for_the_timeline_when_it_closes) {
     for (int i = 0; i < 10; ++i) issuer.emit().value()->enable_signaling();
     issuer.signal_up_to(10);
     EXPECT_EQ(data.retires, 0) << "not for each fence";
-    EXPECT_EQ(issuer.wait_quiesced(0), errno_code(ETIME));
+    EXPECT_EQ(issuer.wait_quiesced(no_wait), errno_code(ETIME));
     issuer.fail(-ECANCELED);
     EXPECT_EQ(data.retires, 1);
-    EXPECT_EQ(issuer.wait_quiesced(0), no_error);
+    EXPECT_EQ(issuer.wait_quiesced(no_wait), no_error);
     const int ops = data.ops();
     issuer.emit().value()->enable_signaling();
     EXPECT_EQ(data.ops(), ops) << "no op starts any more";
@@ -383,7 +383,7 @@ TEST(timeline_ops, retire_when_the_issuing_handle_is_dropped) {
     issuer.signal_up_to(1);
   }
   EXPECT_EQ(data, nullptr);
-  f->set_deadline(1);
+  f->set_deadline(INT64_C(1));
   EXPECT_TRUE(f->poll());
 }
 
@@ -402,7 +402,7 @@ TEST(timeline_ops, retire_by_the_last_op_to_leave) {
   leave.open();
   awaits.join();
   EXPECT_EQ(data.retires_by_last_op, 1);
-  EXPECT_EQ(issuer.wait_quiesced(0), no_error);
+  EXPECT_EQ(issuer.wait_quiesced(no_wait), no_error);
 }
 
 TEST(timeline_ops, quiesce_inside_an_op_is_EDEADLK) {

@@ -68,9 +68,9 @@ TEST(timeline, signal_up_to_completes_all_before) {
   for (const fence_ref& f : fences) {
     EXPECT_EQ(f->status(), 1);
     EXPECT_TRUE(f->is_settled());
-    EXPECT_EQ(f->wait(0), no_error);
-    EXPECT_EQ(f->wait_settled(0), no_error);
-    EXPECT_EQ(f->wait_quiesced(0), no_error);
+    EXPECT_EQ(f->wait(no_wait), no_error);
+    EXPECT_EQ(f->wait_settled(no_wait), no_error);
+    EXPECT_EQ(f->wait_quiesced(no_wait), no_error);
   }
 }
 
@@ -153,7 +153,7 @@ TEST(F19_order, a_fence_that_is_kept_for_an_earlier_one_is_signaled_in_its_turn)
   EXPECT_FALSE(of.issuer.signal(*of.fences[1])) << "once";
   of.expect_pending(1);
   EXPECT_EQ(of.on_second.runs(), 0);
-  EXPECT_EQ(of.fences[1]->wait(0), errno_code(ETIME));
+  EXPECT_EQ(of.fences[1]->wait(no_wait), errno_code(ETIME));
   EXPECT_TRUE(of.issuer.signal(*of.fences[2])) << "nobody keeps it for another one";
   EXPECT_EQ(of.fences[2]->status(), 1);
   of.issuer.signal_up_to(1);

@@ -59,7 +59,7 @@ std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns,
   }
 }
 
-std::error_code fence::wait(std::int64_t deadline_ns) noexcept {
+std::error_code fence::wait(absolute_deadline deadline_ns) noexcept {
   if (is_signaled()) return {};
   if (const std::error_code refused = may_wait()) return refused;
   UFENCE_TRACE(dma_fence_wait_start, *this);
@@ -77,7 +77,7 @@ std::error_code fence::wait(std::int64_t deadline_ns) noexcept {
   return failed;
 }
 
-std::error_code fence::wait_result(std::int64_t deadline_ns) noexcept {
+std::error_code fence::wait_result(absolute_deadline deadline_ns) noexcept {
   if (const std::error_code failed = wait(deadline_ns)) return failed;
   const int how = error();
   return how < 0 ? errno_code(-how) : std::error_code();
@@ -103,14 +103,14 @@ std::error_code fence::wait_for_settling(std::uint32_t bits, std::int64_t deadli
   return wait_for(bits, deadline_ns);
 }
 
-std::error_code fence::wait_settled(std::int64_t deadline_ns) noexcept {
+std::error_code fence::wait_settled(absolute_deadline deadline_ns) noexcept {
   if (is_settled()) return {};
   if (const std::error_code refused = may_wait()) return refused;
   enable_signaling();
   return wait_for_settling(fence_state::settled, deadline_ns);
 }
 
-std::error_code fence::wait_quiesced(std::int64_t deadline_ns) noexcept {
+std::error_code fence::wait_quiesced(absolute_deadline deadline_ns) noexcept {
   constexpr std::uint32_t quiesced = fence_state::signaled | fence_state::retired;
   if (!wait_for(quiesced, 0)) return {};
   if (const std::error_code refused = may_wait()) return refused;
@@ -230,7 +230,7 @@ class any_waiter {
   const std::int64_t deadline_ns_;
 };
 
-result<std::size_t> wait_any(std::span<const fence_ref> fences, std::int64_t deadline_ns) noexcept {
+result<std::size_t> wait_any(std::span<const fence_ref> fences, absolute_deadline deadline_ns) noexcept {
   if (fences.empty() || has_null(fences)) return failure(EINVAL);
   if (const std::size_t found = first_signaled(fences); found != none_signaled) return found;
   for (const fence_ref& f : fences) {
@@ -245,7 +245,7 @@ result<std::size_t> wait_any(std::span<const fence_ref> fences, std::int64_t dea
   return waiter.by_callbacks();
 }
 
-std::error_code wait_all(std::span<const fence_ref> fences, std::int64_t deadline_ns) noexcept {
+std::error_code wait_all(std::span<const fence_ref> fences, absolute_deadline deadline_ns) noexcept {
   if (has_null(fences)) return errno_code(EINVAL);
   for (const fence_ref& f : fences) f->enable_signaling();
   for (const fence_ref& f : fences) {

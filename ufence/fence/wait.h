@@ -21,12 +21,12 @@ namespace ufence {
 /// Order: after an index, what the signaller of that fence wrote before is visible.
 /// Source: Linux dma_fence_wait_any_timeout(); differs: absolute time, an index also with deadline 0
 [[nodiscard]] UFENCE_API result<std::size_t> wait_any(std::span<const fence_ref> fences,
-                                                      std::int64_t deadline_ns) noexcept;
+                                                      absolute_deadline deadline_ns) noexcept;
 
 /// Waits until all of the fences are signaled. Errors of fences do not end it: look at each status.
 /// @return  0; -ETIME; -EINVAL a null fence; -EOWNERDEAD, -EDEADLK as wait_any()
 /// Threads: any. Blocks: up to deadline. Allocates: never. All are enabled before the first wait.
 [[nodiscard]] UFENCE_API std::error_code wait_all(std::span<const fence_ref> fences,
-                                                  std::int64_t deadline_ns) noexcept;
+                                                  absolute_deadline deadline_ns) noexcept;
 
 }  // namespace ufence

@@ -56,6 +56,19 @@ void with_and_without_futex_waitv(const std::function<void()>& body) {
 
 }  // namespace
 
+template <class Deadline>
+concept is_taken_by_wait = requires(fence& f, Deadline d) { f.wait(d); };
+
+TEST(wait, takes_no_number_that_looks_like_a_duration) {
+  EXPECT_TRUE(is_taken_by_wait<std::int64_t>);
+  EXPECT_TRUE(is_taken_by_wait<absolute_deadline>);
+  EXPECT_FALSE(is_taken_by_wait<int>) << "wait(1000)";
+  EXPECT_FALSE(is_taken_by_wait<unsigned>);
+  EXPECT_FALSE(is_taken_by_wait<std::uint64_t>);
+  EXPECT_FALSE(is_taken_by_wait<double>);
+  EXPECT_FALSE(is_taken_by_wait<bool>);
+}
+
 TEST(wait, regress_tells_a_failed_job_from_a_done_one_in_one_call) {
   new_fence done = make_fence();
   new_fence failed = make_fence();
@@ -64,9 +77,9 @@ TEST(wait, regress_tells_a_failed_job_from_a_done_one_in_one_call) {
   failed.signal.signal(-EIO);
   EXPECT_EQ(failed.fence->wait(), no_error) << "it is signaled";
   EXPECT_EQ(failed.fence->wait_result(), errno_code(EIO));
-  EXPECT_EQ(failed.fence->wait_result(0), errno_code(EIO));
+  EXPECT_EQ(failed.fence->wait_result(no_wait), errno_code(EIO));
   EXPECT_EQ(done.fence->wait_result(), no_error);
-  EXPECT_EQ(pending.fence->wait_result(0), timed_out);
+  EXPECT_EQ(pending.fence->wait_result(no_wait), timed_out);
   EXPECT_EQ(pending.fence->wait_result(deadline_after(1'000'000)), timed_out);
   std::jthread fails([&] { pending.signal.signal(-ENODEV); });
   EXPECT_EQ(pending.fence->wait_result(), errno_code(ENODEV));
@@ -83,16 +96,16 @@ TEST(wait, regress_tells_a_failed_job_from_a_done_one_in_one_call) {
 
 TEST(wait, takes_absolute_deadlines) {
   new_fence made = make_fence();
-  EXPECT_EQ(made.fence->wait(0), timed_out);
-  EXPECT_EQ(made.fence->wait(-1), timed_out);
+  EXPECT_EQ(made.fence->wait(no_wait), timed_out);
+  EXPECT_EQ(made.fence->wait(INT64_C(-1)), timed_out);
   EXPECT_EQ(made.fence->wait(INT64_MIN), timed_out);
   EXPECT_EQ(made.fence->wait(now_ns() - 1), timed_out) << "past";
   const std::int64_t deadline = deadline_after(5 * millisecond_ns);
   EXPECT_EQ(made.fence->wait(deadline), timed_out);
   EXPECT_GE(now_ns(), deadline) << "not before";
   made.signal.signal();
-  EXPECT_EQ(made.fence->wait(0), no_error);
-  EXPECT_EQ(made.fence->wait(-1), no_error);
+  EXPECT_EQ(made.fence->wait(no_wait), no_error);
+  EXPECT_EQ(made.fence->wait(INT64_C(-1)), no_error);
 }
 
 TEST(wait, looks_once_more_after_expiry) {
@@ -164,13 +177,13 @@ TEST(wait_any, says_which_is_signaled) {
     for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{32}, std::size_t{33},
                                 std::size_t{128}, std::size_t{129}, std::size_t{1000}}) {
       fence_batch many(n);
-      EXPECT_EQ(wait_any(many.fences, 0).error(), timed_out) << n;
+      EXPECT_EQ(wait_any(many.fences, no_wait).error(), timed_out) << n;
       EXPECT_EQ(wait_any(many.fences, deadline_after(millisecond_ns)).error(), timed_out) << n;
       const std::size_t which = n / 2;
       std::jthread signals([&] { many.rights[which].signal(-EIO); });
       EXPECT_EQ(wait_any(many.fences, patience()), result<std::size_t>(which)) << n;
       EXPECT_EQ(many.fences[which]->error(), -EIO);
-      EXPECT_EQ(wait_any(many.fences, 0), result<std::size_t>(which)) << "also with deadline 0";
+      EXPECT_EQ(wait_any(many.fences, no_wait), result<std::size_t>(which)) << "also with deadline 0";
     }
   });
 }
@@ -179,7 +192,7 @@ TEST(wait_any, says_the_lowest_index) {
   fence_batch many(5);
   many.rights[4].signal();
   many.rights[2].signal();
-  EXPECT_EQ(wait_any(many.fences, 0), result<std::size_t>(2U));
+  EXPECT_EQ(wait_any(many.fences, no_wait), result<std::size_t>(2U));
 }
 
 TEST(wait_any, takes_fences_of_timelines_and_the_stub) {
@@ -188,14 +201,14 @@ TEST(wait_any, takes_fences_of_timelines_and_the_stub) {
     timeline_issuer other = make_timeline();
     std::vector<fence_ref> fences = {issuer.emit().value(), other.emit().value(),
                                      issuer.emit().value()};
-    EXPECT_EQ(wait_any(fences, 0).error(), timed_out);
+    EXPECT_EQ(wait_any(fences, no_wait).error(), timed_out);
     {
       std::jthread signals([&] { other.signal_up_to(1); });
       EXPECT_EQ(wait_any(fences, patience()), result<std::size_t>(1U));
     }
     fences.push_back(fence::stub());
     std::swap(fences[1], fences[3]);
-    EXPECT_EQ(wait_any(fences, 0), result<std::size_t>(1U)) << "the stub";
+    EXPECT_EQ(wait_any(fences, no_wait), result<std::size_t>(1U)) << "the stub";
     issuer.signal_up_to(2);
   });
 }
@@ -214,7 +227,7 @@ TEST(wait_any, refuses_nothing_and_null) {
   fence_batch one(1);
   EXPECT_EQ(wait_any({}, no_deadline).error(), errno_code(EINVAL));
   EXPECT_EQ(wait_any(std::vector<fence_ref>(1), no_deadline).error(), errno_code(EINVAL));
-  EXPECT_EQ(wait_any(std::vector<fence_ref>{fence::stub(), nullptr}, 0).error(),
+  EXPECT_EQ(wait_any(std::vector<fence_ref>{fence::stub(), nullptr}, no_wait).error(),
             errno_code(EINVAL));
 }
 
@@ -267,7 +280,7 @@ TEST(wait_any, inside_an_op_of_one_of_them_is_EDEADLK) {
 TEST(wait_all, waits_for_the_last) {
   for (const std::size_t n : {std::size_t{1}, std::size_t{3}, std::size_t{500}}) {
     fence_batch many(n);
-    EXPECT_EQ(wait_all(many.fences, 0), timed_out);
+    EXPECT_EQ(wait_all(many.fences, no_wait), timed_out);
     for (std::size_t i = 0; i + 1 < n; ++i) many.rights[i].signal(-EIO);
     EXPECT_EQ(wait_all(many.fences, deadline_after(millisecond_ns)), timed_out);
     std::jthread signals([&] { many.rights[n - 1].signal(); });
@@ -278,11 +291,11 @@ TEST(wait_all, waits_for_the_last) {
 TEST(wait_all, takes_duplicates_and_nothing_but_no_null) {
   fence_batch one(1);
   const std::vector<fence_ref> twice = {one.fences[0], one.fences[0]};
-  EXPECT_EQ(wait_all(twice, 0), timed_out);
+  EXPECT_EQ(wait_all(twice, no_wait), timed_out);
   one.rights[0].signal();
-  EXPECT_EQ(wait_all(twice, 0), no_error);
-  EXPECT_EQ(wait_all({}, 0), no_error);
-  EXPECT_EQ(wait_all(std::vector<fence_ref>{fence::stub(), nullptr}, 0), errno_code(EINVAL));
+  EXPECT_EQ(wait_all(twice, no_wait), no_error);
+  EXPECT_EQ(wait_all({}, no_wait), no_error);
+  EXPECT_EQ(wait_all(std::vector<fence_ref>{fence::stub(), nullptr}, no_wait), errno_code(EINVAL));
 }
 
 TEST(wait_all, enables_all_before_it_sleeps) {

@@ -174,7 +174,7 @@ TEST(job, ops_reach_the_driver) {
   EXPECT_EQ(p.board->enables, 1U);
   EXPECT_FALSE(job->poll());
   EXPECT_EQ(p.board->polls, 1U);
-  job->set_deadline(12345);
+  job->set_deadline(INT64_C(12345));
   EXPECT_EQ(p.board->deadlines, 1U);
   EXPECT_EQ(p.board->deadline_ns, 12345);
   p.board->poll_result = -EIO;
@@ -200,9 +200,9 @@ TEST(job, what_is_asked_before_the_driver_has_it_is_asked_afterwards) {
   const fence_ref job = p.give(ops::hold, {.after = {in.fence}});
   scripted_callback told;
   ASSERT_FALSE(job->add_callback(told));
-  job->set_deadline(300);
-  job->set_deadline(200);
-  job->set_deadline(400);
+  job->set_deadline(INT64_C(300));
+  job->set_deadline(INT64_C(200));
+  job->set_deadline(INT64_C(400));
   EXPECT_FALSE(job->poll());
   EXPECT_EQ(p.board->enables + p.board->polls + p.board->deadlines, 0U);
   in.signal.signal();
@@ -230,7 +230,7 @@ TEST(job, a_driver_without_ops_is_enough) {
   EXPECT_EQ(p.give(ops::now)->status(), 1);
   const fence_ref job = p.give(ops::work);
   EXPECT_FALSE(job->poll() && false);
-  job->set_deadline(1);
+  job->set_deadline(INT64_C(1));
   EXPECT_FALSE(job->wait(testing::patience()));
   EXPECT_EQ(p.device->observe(job), errno_code(EOPNOTSUPP));
   EXPECT_EQ(p.device->features(), 0U);

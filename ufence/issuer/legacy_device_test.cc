@@ -77,7 +77,7 @@ TEST(legacy_device, poll_wait_and_deadline_reach_the_driver) {
   {
     const fence_ref job = p.give(ops::hold);
     EXPECT_EQ(job->wait(deadline_after(1'000'000)), errno_code(ETIME));
-    job->set_deadline(5);
+    job->set_deadline(INT64_C(5));
     EXPECT_EQ(p.board->deadline_ns, 5);
     p.board->poll_result = 1;
     EXPECT_TRUE(job->poll());

@@ -91,7 +91,7 @@ TEST(timeline_device, it_is_asked_to_notify_and_hears_deadlines) {
   scripted_callback after;
   ASSERT_FALSE(job->add_callback(after));
   EXPECT_EQ(p.board->notify_requests, 1U);
-  job->set_deadline(77);
+  job->set_deadline(INT64_C(77));
   EXPECT_EQ(p.board->deadline_ns, 77);
   p.give(ops::finish, {.value = job->seqno()});
   EXPECT_EQ(after.runs(), 1);
@@ -140,7 +140,7 @@ TEST(timeline_device, fences_of_an_unloaded_one_still_answer) {
   for (const fence_ref& f : jobs) {
     EXPECT_EQ(f->status(), 1);
     EXPECT_TRUE(f->poll());
-    f->set_deadline(1);
+    f->set_deadline(INT64_C(1));
     EXPECT_EQ(f->driver_name(), "puppet");
   }
 }

@@ -115,7 +115,7 @@ struct kernel_interface {
   }
   static bool remove(const handle& f, node& n) { return dma_fence_remove_callback(f.get(), &n); }
   static void enable(const handle& f) { dma_fence_enable_sw_signaling(f.get()); }
-  static void set_deadline(const handle& f) { dma_fence_set_deadline(f.get(), 1); }
+  static void set_deadline(const handle& f) { dma_fence_set_deadline(f.get(), INT64_C(1)); }
   static handle array(std::span<const handle> children, bool is_any) {
     auto** list = static_cast<dma_fence**>(std::calloc(children.size(), sizeof(dma_fence*)));
     for (std::size_t i = 0; i < children.size(); ++i) list[i] = children[i].taken();

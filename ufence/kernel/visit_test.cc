@@ -63,7 +63,7 @@ TEST_P(shared_kernel_containers, regress_are_asked_once) {
     EXPECT_FALSE(dma_fence_is_signaled(top));
     EXPECT_GE(leaf->polls, 1);
     EXPECT_LE(leaf->polls, 2) << "as often as it is in the lowest one";
-    dma_fence_set_deadline(top, 1);
+    dma_fence_set_deadline(top, INT64_C(1));
     EXPECT_GE(leaf->deadlines, 1);
     EXPECT_LE(leaf->deadlines, 2);
     leaf->is_complete = true;

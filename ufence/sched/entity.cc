@@ -51,7 +51,7 @@ std::error_code entity::kill(int error) noexcept {
   core_->kill(detail::checked_error(error));
   return {};
 }
-std::error_code entity::flush(std::int64_t deadline_ns) noexcept {
+std::error_code entity::flush(absolute_deadline deadline_ns) noexcept {
   return core_->flush(deadline_ns);
 }
 

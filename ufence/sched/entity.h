@@ -122,7 +122,7 @@ class UFENCE_API entity {
   /// @return  -ETIME; -EDEADLK on the worker; -EOWNERDEAD (F18)
   /// Where the scheduler has no thread of its own the caller runs its jobs meanwhile.
   /// Source: Linux drm_sched_entity_flush(); differs: absolute time, kills nothing
-  [[nodiscard]] std::error_code flush(std::int64_t deadline_ns = no_deadline) noexcept;
+  [[nodiscard]] std::error_code flush(absolute_deadline deadline_ns = no_deadline) noexcept;
 
   // --- Settings ---
 

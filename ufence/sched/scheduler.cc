@@ -37,7 +37,7 @@ result<scheduler> scheduler::create(const scheduler_options& options) noexcept {
   return scheduler(*std::move(core));
 }
 
-std::error_code scheduler::fini(std::int64_t deadline_ns) noexcept {
+std::error_code scheduler::fini(absolute_deadline deadline_ns) noexcept {
   return core_->fini(deadline_ns);
 }
 result<std::size_t> scheduler::run_ready(std::size_t jobs_max) noexcept {

@@ -95,7 +95,7 @@ class UFENCE_API scheduler {
   ///          reported, and the device may still work on it; -EDEADLK inside a function of ops
   /// Blocks: up to the deadline; past it for callbacks, ops and armed jobs of others.
   /// Source: Linux drm_sched_fini()
-  std::error_code fini(std::int64_t deadline_ns = no_deadline) noexcept;
+  std::error_code fini(absolute_deadline deadline_ns = no_deadline) noexcept;
 
   // --- The caller's loop ---
 

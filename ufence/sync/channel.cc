@@ -215,7 +215,7 @@ result<std::pair<channel, channel>> channel::pair(const channel_options& options
   return std::pair(std::move(*a), std::move(*b));
 }
 
-std::error_code channel::send(const parcel& what, std::int64_t deadline_ns) noexcept try {
+std::error_code channel::send(const parcel& what, absolute_deadline deadline_ns) noexcept try {
   if (what.items.size() > options_.items_max || what.bytes.size() > options_.bytes_max) {
     return errno_code(EMSGSIZE);
   }
@@ -240,7 +240,7 @@ std::error_code channel::send(const parcel& what, std::int64_t deadline_ns) noex
   return errno_code(ENOMEM);
 }
 
-result<parcel> channel::receive(std::int64_t deadline_ns) noexcept try {
+result<parcel> channel::receive(absolute_deadline deadline_ns) noexcept try {
   std::vector<std::byte> room(parcel_size(options_.items_max, options_.bytes_max));
   for (;;) {
     letter from;

@@ -67,7 +67,7 @@ class UFENCE_API channel {
   ///          than the options allow, or than a socket takes; -EINVAL an item that is nothing; of
   ///          making descriptors: -EMFILE, -EPERM, ...: nothing was sent
   /// Blocks: until there is room, up to the deadline (0: never).
-  [[nodiscard]] std::error_code send(const parcel& what, std::int64_t deadline_ns) noexcept;
+  [[nodiscard]] std::error_code send(const parcel& what, absolute_deadline deadline_ns) noexcept;
 
   /// Receives one parcel.
   /// @return  -ETIME none by the deadline; -EPIPE the other end is gone; -EPROTO it made no sense,
@@ -75,7 +75,7 @@ class UFENCE_API channel {
   ///          is trouble of this process, and the parcel is still there: -EMFILE, -ENOMEM, ...;
   ///          what a sandbox says of what it refuses (-EPERM, -ENOSYS, ...)
   /// Blocks: up to the deadline (0: never).
-  [[nodiscard]] result<parcel> receive(std::int64_t deadline_ns) noexcept;
+  [[nodiscard]] result<parcel> receive(absolute_deadline deadline_ns) noexcept;
 
   /// Readable when there is something to receive.
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }

@@ -54,14 +54,14 @@ TEST(channel_process, a_fence_and_a_timeline_are_signaled_from_afar) {
   EXPECT_EQ(got.sender.pid, other.pid());
   EXPECT_FALSE(got.items[0].fence->is_signaled());
   EXPECT_EQ(got.items[1].object->last_submitted(), result<std::uint64_t>(3));
-  EXPECT_EQ(got.items[2].timeline->wait(1, 0), timed_out);
-  EXPECT_EQ(there.send({.tag = 2}, 0), no_error);
+  EXPECT_EQ(got.items[2].timeline->wait(1, no_wait), timed_out);
+  EXPECT_EQ(there.send({.tag = 2}, no_wait), no_error);
   EXPECT_EQ(got.items[2].timeline->wait(1, patience()), no_error);
   EXPECT_EQ(got.items[0].fence->wait(patience()), no_error);
   EXPECT_EQ(got.items[0].fence->status(), -EIO);
   EXPECT_EQ(wait(std::array{syncobj_point{got.items[1].object, 3}}, patience()),
             result<std::size_t>(0));
-  EXPECT_EQ(there.send({.tag = 3}, 0), no_error);
+  EXPECT_EQ(there.send({.tag = 3}, no_wait), no_error);
   EXPECT_EQ(other.end(), 0);
 }
 

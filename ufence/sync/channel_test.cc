@@ -61,9 +61,9 @@ TEST(channel, carries_a_parcel_whole) {
   sent.items.push_back({.object = syncobj::create().value()});
   sent.items.push_back({.timeline = shared});
   sent.items.push_back({.timeline = shared, .access = shared_access::signal});
-  ASSERT_EQ(here.send(sent, 0), no_error);
+  ASSERT_EQ(here.send(sent, no_wait), no_error);
 
-  const parcel got = there.receive(0).value();
+  const parcel got = there.receive(no_wait).value();
   EXPECT_EQ(got.tag, 4711U);
   EXPECT_EQ(got.bytes, bytes_of("hello"));
   EXPECT_EQ(got.sender.pid, ::getpid());
@@ -80,18 +80,18 @@ TEST(channel, carries_a_parcel_whole) {
   EXPECT_EQ(got.items[2].object->query(), result<std::uint64_t>(0));
   made.signal.signal();
   EXPECT_EQ(got.items[2].object->query(), result<std::uint64_t>(7));
-  EXPECT_EQ(there.receive(0).error(), timed_out);
+  EXPECT_EQ(there.receive(no_wait).error(), timed_out);
 }
 
 TEST(channel, keeps_the_order_and_both_directions) {
   auto [here, there] = make_channels();
   for (std::uint64_t i = 0; i < 5; ++i) {
-    EXPECT_EQ(here.send(number(i), 0), no_error);
-    EXPECT_EQ(there.send(number(100 + i), 0), no_error);
+    EXPECT_EQ(here.send(number(i), no_wait), no_error);
+    EXPECT_EQ(there.send(number(100 + i), no_wait), no_error);
   }
   for (std::uint64_t i = 0; i < 5; ++i) {
-    EXPECT_EQ(tag_of(there.receive(0)), i);
-    EXPECT_EQ(tag_of(here.receive(0)), 100 + i);
+    EXPECT_EQ(tag_of(there.receive(no_wait)), i);
+    EXPECT_EQ(tag_of(here.receive(no_wait)), 100 + i);
   }
 }
 
@@ -101,27 +101,27 @@ TEST(channel, waits_for_a_parcel) {
   channel& waits = there;
   blocked_call<std::uint64_t> call([&] { return tag_of(waits.receive(patience())); });
   call.until_asleep();
-  EXPECT_EQ(here.send(number(3), 0), no_error);
+  EXPECT_EQ(here.send(number(3), no_wait), no_error);
   EXPECT_EQ(call.get(), 3U);
 }
 
 TEST(channel, sends_nothing_beyond_its_limits) {
   auto [here, there] = make_channels({.bytes_max = 8, .items_max = 2});
   parcel p{.bytes = bytes_of("123456789")};
-  EXPECT_EQ(here.send(p, 0), errno_code(EMSGSIZE));
+  EXPECT_EQ(here.send(p, no_wait), errno_code(EMSGSIZE));
   p.bytes.pop_back();
   p.items.resize(3, {.fence = fence::stub()});
-  EXPECT_EQ(here.send(p, 0), errno_code(EMSGSIZE));
+  EXPECT_EQ(here.send(p, no_wait), errno_code(EMSGSIZE));
   p.items.pop_back();
-  EXPECT_EQ(here.send(p, 0), no_error);
+  EXPECT_EQ(here.send(p, no_wait), no_error);
   p.items[1] = {};
-  EXPECT_EQ(here.send(p, 0), errno_code(EINVAL)) << "an item that is nothing";
+  EXPECT_EQ(here.send(p, no_wait), errno_code(EINVAL)) << "an item that is nothing";
   p.items[1] = {.fence = fence::stub(), .object = syncobj::create().value()};
-  EXPECT_EQ(here.send(p, 0), errno_code(EINVAL)) << "an item that is two things";
+  EXPECT_EQ(here.send(p, no_wait), errno_code(EINVAL)) << "an item that is two things";
   p.items[1] = {.timeline = shared_timeline::create().value(), .access = shared_access::signal};
-  EXPECT_EQ(here.send(p, 0), errno_code(EPERM)) << "what can't be granted";
-  EXPECT_EQ(there.receive(0)->items.size(), 2U);
-  EXPECT_EQ(there.receive(0).error(), timed_out);
+  EXPECT_EQ(here.send(p, no_wait), errno_code(EPERM)) << "what can't be granted";
+  EXPECT_EQ(there.receive(no_wait)->items.size(), 2U);
+  EXPECT_EQ(there.receive(no_wait).error(), timed_out);
   EXPECT_EQ(channel::pair({.items_max = 65}).error(), errno_code(EINVAL));
 }
 
@@ -145,14 +145,14 @@ TEST(channel, a_reader_that_stops_does_not_block_the_sender) {
   std::error_code failed;
   for (; !failed && sent < 100'000; ++sent) {
     p.tag = sent;
-    failed = here.send(p, 0);
+    failed = here.send(p, no_wait);
   }
   --sent;  // the last one was not
   EXPECT_TRUE(failed == timed_out || failed == errno_code(ETOOMANYREFS)) << failed.message();
   EXPECT_EQ(here.send(number(0), deadline_after(millisecond_ns)), timed_out);
-  for (std::uint64_t i = 0; i < sent; ++i) ASSERT_EQ(tag_of(there.receive(0)), i);
-  EXPECT_EQ(here.send(number(4711), 0), no_error);
-  EXPECT_EQ(tag_of(there.receive(0)), 4711U) << "what was refused is not half sent";
+  for (std::uint64_t i = 0; i < sent; ++i) ASSERT_EQ(tag_of(there.receive(no_wait)), i);
+  EXPECT_EQ(here.send(number(4711), no_wait), no_error);
+  EXPECT_EQ(tag_of(there.receive(no_wait)), 4711U) << "what was refused is not half sent";
 }
 
 TEST(channel, the_end_of_the_peer_is_told_after_what_it_had_sent) {
@@ -160,10 +160,10 @@ TEST(channel, the_end_of_the_peer_is_told_after_what_it_had_sent) {
   channel here = std::move(ends.first);
   {
     channel there = std::move(ends.second);
-    EXPECT_EQ(here.send(number(1), 0), no_error);
-    EXPECT_EQ(there.send(number(2), 0), no_error);
+    EXPECT_EQ(here.send(number(1), no_wait), no_error);
+    EXPECT_EQ(there.send(number(2), no_wait), no_error);
   }
-  EXPECT_EQ(tag_of(here.receive(0)), 2U) << "though it did not read what we had sent";
+  EXPECT_EQ(tag_of(here.receive(no_wait)), 2U) << "though it did not read what we had sent";
   EXPECT_EQ(here.receive(no_deadline).error(), gone);
   EXPECT_EQ(here.send(number(3), no_deadline), gone);
 }
@@ -175,7 +175,7 @@ TEST(channel, without_a_free_descriptor_loses_nothing) {
   parcel p{.tag = 5};
   p.items.push_back({.timeline = shared_timeline::create({.name = "line"}).value()});
   p.items.push_back({.fence = made.fence});
-  EXPECT_EQ(here.send(p, 0), no_error);
+  EXPECT_EQ(here.send(p, no_wait), no_error);
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   const unique_fd highest(::fcntl(0, F_DUPFD_CLOEXEC, 0));
@@ -183,15 +183,15 @@ TEST(channel, without_a_free_descriptor_loses_nothing) {
     const rlimit few{.rlim_cur = static_cast<rlim_t>(highest.get()) + 1 + spare,
                      .rlim_max = before.rlim_max};
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-    const result<parcel> got = there.receive(0);
-    const std::error_code not_sent = here.send(p, 0);
+    const result<parcel> got = there.receive(no_wait);
+    const std::error_code not_sent = here.send(p, no_wait);
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     EXPECT_EQ(got.error(), errno_code(EMFILE)) << spare;
     if (spare < 2) {
       EXPECT_EQ(not_sent, errno_code(EMFILE));
     }
   }
-  const result<parcel> got = there.receive(0);
+  const result<parcel> got = there.receive(no_wait);
   ASSERT_TRUE(got.has_value()) << got.error().message();
   EXPECT_EQ(got->items[1].fence, made.fence);
   EXPECT_EQ(got->items[0].timeline->name(), "line");
@@ -244,7 +244,7 @@ TEST(channel, drops_what_makes_no_sense_and_goes_on) {
   const auto refuses = [&, &other = there](const char* what, const std::vector<std::byte>& bytes,
                                            const std::vector<int>& fds) {
     send_raw(raw, bytes, fds);
-    EXPECT_EQ(other.receive(0).error(), senseless) << what;
+    EXPECT_EQ(other.receive(no_wait).error(), senseless) << what;
   };
   refuses("nothing", {}, {});
   refuses("half a head", std::vector<std::byte>(5), {});
@@ -272,8 +272,8 @@ TEST(channel, drops_what_makes_no_sense_and_goes_on) {
   refuses("a page that is none", letter({.items = 1}, {of_line}), {fd});
   const unique_fd file = sync_file_create(fence::stub()).value();
   refuses("the second is wrong", letter({.items = 2}, {of_fence, of_line}), {file.get(), fd});
-  EXPECT_EQ(here.send(number(8), 0), no_error);
-  EXPECT_EQ(tag_of(there.receive(0)), 8U);
+  EXPECT_EQ(here.send(number(8), no_wait), no_error);
+  EXPECT_EQ(tag_of(there.receive(no_wait)), 8U);
 }
 
 TEST(channel, regress_more_descriptors_than_there_is_room_for_without_the_senders_name) {
@@ -283,7 +283,7 @@ TEST(channel, regress_more_descriptors_than_there_is_room_for_without_the_sender
     const int off = 0;
     ASSERT_EQ(::setsockopt(there.fd(), SOL_SOCKET, SO_PASSCRED, &off, sizeof off), 0);
     send_raw(here.fd(), letter({}, {}), std::vector<int>(count, null.get()));
-    EXPECT_EQ(there.receive(0).error(), senseless) << count;
+    EXPECT_EQ(there.receive(no_wait).error(), senseless) << count;
   }
   for (const int standard : {0, 1, 2}) EXPECT_GE(::fcntl(standard, F_GETFD), 0) << standard;
 }
@@ -292,8 +292,8 @@ TEST(channel, knows_the_sender_where_somebody_has_turned_that_off) {
   auto [here, there] = make_channels();
   const int off = 0;
   ASSERT_EQ(::setsockopt(there.fd(), SOL_SOCKET, SO_PASSCRED, &off, sizeof off), 0);
-  ASSERT_EQ(here.send(number(5), 0), no_error);
-  const result<parcel> got = there.receive(0);
+  ASSERT_EQ(here.send(number(5), no_wait), no_error);
+  const result<parcel> got = there.receive(no_wait);
   EXPECT_EQ(tag_of(got), 5U);
   // The kernel noted the sender only if it was asked to before.
   EXPECT_EQ(got ? got->sender.uid : 0U, ::geteuid());
@@ -306,8 +306,8 @@ TEST(channel, does_not_wait_for_a_descriptor_that_blocks_when_it_is_closed) {
   send_raw(here.fd(), letter({.items = 1}, {{.kind = parcel_kind::fence}}),
            {slow.descriptor.get()});
   slow.give_up();  // those in the messages are the last ones
-  EXPECT_EQ(there.receive(0).error(), senseless);
-  EXPECT_EQ(there.receive(0).error(), senseless);
+  EXPECT_EQ(there.receive(no_wait).error(), senseless);
+  EXPECT_EQ(there.receive(no_wait).error(), senseless);
   slow.let_close();
 }
 
@@ -318,7 +318,7 @@ TEST(channel, tells_what_its_own_sandbox_refuses_and_keeps_the_parcel) {
     new_fence theirs = make_fence();
     parcel p{.tag = 7};
     p.items.push_back({.fence = theirs.fence});
-    UFENCE_CHILD_EXPECT(to.send(p, 0) == no_error);
+    UFENCE_CHILD_EXPECT(to.send(p, no_wait) == no_error);
     theirs.signal.signal();
     return 0;
   });
@@ -326,16 +326,16 @@ TEST(channel, tells_what_its_own_sandbox_refuses_and_keeps_the_parcel) {
   parcel p{.tag = 8};
   p.items.push_back({.fence = made.fence});
   EXPECT_EQ(other.end(), 0);
-  ASSERT_EQ(here.send(p, 0), no_error);
+  ASSERT_EQ(here.send(p, no_wait), no_error);
   child_process sandboxed([&, &from = there](const test_pipe&) {
-    UFENCE_CHILD_EXPECT(tag_of(from.receive(0)) == 7);
+    UFENCE_CHILD_EXPECT(tag_of(from.receive(no_wait)) == 7);
     if (!deny_system_calls({SYS_eventfd2}, EPERM)) return 0;
-    UFENCE_CHILD_EXPECT(from.receive(0).error() == errno_code(EPERM));
-    UFENCE_CHILD_EXPECT(from.receive(0).error() == errno_code(EPERM));
+    UFENCE_CHILD_EXPECT(from.receive(no_wait).error() == errno_code(EPERM));
+    UFENCE_CHILD_EXPECT(from.receive(no_wait).error() == errno_code(EPERM));
     return 0;
   });
   EXPECT_EQ(sandboxed.end(), 0);
-  EXPECT_EQ(tag_of(there.receive(0)), 8U) << "it is still there";
+  EXPECT_EQ(tag_of(there.receive(no_wait)), 8U) << "it is still there";
   made.signal.signal();
 }
 
@@ -348,7 +348,7 @@ TEST(channel, refuses_other_users) {
     child_process other([&](const test_pipe&) {
       channel from = channel::adopt(unique_fd(::fcntl(there.fd(), F_DUPFD_CLOEXEC, 0))).value();
       UFENCE_CHILD_EXPECT(::setresuid(65534, 65534, 65534) == 0);
-      UFENCE_CHILD_EXPECT(from.send(number(1), 0) == no_error);
+      UFENCE_CHILD_EXPECT(from.send(number(1), no_wait) == no_error);
       // The socket was made by root.
       UFENCE_CHILD_EXPECT(
           channel::adopt(unique_fd(::fcntl(from.fd(), F_DUPFD_CLOEXEC, 0))).error() ==
@@ -357,8 +357,8 @@ TEST(channel, refuses_other_users) {
     });
     EXPECT_EQ(other.end(), 0);
   }
-  EXPECT_EQ(here.receive(0).error(), errno_code(EACCES));
-  EXPECT_EQ(here.receive(0).error(), gone) << "it was dropped";
+  EXPECT_EQ(here.receive(no_wait).error(), errno_code(EACCES));
+  EXPECT_EQ(here.receive(no_wait).error(), gone) << "it was dropped";
 }
 
 TEST(parcel_wire, any_bytes_are_borne) {

@@ -194,7 +194,7 @@ std::error_code shared_timeline::fail(int error) noexcept {
 // --- Waiting ---
 
 std::error_code shared_timeline::wait(std::uint64_t point,
-                                      std::int64_t deadline_ns) const noexcept {
+                                      absolute_deadline deadline_ns) const noexcept {
   if (is_inherited()) return errno_code(EOWNERDEAD);
   if (point > point_max) return errno_code(EINVAL);
   bool expired = deadline_ns <= 0;
@@ -210,10 +210,10 @@ std::error_code shared_timeline::wait(std::uint64_t point,
     const std::array<futex_waiter, 2> words = {
         futex_waiter{.word = &page_.sequence, .expected = now.sequence, .is_shared = true},
         futex_waiter{.word = &page_.owner, .expected = now.owner, .is_shared = true}};
-    int rc = futex_wait_any(words, std::min(deadline_ns, deadline_after(look_again_ns)));
+    int rc = futex_wait_any(words, std::min<std::int64_t>(deadline_ns, deadline_after(look_again_ns)));
     if (rc == -ENOSYS) {
       rc = futex_wait_shared(page_.sequence, now.sequence,
-                             std::min(deadline_ns, deadline_after(poll_owner_ns)));
+                             std::min<std::int64_t>(deadline_ns, deadline_after(poll_owner_ns)));
     }
     expired = rc == -ETIME && now_ns() >= deadline_ns;
   }

@@ -96,7 +96,7 @@ class UFENCE_API shared_timeline {
   /// large; the error that the timeline ended with Order: after 0, what the signaller wrote before
   /// is visible.
   [[nodiscard]] std::error_code wait(std::uint64_t point,
-                                     std::int64_t deadline_ns = no_deadline) const noexcept;
+                                     absolute_deadline deadline_ns = no_deadline) const noexcept;
   /// A fence that is signaled when the point is reached, with the timeline's error if it is not.
   /// Fences of one timeline are of one context, and have the point as seqno.
   /// @return  -EINVAL too large; -ENOMEM; -EAGAIN no thread

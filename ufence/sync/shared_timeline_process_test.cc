@@ -264,7 +264,7 @@ TEST(shared_timeline_process, an_owner_that_executes_another_program_is_gone) {
   });
   const unique_fd fd = owner.pipe().receive().fd;
   const shared_timeline_ref line = shared_timeline::import(fd.get()).value();
-  EXPECT_EQ(line->wait(1, 0), timed_out);
+  EXPECT_EQ(line->wait(1, no_wait), timed_out);
   EXPECT_TRUE(owner.pipe().send(0));
   EXPECT_EQ(line->wait(1, patience()), owner_dead);
 }
@@ -341,7 +341,7 @@ TEST(shared_timeline_process, regress_another_user_does_not_open_a_page_anew_to_
     UFENCE_CHILD_EXPECT(waits->signal(1) == errno_code(EPERM));
     const shared_timeline_ref signals = shared_timeline::import(writer.get()).value();
     UFENCE_CHILD_EXPECT(signals->signal(2) == no_error);
-    UFENCE_CHILD_EXPECT(waits->wait(2, 0) == no_error);
+    UFENCE_CHILD_EXPECT(waits->wait(2, no_wait) == no_error);
     return 0;
   });
   EXPECT_EQ(stranger.end(), 0);

@@ -55,7 +55,7 @@ TEST(shared_timeline, refuses_what_makes_no_sense) {
   EXPECT_EQ(shared_timeline::create({.initial_point = too_large}).error(), errno_code(EINVAL));
   const shared_timeline_ref line = make_shared_timeline();
   EXPECT_EQ(line->signal(too_large), errno_code(EINVAL));
-  EXPECT_EQ(line->wait(too_large, 0), errno_code(EINVAL));
+  EXPECT_EQ(line->wait(too_large, no_wait), errno_code(EINVAL));
   EXPECT_EQ(line->fence_at(too_large).error(), errno_code(EINVAL));
   EXPECT_EQ(shared_timeline::create({.name = std::string(200, 'x')}).value()->name(),
             std::string(63, 'x'));
@@ -65,7 +65,7 @@ TEST(shared_timeline, wakes_who_waits_for_a_point) {
   const shared_timeline_ref line = make_shared_timeline();
   const shared_timeline_ref other = import_of(line);
   EXPECT_EQ(other->wait(0), no_error);
-  EXPECT_EQ(other->wait(1, 0), timed_out);
+  EXPECT_EQ(other->wait(1, no_wait), timed_out);
   EXPECT_EQ(other->wait(1, INT64_MIN), timed_out);
   EXPECT_EQ(other->wait(1, deadline_after(millisecond_ns)), timed_out);
   blocked_call<std::error_code> here([&] { return line->wait(3, patience()); });
@@ -73,7 +73,7 @@ TEST(shared_timeline, wakes_who_waits_for_a_point) {
   here.until_asleep();
   there.until_asleep();
   EXPECT_EQ(line->signal(2), no_error);
-  EXPECT_EQ(other->wait(3, 0), timed_out);
+  EXPECT_EQ(other->wait(3, no_wait), timed_out);
   EXPECT_EQ(line->signal(4), no_error);
   EXPECT_EQ(here.get(), no_error);
   EXPECT_EQ(there.get(), no_error);
@@ -118,7 +118,7 @@ TEST(shared_timeline, passes_on_what_it_was_given) {
   const shared_timeline_ref line = make_shared_timeline();
   const shared_timeline_ref third = import_of(import_of(line));
   EXPECT_EQ(line->signal(1), no_error);
-  EXPECT_EQ(third->wait(1, 0), no_error);
+  EXPECT_EQ(third->wait(1, no_wait), no_error);
   const shared_timeline_ref open_line = make_shared_timeline(true);
   EXPECT_FALSE(import_of(open_line)->may_signal()) << "a reader's descriptor";
   EXPECT_EQ(import_of(open_line)->export_fd(shared_access::signal).error(), errno_code(EPERM));
@@ -190,7 +190,7 @@ TEST(shared_timeline, regress_waits_for_a_point_and_for_its_fence_have_one_resul
       }
     };
     agree(0);
-    EXPECT_EQ(import->wait(1, 0), errno_code(ETIME));
+    EXPECT_EQ(import->wait(1, no_wait), errno_code(ETIME));
     EXPECT_EQ(line->signal(2), no_error);
     EXPECT_EQ(points[1]->wait_result(), no_error);
     agree(0);
@@ -325,8 +325,8 @@ TEST(shared_timeline, any_content_of_the_page_is_borne) {
     EXPECT_LE(error, 0);
     EXPECT_GE(error, -4095);
     EXPECT_LE(line->value(), shared_timeline::point_max);
-    static_cast<void>(line->wait(line->value(), 0));
-    const std::error_code waited = line->wait(shared_timeline::point_max, 0);
+    static_cast<void>(line->wait(line->value(), no_wait));
+    const std::error_code waited = line->wait(shared_timeline::point_max, no_wait);
     EXPECT_TRUE(waited == timed_out || waited == errno_code(-error) || !waited);
     static_cast<void>(line->fence_at(random()).value());
     static_cast<void>(line->signal(random()));

@@ -50,7 +50,7 @@ TEST(sw_sync, regress_who_makes_a_fence_waits_for_no_reader) {
 TEST(sw_sync, regress_answers_in_a_child_of_fork_while_the_parent_is_busy) {
   sw_sync line = sw_sync::create("hand").value();
   const fence_ref never = line.create_fence(0x70000000).value();
-  never->set_deadline(1000);
+  never->set_deadline(INT64_C(1000));
   std::atomic<bool> stop = false;
   std::jthread busy([&] {
     while (!stop) line.increment(1);
@@ -172,9 +172,9 @@ TEST(sw_sync, keeps_the_soonest_deadline) {
   sw_sync line = sw_sync::create("deadline").value();
   const fence_ref f = line.create_fence(1).value();
   EXPECT_EQ(sw_sync_deadline(f).error(), errno_code(ENOENT));
-  f->set_deadline(300);
-  f->set_deadline(100);
-  f->set_deadline(200);
+  f->set_deadline(INT64_C(300));
+  f->set_deadline(INT64_C(100));
+  f->set_deadline(INT64_C(200));
   EXPECT_EQ(sw_sync_deadline(f).value(), 100);
   EXPECT_EQ(sw_sync_deadline(fence::stub()).error(), errno_code(EINVAL));
   EXPECT_EQ(sw_sync_deadline(nullptr).error(), errno_code(EINVAL));

@@ -45,7 +45,7 @@ result<unique_fd> sync_file_merge(int a, int b, std::string_view name) noexcept 
   return export_fence(*both, name);
 }
 
-std::error_code sync_file_set_deadline(int file, std::int64_t deadline_ns) noexcept {
+std::error_code sync_file_set_deadline(int file, absolute_deadline deadline_ns) noexcept {
   if (exported_file own; find_exported(file, own)) {
     own.f->set_deadline(deadline_ns);
     return {};

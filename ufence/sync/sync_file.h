@@ -69,6 +69,6 @@ namespace ufence {
 /// @return  -EBADF; -EINVAL not a sync file
 /// Source: Linux SYNC_IOC_SET_DEADLINE
 [[nodiscard]] UFENCE_API std::error_code sync_file_set_deadline(int file,
-                                                                std::int64_t deadline_ns) noexcept;
+                                                                absolute_deadline deadline_ns) noexcept;
 
 }  // namespace ufence

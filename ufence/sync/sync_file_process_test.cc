@@ -44,7 +44,7 @@ TEST(imported_fence, is_signaled_by_its_exporter) {
   EXPECT_EQ(f->timeline_name(), "away");
   EXPECT_EQ(f->seqno(), 1U);
   EXPECT_EQ(f->status(), 0);
-  EXPECT_EQ(f->wait(0), errno_code(ETIME));
+  EXPECT_EQ(f->wait(no_wait), errno_code(ETIME));
   EXPECT_EQ(events_of(file.get()), 0);
   scripted_callback noted;
   EXPECT_EQ(f->add_callback(noted), no_error);
@@ -105,8 +105,8 @@ TEST(imported_fence, can_be_used_wherever_a_fence_can) {
   EXPECT_EQ(info_of(both.get()).leaves.size(), 2U);
   tell(two.line(), 's');
   EXPECT_EQ(wait_any(std::array{a, b}, patience()).value(), 1U);
-  EXPECT_EQ(chain->wait(0), errno_code(ETIME));
-  EXPECT_EQ(array->wait(0), errno_code(ETIME));
+  EXPECT_EQ(chain->wait(no_wait), errno_code(ETIME));
+  EXPECT_EQ(array->wait(no_wait), errno_code(ETIME));
   tell(one.line(), 'e');
   EXPECT_EQ(wait_all(std::array{array, chain}, patience()), no_error);
   EXPECT_EQ(array->status(), -EIO);
@@ -158,7 +158,7 @@ TEST(imported_fence, regress_of_an_issuer_that_completes_in_any_order_has_a_cont
   ASSERT_EQ(hear(exporter.line()).what, 'd');
   EXPECT_EQ(sync_file_get_fence(second.get()).value()->wait(patience()), no_error);
   EXPECT_EQ(events_of(both.get()), 0);
-  EXPECT_EQ(sync_file_get_fence(both.get()).value()->wait(0), errno_code(ETIME));
+  EXPECT_EQ(sync_file_get_fence(both.get()).value()->wait(no_wait), errno_code(ETIME));
   tell(exporter.line(), 's');
   EXPECT_TRUE(becomes_readable(both.get()));
   EXPECT_EQ(sync_file_get_fence(both.get()).value()->status(), -EIO);
@@ -325,7 +325,7 @@ TEST(sync_file_of_another_process, passes_a_deadline_to_its_exporter) {
     return came ? 0 : __LINE__;
   });
   const unique_fd file = hear(exporter.line()).fd;
-  EXPECT_EQ(sync_file_set_deadline(file.get(), 4711), no_error);
+  EXPECT_EQ(sync_file_set_deadline(file.get(), INT64_C(4711)), no_error);
   tell(exporter.line(), 'd');
   EXPECT_EQ(exporter.join(), 0);
 }
@@ -582,7 +582,7 @@ TEST(fork_of_an_importer, leaves_its_fences_to_the_parent) {
               UFENCE_CHILD_EXPECT(f->wait(patience()) == errno_code(EOWNERDEAD));
               f.reset();
               const fence_ref again = sync_file_get_fence(file.get()).value();
-              UFENCE_CHILD_EXPECT(again->wait(0) == errno_code(ETIME));
+              UFENCE_CHILD_EXPECT(again->wait(no_wait) == errno_code(ETIME));
               return 0;
             }),
             0);

@@ -185,7 +185,7 @@ TEST(sync_file, refuses_what_is_none) {
     EXPECT_EQ(sync_file_get_fence(fd).error(), errno_code(EINVAL));
     EXPECT_EQ(sync_file_merge(fd, file.get()).error(), errno_code(EINVAL));
     EXPECT_EQ(sync_file_merge(file.get(), fd).error(), errno_code(ENOENT));
-    EXPECT_EQ(sync_file_set_deadline(fd, 1), errno_code(EINVAL));
+    EXPECT_EQ(sync_file_set_deadline(fd, INT64_C(1)), errno_code(EINVAL));
     ::sync_file_info info{};
     EXPECT_EQ(sync_file_get_info(fd, info), errno_code(EINVAL));
   }
@@ -235,7 +235,7 @@ TEST(sync_file, passes_a_deadline_on) {
   data.on_set_deadline = [&](std::int64_t ns) { wanted = ns; };
   new_fence f = make_fence(&data);
   const unique_fd file = sync_file_create(f.fence).value();
-  EXPECT_EQ(sync_file_set_deadline(file.get(), 12345), no_error);
+  EXPECT_EQ(sync_file_set_deadline(file.get(), INT64_C(12345)), no_error);
   EXPECT_EQ(wanted, 12345);
   f.signal.signal();
 }

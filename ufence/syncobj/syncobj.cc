@@ -69,7 +69,7 @@ result<fence_ref> syncobj::find_fence(std::uint64_t point) const noexcept {
   return fence_of_point(std::move(*f), point);
 }
 
-result<fence_ref> syncobj::find_fence_by(std::uint64_t point, std::int64_t deadline_ns) noexcept {
+result<fence_ref> syncobj::find_fence_by(std::uint64_t point, absolute_deadline deadline_ns) noexcept {
   result<fence_ref> f = find_fence(point);
   if (f || f.error() != errno_code(EINVAL)) return f;
   point_waiter s;

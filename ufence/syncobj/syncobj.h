@@ -69,7 +69,7 @@ class UFENCE_API syncobj {
   /// @return  -ETIME not by then; -ENOMEM; -EDEADLK, -EOWNERDEAD as fence::wait()
   /// Source: the same with DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT; differs: the caller's deadline
   [[nodiscard]] result<fence_ref> find_fence_by(std::uint64_t point,
-                                                std::int64_t deadline_ns) noexcept;
+                                                absolute_deadline deadline_ns) noexcept;
   /// The last point of the newest run of rising points up to which all is signaled; 0 if binary or
   /// empty. Polls, so callbacks may run here.
   /// Source: Linux drm_syncobj_query_ioctl()
@@ -141,7 +141,7 @@ class UFENCE_API syncobj {
 /// Allocates: beyond 8 points, and for points that are not submitted.
 /// Source: Linux drm_syncobj_timeline_wait_ioctl(); differs: not interruptible
 [[nodiscard]] UFENCE_API result<std::size_t> wait(
-    std::span<const syncobj_point> points, std::int64_t deadline_ns,
+    std::span<const syncobj_point> points, absolute_deadline deadline_ns,
     const syncobj_wait_options& options = {}) noexcept;
 
 /// Copies what a point of one syncobj waits for to a point of another; to point 0: replaces its

@@ -142,7 +142,7 @@ TEST(syncobj, R22_a_wait_and_an_install_do_not_miss_each_other_after_a_look) {
 
 TEST(syncobj, find_fence_by_waits_for_the_submission_only) {
   const syncobj_ref object = make_syncobj();
-  EXPECT_EQ(object->find_fence_by(2, 0).error(), timed_out);
+  EXPECT_EQ(object->find_fence_by(2, no_wait).error(), timed_out);
   EXPECT_EQ(object->find_fence_by(2, deadline_after(millisecond_ns)).error(), timed_out);
   new_fence made = make_fence();
   blocked_call<result<fence_ref>> call([&] { return object->find_fence_by(2, patience()); });
@@ -161,10 +161,10 @@ TEST(syncobj, a_wait_names_the_lowest_index) {
   for (int i = 0; i < 12; ++i) points.push_back({make_syncobj(), 0});
   EXPECT_EQ(points[5].object->signal(), no_error);
   EXPECT_EQ(points[9].object->signal(), no_error);
-  EXPECT_EQ(wait(points, 0, {.for_submit = true}), index_or(5));
-  EXPECT_EQ(wait(points, 0).error(), not_there);
+  EXPECT_EQ(wait(points, no_wait, {.for_submit = true}), index_or(5));
+  EXPECT_EQ(wait(points, no_wait).error(), not_there);
   points[2].object = nullptr;
-  EXPECT_EQ(wait(points, 0, {.for_submit = true}).error(), errno_code(EINVAL));
+  EXPECT_EQ(wait(points, no_wait, {.for_submit = true}).error(), errno_code(EINVAL));
 }
 
 TEST(syncobj, a_fence_that_failed_is_done) {
@@ -172,7 +172,7 @@ TEST(syncobj, a_fence_that_failed_is_done) {
   new_fence made = make_fence();
   EXPECT_EQ(object->add_point(made.fence, 1), no_error);
   made.signal.signal(-EIO);
-  EXPECT_EQ(wait(std::array{syncobj_point{object, 1}}, 0), index_or(0));
+  EXPECT_EQ(wait(std::array{syncobj_point{object, 1}}, no_wait), index_or(0));
   EXPECT_EQ(object->query(), result<std::uint64_t>(1));
 }
 
@@ -182,7 +182,7 @@ TEST(syncobj, enables_what_it_waits_for_also_with_timeout_0) {
   data.on_enable_signaling = [] { return 1; };  // says "complete" only once it is asked
   new_fence made = make_fence(&data);
   EXPECT_EQ(object->replace_fence(made.fence), no_error);
-  EXPECT_EQ(wait(std::array{syncobj_point{object, 0}}, 0), index_or(0));
+  EXPECT_EQ(wait(std::array{syncobj_point{object, 0}}, no_wait), index_or(0));
   EXPECT_EQ(data.enables, 1);
   made.signal.signal();
 }
@@ -318,7 +318,7 @@ TEST(syncobj, in_a_child_of_fork_answers_EOWNERDEAD) {
         dead);
     syncobj_ref own = make_syncobj();
     UFENCE_CHILD_EXPECT(own->signal() == no_error);
-    UFENCE_CHILD_EXPECT(wait(std::array{syncobj_point{own, 0}}, 0).has_value());
+    UFENCE_CHILD_EXPECT(wait(std::array{syncobj_point{own, 0}}, no_wait).has_value());
     return 0;
   });
   EXPECT_EQ(child, 0);

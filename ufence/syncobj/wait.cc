@@ -147,7 +147,7 @@ class syncobj_waiter {
   std::size_t first_picked_ = none;
 };
 
-result<std::size_t> wait(std::span<const syncobj_point> points, std::int64_t deadline_ns,
+result<std::size_t> wait(std::span<const syncobj_point> points, absolute_deadline deadline_ns,
                          const syncobj_wait_options& options) noexcept {
   if (points.empty()) return 0;
   for (const syncobj_point& p : points) {

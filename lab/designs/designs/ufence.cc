@@ -99,7 +99,7 @@ class product_fence : public model_fence {
       goes_wrong("wrong-result: the names are not the fence's");
     }
   }
-  void set_deadline() override { fence_->set_deadline(1); }
+  void set_deadline() override { fence_->set_deadline(INT64_C(1)); }
   void enable_signaling() override { fence_->enable_signaling(); }
   bool add_callback(consumer_callback& c) override {
     static_assert(sizeof(node) <= sizeof c.room);
@@ -235,7 +235,7 @@ class product_forwarder : public model_forwarder {
   void set_parent() override {
     if (!scheduler_.run_ready()) goes_wrong("wrong-result: the job is not given to the device");
   }
-  void set_deadline() override { finished_->set_deadline(1000); }
+  void set_deadline() override { finished_->set_deadline(INT64_C(1000)); }
   bool was_forwarded() override { return hears_.heard.load(mo::relaxed) != 0; }
 
  private:

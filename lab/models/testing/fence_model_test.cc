@@ -261,7 +261,7 @@ TEST(fence_model, a_callback_that_runs_is_waited_for_beside_those_who_wait_for_t
         auto* node = new counting(runs, false);
         LAB_CHECK(!made.fence->add_callback(*node));
         // Leaves the mark of a waiter behind, which the signal takes away.
-        LAB_CHECK(wait_any(std::span(&made.fence, 1), 0).error() == errno_code(ETIME));
+        LAB_CHECK(wait_any(std::span(&made.fence, 1), no_wait).error() == errno_code(ETIME));
         thread signal("signal", [&] { made.signal.signal(); });
         thread remove("remove", [&] {
           const bool removed = made.fence->remove_callback(*node).value();
@@ -474,7 +474,7 @@ TEST(fence_model, an_op_never_meets_retired_data) {
     new_fence made = make_fence(new issuer_data(checking_ops));
     thread signal("signal", [&] { made.signal.signal(); });
     thread first("first", [&] { made.fence->poll(); });
-    thread second("second", [&] { made.fence->set_deadline(1); });
+    thread second("second", [&] { made.fence->set_deadline(INT64_C(1)); });
   });
 }
 

@@ -74,7 +74,7 @@ TEST(legacy_model, who_waits_for_settled_sees_what_callbacks_and_ops_did) {
           counting node(runs, false);
           LAB_CHECK(!made.fence->add_callback(node));
           thread signal("signal", [&] { made.signal.signal(-5); });
-          thread hint("hint", [&] { made.fence->set_deadline(1); });
+          thread hint("hint", [&] { made.fence->set_deadline(INT64_C(1)); });
           thread wait("wait", [&] {
             LAB_CHECK(!made.fence->wait_settled());
             LAB_CHECK(runs.get() == 1);

@@ -185,7 +185,7 @@ TEST(sched_model, a_deadline_that_is_set_while_the_job_is_given_to_the_device_re
       entity e = make_entity(s);
       const fence_ref finished = push(e, d);
       {
-        thread hints("hint", [&] { finished->set_deadline(1000); });
+        thread hints("hint", [&] { finished->set_deadline(INT64_C(1000)); });
         thread works("work", [&] { run(s); });
       }
       LAB_CHECK(data.heard.load(mo::relaxed) == 1);
@@ -206,7 +206,7 @@ TEST(sched_model, the_last_use_of_a_job_frees_it_after_all_uses) {
       entity e = make_entity(s);
       const fence_ref finished = push(e, d);
       {
-        thread hints("hint", [&] { finished->set_deadline(1000); });
+        thread hints("hint", [&] { finished->set_deadline(INT64_C(1000)); });
         thread works("work", [&] { run(s); });
       }
       run(s);

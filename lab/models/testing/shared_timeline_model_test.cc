@@ -80,11 +80,11 @@ TEST(shared_timeline_model, the_last_point_of_a_killed_owner_counts) {
       page.kill_owner();
     });
     thread look("look", [&] {
-      if (looks->wait(1, 0) == errno_code(ETIME)) return;
+      if (looks->wait(1, no_wait) == errno_code(ETIME)) return;
       LAB_CHECK(looks->value() == 1);
-      LAB_CHECK(!looks->wait(1, 0));
+      LAB_CHECK(!looks->wait(1, no_wait));
     });
-    thread wait("wait", [&] { LAB_CHECK(looks->wait(1, 0) != errno_code(EOWNERDEAD)); });
+    thread wait("wait", [&] { LAB_CHECK(looks->wait(1, no_wait) != errno_code(EOWNERDEAD)); });
   });
 }
 

@@ -368,8 +368,8 @@ TEST(timeline_model, ops_of_the_timeline_end_before_it_is_retired) {
     timeline_issuer line = make_line({.data = new checked_data});
     const fence_ref f = line.emit().value();
     thread close("close", [&] { line.fail(-5); });
-    thread first("first", [&] { f->set_deadline(1); });
-    thread second("second", [&] { f->set_deadline(2); });
+    thread first("first", [&] { f->set_deadline(INT64_C(1)); });
+    thread second("second", [&] { f->set_deadline(INT64_C(2)); });
   });
 }
 

@@ -119,7 +119,7 @@ void ask_on_the_way(Ask ask, Check check) {
 
 TEST(unload_model, a_deadline_reaches_a_driver_that_gets_the_job_meanwhile) {
   expect_safe([] {
-    ask_on_the_way([](fence& f) { f.set_deadline(100); },
+    ask_on_the_way([](fence& f) { f.set_deadline(INT64_C(100)); },
                    [](driver_globals& g) { LAB_CHECK(g.deadline.get() == 100); });
   });
 }

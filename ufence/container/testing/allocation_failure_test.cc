@@ -230,11 +230,11 @@ TEST(container_allocation, looking_waiting_and_hinting_need_no_memory) {
   const fence_ref array = *fence_array::create(f.refs);
   allocations::reset();
   EXPECT_FALSE(r.test_signaled(resv_usage::read));
-  EXPECT_EQ(r.wait(resv_usage::read, 0), errno_code(ETIME));
-  r.set_deadline(resv_usage::read, 1);
-  array->set_deadline(1);
+  EXPECT_EQ(r.wait(resv_usage::read, no_wait), errno_code(ETIME));
+  r.set_deadline(resv_usage::read, INT64_C(1));
+  array->set_deadline(INT64_C(1));
   EXPECT_FALSE(array->poll());
-  EXPECT_EQ(array->wait(0), errno_code(ETIME));
+  EXPECT_EQ(array->wait(no_wait), errno_code(ETIME));
   f.signal();
   EXPECT_TRUE(array->is_signaled());
   EXPECT_TRUE(r.test_signaled(resv_usage::read));

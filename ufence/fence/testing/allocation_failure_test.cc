@@ -212,7 +212,7 @@ TEST(F14_no_allocation, at_signal_callbacks_and_waits) {
   EXPECT_EQ(made.fence->wait(deadline_after(1000)), errno_code(ETIME));
   EXPECT_EQ(error_of(wait_any(many, deadline_after(1000))), errno_code(ETIME));
   EXPECT_EQ(wait_all(many, deadline_after(1000)), errno_code(ETIME));
-  made.fence->set_deadline(1);
+  made.fence->set_deadline(INT64_C(1));
   EXPECT_FALSE(made.fence->poll());
   {
     settlement later;

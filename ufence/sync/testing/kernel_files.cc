@@ -108,7 +108,7 @@ void import_pending_and_signaled(int card) {
   const fence_ref f = sync_file_get_fence(file.get()).value();
   CHECK(f->status() == 0);
   CHECK(f->driver_name() == "vgem");
-  CHECK(f->wait(0) == errno_code(ETIME));
+  CHECK(f->wait(no_wait) == errno_code(ETIME));
   ::sync_fence_info leaf{};
   ::sync_file_info info{};
   info.num_fences = 1;
@@ -116,7 +116,7 @@ void import_pending_and_signaled(int card) {
   CHECK(!sync_file_get_info(file.get(), info));
   CHECK(info.num_fences == 1 && info.status == 0);
   CHECK(std::string_view(leaf.driver_name) == "vgem" && leaf.status == 0);
-  CHECK(!sync_file_set_deadline(file.get(), 1));
+  CHECK(!sync_file_set_deadline(file.get(), INT64_C(1)));
   signal(card, number);
   CHECK(!f->wait(patience()));
   CHECK(f->status() == 1);

@@ -80,12 +80,12 @@ TEST(syncobj_allocation_failure, of_waits_leaves_nothing_queued) {
   std::vector<syncobj_point> points;
   for (int i = 0; i < 9; ++i) points.push_back({syncobj::create().value(), 0});
   allocations::refuse_all = 1;
-  EXPECT_EQ(wait(points, 0, {.for_submit = true}).error(), errno_code(ENOMEM)) << "the arrays";
-  EXPECT_EQ(wait(std::span(points).first(1), 0, {.for_submit = true}).error(), errno_code(ENOMEM))
+  EXPECT_EQ(wait(points, no_wait, {.for_submit = true}).error(), errno_code(ENOMEM)) << "the arrays";
+  EXPECT_EQ(wait(std::span(points).first(1), no_wait, {.for_submit = true}).error(), errno_code(ENOMEM))
       << "the fence";
-  EXPECT_EQ(points[0].object->find_fence_by(0, 0).error(), errno_code(ENOMEM));
+  EXPECT_EQ(points[0].object->find_fence_by(0, no_wait).error(), errno_code(ENOMEM));
   allocations::refuse_all = 0;
-  EXPECT_EQ(wait(points, 0, {.for_submit = true}).error(), errno_code(ETIME));
+  EXPECT_EQ(wait(points, no_wait, {.for_submit = true}).error(), errno_code(ETIME));
 }
 
 TEST(syncobj_allocation_failure, of_an_event_leaves_nothing) {

@@ -4,10 +4,9 @@
 #include <cstdint>
 
 #include "lab/engine/hooks.h"
+#include "ufence/base/deadline.h"
 
 namespace ufence {
-
-inline constexpr std::int64_t no_deadline = INT64_MAX;
 
 [[nodiscard]] inline std::int64_t now_ns() noexcept { return lab::hooks::now_ns(); }
 
