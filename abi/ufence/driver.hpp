@@ -125,7 +125,7 @@ class services {
   [[nodiscard]] std::int64_t now_ns() const noexcept { return host_->now_ns(); }
   /// The value of one of the driver's options; null: it has none of this name.
   [[nodiscard]] const char* option(const char* name) const noexcept {
-    return host_->option(device_, name);
+    return host_->size < sizeof(ufence_host) ? nullptr : host_->option(device_, name);
   }
 
  private:

@@ -97,7 +97,7 @@ TEST(host, one_file_gives_several_devices) {
         h.load(test_module("puppet"), {.private_copy = true, .options = {{"mood", mood}}}).value());
   }
   for (const device_ref& d : devices) {
-    EXPECT_EQ(d->submit({.opcode = ops::now}).value()->wait_result(testing::patience()), no_error);
+    EXPECT_EQ(d->submit({.opcode = ops::now}).value()->wait_result(testing::patience()), testing::no_error);
   }
   EXPECT_EQ(devices[1]->options()[1].value, "bad");
   EXPECT_NE(devices[0]->context(), devices[1]->context());

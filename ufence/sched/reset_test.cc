@@ -435,7 +435,7 @@ TEST(sched_kill, a_dependency_for_which_scheduled_was_enough_is_waited_for_to_it
 }
 
 TEST(sched_kill, a_job_that_is_armed_only_ends_once_it_is_pushed) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(without_thread(device.options()));
   entity e = s.make();
   armed_job armed = e.arm(*device.make()).value();
@@ -528,7 +528,7 @@ TEST(sched_fini, ends_a_scheduler_that_is_stopped) {
 }
 
 TEST(sched_fini, of_one_scheduler_leaves_an_entity_the_others) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop first(without_thread(device.options())), second(without_thread(device.options()));
   const scheduler* const list[] = {&first.of, &second.of};
   entity e = entity::create({.schedulers = list}).value();
@@ -589,7 +589,7 @@ TEST(sched_worker, a_timeout_comes_by_itself) {
 }
 
 TEST(sched_worker, stop_waits_for_a_run_that_is_under_way) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   scheduler s = scheduler::create(device.options()).value();
   const scheduler* const list[] = {&s};
   entity e = entity::create({.schedulers = list}).value();

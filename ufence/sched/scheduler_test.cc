@@ -50,7 +50,7 @@ TEST(sched_job, has_two_fences_of_its_own_that_outlive_everything) {
 }
 
 TEST(sched_job, seqno_order_is_queue_order_whatever_the_order_of_pushing) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(fifo(device));
   entity e = s.make();
   armed_job first = e.arm(*device.make(1)).value();
@@ -84,7 +84,7 @@ TEST(sched_job, is_refused_where_it_makes_no_sense_and_stays_its_owners) {
 }
 
 TEST(sched_fifo, runs_in_the_order_of_pushes_over_all_entities) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(fifo(device));
   entity a = s.make(), b = s.make();
   for (int i = 0; i < 10; ++i) device.push(i % 3 == 0 ? a : b, i);
@@ -93,7 +93,7 @@ TEST(sched_fifo, runs_in_the_order_of_pushes_over_all_entities) {
 }
 
 TEST(sched_fifo, higher_priorities_come_first) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(fifo(device));
   entity low = s.make({.rank = priority::low}), normal = s.make(),
          high = s.make({.rank = priority::high}), kernel = s.make({.rank = priority::kernel});
@@ -106,7 +106,7 @@ TEST(sched_fifo, higher_priorities_come_first) {
 }
 
 TEST(sched_deadline, the_soonest_comes_first_also_if_it_is_set_while_queued) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   scheduler_options o = fifo(device);
   o.order = policy::deadline;
   loop s(o);
@@ -184,7 +184,7 @@ TEST(sched_credits, a_large_job_is_passed_over_a_bounded_number_of_times) {
 }
 
 TEST(sched_dependency, is_waited_for_and_only_the_later_of_one_context_is_kept) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(without_thread(device.options()));
   entity e = s.make();
   timeline_issuer other = timeline_issuer::create({}).value();
@@ -207,7 +207,7 @@ TEST(sched_dependency, is_waited_for_and_only_the_later_of_one_context_is_kept) 
 }
 
 TEST(sched_dependency, many_of_them_and_those_of_a_buffer_and_of_a_syncobj) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(without_thread(device.options()));
   entity e = s.make();
   std::vector<new_fence> made;
@@ -263,7 +263,7 @@ TEST(sched_dependency, on_the_same_scheduler_scheduled_is_enough) {
 
 // The device may end the second one first: so the later one does not stand for the earlier one.
 TEST(sched_dependency, regress_of_a_device_that_is_not_in_order_both_are_waited_for) {
-  ring device, other(manner::no_wait);
+  ring device, other(manner::at_once);
   scheduler_options o = without_thread(device.options());
   o.is_in_order = false;
   loop s(o), t(without_thread(other.options()));
@@ -309,7 +309,7 @@ TEST(sched_dependency, of_the_own_entity_is_no_reason_to_wait) {
 }
 
 TEST(sched_prepare, is_asked_until_there_is_nothing_more_to_wait_for) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   std::vector<new_fence> more;
   for (int i = 0; i < 2; ++i) {
     more.push_back(fence::create(fence::allocate_contexts(1), 1).value());
@@ -409,7 +409,7 @@ TEST(sched_error, a_result_that_is_known_survives_a_reset) {
 
 TEST(sched_error, of_a_dependency_is_propagated_if_the_entity_wishes_and_its_origin_is_told) {
   for (const bool propagates : {false, true}) {
-    ring device(manner::no_wait);
+    ring device(manner::at_once);
     loop s(without_thread(device.options()));
     entity e = s.make({.propagates_errors = propagates});
     new_fence bad = fence::create(fence::allocate_contexts(1), 77).value();
@@ -475,7 +475,7 @@ TEST(sched_deadline_hint, reaches_the_device_fence_whichever_is_first) {
 
 // The entity is detached by then, and is attached again before its reference of before is dropped.
 TEST(sched_loop, regress_a_job_is_pushed_while_the_last_one_of_its_entity_is_freed) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(without_thread(device.options()));
   entity busy = s.make(), e = s.make();
   // What keeps `busy` in the list of the scheduler to which the entity comes back.
@@ -517,7 +517,7 @@ TEST(sched_loop, is_told_once_when_there_is_something_to_do) {
 }
 
 TEST(sched_loop, one_thread_at_a_time_works_and_none_where_there_is_a_worker) {
-  ring device(manner::no_wait);
+  ring device(manner::at_once);
   loop s(without_thread(device.options()));
   entity e = s.make();
   ring_job* const j = device.make();

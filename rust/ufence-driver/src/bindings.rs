@@ -109,6 +109,12 @@ pub struct ufence_host {
         unsafe extern "C" fn(arg1: *mut ufence_device, text: *const std::os::raw::c_char),
     >,
     pub now_ns: ::std::option::Option<unsafe extern "C" fn() -> i64>,
+    pub option: ::std::option::Option<
+        unsafe extern "C" fn(
+            arg1: *mut ufence_device,
+            name: *const std::os::raw::c_char,
+        ) -> *const std::os::raw::c_char,
+    >,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -156,6 +162,13 @@ pub struct ufence_device_ops {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct ufence_option {
+    pub name: *const std::os::raw::c_char,
+    pub value: *const std::os::raw::c_char,
+    pub description: *const std::os::raw::c_char,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct ufence_driver {
     pub size: u32,
     pub abi_version: u32,
@@ -173,6 +186,10 @@ pub struct ufence_driver {
     >,
     pub stop: ::std::option::Option<unsafe extern "C" fn(state: *mut std::os::raw::c_void)>,
     pub exit: ::std::option::Option<unsafe extern "C" fn(state: *mut std::os::raw::c_void)>,
+    pub interface_name: *const std::os::raw::c_char,
+    pub interface_version: u32,
+    pub options_count: u32,
+    pub options: *const ufence_option,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

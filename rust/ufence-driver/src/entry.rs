@@ -81,6 +81,10 @@ pub const fn make<D: Driver>(name: &'static str, timeline: &'static str, descrip
         init: Some(init::<D>),
         stop: Some(stop::<D>),
         exit: Some(exit::<D>),
+        interface_name: ptr::null(),
+        interface_version: 0,
+        options_count: 0,
+        options: ptr::null(),
     })
 }
 

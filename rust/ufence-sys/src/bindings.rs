@@ -111,6 +111,12 @@ pub struct ufence_host {
         unsafe extern "C" fn(arg1: *mut ufence_device, text: *const std::os::raw::c_char),
     >,
     pub now_ns: ::std::option::Option<unsafe extern "C" fn() -> i64>,
+    pub option: ::std::option::Option<
+        unsafe extern "C" fn(
+            arg1: *mut ufence_device,
+            name: *const std::os::raw::c_char,
+        ) -> *const std::os::raw::c_char,
+    >,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -158,6 +164,13 @@ pub struct ufence_device_ops {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct ufence_option {
+    pub name: *const std::os::raw::c_char,
+    pub value: *const std::os::raw::c_char,
+    pub description: *const std::os::raw::c_char,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct ufence_driver {
     pub size: u32,
     pub abi_version: u32,
@@ -175,6 +188,10 @@ pub struct ufence_driver {
     >,
     pub stop: ::std::option::Option<unsafe extern "C" fn(state: *mut std::os::raw::c_void)>,
     pub exit: ::std::option::Option<unsafe extern "C" fn(state: *mut std::os::raw::c_void)>,
+    pub interface_name: *const std::os::raw::c_char,
+    pub interface_version: u32,
+    pub options_count: u32,
+    pub options: *const ufence_option,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -771,9 +788,20 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct ufence_option_value {
+    pub name: *const std::os::raw::c_char,
+    pub value: *const std::os::raw::c_char,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct ufence_load_options {
     pub size: usize,
     pub private_copy: std::os::raw::c_int,
+    pub pending_max: u32,
+    pub interface_name: *const std::os::raw::c_char,
+    pub interface_version: u32,
+    pub options_count: u32,
+    pub options: *const ufence_option_value,
 }
 extern "C" {
     pub fn ufence_module_load_with(

@@ -138,6 +138,11 @@ impl Host {
         let options = sys::ufence_load_options {
             size: mem::size_of::<sys::ufence_load_options>(),
             private_copy: private_copy.into(),
+            pending_max: 0,
+            interface_name: ptr::null(),
+            interface_version: 0,
+            options_count: 0,
+            options: ptr::null(),
         };
         let mut module = ptr::null_mut();
         let mut why: [c_char; 1024] = [0; 1024];
