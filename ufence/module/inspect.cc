@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "ufence/base/file_size.h"
+#include "ufence/base/memory_file.h"
 #include "ufence/module/companions.h"
 #include "ufence/module/library_file.h"
 #include "ufence/module/module_file.h"
@@ -35,8 +37,9 @@ bool is_regular(const struct stat& file, module_info& info) {
 
 // Replaces the descriptor by one of memory with the same bytes, which nobody can change any more.
 int copy_to_memory(unique_fd& fd, struct stat& file) {
-  unique_fd memory(::memfd_create("ufence-module", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  unique_fd memory(open_memory_file("ufence-module"));
   if (!memory) return errno;
+  const no_file_size_signal quiet;
   for (off_t done = 0; done < file.st_size;) {
     constexpr std::size_t most = 1 << 30;
     const ssize_t moved = ::sendfile(memory.get(), fd.get(), &done, most);

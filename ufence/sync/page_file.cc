@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "ufence/base/file_size.h"
+#include "ufence/base/memory_file.h"
 
 namespace ufence::detail {
 namespace {
@@ -45,7 +46,7 @@ result<mapped_page> make_page(bool peers_may_write) noexcept {
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < shared_page::bytes) {
     return failure(EFBIG);
   }
-  unique_fd fd(::memfd_create("ufence-timeline", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  unique_fd fd(open_memory_file("ufence-timeline"));
   if (!fd) return failure(errno);
   // Its mode lets everybody write: a holder that may only read would open it anew, by its number in
   // /proc, and write. Processes of the same user still can.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -50,9 +51,18 @@ shared_blocks::~shared_blocks() {
 }
 
 result<shared_blocks> shared_blocks::make(std::size_t count, std::uint64_t block_bytes) {
-  unique_fd memory(::memfd_create("ufence-blocks", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory) return failure(errno);
   const auto size = static_cast<off_t>(size_of(count, block_bytes));
+  // A file beyond the limit would end the process, by SIGXFSZ.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && std::cmp_less(limit.rlim_cur, size)) {
+    return failure(EFBIG);
+  }
+  // Never executable, where the system knows the difference: it may refuse what might be.
+  constexpr unsigned not_executable = 0x8;  // MFD_NOEXEC_SEAL, which not all headers have
+  constexpr unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  unique_fd memory(::memfd_create("ufence-blocks", flags | not_executable));
+  if (!memory && errno == EINVAL) memory.reset(::memfd_create("ufence-blocks", flags));
+  if (!memory) return failure(errno);
   if (::ftruncate(memory.get(), size) != 0) return failure(errno);
   if (::fcntl(memory.get(), F_ADD_SEALS, seals) != 0) return failure(errno);
   return map(std::move(memory), count, block_bytes);

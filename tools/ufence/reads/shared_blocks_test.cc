@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,6 +39,17 @@ TEST(shared_blocks, keep_their_size) {
   EXPECT_EQ(errno, EPERM);
   const shared_blocks moved = *std::move(made);
   moved.buffer(1)[4095] = std::byte{1};
+}
+
+TEST(shared_blocks, regress_beyond_the_limit_of_file_sizes_are_an_error) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto made = shared_blocks::make(7, 4096);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error(), errno_code(EFBIG));
 }
 
 TEST(shared_blocks, refuse_memory_that_may_vanish) {
