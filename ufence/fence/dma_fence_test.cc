@@ -126,6 +126,8 @@ TEST(dma_fence, DF11_stub) {
   EXPECT_EQ(stubs.front()->status(), 1);
   EXPECT_EQ(stubs.front()->context(), 0U);
   EXPECT_EQ(stubs.front()->seqno(), 0U);
+  EXPECT_GT(stubs.front()->timestamp_ns(), 0) << "since it was made";
+  EXPECT_LE(stubs.front()->timestamp_ns(), now_ns());
   EXPECT_EQ(stubs.front()->wait(no_wait), no_error);
   EXPECT_EQ(stubs.front()->wait_settled(no_wait), no_error);
   EXPECT_EQ(stubs.front()->wait_quiesced(no_wait), no_error);

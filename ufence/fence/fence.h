@@ -115,8 +115,8 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] static result<new_fence> create(std::uint64_t context, std::uint64_t seqno,
                                                 backend* data = nullptr) noexcept;
 
-  /// The fence that is signaled already, shared by all: context 0, seqno 0, error 0. Its references
-  /// cost nothing.  Source: Linux dma_fence_get_stub()
+  /// The fence that is signaled already, shared by all: context 0, seqno 0, error 0, since the
+  /// library was loaded. Its references cost nothing.  Source: Linux dma_fence_get_stub()
   [[nodiscard]] static fence_ref stub() noexcept { return fence_ref::adopt(&stub_); }
 
   /// A fence of its own that was signaled at that time, ns of CLOCK_MONOTONIC; -ENOMEM.

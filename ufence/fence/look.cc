@@ -1,11 +1,18 @@
 // Looking at a fence: no op, no callback, no foreign code (F17).
 #include <string>
 
+#include "ufence/base/clock.h"
 #include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/timeline.h"
 
 namespace ufence {
+namespace {
+
+// Since when the stub is signaled.
+const std::int64_t loaded_at_ns = now_ns();
+
+}  // namespace
 
 bool fence::is_settled() noexcept {
   // [FENCE.16] acquire: what callbacks wrote is visible; pairs with [FENCE.9], [FENCE.28],
@@ -37,7 +44,10 @@ int fence::error() noexcept {
   return status_now < 0 ? status_now : 0;
 }
 
-std::int64_t fence::timestamp_ns() noexcept { return is_signaled() ? timestamp_.get() : 0; }
+std::int64_t fence::timestamp_ns() noexcept {
+  if (this == &stub_) return loaded_at_ns;
+  return is_signaled() ? timestamp_.get() : 0;
+}
 
 std::uint64_t fence::timeline_context() const noexcept {
   return has_timelines_context() ? owner_.owner->context()

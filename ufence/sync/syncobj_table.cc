@@ -129,8 +129,10 @@ std::error_code syncobj_table::signal_points(handles hs, points ps, std::uint32_
   if (!found) return found.error();
   // All that can fail comes first.
   std::vector<fence_chain::room> rooms;
+  std::vector<std::size_t> order;
   try {
     rooms.reserve(found->size());
+    order.resize(found->size());
   } catch (const std::exception&) {
     return errno_code(ENOMEM);
   }
@@ -141,7 +143,15 @@ std::error_code syncobj_table::signal_points(handles hs, points ps, std::uint32_
     rooms.push_back(std::move(*room));
   }
   for (std::size_t i = 0; i < found->size(); ++i) {
-    (*found)[i].object->add_point(std::move(rooms[i]), fence::stub(), (*found)[i].point);
+    (*found)[i].object->add_point_untold(std::move(rooms[i]), fence::stub(), (*found)[i].point);
+  }
+  // Each syncobj's waiters are told once, and its chain is walked once.
+  order_for_walk(*found, order);
+  const syncobj* told = nullptr;
+  for (const std::size_t i : order) {
+    syncobj& object = *(*found)[i].object;
+    if (&object != told) object.tell_of_points();
+    told = &object;
   }
   return {};
 }

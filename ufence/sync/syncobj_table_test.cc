@@ -627,6 +627,31 @@ TEST(syncobj_timeline, ST14_host_signal_points) {
   }
 }
 
+// As many steps as points and handles, not as their product.
+TEST(syncobj_timeline, regress_many_points_of_a_long_timeline_are_signaled_at_once) {
+  node n;
+  const std::array<std::uint32_t, 2> h = {n.create(), n.create()};
+  new_fence pending = make_fence();
+  constexpr std::uint64_t points_max = 20'000;
+  for (std::uint64_t point = 1; point <= points_max; ++point) {
+    result<fence_chain::room> room = fence_chain::reserve();
+    ASSERT_TRUE(room);
+    n.table.find(h[0])->add_point_untold(std::move(*room), pending.fence, point);
+  }
+  std::vector<std::uint32_t> handles;
+  std::vector<std::uint64_t> points;
+  for (std::uint64_t point = 1; point <= 10'000; ++point) {
+    handles.push_back(h[point % 2]);
+    points.push_back(points_max + point);
+  }
+  EXPECT_EQ(n.table.signal_points(handles, points, 0), no_error);
+  EXPECT_EQ(n.query(h[0]), 0U);
+  EXPECT_EQ(n.query(h[0], last_submitted), points_max + 10'000);
+  EXPECT_EQ(n.query(h[1]), points_max + 9'999);
+  pending.signal.signal();
+  EXPECT_EQ(n.query(h[0]), points_max + 10'000);
+}
+
 TEST(syncobj_timeline, ST15_device_signal_unordered) {
   node n;
   const std::uint32_t h = n.create();

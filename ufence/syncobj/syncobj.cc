@@ -126,12 +126,22 @@ std::error_code syncobj::add_point(const fence_ref& f, std::uint64_t point) noex
 
 void syncobj::add_point(fence_chain::room memory, const fence_ref& f,
                         std::uint64_t point) noexcept {
+  add_point_untold(std::move(memory), f, point);
+  tell_of_points();
+}
+
+void syncobj::add_point_untold(fence_chain::room memory, const fence_ref& f,
+                               std::uint64_t point) noexcept {
+  const scoped_lock hold(lock_);
+  fence_ = fence_chain::create(std::move(memory), std::move(fence_), f, point);
+}
+
+void syncobj::tell_of_points() noexcept {
   fence_ref node;
   {
     settlement later;
     const scoped_lock hold(lock_);
-    node = fence_chain::create(std::move(memory), std::move(fence_), f, point);
-    fence_ = node;
+    node = fence_;
     wake_locked(later);
   }
   // Unlinks what is signaled, so that the chain stays as long as what is pending.
