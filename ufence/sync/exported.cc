@@ -15,6 +15,7 @@
 #include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
 #include "ufence/sync/answer.h"
+#include "ufence/sync/imported.h"
 #include "ufence/sync/process_secret.h"
 
 namespace ufence::detail {
@@ -79,26 +80,47 @@ constinit atomic<std::uint32_t> kept_when_signaled{0};
 
 // --- Birth and death ---
 
-// As much of it as there is room for before the last zero.
+// A number as text.
+struct digits {
+  template <class Number>
+  explicit digits(Number number) noexcept {
+    const char* const end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+    size = static_cast<std::size_t>(end - text.data());
+  }
+  [[nodiscard]] std::string_view get() const noexcept { return {text.data(), size}; }
+
+  std::array<char, 24> text{};
+  std::size_t size = 0;
+};
+
+// What the fence is called where it was made, so that logs of both sides agree.
+imported_from source_of(const fence& f) noexcept {
+  imported_from source{.context = f.context(), .seqno = f.seqno()};
+  static_cast<void>(find_source(f, source));
+  return source;
+}
+
+// "driver-timelinecontext-seqno", as much as there is room for before the last zero: the numbers
+// whole, since those tell fences apart, and of the names the begin.
 void write_default_name(std::span<char> to, const fence& f) noexcept {
   std::size_t used = 0;
-  const auto put = [&used, to](std::string_view part) {
-    const std::size_t n = std::min(part.size(), to.size() - 1 - used);
+  const auto put = [&used, to](std::string_view part, std::size_t room) {
+    const std::size_t n = std::min({part.size(), room, to.size() - 1 - used});
     std::copy_n(part.data(), n, to.data() + used);
     used += n;
   };
-  const auto put_number = [&put](auto number) {
-    std::array<char, 24> digits;
-    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-    put({digits.data(), static_cast<std::size_t>(end - digits.data())});
-  };
+  const imported_from source = source_of(f);
+  const digits context(source.context);
+  const digits seqno(static_cast<std::int64_t>(source.seqno));
+  const std::size_t numbers = std::min(context.size + 1 + seqno.size, to.size() - 1);
+  const std::size_t for_names = to.size() - 1 - numbers;
   const fence_names names = names_of(f);
-  put(names.driver_name());
-  put("-");
-  put(names.timeline_name());
-  put_number(f.context());
-  put("-");
-  put_number(static_cast<std::int64_t>(f.seqno()));
+  put(names.driver_name(), for_names);
+  put("-", for_names - used);
+  put(names.timeline_name(), for_names - used);
+  put(context.get(), context.size);
+  put("-", 1);
+  put(seqno.get(), seqno.size);
 }
 
 exported::exported(const fence_ref& f, std::string_view file_name, std::size_t room) noexcept
@@ -147,6 +169,7 @@ std::error_code exported::label_end(int holders_end, const fence_names& names) n
     if (!is_hidden) secret_.key = {};
     const socket_address label = write_label(
         {.timeline = label_number_of(f.context()),
+         .context = f.context(),
          .seqno = f.seqno(),
          .driver_name = is_hidden ? names.driver_name() : std::string_view(),
          .timeline_name = is_hidden ? names.timeline_name() : std::string_view(),

@@ -33,6 +33,8 @@ struct origin {
   bool is_kernels = false;
   std::uint64_t key = 0;  // of the table
   std::uint64_t context = 0;
+  std::uint64_t their_context = 0;  // what the exporter's logs call it; 0: unknown
+  int exporter = 0;                 // its process; 0: unknown
   std::uint64_t seqno = 0;
   sync_name driver_name{};
   sync_name timeline_name{};
@@ -45,6 +47,10 @@ class imported final : public embedded_fence,
  public:
   static result<fence_ref> create(const origin& from, int file) noexcept;
   static fence_ref find(std::uint64_t key) noexcept UFENCE_REQUIRES(the_reactor.lock);
+  static bool is_there(std::uint64_t key) noexcept UFENCE_REQUIRES(the_reactor.lock) {
+    return the_reactor.find(key, kind_of_imports) != nullptr;
+  }
+  static const imported* from(const fence& f) noexcept { return from(const_cast<fence&>(f)); }
   static imported* from(fence& f) noexcept {
     if (!f.is_embedded() || embedded_fence::of(f).type().release != &imported::release) {
       return nullptr;
@@ -52,6 +58,7 @@ class imported final : public embedded_fence,
     return static_cast<imported*>(&embedded_fence::of(f));
   }
   [[nodiscard]] bool tell(import_state& told) noexcept;
+  [[nodiscard]] const origin& came_from() const noexcept { return from_; }
 
  private:
   explicit imported(const origin& from) noexcept;
@@ -186,8 +193,9 @@ int imported::look() noexcept {
   return 0;
 }
 
-// There is nothing to read, and the exporter has ended. Or an event said that it is readable, and it
-// is: a holder has moved what is peeked at; otherwise the event was about something that is gone.
+// There is nothing to read, and the exporter has ended. Or an event said that it is readable, and
+// it is: a holder has moved what is peeked at; otherwise the event was about something that is
+// gone.
 bool imported::is_in_doubt() noexcept {
   {
     const scoped_lock guard(the_reactor.lock);
@@ -273,11 +281,7 @@ bool imported::tell(import_state& told) noexcept {
   const scoped_lock guard(the_reactor.lock);
   if (!file_) return false;
   if (from_.is_kernels) return true;
-  ucred maker{};
-  socklen_t size = sizeof maker;
-  if (::getsockopt(file_.get(), SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0) {
-    told.exporter = maker.pid;
-  }
+  told.exporter = from_.exporter;
   told.maker = state_of_maker(file_.get());
   const result<opened_label> label = label_of(file_.get());
   if (label && label->is_readable) told.timeline = label->timeline;
@@ -291,7 +295,8 @@ bool imported::tell(import_state& told) noexcept {
 // but neither its own nor this process's secret: it can't make its fences look like another's.
 std::uint64_t context_here(int file, std::uint64_t timeline) noexcept {
   const std::optional<std::uint64_t> exporter = maker_of(file);
-  if (!exporter) return fence::allocate_contexts(1);  // of a process that can't be told from others
+  // Of a process that can't be told from others, or could choose what looks like another's.
+  if (!exporter || !has_secret()) return fence::allocate_contexts(1);
   return mix_secretly(*exporter, timeline) | std::uint64_t{1} << 63;
 }
 
@@ -331,6 +336,10 @@ result<origin> origin_of(int file) noexcept {
   const result<std::uint64_t> cookie = socket_cookie(file);
   if (!cookie) return std::unexpected(cookie.error());
   origin from{.key = *cookie, .seqno = label->seqno};
+  from.their_context = label->context;
+  ucred maker{};
+  socklen_t size = sizeof maker;
+  if (::getsockopt(file, SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0) from.exporter = maker.pid;
   from.context =
       label->is_readable ? context_here(file, label->timeline) : fence::allocate_contexts(1);
   from.driver_name = label->driver_name;
@@ -348,6 +357,20 @@ result<fence_ref> import_fence(int file) noexcept {
     if (fence_ref known = imported::find(from->key)) return known;
   }
   return with_room([&] { return imported::create(*from, file); });
+}
+
+bool is_imported(std::uint64_t cookie) noexcept {
+  const scoped_lock guard(the_reactor.lock);
+  return imported::is_there(cookie);
+}
+
+bool find_source(const fence& f, imported_from& source) noexcept {
+  const imported* const import = imported::from(f);
+  if (import == nullptr || import->came_from().their_context == 0) return false;
+  source = {.exporter = import->came_from().exporter,
+            .context = import->came_from().their_context,
+            .seqno = import->came_from().seqno};
+  return true;
 }
 
 bool find_import(fence& f, import_state& state) noexcept {

@@ -9,6 +9,7 @@
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
 #include "ufence/io/peer.h"
+#include "ufence/sync/sync_file.h"
 
 namespace ufence::detail {
 
@@ -16,6 +17,14 @@ namespace ufence::detail {
 /// one, as long as it is pending.
 /// @return  -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
 [[nodiscard]] result<fence_ref> import_fence(int file) noexcept;
+
+/// What the exporter of a fence that was imported calls it.
+/// @return  false: it is none of another process, or its exporter does not say; `source` stays as
+/// it is
+[[nodiscard]] bool find_source(const fence& f, imported_from& source) noexcept;
+
+/// Is there a fence that is pending here for the sync file with this cookie (socket_cookie())?
+[[nodiscard]] bool is_imported(std::uint64_t cookie) noexcept;
 
 /// What is known of the other side of a fence that stands for a sync file.
 struct import_state {

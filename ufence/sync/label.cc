@@ -61,7 +61,7 @@ socket_address begin_address(std::string_view text) noexcept {
 // --- Sealed: a nonce, and enciphered bytes ---
 
 struct label_head {
-  static constexpr std::uint32_t right_magic = 0x75666C01;
+  static constexpr std::uint32_t right_magic = 0x75666C02;
   std::uint32_t magic = right_magic;
   std::uint16_t driver_size : 5 = 0;
   std::uint16_t timeline_size : 5 = 0;
@@ -69,6 +69,7 @@ struct label_head {
   std::uint16_t zero : 1 = 0;
   std::uint16_t reserved = 0;
   std::uint64_t timeline = 0;
+  std::uint64_t context = 0;
   std::uint64_t seqno = 0;
 };
 struct verdict_body {
@@ -137,6 +138,7 @@ bool read_label(std::span<const std::uint8_t, label_bytes> body, opened_label& i
   };
   into.is_readable = true;
   into.timeline = head.timeline;
+  into.context = head.context;
   into.seqno = head.seqno;
   take(into.driver_name, head.driver_size);
   take(into.timeline_name, head.timeline_size);
@@ -213,6 +215,7 @@ socket_address write_label(const sync_label& what, const label_secret& secret) n
   head.timeline_size = static_cast<std::uint16_t>(for_timeline & sync_name_max);
   head.file_size = static_cast<std::uint16_t>(for_file & sync_name_max);
   head.timeline = what.timeline;
+  head.context = what.context;
   head.seqno = what.seqno;
   std::array<std::uint8_t, label_bytes> body{};
   std::memcpy(body.data(), &head, sizeof head);

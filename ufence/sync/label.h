@@ -47,6 +47,7 @@ struct label_secret {
 
 struct sync_label {
   std::uint64_t timeline = 0;  // the same number for each fence of a timeline of one exporter
+  std::uint64_t context = 0;   // what the exporter's logs call it
   std::uint64_t seqno = 0;
   std::string_view driver_name;
   std::string_view timeline_name;
@@ -55,6 +56,7 @@ struct sync_label {
 struct opened_label {
   bool is_readable = false;  // otherwise nothing below is known
   std::uint64_t timeline = 0;
+  std::uint64_t context = 0;
   std::uint64_t seqno = 0;
   sync_name driver_name{};
   sync_name timeline_name{};

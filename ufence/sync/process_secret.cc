@@ -16,6 +16,8 @@ std::uint64_t secret() noexcept {
 
 }  // namespace
 
+bool has_secret() noexcept { return secret() != 0; }
+
 std::uint64_t mix_secretly(std::uint64_t a, std::uint64_t b) noexcept {
   a = (a ^ secret()) * 0xBF58476D1CE4E5B9;
   a = (a ^ (a >> 31) ^ b) * 0x94D049BB133111EB;

@@ -507,6 +507,48 @@ TEST(sandbox, regress_that_denies_names_lets_a_holder_import_and_wait) {
   EXPECT_EQ(holder.join(), 0);
 }
 
+// docs/SECURITY.md names them.
+constexpr std::initializer_list<long> needed_by_consumers = {
+    SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_fstat, SYS_newfstatat, SYS_recvmsg,
+    SYS_fcntl, SYS_getrandom,
+    // Of what is pending.
+    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_eventfd2, SYS_clone3, SYS_futex,
+    SYS_geteuid,
+    // Info of that.
+    SYS_socketpair, SYS_sendmsg, SYS_poll,
+    // What a program with threads has in any case.
+    SYS_read, SYS_write, SYS_close, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise, SYS_brk,
+    SYS_rt_sigprocmask, SYS_prctl, SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_exit,
+    SYS_exit_group};
+
+TEST(sandbox, of_what_consumers_need_and_nothing_else_lets_them_work) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers make calls of their own";
+#endif
+  peer exporter(export_one);
+  const unique_fd file = hear(exporter.line()).fd;
+  peer holder([&](int line) {
+    ::alarm(0);
+    if (!allow_system_calls_alone(needed_by_consumers)) {
+      tell(line, 'x');
+      return 0;
+    }
+    const result<fence_ref> f = sync_file_get_fence(file.get());
+    UFENCE_CHILD_EXPECT(f.has_value());
+    UFENCE_CHILD_EXPECT(info_of(file.get()).name == "from afar");
+    tell(line, 'r');
+    UFENCE_CHILD_EXPECT(!(*f)->wait(patience()) && (*f)->status() == -EIO);
+    UFENCE_CHILD_EXPECT(info_of(file.get()).status == -EIO);
+    UFENCE_CHILD_EXPECT(sync_file_get_fence(file.get()).value()->status() == -EIO);
+    return 0;
+  });
+  const char said = hear(holder.line()).what;
+  if (said == 'x') GTEST_SKIP() << "no seccomp filters here";
+  ASSERT_EQ(said, 'r');
+  tell(exporter.line(), 'e');
+  EXPECT_EQ(holder.join(), 0);
+}
+
 TEST(sandbox, refusals_are_told_as_what_they_are) {
   struct refusal {
     long call;

@@ -32,6 +32,12 @@ result<fence_ref> sync_file_get_fence(int file) noexcept {
   return import_fence(file);
 }
 
+result<imported_from> sync_file_source(const fence& f) noexcept {
+  imported_from source;
+  if (!find_source(f, source)) return failure(ENODATA);
+  return source;
+}
+
 result<unique_fd> sync_file_merge(int a, int b, std::string_view name) noexcept {
   const result<fence_ref> first = sync_file_get_fence(a);
   if (!first) return std::unexpected(first.error());

@@ -29,7 +29,8 @@ namespace ufence {
 
 /// Makes a sync file of a fence, close-on-exec. It keeps a reference until the last duplicate is
 /// closed.
-/// @param name  up to 31 characters; empty: "driver-timelinecontext-seqno"
+/// @param name  up to 31 characters; empty: "driver-timelinecontext-seqno", with the numbers of the
+///              process that made the fence; where there is no room, the names are cut off
 /// @return  -EINVAL null; -EMFILE, -ENFILE, -ENOMEM; -EAGAIN no thread for the reactor, or no
 /// random
 ///          numbers yet; -E2BIG more leaves than a record has room for (thousands); -EOWNERDEAD
@@ -48,6 +49,17 @@ namespace ufence {
 ///          what it refuses
 /// Source: Linux sync_file_get_fence()
 [[nodiscard]] UFENCE_API result<fence_ref> sync_file_get_fence(int file) noexcept;
+
+/// What a fence that was imported is called by the process that exported it: its logs and this
+/// process's speak of the same fence.
+struct imported_from {
+  std::int32_t exporter = 0;  // the process; 0: it has no number here
+  std::uint64_t context = 0;
+  std::uint64_t seqno = 0;
+};
+/// @return  -ENODATA: it is not of another process that uses this library, or that does not say
+/// Source: none; the kernel has one fence in all processes
+[[nodiscard]] UFENCE_API result<imported_from> sync_file_source(const fence& f) noexcept;
 
 /// A sync file that is signaled when both are.
 /// @return  as sync_file_create(); -EBADF, -EINVAL of `a`; -ENOENT: `b` is not a sync file

@@ -114,6 +114,50 @@ TEST(imported_fence, can_be_used_wherever_a_fence_can) {
   EXPECT_EQ(info_of(both.get()).count(-EIO), 1);
 }
 
+TEST(imported_fence, keeps_the_name_and_the_numbers_of_its_exporter) {
+  std::uint64_t context = 0;
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
+  const unique_fd from(pipe_ends[0]);
+  const unique_fd to(pipe_ends[1]);
+  peer exporter([&](int line) {
+    timeline_issuer timeline = make_timeline(
+        {.driver_name = "a-driver-with-a-name", .timeline_name = "a-timeline-with-one"});
+    fence_ref f;
+    for (int i = 0; i < 123; ++i) f = timeline.emit().value();
+    const std::uint64_t own = f->context();
+    static_cast<void>(::write(to.get(), &own, sizeof own));
+    tell(line, 'f', sync_file_create(f).value().get());
+    hear(line);
+    timeline.signal_up_to(123);
+    hear(line);
+    return 0;
+  });
+  const unique_fd file = hear(exporter.line()).fd;
+  ASSERT_EQ(::read(from.get(), &context, sizeof context), static_cast<ssize_t>(sizeof context));
+  const fence_ref f = sync_file_get_fence(file.get()).value();
+  EXPECT_NE(f->context(), context);
+  const std::string name = info_of(file.get()).name;
+  EXPECT_EQ(name.size(), 31U);
+  EXPECT_TRUE(name.starts_with("a-driver-with-a-name-a-")) << name;
+  EXPECT_TRUE(name.ends_with(std::to_string(context) + "-123")) << name;
+  const unique_fd passed_on = sync_file_create(f).value();
+  EXPECT_TRUE(
+      std::string(info_of(passed_on.get()).name).ends_with(std::to_string(context) + "-123"));
+  for (const bool is_signaled : {false, true}) {
+    if (is_signaled) {
+      tell(exporter.line(), 's');
+      EXPECT_EQ(f->wait(patience()), no_error);
+    }
+    const result<imported_from> source = sync_file_source(*f);
+    ASSERT_TRUE(source);
+    EXPECT_EQ(source->exporter, exporter.pid());
+    EXPECT_EQ(source->context, context);
+    EXPECT_EQ(source->seqno, 123U);
+  }
+  EXPECT_EQ(sync_file_source(*fence::stub()).error(), errno_code(ENODATA));
+}
+
 TEST(imported_fence, of_one_timeline_of_one_exporter_has_one_context) {
   peer exporter([](int line) {
     timeline_issuer timeline = make_timeline();

@@ -176,8 +176,8 @@ std::error_code syncobj_table::query(handles hs, std::span<std::uint64_t> values
   for (const std::size_t i : order) {
     const syncobj& object = *(*found)[i].object;
     if (&object != asked) {
-      value = (flags & syncobj_flag::last_submitted) != 0 ? object.last_submitted()
-                                                          : object.query();
+      value =
+          (flags & syncobj_flag::last_submitted) != 0 ? object.last_submitted() : object.query();
     }
     if (!value) return value.error();
     asked = &object;

@@ -47,6 +47,7 @@ bytes with_key(const detail::socket_address& address) {
 }
 bytes right_label() {
   return with_key(detail::write_label({.timeline = 5,
+                                       .context = 7,
                                        .seqno = 6,
                                        .driver_name = "driver",
                                        .timeline_name = "timeline",
@@ -131,6 +132,7 @@ TEST(label, says_everything_with_the_key_and_nothing_without) {
   const auto told = detail::open_label(address, secret.key);
   ASSERT_TRUE(told && told->is_readable);
   EXPECT_EQ(told->timeline, 5U);
+  EXPECT_EQ(told->context, 7U);
   EXPECT_EQ(told->seqno, 6U);
   EXPECT_STREQ(told->driver_name.data(), "driver");
   EXPECT_STREQ(told->timeline_name.data(), "timeline");

@@ -93,8 +93,7 @@ class UFENCE_API syncobj {
   void add_point(fence_chain::room memory, const fence_ref& f, std::uint64_t point) noexcept;
   /// The same, as the first of two steps, for several points: nobody is told of the point before
   /// tell_of_points(), which has to follow.
-  void add_point_untold(fence_chain::room memory, const fence_ref& f,
-                        std::uint64_t point) noexcept;
+  void add_point_untold(fence_chain::room memory, const fence_ref& f, std::uint64_t point) noexcept;
   void tell_of_points() noexcept;
   /// Adds a point that is signaled itself.
   std::error_code signal_point(std::uint64_t point) noexcept;

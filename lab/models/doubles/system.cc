@@ -1,5 +1,5 @@
 // Doubles of what base and the sync layer ask of the system: own_thread.h, page_file.h, peer.h,
-// reactor.h, robust_word.h, side_work.h, socket.h.
+// reactor.h, robust_word.h, side_work.h, socket.h; and of imported.h, since nothing is imported.
 #include "lab/models/system.h"
 
 #include <linux/futex.h>
@@ -12,6 +12,7 @@
 #include "ufence/io/reactor.h"
 #include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
+#include "ufence/sync/imported.h"
 #include "ufence/sync/page_file.h"
 #include "ufence/sync/robust_word.h"
 
@@ -61,6 +62,8 @@ bool has_unread(int) noexcept { return false; }
 void end_sending(int) noexcept {}
 
 namespace detail {
+
+bool find_source(const fence&, imported_from&) noexcept { return false; }
 
 // --- Threads ---
 

@@ -81,6 +81,22 @@ inline bool deny_system_calls(std::initializer_list<long> calls, int with_errno)
          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
+/// From now on these system calls alone are there; any other one ends the process. False: not
+/// allowed here.
+inline bool allow_system_calls_alone(std::initializer_list<long> calls) {
+  std::vector<sock_filter> program;
+  program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
+  for (const long call : calls) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  }
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
+  const sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
+                          .filter = program.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
 /// In a child that may do so: it is another user's from now on. False: not allowed here.
 inline bool become_another_user(unsigned user = 65533) {
   return ::setresgid(user, user, user) == 0 && ::setresuid(user, user, user) == 0;
