@@ -77,7 +77,8 @@ module_file open_module(const std::string& path, bool copies) {
   const auto module = check_elf(source, info, &opened.layout);
   // What is in the process is not read from its file again.
   const libraries_here here;
-  if (module) check_libraries(*module, info, [&here](const std::string& name) { return here.has(name); });
+  if (module)
+    check_libraries(*module, info, [&here](const std::string& name) { return here.has(name); });
   return opened;
 }
 

@@ -15,6 +15,7 @@
 namespace ufence {
 
 static_assert(std::string_view(uapi_broker_variable) == uapi::broker_variable);
+static_assert(std::string_view(uapi_driver_variable) == uapi::driver_variable);
 
 std::string make_uapi_broker_name() {
   std::uint64_t number = 0;
@@ -35,9 +36,9 @@ result<unique_fd> listen_for_uapi(std::string_view name) noexcept {
   return listener;
 }
 
-std::error_code serve_uapi(unique_fd listener, int owner_pidfd) noexcept {
+std::error_code serve_uapi(unique_fd listener, int owner_pidfd, uapi_driver driver) noexcept {
   try {
-    uapi::server server(std::move(listener), owner_pidfd);
+    uapi::server server(std::move(listener), owner_pidfd, driver);
     return server.run();
   } catch (const std::exception&) {
     return errno_code(ENOMEM);

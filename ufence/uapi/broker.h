@@ -24,13 +24,21 @@ inline constexpr char uapi_broker_variable[] = "UFENCE_UAPI_BROKER";
 /// @return  -EADDRINUSE; -ENAMETOOLONG; -EMFILE, -ENFILE, -ENOMEM
 [[nodiscard]] UFENCE_API result<unique_fd> listen_for_uapi(std::string_view name) noexcept;
 
+/// What the virtual DRM node's driver is called; programs choose by it. The fences of vgem are
+/// there for vgem alone.
+enum class uapi_driver : unsigned char { vgem, virtio_gpu };
+/// The variable that names the driver to the preloaded library, where it is not vgem.
+inline constexpr char uapi_driver_variable[] = "UFENCE_UAPI_DRIVER";
+
 /// Serves the listener until nobody needs it: no device that it gave out is open, and either
 /// the owner has ended, or without one nobody has called for a second. Callers of other users may
 /// use what they were given; they can't open anything.
-/// @param owner_pidfd  of the process that the broker is for, or -1
+/// @param owner_pidfd  of the process that the broker is for, or whatever becomes readable, or is
+/// hung
+///                     up, with its end; or -1
 /// @return  -EMFILE, -ENOMEM, ...: it could not begin
 /// Threads: one broker in a process; it runs here, and in the reactor of sync files.
-[[nodiscard]] UFENCE_API std::error_code serve_uapi(unique_fd listener,
-                                                    int owner_pidfd = -1) noexcept;
+[[nodiscard]] UFENCE_API std::error_code serve_uapi(
+    unique_fd listener, int owner_pidfd = -1, uapi_driver driver = uapi_driver::vgem) noexcept;
 
 }  // namespace ufence

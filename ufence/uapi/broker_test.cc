@@ -16,6 +16,7 @@
 #include "ufence/base/clock.h"
 #include "ufence/fence/testing/refuse_call.h"
 #include "ufence/fence/testing/support.h"
+#include "ufence/sync/sync_file.h"
 #include "ufence/sync/testing/strangers.h"
 #include "ufence/uapi/server.h"
 #include "ufence/uapi/uapi_test_support.h"
@@ -115,11 +116,11 @@ TEST(broker, takes_connections_over_devices_and_nothing_else) {
   const unique_fd over = connect_over(timeline);
   const std::uint32_t none = 0;
   const int subject = timeline.fd.get();
-  ASSERT_FALSE(send_message(over.get(),
-                            request_bytes(uapi::operation::control, uapi::sw_sync_inc,
-                                          bytes_of(&none, sizeof none), {},
-                                          uapi::request_header::has_subject),
-                            {&subject, 1}));
+  ASSERT_FALSE(send_message(
+      over.get(),
+      request_bytes(uapi::operation::control, uapi::sw_sync_inc, bytes_of(&none, sizeof none), {},
+                    uapi::request_header::has_subject),
+      {&subject, 1}));
   EXPECT_EQ(receive_answer(over).error, 0);
 
   // Each of these would keep the device open if it stayed in the queue, or was taken for a
@@ -136,8 +137,7 @@ TEST(broker, takes_connections_over_devices_and_nothing_else) {
   // What was sent before it was closed is answered.
   const unique_fd flush = connect_over(timeline);
   timeline.fd.reset();
-  ASSERT_FALSE(
-      send_message(flush.get(), request_bytes(uapi::operation::flush, 0, {}, {}, 0)));
+  ASSERT_FALSE(send_message(flush.get(), request_bytes(uapi::operation::flush, 0, {}, {}, 0)));
   EXPECT_EQ(receive_answer(flush).error, 0);
   // More descriptors than were asked for are closed on a side thread.
   EXPECT_TRUE(eventually([&] { return status_of(broker, fence) == -ENOENT; }));
@@ -360,9 +360,7 @@ answer make_buffer(const broker_on_thread& broker, const answer& node, std::uint
   b.bpp = 32;
   return control(broker, uapi::drm::create_dumb, b, node.fd.get());
 }
-std::uint32_t handle_of(const answer& buffer) {
-  return buffer.as<uapi::drm_dumb_buffer>().handle;
-}
+std::uint32_t handle_of(const answer& buffer) { return buffer.as<uapi::drm_dumb_buffer>().handle; }
 answer to_dma_buf(const broker_on_thread& broker, const answer& node, std::uint32_t handle) {
   const uapi::drm_prime a{.handle = handle, .flags = O_RDWR, .fd = -1};
   return control(broker, uapi::drm::prime_to_fd, a, node.fd.get());
@@ -440,7 +438,7 @@ TEST(broker, regress_destroyed_buffers_go_at_once) {
 }
 
 // What one client can take of what all have. The broker's limit is that of its process.
-enum class greed { devices, files, waits, events };
+enum class greed { devices, files, waits, events, imports };
 
 answer take_one(const broker_on_thread& broker, greed what, const answer& device,
                 std::uint32_t handle, std::vector<unique_fd>& waits) {
@@ -449,8 +447,21 @@ answer take_one(const broker_on_thread& broker, greed what, const answer& device
     case greed::files: return make_fence(broker, device, 1);
     case greed::events: {
       const unique_fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-      const uapi::drm_syncobj_eventfd a{.handle = handle, .flags = 0, .point = 0, .fd = 0, .pad = 0};
+      const uapi::drm_syncobj_eventfd a{
+          .handle = handle, .flags = 0, .point = 0, .fd = 0, .pad = 0};
       return control(broker, uapi::drm::syncobj_eventfd, a, device.fd.get(), event.get());
+    }
+    case greed::imports: {
+      // Of this process, whose descriptors are not the broker's.
+      static std::vector<new_fence> exported;
+      exported.push_back(fence::create(fence::allocate_contexts(1), 1).value());
+      const unique_fd file = sync_file_create(exported.back().fence).value();
+      uapi::drm_syncobj_fd a{};
+      a.handle = control(broker, uapi::drm::syncobj_create, uapi::drm_handle{}, device.fd.get())
+                     .as<uapi::drm_handle>()
+                     .handle;
+      a.flags = 1;
+      return control(broker, uapi::drm::syncobj_from_fd, a, device.fd.get(), file.get());
     }
     case greed::waits: break;
   }
@@ -460,11 +471,11 @@ answer take_one(const broker_on_thread& broker, greed what, const answer& device
   w.timeout_ns = INT64_MAX;
   unique_fd connection = broker.connect();
   const int subject = device.fd.get();
-  EXPECT_FALSE(send_message(connection.get(),
-                            request_bytes(uapi::operation::control, uapi::drm::syncobj_wait,
-                                          bytes_of(&w, sizeof w), bytes_of(&handle, sizeof handle),
-                                          uapi::request_header::has_subject),
-                            {&subject, 1}));
+  EXPECT_FALSE(send_message(
+      connection.get(),
+      request_bytes(uapi::operation::control, uapi::drm::syncobj_wait, bytes_of(&w, sizeof w),
+                    bytes_of(&handle, sizeof handle), uapi::request_header::has_subject),
+      {&subject, 1}));
   // It has begun, or failed, when the next call is answered.
   static_cast<void>(control(broker, uapi::sw_sync_inc, std::uint32_t{0}, -1));
   answer got;
@@ -476,8 +487,8 @@ answer take_one(const broker_on_thread& broker, greed what, const answer& device
 
 // 0, or the line that does not hold.
 int take_all(const broker_on_thread& broker, greed what) {
-  const answer device = open_device(
-      broker, what == greed::files ? device_kind::sw_sync : device_kind::drm_card);
+  const answer device =
+      open_device(broker, what == greed::files ? device_kind::sw_sync : device_kind::drm_card);
   UFENCE_CHILD_EXPECT(device.error == 0);
   std::uint32_t handle = 0;
   if (what == greed::waits || what == greed::events) {
@@ -506,7 +517,8 @@ int take_all(const broker_on_thread& broker, greed what) {
 }
 
 TEST(broker, regress_one_client_leaves_a_share_to_the_others) {
-  for (const greed what : {greed::devices, greed::files, greed::waits, greed::events}) {
+  for (const greed what :
+       {greed::devices, greed::files, greed::waits, greed::events, greed::imports}) {
     EXPECT_EQ(in_child([what] {
                 // The broker's own process has others than the greedy one.
                 const rlimit limit{.rlim_cur = 256, .rlim_max = 256};
@@ -521,6 +533,24 @@ TEST(broker, regress_one_client_leaves_a_share_to_the_others) {
               0)
         << static_cast<int>(what);
   }
+}
+
+// Half of what there is, since it leaves as much to the others.
+TEST(shares, regress_of_objects_and_memory_leave_as_much_to_the_others) {
+  const auto all = std::make_shared<uapi::holdings>();
+  const auto greedy = std::make_shared<uapi::client>(all);
+  const auto other = std::make_shared<uapi::client>(all);
+  for (const uapi::resource what : {uapi::resource::objects, uapi::resource::bytes}) {
+    std::uint64_t most = 1;
+    while (greedy->may_have(what, most * 2)) most *= 2;
+    EXPECT_GE(most, std::uint64_t{1} << 20);
+    const uapi::charge held(greedy, most, what);
+    EXPECT_FALSE(greedy->may_have(what, most));
+    EXPECT_FALSE(greedy->may_have(what, UINT64_MAX));
+    EXPECT_TRUE(other->may_have(what, most / 2));
+  }
+  EXPECT_EQ(all->of(uapi::resource::objects), 0U);
+  EXPECT_EQ(all->of(uapi::resource::bytes), 0U);
 }
 
 TEST(broker, checks_that_arrays_have_the_size_that_is_said) {

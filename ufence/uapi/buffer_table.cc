@@ -7,11 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 
 #include "ufence/base/file_size.h"
+#include "ufence/base/memory_file.h"
 #include "ufence/container/unwrap.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/uapi/ioctls.h"
@@ -33,9 +34,9 @@ bool lock_file(int fd, int command, short type, short* found = nullptr) noexcept
   return true;
 }
 
-// Does anybody else have a file of it, or a mapping? A lease to write is had by the only one, whatever
-// locks the others have. Somebody who opens it within these two calls would send a signal: one that
-// does nothing.
+// Does anybody else have a file of it, or a mapping? A lease to write is had by the only one,
+// whatever locks the others have. Somebody who opens it within these two calls would send a signal:
+// one that does nothing.
 bool is_open_elsewhere(int memory) noexcept {
   static_cast<void>(::fcntl(memory, F_SETSIG, SIGURG));
   if (::fcntl(memory, F_SETLEASE, F_WRLCK) == 0) {
@@ -49,10 +50,10 @@ bool is_open_elsewhere(int memory) noexcept {
 
 // Another file of the same memory. The one that memfd_create() gives is no opened one: nobody has a
 // lease beside it.
-unique_fd open_anew(int memory) noexcept {
+unique_fd open_anew(int memory, int access) noexcept {
   char path[32];
   std::snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
-  return unique_fd(::open(path, O_RDWR | O_CLOEXEC));
+  return unique_fd(::open(path, access | O_CLOEXEC));
 }
 
 bool is_access(std::uint32_t flags) noexcept {
@@ -112,25 +113,27 @@ reply begin_or_end_access(const call& c, const buffer& b) {
 }  // namespace
 
 result<buffer_ref> buffer_table::create(std::uint64_t size, const client_ref& owner) {
+  if (owner && !owner->may_have(resource::bytes, size)) return failure(ENOMEM);
   auto b = std::make_shared<buffer>();
   b->size = size;
   b->of_maker = charge(owner, 1);
-  const unique_fd made(::memfd_create("ufence-dma-buf", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  b->bytes_of_maker = charge(owner, size, resource::bytes);
+  const unique_fd made(open_memory_file(dma_buf_file_name));
   struct stat s {};
   // Holders of other users have what they were given, and can't open it anew by its number in
   // /proc.
   if (!made || ::fchmod(made.get(), S_IRUSR | S_IWUSR) != 0 ||
       set_file_size(made.get(), static_cast<off_t>(size)) != 0 ||
       ::fcntl(made.get(), F_ADD_SEALS, dma_buf_seals) != 0 || ::fstat(made.get(), &s) != 0 ||
-      !(b->memory = open_anew(made.get()))) {
+      !(b->memory = open_anew(made.get(), O_RDWR))) {
     return failure(errno);
   }
   buffers_.emplace(file_id{.device = s.st_dev, .inode = s.st_ino}, b);
   return b;
 }
 
-result<unique_fd> buffer_table::open(const buffer& b) noexcept {
-  unique_fd file = open_anew(b.memory.get());
+result<unique_fd> buffer_table::open(const buffer& b, int access) noexcept {
+  unique_fd file = open_anew(b.memory.get(), access);
   if (!file || !lock_file(file.get(), F_OFD_SETLK, F_RDLCK)) return failure(errno);
   return file;
 }

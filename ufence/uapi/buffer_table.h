@@ -1,7 +1,7 @@
 // Buffers: memory that programs map and pass around as dma-bufs, each with a reservation object.
 //
-// A dma-buf is a memory file: the broker keeps one open file of it, and gives out others. It is told
-// whether it is the only one that has the memory open, or mapped, by asking for a lease.
+// A dma-buf is a memory file: the broker keeps one open file of it, and gives out others. It is
+// told whether it is the only one that has the memory open, or mapped, by asking for a lease.
 #pragma once
 
 #include <sys/types.h>
@@ -23,7 +23,9 @@ struct buffer {
   unique_fd memory;
   std::uint64_t size = 0;
   resv fences;
+  std::uint32_t name = 0;  // of GEM_FLINK; 0: none
   charge of_maker;
+  charge bytes_of_maker;
 };
 using buffer_ref = std::shared_ptr<buffer>;
 
@@ -32,8 +34,8 @@ class buffer_table {
  public:
   /// @return  -EMFILE, -ENFILE, -ENOMEM, ...
   [[nodiscard]] result<buffer_ref> create(std::uint64_t size, const client_ref& owner);
-  /// A dma-buf of it. @return  as create()
-  [[nodiscard]] static result<unique_fd> open(const buffer& b) noexcept;
+  /// A dma-buf of it, O_RDWR or O_RDONLY. @return  as create()
+  [[nodiscard]] static result<unique_fd> open(const buffer& b, int access) noexcept;
   /// The buffer of a dma-buf, or null.
   [[nodiscard]] buffer_ref find(int descriptor) const noexcept;
 
@@ -44,8 +46,8 @@ class buffer_table {
   std::size_t sweep() noexcept;
   [[nodiscard]] bool empty() const noexcept { return buffers_.empty(); }
 
-  /// A buffer may have no handle any more: it is forgotten at once, or soon after the last of the others
-  /// has closed it, who tell nobody.
+  /// A buffer may have no handle any more: it is forgotten at once, or soon after the last of the
+  /// others has closed it, who tell nobody.
   void note_unused() noexcept;
   /// When on_time() is wanted.
   [[nodiscard]] std::int64_t next_time_ns() const noexcept { return sweep_at_; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/ioctl.h>
+#include <sys/types.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -37,6 +38,8 @@ struct call : request_view {
   unique_fd subject;  // the descriptor that it is about
   unique_fd other;    // the one that the argument names; none: it names none that is open
   client_ref caller;  // who is charged for what it takes
+  pid_t pid = 0;      // the caller's; 0: it has none here
+  bool is_privileged = false;
 
   /// The argument as a struct; what it is too short for is 0.
   template <class T>
@@ -74,6 +77,7 @@ struct reply {
   std::vector<std::byte> data;
   unique_fd descriptor;
   std::int32_t descriptor_at = -1;
+  std::uint32_t file_size = 0;          // the data is so much of the descriptor's file
   std::unique_ptr<waiting_call> later;  // set: this is not the answer yet
 };
 

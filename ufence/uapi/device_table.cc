@@ -16,7 +16,8 @@ namespace ufence::uapi {
 
 namespace {
 
-// Of so many devices at a time, and of one of them so many messages; then the others have their turn.
+// Of so many devices at a time, and of one of them so many messages; then the others have their
+// turn.
 constexpr std::size_t events_max = 64;
 constexpr std::size_t messages_max = 8;
 // More messages than the queue of a device has room for, by default.
@@ -40,8 +41,7 @@ std::error_code device_table::begin() {
   return events_ ? std::error_code() : errno_code(errno);
 }
 
-result<unique_fd> device_table::publish(std::unique_ptr<device> what,
-                                        const client_ref& owner) {
+result<unique_fd> device_table::publish(std::unique_ptr<device> what, const client_ref& owner) {
   result<socket_pair> ends = make_socket_pair();
   if (!ends) return std::unexpected(ends.error());
   unique_fd& theirs = ends->first;
@@ -62,14 +62,17 @@ result<unique_fd> device_table::publish(std::unique_ptr<device> what,
   const result<detail::socket_address> address = abstract_address(name);
   if (!address) return std::unexpected(address.error());
   if (::bind(ours.get(), address->get(), address->size) != 0) return failure(errno);
-  // A program that reads from it finds the end at once, instead of waiting for ever.
-  ::shutdown(ours.get(), SHUT_WR);
+  // A program that reads from it finds the end at once, instead of waiting for ever. But a node is
+  // one that events may come to, though none do.
+  const bool is_node =
+      what->kind() == device_kind::drm_card || what->kind() == device_kind::drm_render;
+  if (!is_node) ::shutdown(ours.get(), SHUT_WR);
   keep_filters_out(ours.get());
   epoll_event e{.events = EPOLLIN | EPOLLET, .data = {.u64 = *cookie}};
   if (::epoll_ctl(events_.get(), EPOLL_CTL_ADD, ours.get(), &e) != 0) return failure(errno);
-  devices_.emplace(*cookie, entry{.end = std::move(ours),
-                                  .what = std::move(what),
-                                  .of_maker = charge(owner, 1)});
+  devices_.emplace(
+      *cookie,
+      entry{.end = std::move(ours), .what = std::move(what), .of_maker = charge(owner, 1)});
   return std::move(theirs);
 }
 
@@ -82,8 +85,8 @@ device* device_table::find(int descriptor) const noexcept {
 
 namespace {
 
-// What a holder sends may be anything. A new pair of sockets has no names; what this process gave out
-// has one at one end.
+// What a holder sends may be anything. A new pair of sockets has no names; what this process gave
+// out has one at one end.
 bool is_connection(int fd) noexcept {
   const auto option = [fd](int which) {
     int value = -1;
@@ -95,8 +98,7 @@ bool is_connection(int fd) noexcept {
   detail::socket_address peer;
   return option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_SEQPACKET &&
          ::getsockname(fd, reinterpret_cast<sockaddr*>(&own.name), &own.size) == 0 &&
-         own.size == sizeof(sa_family_t) && find_peer(fd, peer) &&
-         peer.size == sizeof(sa_family_t);
+         own.size == sizeof(sa_family_t) && find_peer(fd, peer) && peer.size == sizeof(sa_family_t);
 }
 
 // `connections` has room. @return  whether there may be more of them

@@ -7,6 +7,8 @@
 
 #include "ufence/io/socket.h"
 #include "ufence/sync/exported.h"
+#include "ufence/sync/imported.h"
+#include "ufence/sync/label.h"
 #include "ufence/uapi/drm_node.h"
 #include "ufence/uapi/ioctls.h"
 
@@ -14,11 +16,28 @@ namespace ufence::uapi {
 
 namespace {
 
-// How many descriptors the broker keeps for what the call makes; a wait is asked about when it begins.
+// The sync files of others that a call is about, which it may have imported.
+struct named_files {
+  explicit named_files(const call& c) noexcept {
+    std::size_t n = 0;
+    for (const unique_fd* const fd : {&c.subject, &c.other}) {
+      const result<std::uint64_t> cookie = *fd ? socket_cookie(fd->get()) : failure(EBADF);
+      if (!cookie || has_file(*cookie) || !detail::label_of(fd->get())) continue;
+      cookies[n++] = *cookie;
+    }
+  }
+  [[nodiscard]] std::size_t count() const noexcept {
+    return static_cast<std::size_t>(std::ranges::count_if(cookies, [](auto c) { return c != 0; }));
+  }
+  std::array<std::uint64_t, 2> cookies{};
+};
+
+// How many descriptors the broker keeps for what the call makes; a wait is asked about when it
+// begins.
 std::size_t takes(const call& c) noexcept {
   if (c.what == operation::open) return 1;
   if (c.what != operation::control) return 0;
-  constexpr std::array makers{sw_sync_create_fence, sync_ioc_merge,      dma_buf_export,
+  constexpr std::array makers{sw_sync_create_fence, sync_ioc_merge,     dma_buf_export,
                               drm::create_dumb,     drm::syncobj_to_fd, drm::syncobj_eventfd};
   return std::ranges::any_of(makers, [&](std::uint32_t maker) {
     return _IOC_TYPE(maker) == _IOC_TYPE(c.code) && _IOC_NR(maker) == _IOC_NR(c.code);
@@ -28,11 +47,15 @@ std::size_t takes(const call& c) noexcept {
 }  // namespace
 
 reply dispatcher::handle(const call& c, bool may_open) {
-  if (const std::size_t count = takes(c);
+  const named_files named(c);
+  if (const std::size_t count = takes(c) + named.count();
       count != 0 && c.caller && !shares_.may_take(*c.caller, count)) {
     return failed(EMFILE);
   }
   reply r = answer_to(c, may_open);
+  for (const std::uint64_t cookie : named.cookies) {
+    if (c.caller && cookie != 0 && detail::is_imported(cookie)) c.caller->add_file(cookie);
+  }
   if (r.error == 0 && r.descriptor && c.caller) {
     // A sync file costs its exporter a descriptor; what is none is not exported.
     const result<std::uint64_t> cookie = socket_cookie(r.descriptor.get());
@@ -61,7 +84,7 @@ reply dispatcher::open(const call& c) {
     case device_kind::sw_sync: made = make_sw_sync(thread_name); break;
     case device_kind::drm_card:
     case device_kind::drm_render:
-      made = make_drm_node(static_cast<device_kind>(c.code), devices_, buffers_);
+      made = make_drm_node(static_cast<device_kind>(c.code), c, device_, devices_, buffers_);
       break;
     default: break;
   }

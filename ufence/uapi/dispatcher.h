@@ -4,12 +4,15 @@
 #include "ufence/uapi/buffer_table.h"
 #include "ufence/uapi/call.h"
 #include "ufence/uapi/device_table.h"
+#include "ufence/uapi/drm_device.h"
 
 namespace ufence::uapi {
 
 /// Threads: the broker's alone. May throw std::bad_alloc.
 class dispatcher {
  public:
+  explicit dispatcher(uapi_driver driver = uapi_driver::vgem) noexcept : device_(driver) {}
+
   /// @param may_open  whether the caller is one who may open devices
   [[nodiscard]] reply handle(const call& c, bool may_open);
 
@@ -24,6 +27,7 @@ class dispatcher {
   [[nodiscard]] reply control(const call& c);
 
   shares shares_;
+  drm_device device_;     // outlives its nodes
   buffer_table buffers_;  // outlives the devices
   device_table devices_;
 };

@@ -16,10 +16,8 @@
 namespace ufence::uapi {
 namespace {
 
-// The driver's name is what programs choose by; so is what it can do.
-constexpr std::string_view driver_name = "vgem";
-constexpr std::string_view driver_date = "20261120";
-constexpr std::string_view driver_description = "Virtual GEM provider";
+// Drivers have none any more.
+constexpr std::string_view driver_date = "0";
 
 constexpr std::uint64_t capability_dumb_buffer = 0x1;
 constexpr std::uint64_t capability_prime = 0x5;
@@ -43,11 +41,19 @@ constexpr std::int64_t fence_patience_ns = 10'000'000'000;
 
 class drm_node final : public device {
  public:
-  drm_node(device_kind kind, device_table& devices, buffer_table& buffers,
-           timeline_issuer fences) noexcept
-      : kind_(kind), buffers_(buffers), syncobjs_(devices), fences_(std::move(fences)) {}
+  drm_node(device_kind kind, const call& opens, drm_device& of, device_table& devices,
+           buffer_table& buffers, timeline_issuer fences)
+      : kind_(kind),
+        device_(of),
+        buffers_(buffers),
+        syncobjs_(devices),
+        fences_(std::move(fences)) {
+    if (kind_ == device_kind::drm_card) device_.open(client_, opens);
+  }
   ~drm_node() override {
     for (auto& [number, p] : pending_) p.right.signal();
+    if (client_.master) device_.close(client_);
+    for (auto& [handle, h] : handles_) drop(std::move(h.what));
     buffers_.note_unused();
   }
 
@@ -62,14 +68,22 @@ class drm_node final : public device {
   void on_time(std::int64_t now) noexcept override;
 
  private:
+  struct buffer_handle {
+    buffer_ref what;
+    charge of_maker;
+  };
   struct pending_fence {
     fence_ref f;
     signaler right;
     std::int64_t until_ns = no_deadline;
   };
 
-  [[nodiscard]] static reply get_version(const call& c);
+  [[nodiscard]] reply get_version(const call& c) const;
   [[nodiscard]] static reply get_capability(const call& c);
+  [[nodiscard]] static reply set_client_name(const call& c);
+  [[nodiscard]] reply name_buffer(const call& c);
+  [[nodiscard]] reply open_named(const call& c);
+  [[nodiscard]] reply fence_control(const call& c);
   [[nodiscard]] reply create_buffer(const call& c);
   [[nodiscard]] reply close_handle(const call& c, std::uint32_t handle);
   [[nodiscard]] reply buffer_to_fd(const call& c);
@@ -78,12 +92,16 @@ class drm_node final : public device {
   [[nodiscard]] reply attach_fence(const call& c);
   [[nodiscard]] reply signal_fence(const call& c);
   [[nodiscard]] buffer_ref find(std::uint32_t handle) const noexcept;
-  [[nodiscard]] std::uint32_t handle_of(const buffer_ref& b);
+  [[nodiscard]] std::uint32_t handle_of(const call& c, const buffer_ref& b);
+  [[nodiscard]] std::uint32_t add_handle(const call& c, const buffer_ref& b);
+  void drop(buffer_ref b) noexcept { device_.forget_name(b); }
 
   const device_kind kind_;
+  drm_device& device_;
+  drm_client client_;
   buffer_table& buffers_;
   syncobj_calls syncobjs_;
-  std::map<std::uint32_t, buffer_ref> handles_;
+  std::map<std::uint32_t, buffer_handle> handles_;
   timeline_issuer fences_;
   std::uint32_t next_fence_ = 1;
   std::map<std::uint32_t, pending_fence> pending_;
@@ -102,22 +120,31 @@ reply drm_node::control(const call& c) {
     case _IOC_NR(drm::map_dumb): return map_buffer(c);
     case _IOC_NR(drm::prime_to_fd): return buffer_to_fd(c);
     case _IOC_NR(drm::prime_from_fd): return buffer_from_fd(c);
-    case _IOC_NR(drm::fence_attach): return attach_fence(c);
-    case _IOC_NR(drm::fence_signal): return signal_fence(c);
-    default: return syncobjs_.control(c);
+    case _IOC_NR(drm::fence_attach):
+    case _IOC_NR(drm::fence_signal): return fence_control(c);
+    case _IOC_NR(drm::gem_flink): return name_buffer(c);
+    case _IOC_NR(drm::gem_open): return open_named(c);
+    case _IOC_NR(drm::set_client_name): return set_client_name(c);
+    default: break;
   }
+  if (client_.master) {
+    reply r = device_.control(client_, c);
+    if (r.error != ENOSYS) return r;
+  }
+  return syncobjs_.control(c);
 }
 
-reply drm_node::get_version(const call& c) {
+reply drm_node::get_version(const call& c) const {
+  const driver_texts& driver = texts_of(device_.driver());
   auto a = c.argument_as<drm_version>();
-  a.major = 1;
-  a.minor = 0;
+  a.major = driver.major;
+  a.minor = driver.minor;
   a.patch = 0;
-  a.name_size = driver_name.size();
+  a.name_size = driver.name.size();
   a.date_size = driver_date.size();
-  a.description_size = driver_description.size();
+  a.description_size = driver.description.size();
   reply r = answer(c, a);
-  for (const std::string_view text : {driver_name, driver_date, driver_description}) {
+  for (const std::string_view text : {driver.name, driver_date, driver.description}) {
     const auto bytes = std::as_bytes(std::span(text));
     r.data.insert(r.data.end(), bytes.begin(), bytes.end());
   }
@@ -137,22 +164,61 @@ reply drm_node::get_capability(const call& c) {
   return answer(c, a);
 }
 
+// Nobody asks for it here.
+reply drm_node::set_client_name(const call& c) {
+  const auto is_graphic = [](std::byte b) {
+    const auto letter = std::to_integer<unsigned char>(b);
+    return letter > ' ' && letter < 127;
+  };
+  return std::ranges::all_of(c.data, is_graphic) ? answer(c, c.argument_as<drm_text>())
+                                                 : failed(EINVAL);
+}
+
 // --- Buffers ---
 
 buffer_ref drm_node::find(std::uint32_t handle) const noexcept {
   const auto at = handles_.find(handle);
-  return at == handles_.end() ? nullptr : at->second;
+  return at == handles_.end() ? nullptr : at->second.what;
 }
 
 // A buffer has one handle in a node; numbers are the lowest free ones.
-std::uint32_t drm_node::handle_of(const buffer_ref& b) {
+std::uint32_t drm_node::handle_of(const call& c, const buffer_ref& b) {
+  for (const auto& [handle, other] : handles_) {
+    if (other.what == b) return handle;
+  }
+  return add_handle(c, b);
+}
+
+std::uint32_t drm_node::add_handle(const call& c, const buffer_ref& b) {
   std::uint32_t free = 1;
   for (const auto& [handle, other] : handles_) {
-    if (other == b) return handle;
-    if (handle == free) ++free;
+    if (handle != free) break;
+    ++free;
   }
-  handles_.emplace(free, b);
+  handles_.emplace(free,
+                   buffer_handle{.what = b, .of_maker = charge(c.caller, 1, resource::objects)});
   return free;
+}
+
+// For those that a master has authenticated.
+reply drm_node::name_buffer(const call& c) {
+  if (!client_.is_authenticated) return failed(EACCES);
+  auto a = c.argument_as<drm_flink>();
+  const buffer_ref b = find(a.handle);
+  if (!b) return failed(ENOENT);
+  a.name = device_.name_of(b);
+  return answer(c, a);
+}
+
+reply drm_node::open_named(const call& c) {
+  if (!client_.is_authenticated) return failed(EACCES);
+  auto a = c.argument_as<drm_open>();
+  const buffer_ref b = device_.find(a.name);
+  if (!b) return failed(ENOENT);
+  if (c.caller && !c.caller->may_have(resource::objects, 1)) return failed(ENOMEM);
+  a.handle = add_handle(c, b);
+  a.size = b->size;
+  return answer(c, a);
 }
 
 reply drm_node::create_buffer(const call& c) {
@@ -164,12 +230,15 @@ reply drm_node::create_buffer(const call& c) {
   a.size = (pitch * a.height + page_size - 1) / page_size * page_size;
   const result<buffer_ref> b = buffers_.create(a.size, c.caller);
   if (!b) return failed(b.error());
-  a.handle = handle_of(*b);
+  a.handle = handle_of(c, *b);
   return answer(c, a);
 }
 
 reply drm_node::close_handle(const call& c, std::uint32_t handle) {
-  if (handles_.erase(handle) == 0) return failed(EINVAL);
+  const auto at = handles_.find(handle);
+  if (at == handles_.end()) return failed(EINVAL);
+  drop(std::move(at->second.what));
+  handles_.erase(at);
   buffers_.note_unused();
   return answer(c, handle);
 }
@@ -179,7 +248,7 @@ reply drm_node::buffer_to_fd(const call& c) {
   if ((a.flags & ~prime_flags) != 0) return failed(EINVAL);
   const buffer_ref b = find(a.handle);
   if (!b) return failed(ENOENT);
-  result<unique_fd> file = buffer_table::open(*b);
+  result<unique_fd> file = buffer_table::open(*b, static_cast<int>(a.flags) & O_ACCMODE);
   if (!file) return failed(file.error());
   return answer(c, a, std::move(*file), offsetof(drm_prime, fd));
 }
@@ -189,7 +258,7 @@ reply drm_node::buffer_from_fd(const call& c) {
   if (!c.other) return failed(EBADF);
   const buffer_ref b = buffers_.find(c.other.get());
   if (!b) return failed(EINVAL);
-  a.handle = handle_of(b);
+  a.handle = handle_of(c, b);
   return answer(c, a);
 }
 
@@ -202,11 +271,17 @@ reply drm_node::map_buffer(const call& c) {
 
 result<unique_fd> drm_node::memory_at(std::uint64_t offset) {
   const buffer_ref b = find(static_cast<std::uint32_t>(offset >> offset_shift));
-  if (!b) return failure(EINVAL);
-  return buffer_table::open(*b);
+  if (!b || static_cast<std::uint32_t>(offset) != 0) return failure(EINVAL);
+  return buffer_table::open(*b, O_RDWR);
 }
 
 // --- Fences on buffers ---
+
+// Numbers that mean something else to other drivers.
+reply drm_node::fence_control(const call& c) {
+  if (device_.driver() != uapi_driver::vgem) return failed(EINVAL);
+  return _IOC_NR(c.code) == _IOC_NR(drm::fence_attach) ? attach_fence(c) : signal_fence(c);
+}
 
 reply drm_node::attach_fence(const call& c) {
   auto a = c.argument_as<vgem_attach>();
@@ -262,12 +337,12 @@ void drm_node::on_time(std::int64_t now) noexcept {
 
 }  // namespace
 
-result<std::unique_ptr<device>> make_drm_node(device_kind kind, device_table& devices,
-                                              buffer_table& buffers) {
-  result<timeline_issuer> fences =
-      timeline_issuer::create({.driver_name = driver_name, .timeline_name = "unbound"});
+result<std::unique_ptr<device>> make_drm_node(device_kind kind, const call& opens, drm_device& of,
+                                              device_table& devices, buffer_table& buffers) {
+  result<timeline_issuer> fences = timeline_issuer::create(
+      {.driver_name = texts_of(of.driver()).name, .timeline_name = "unbound"});
   if (!fences) return std::unexpected(fences.error());
-  return std::make_unique<drm_node>(kind, devices, buffers, std::move(*fences));
+  return std::make_unique<drm_node>(kind, opens, of, devices, buffers, std::move(*fences));
 }
 
 }  // namespace ufence::uapi

@@ -15,7 +15,9 @@ constexpr std::int64_t patience_ns = 10'000'000'000;
 
 class node {
  public:
-  node() : device_(make_drm_node(device_kind::drm_card, devices_, buffers_).value()) {}
+  node()
+      : device_(make_drm_node(device_kind::drm_card, call(), shared_, devices_, buffers_).value()) {
+  }
 
   template <class T>
   int control(std::uint32_t code, T& argument) {
@@ -51,6 +53,7 @@ class node {
   device& operator*() { return *device_; }
 
  private:
+  drm_device shared_{uapi_driver::vgem};
   buffer_table buffers_;
   device_table devices_;
   std::unique_ptr<device> device_;

@@ -56,6 +56,10 @@ struct dma_buf_sync_file {
 };
 inline constexpr std::uint32_t dma_buf_type = 'b';
 inline constexpr std::uint32_t dma_buf_sync = 0x40086200;
+/// Two numbers of one call, whose argument is the text itself.
+inline constexpr std::uint32_t dma_buf_set_name = 0x40086201;
+inline constexpr std::uint32_t dma_buf_set_name_a = 0x40046201;
+inline constexpr std::size_t dma_buf_name_max = 31;
 inline constexpr std::uint32_t dma_buf_export = 0xC0086202;
 inline constexpr std::uint32_t dma_buf_import = 0x40086203;
 inline constexpr std::uint32_t dma_buf_read = 1;
@@ -135,11 +139,51 @@ struct vgem_signal {
   std::uint32_t fence, flags;
 };
 
+struct drm_unique {
+  std::uint64_t size, text;
+};
+struct drm_set_version {
+  std::int32_t interface_major, interface_minor, driver_major, driver_minor;
+};
+struct drm_client_info {
+  std::int32_t index, is_authenticated;
+  std::uint64_t pid, uid, magic, calls;
+};
+struct drm_stats {
+  std::uint64_t count;
+  struct {
+    std::uint64_t value;
+    std::uint32_t type, pad;
+  } data[15];
+};
+struct drm_flink {
+  std::uint32_t handle, name;
+};
+struct drm_open {
+  std::uint32_t name, handle;
+  std::uint64_t size;
+};
+struct drm_text {
+  std::uint64_t size, text;
+};
+inline constexpr std::size_t client_name_max = 64;
+
 /// The canonical numbers; the lowest byte is what a call is known by.
 namespace drm {
 inline constexpr std::uint32_t version = 0xC0406400;
+inline constexpr std::uint32_t get_unique = 0xC0106401;
+inline constexpr std::uint32_t get_magic = 0x80046402;
+inline constexpr std::uint32_t get_client = 0xC0286405;
+inline constexpr std::uint32_t get_stats = 0x80F86406;
+inline constexpr std::uint32_t set_version = 0xC0106407;
 inline constexpr std::uint32_t gem_close = 0x40086409;
+inline constexpr std::uint32_t gem_flink = 0xC008640A;
+inline constexpr std::uint32_t gem_open = 0xC010640B;
 inline constexpr std::uint32_t get_cap = 0xC010640C;
+inline constexpr std::uint32_t set_client_cap = 0x4010640D;
+inline constexpr std::uint32_t auth_magic = 0x40046411;
+inline constexpr std::uint32_t set_master = 0x0000641E;
+inline constexpr std::uint32_t drop_master = 0x0000641F;
 inline constexpr std::uint32_t prime_to_fd = 0xC00C642D;
 inline constexpr std::uint32_t prime_from_fd = 0xC00C642E;
 inline constexpr std::uint32_t fence_attach = 0xC0106441;
@@ -159,6 +203,7 @@ inline constexpr std::uint32_t syncobj_query = 0xC01864CB;
 inline constexpr std::uint32_t syncobj_transfer = 0xC02064CC;
 inline constexpr std::uint32_t syncobj_timeline_signal = 0xC01864CD;
 inline constexpr std::uint32_t syncobj_eventfd = 0xC01864CF;
+inline constexpr std::uint32_t set_client_name = 0xC01064D1;
 }  // namespace drm
 
 /// All of them.
@@ -178,19 +223,34 @@ inline constexpr std::uint32_t known_controls[] = {
     drm::syncobj_reset,    drm::syncobj_signal,
     drm::syncobj_query,    drm::syncobj_timeline_wait,
     drm::syncobj_transfer, drm::syncobj_timeline_signal,
-    drm::syncobj_eventfd,
+    drm::syncobj_eventfd,  drm::get_unique,
+    drm::get_magic,        drm::get_client,
+    drm::get_stats,        drm::set_version,
+    drm::gem_flink,        drm::gem_open,
+    drm::set_client_cap,   drm::auth_magic,
+    drm::set_master,       drm::drop_master,
+    drm::set_client_name,  dma_buf_set_name,
+    dma_buf_set_name_a,
 };
 
-/// A render node has no part in what is shown: buffers for that are made on the other one.
+/// A render node has no part in what is shown, or in who shows it: that is the other one's.
 [[nodiscard]] constexpr bool is_allowed_on(device_kind node, std::uint32_t code) noexcept {
-  const std::uint32_t number = _IOC_NR(code);
-  const bool is_for_display = number == _IOC_NR(drm::create_dumb) ||
-                              number == _IOC_NR(drm::map_dumb) ||
-                              number == _IOC_NR(drm::destroy_dumb);
-  return node != device_kind::drm_render || !is_for_display;
+  constexpr std::uint32_t others[] = {
+      drm::create_dumb, drm::map_dumb,   drm::destroy_dumb, drm::get_unique,     drm::get_magic,
+      drm::get_client,  drm::get_stats,  drm::set_version,  drm::gem_flink,      drm::gem_open,
+      drm::auth_magic,  drm::set_master, drm::drop_master,  drm::set_client_cap,
+  };
+  if (node != device_kind::drm_render) return true;
+  for (const std::uint32_t other : others) {
+    if (_IOC_NR(code) == _IOC_NR(other)) return false;
+  }
+  return true;
 }
 
 static_assert(sizeof(drm_version) == _IOC_SIZE(drm::version));
+static_assert(sizeof(drm_client_info) == _IOC_SIZE(drm::get_client));
+static_assert(sizeof(drm_stats) == _IOC_SIZE(drm::get_stats));
+static_assert(sizeof(drm_open) == _IOC_SIZE(drm::gem_open));
 static_assert(sizeof(drm_prime) == _IOC_SIZE(drm::prime_to_fd));
 static_assert(sizeof(drm_dumb_buffer) == _IOC_SIZE(drm::create_dumb));
 static_assert(sizeof(drm_map_dumb) == _IOC_SIZE(drm::map_dumb));

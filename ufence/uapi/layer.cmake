@@ -66,6 +66,7 @@ if(UFENCE_BUILD_TESTS)
   add_uapi_program(igt_syncobj_wait)
   add_uapi_program(igt_syncobj_timeline)
   add_uapi_program(igt_dmabuf_sync_file)
+  add_uapi_program(descriptors)
 
   pkg_check_modules(libdrm REQUIRED IMPORTED_TARGET libdrm)
   add_uapi_program(libdrm_client LINK PkgConfig::libdrm)

@@ -24,16 +24,20 @@
 
 namespace ufence::uapi {
 
-inline constexpr std::uint32_t protocol_version = 0x75610001;
+inline constexpr std::uint32_t protocol_version = 0x75610002;
 
 /// Abstract addresses, without their leading NUL: device_prefix, the kind, '/', random digits.
 inline constexpr std::string_view device_prefix = "ufence-uapi/";
 inline constexpr std::string_view sync_file_prefix = "ufence/";
-/// The seals of a dma-buf's memory file, which others are unlikely to have.
+/// The seals of a dma-buf's memory file (others may have them as well), beside the one against
+/// executing it; and its name.
 inline constexpr int dma_buf_seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+inline constexpr char dma_buf_file_name[] = "ufence-dma-buf";
 
 /// The environment of programs that run with the preloaded library: the broker's abstract address.
 inline constexpr char broker_variable[] = "UFENCE_UAPI_BROKER";
+/// The same of the DRM node's driver, if it is not vgem.
+inline constexpr char driver_variable[] = "UFENCE_UAPI_DRIVER";
 
 enum class device_kind : char {
   none = 0,
@@ -50,9 +54,11 @@ enum class operation : std::uint32_t {
   memory,   // of a DRM node: the memory of the buffer at an offset; argument: the offset
 };
 
-/// The largest argument of an ioctl, and of all arrays that it points to.
+/// The largest argument of an ioctl, of all arrays that it points to, and of those that come back
+/// in a file.
 inline constexpr std::size_t argument_size_max = 256;
 inline constexpr std::size_t data_size_max = 128 * 1024;
+inline constexpr std::size_t file_data_size_max = 16 * 1024 * 1024;
 
 /// Before the argument, which comes before the data: what it points to. With up to two descriptors:
 /// the one that the call is about, and one that the argument names.
@@ -67,15 +73,17 @@ struct request_header {
   std::uint32_t data_size = 0;
 };
 
-/// The same the other way, with at most one descriptor.
+/// The same the other way, with at most one descriptor. Data for which a message is too small is in
+/// a memory file, which is the descriptor then.
 struct reply_header {
   std::uint32_t version = protocol_version;
   std::int32_t error = 0;  // errno, or 0
   std::uint32_t argument_size = 0;
   std::uint32_t data_size = 0;
   std::int32_t descriptor_at = -1;  // where in the argument its number belongs
+  std::uint32_t file_size = 0;      // of the data in a file; 0: it is none
 };
 
-static_assert(sizeof(request_header) == 24 && sizeof(reply_header) == 20);
+static_assert(sizeof(request_header) == 24 && sizeof(reply_header) == 24);
 
 }  // namespace ufence::uapi

@@ -49,11 +49,17 @@ void raise_descriptor_limit() noexcept {
   }
 }
 
-bool may_open(int connection) noexcept {
-  ucred caller{};
+// Of the process that connected.
+ucred credentials_of(int connection) noexcept {
+  ucred caller{.pid = 0, .uid = ~uid_t{0}, .gid = ~gid_t{0}};
   socklen_t size = sizeof caller;
-  return ::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &caller, &size) == 0 &&
-         (caller.uid == ::geteuid() || caller.uid == 0);
+  static_cast<void>(::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &caller, &size));
+  return caller;
+}
+
+bool may_open(int connection) noexcept {
+  const uid_t caller = credentials_of(connection).uid;
+  return caller == ::geteuid() || caller == 0;
 }
 
 // What a call came with is closed where nobody waits.
@@ -80,8 +86,11 @@ bool exports_sync_files() noexcept {
 
 // --- The loop ---
 
-server::server(unique_fd listener, int owner_pidfd) noexcept
-    : listener_(std::move(listener)), owner_(owner_pidfd), owner_is_gone_(owner_pidfd < 0) {}
+server::server(unique_fd listener, int owner_pidfd, uapi_driver driver) noexcept
+    : listener_(std::move(listener)),
+      owner_(owner_pidfd),
+      owner_is_gone_(owner_pidfd < 0),
+      dispatcher_(driver) {}
 
 std::error_code server::begin() {
   raise_descriptor_limit();
@@ -155,8 +164,8 @@ bool server::is_needed() {
 }
 
 int server::timeout_ms() {
-  std::int64_t at = std::min(dispatcher_.devices().next_time_ns(),
-                             dispatcher_.buffers().next_time_ns());
+  std::int64_t at =
+      std::min(dispatcher_.devices().next_time_ns(), dispatcher_.buffers().next_time_ns());
   for (const auto& [number, c] : connections_) {
     if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
@@ -211,13 +220,12 @@ void server::adopt(unique_fd socket) {
   const bool is_strangers = !may_open(socket.get());
   make_silence(is_strangers);
   const int fd = socket.get();
-  const auto at =
-      connections_
-          .emplace(number, connection{.socket = std::move(socket),
-                                      .is_strangers = is_strangers,
-                                      .waiting = nullptr,
-                                      .of_caller = {}})
-          .first;
+  const auto at = connections_
+                      .emplace(number, connection{.socket = std::move(socket),
+                                                  .is_strangers = is_strangers,
+                                                  .waiting = nullptr,
+                                                  .of_caller = {}})
+                      .first;
   ++silent_;
   if (!epoll_add(events_.get(), fd, EPOLLIN, number)) drop(at);
 }
@@ -280,6 +288,9 @@ void server::on_connection(std::uint64_t number) {
   reply r;
   try {
     c.caller = dispatcher_.shares_of_clients().client_of(at->second.socket.get());
+    const ucred caller = credentials_of(at->second.socket.get());
+    c.pid = caller.pid;
+    c.is_privileged = caller.uid == 0;
     r = dispatcher_.handle(c, may_open(at->second.socket.get()));
     if (r.later && !dispatcher_.shares_of_clients().may_take(*c.caller, wait_descriptors)) {
       r = failed(ENOMEM);
@@ -356,6 +367,7 @@ void server::reply_to(int socket, const reply& r) noexcept {
     header.argument_size = static_cast<std::uint32_t>(r.argument.size());
     header.data_size = static_cast<std::uint32_t>(r.data.size());
     header.descriptor_at = r.descriptor_at;
+    header.file_size = r.file_size;
   }
   std::byte* at = buffer_.data();
   const auto put = [&at](const void* from, std::size_t size) {

@@ -29,7 +29,7 @@ class server {
   /// So many new connections at a time: those that have called have their turn.
   static constexpr int accepts_max = 64;
 
-  server(unique_fd listener, int owner_pidfd) noexcept;
+  server(unique_fd listener, int owner_pidfd, uapi_driver driver) noexcept;
   server(const server&) = delete;
   server& operator=(const server&) = delete;
 

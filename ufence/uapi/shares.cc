@@ -3,10 +3,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "ufence/sync/exported.h"
+#include "ufence/sync/imported.h"
 
 namespace ufence::uapi {
 namespace {
@@ -24,20 +26,43 @@ std::size_t descriptor_limit() noexcept {
 // How many are open; 0 where the kernel does not say.
 std::size_t open_descriptors() noexcept {
   struct stat s {};
-  return ::stat("/proc/self/fd", &s) == 0 && s.st_size > 0 ? static_cast<std::size_t>(s.st_size) : 0;
+  return ::stat("/proc/self/fd", &s) == 0 && s.st_size > 0 ? static_cast<std::size_t>(s.st_size)
+                                                           : 0;
+}
+
+// Of all clients together.
+std::uint64_t limit_of(resource what) noexcept {
+  constexpr std::uint64_t objects_max = std::uint64_t{1} << 21;
+  constexpr std::uint64_t bytes_min = std::uint64_t{1} << 28;
+  if (what == resource::objects) return objects_max;
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const auto half = static_cast<std::uint64_t>(std::max(pages, 0L)) / 2 *
+                    static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return std::max(half, bytes_min);
 }
 
 }  // namespace
 
+bool has_file(std::uint64_t cookie) noexcept {
+  return detail::is_exported(cookie) || detail::is_imported(cookie);
+}
+
+// Then it has no more than it leaves to all others.
+bool client::may_have(resource what, std::uint64_t count) const noexcept {
+  const std::uint64_t limit = limit_of(what);
+  const std::uint64_t used = all_->of(what);
+  return used < limit && count <= limit - used && own_.of(what) + count <= limit - used - count;
+}
+
 void client::add_file(std::uint64_t cookie) {
   files_.push_back(cookie);
-  change(1);
+  change(resource::descriptors, 1);
 }
 
 void client::forget_files() noexcept {
-  const auto gone = std::ranges::remove_if(
-      files_, [](std::uint64_t cookie) { return !detail::is_exported(cookie); });
-  change(-static_cast<std::ptrdiff_t>(gone.size()));
+  const auto gone =
+      std::ranges::remove_if(files_, [](std::uint64_t cookie) { return !has_file(cookie); });
+  change(resource::descriptors, -static_cast<std::ptrdiff_t>(gone.size()));
   files_.erase(gone.begin(), gone.end());
 }
 
@@ -54,20 +79,15 @@ client_ref shares::client_of(int connection) {
     forget_at_ = std::max(clients_.size() * 2, std::size_t{64});
   }
   client_ref& who = clients_[caller.pid];
-  if (!who) who = std::make_shared<client>();
+  if (!who) who = std::make_shared<client>(all_);
   return who;
-}
-
-std::size_t shares::all_held() noexcept {
-  std::size_t all = own_descriptors;
-  for (const auto& [number, c] : clients_) all += c->held();
-  return all;
 }
 
 bool shares::may_take(client& who, std::size_t count) noexcept {
   if (who.held() + count <= few) return true;
   const auto is_enough = [&] {
-    const std::size_t used = std::max(all_held(), open_descriptors());
+    const std::size_t used =
+        std::max(own_descriptors + all_->of(resource::descriptors), open_descriptors());
     const std::size_t limit = descriptor_limit();
     return used < limit && who.held() + count <= limit - used;
   };

@@ -1,10 +1,12 @@
-// Who has how much of what the broker has for everybody: its descriptors.
+// Who has how much of what the broker has for everybody: its descriptors, objects, and memory of
+// buffers.
 //
-// A client is a process that has connected. It may take more as long as it has no more than it leaves
-// to all others: one greedy client gets half, two a third each, and what is left is for those who come
-// next. What is taken goes back when what it was taken for has gone.
+// A client is a process that has connected. It may take more as long as it has no more than it
+// leaves to all others: one greedy client gets half, two a third each, and what is left is for
+// those who come next. What is taken goes back when what it was taken for has gone.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -16,51 +18,76 @@
 
 namespace ufence::uapi {
 
-/// What one process has. Threads: the count any, concurrently; all else the broker's.
+/// What there is for everybody. Objects: syncobjs, their pending points, handles of buffers.
+enum class resource : unsigned char { descriptors, objects, bytes };
+
+/// What one process has of it, or all together. relaxed, all: only numbers.
+class holdings {
+ public:
+  [[nodiscard]] std::size_t of(resource what) const noexcept {
+    return held_[static_cast<std::size_t>(what)].load(mo::relaxed);
+  }
+  void change(resource what, std::ptrdiff_t by) noexcept {
+    held_[static_cast<std::size_t>(what)].fetch_add(static_cast<std::size_t>(by), mo::relaxed);
+  }
+
+ private:
+  std::array<atomic<std::size_t>, 3> held_{};
+};
+
+/// One process. Threads: the numbers any, concurrently; all else the broker's.
 class client {
  public:
-  [[nodiscard]] std::size_t held() const noexcept {
-    return held_.load(mo::relaxed);  // relaxed: only a number
-  }
-  /// A sync file that the broker exports for it, known by its cookie, is counted while it is exported.
-  /// May throw std::bad_alloc.
+  explicit client(std::shared_ptr<holdings> all) noexcept : all_(std::move(all)) {}
+
+  [[nodiscard]] std::size_t held() const noexcept { return own_.of(resource::descriptors); }
+  /// May it have so many more objects, or bytes?
+  [[nodiscard]] bool may_have(resource what, std::uint64_t count) const noexcept;
+  /// A sync file that the broker exports for it, or has imported, known by its cookie, is counted
+  /// while it is exported, or pending. May throw std::bad_alloc.
   void add_file(std::uint64_t cookie);
   /// Counts the files anew that are still there.
   void forget_files() noexcept;
 
  private:
   friend class charge;
-  void change(std::ptrdiff_t by) noexcept {
-    // relaxed: only a number
-    held_.fetch_add(static_cast<std::size_t>(by), mo::relaxed);
+  void change(resource what, std::ptrdiff_t by) noexcept {
+    own_.change(what, by);
+    all_->change(what, by);
   }
 
-  atomic<std::size_t> held_{0};
+  const std::shared_ptr<holdings> all_;
+  holdings own_;
   std::vector<std::uint64_t> files_;
 };
+/// Does the broker have a descriptor for the sync file with this cookie?
+[[nodiscard]] bool has_file(std::uint64_t cookie) noexcept;
 using client_ref = std::shared_ptr<client>;
 
-/// So many descriptors of a client, as long as it lives.
+/// So much of a client, as long as it lives.
 class charge {
  public:
   charge() noexcept = default;
-  charge(client_ref to, std::size_t count) noexcept : to_(std::move(to)), count_(count) {
-    if (to_) to_->change(static_cast<std::ptrdiff_t>(count_));
+  charge(client_ref to, std::size_t count, resource what = resource::descriptors) noexcept
+      : to_(std::move(to)), count_(count), what_(what) {
+    if (to_) to_->change(what_, static_cast<std::ptrdiff_t>(count_));
   }
   charge(charge&& other) noexcept
-      : to_(std::move(other.to_)), count_(std::exchange(other.count_, 0)) {}
+      : to_(std::move(other.to_)), count_(std::exchange(other.count_, 0)), what_(other.what_) {}
   charge& operator=(charge&& other) noexcept {
     std::swap(to_, other.to_);
     std::swap(count_, other.count_);
+    std::swap(what_, other.what_);
     return *this;
   }
   ~charge() {
-    if (to_) to_->change(-static_cast<std::ptrdiff_t>(count_));
+    if (to_) to_->change(what_, -static_cast<std::ptrdiff_t>(count_));
   }
 
  private:
   client_ref to_;
   std::size_t count_ = 0;
+  resource what_ = resource::descriptors;
 };
 
 /// Threads: the broker's alone. May throw std::bad_alloc.
@@ -72,8 +99,7 @@ class shares {
   [[nodiscard]] bool may_take(client& who, std::size_t count) noexcept;
 
  private:
-  [[nodiscard]] std::size_t all_held() noexcept;
-
+  std::shared_ptr<holdings> all_ = std::make_shared<holdings>();
   std::map<std::int64_t, client_ref> clients_;  // by number of the process
   std::size_t forget_at_ = 64;                  // so many of them: those that have nothing go
 };

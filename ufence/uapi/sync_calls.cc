@@ -1,10 +1,13 @@
 // The ioctls of sw_sync and of sync files.
 #include <linux/sync_file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
 
 #include "ufence/base/clock.h"
+#include "ufence/base/file_size.h"
+#include "ufence/base/memory_file.h"
 #include "ufence/sync/ask.h"
 #include "ufence/sync/exported.h"
 #include "ufence/sync/sw_sync.h"
@@ -71,6 +74,27 @@ void put_name(char (&to)[32], std::string_view name) noexcept {
   std::copy_n(name.data(), std::min(name.size(), sizeof to - 1), to);
 }
 
+// In a file if a message is too small for them.
+reply answer_with(const call& c, const ::sync_file_info& info,
+                  std::span<const ::sync_fence_info> leaves) {
+  const auto bytes = std::as_bytes(leaves);
+  if (bytes.size() > file_data_size_max) return failed(ENOMEM);
+  reply r = answer(c, info);
+  if (bytes.size() <= data_size_max) {
+    r.data.assign(bytes.begin(), bytes.end());
+    return r;
+  }
+  r.descriptor.reset(open_memory_file("ufence-data"));
+  if (!r.descriptor) return failed(ENOMEM);
+  const no_file_size_signal quiet;
+  if (::pwrite(r.descriptor.get(), bytes.data(), bytes.size(), 0) !=
+      static_cast<ssize_t>(bytes.size())) {
+    return failed(ENOMEM);
+  }
+  r.file_size = static_cast<std::uint32_t>(bytes.size());
+  return r;
+}
+
 // --- Of a file that another process exports ---
 
 reply info_of_leaves(const call& c, ::sync_file_info info,
@@ -79,15 +103,11 @@ reply info_of_leaves(const call& c, ::sync_file_info info,
   info.num_fences = static_cast<std::uint32_t>(leaves.size());
   if (room == 0) return answer(c, info);
   if (room < leaves.size()) return failed(EINVAL);
-  if (leaves.size_bytes() > data_size_max) return failed(ENOMEM);
   // The first one that is not signaled without an error decides.
   const auto decides =
       std::ranges::find_if(leaves, [](const ::sync_fence_info& leaf) { return leaf.status <= 0; });
   info.status = decides != leaves.end() ? decides->status : 1;
-  reply r = answer(c, info);
-  const auto bytes = std::as_bytes(leaves);
-  r.data.assign(bytes.begin(), bytes.end());
-  return r;
+  return answer_with(c, info, leaves);
 }
 
 ::sync_fence_info leaf_of(const detail::record_leaf& from) noexcept {
@@ -181,22 +201,19 @@ reply file_info(const call& c) {
   if (const std::error_code e = sync_file_get_info(c.subject.get(), info)) return failed(e);
   if (room == 0) return answer(c, info);
   if (room < info.num_fences) return failed(EINVAL);
-  if (info.num_fences * sizeof(::sync_fence_info) > data_size_max) return failed(ENOMEM);
   std::vector<::sync_fence_info> leaves(info.num_fences);
   info.sync_fence_info = reinterpret_cast<std::uintptr_t>(leaves.data());
   if (const std::error_code e = sync_file_get_info(c.subject.get(), info)) return failed(e);
   info.sync_fence_info = theirs;
-  reply r = answer(c, info);
-  const auto bytes = std::as_bytes(std::span(leaves).first(info.num_fences));
-  r.data.assign(bytes.begin(), bytes.end());
-  return r;
+  return answer_with(c, info, std::span(leaves).first(info.num_fences));
 }
 
 reply hint_deadline(const call& c) {
   const auto hint = c.argument_as<sync_deadline>();
   if (hint.pad != 0) return failed(EINVAL);
-  const auto at = std::min(hint.deadline_ns, static_cast<std::uint64_t>(no_deadline));
-  return failed(sync_file_set_deadline(c.subject.get(), static_cast<std::int64_t>(at)));
+  // The kernel's times have a sign: the last ones are long past.
+  return failed(
+      sync_file_set_deadline(c.subject.get(), static_cast<std::int64_t>(hint.deadline_ns)));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <new>
 #include <optional>
 
+#include "ufence/container/chain.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/syncobj/tell_event.h"
 #include "ufence/uapi/ioctls.h"
@@ -54,10 +55,56 @@ reply syncobj_calls::control(const call& c) {
 
 // --- Handles and descriptors ---
 
+// Of a call that makes it. The argument of each begins with the handle.
+reply syncobj_calls::add_handle(const call& c, result<std::uint32_t> handle) {
+  if (!handle) return failed(handle.error());
+  try {
+    if (c.caller) costs_[*handle].object = charge(c.caller, 1, resource::objects);
+  } catch (...) {
+    static_cast<void>(table_.destroy(*handle));
+    throw;
+  }
+  return {};
+}
+
+namespace {
+
+std::size_t count_pending(const syncobj_ref& object) noexcept {
+  std::size_t n = 0;
+  const result<fence_ref> newest = object->current();
+  fence_ref at = newest ? *newest : nullptr;
+  for (; at; at = fence_chain::walk(*at)) ++n;
+  return n;
+}
+
+}  // namespace
+
+// Points are counted anew when there may be twice as many as the last time: most of them are
+// signaled by then, and gone.
+bool syncobj_calls::may_add(const call& c, std::uint32_t handle, std::size_t count) {
+  constexpr std::size_t few = 1024;
+  const syncobj_ref object = table_.find(handle);
+  if (!c.caller || !object) return true;
+  cost& of = costs_[handle];
+  const auto take = [&](std::size_t points) {
+    of.count = points;
+    of.points = charge(c.caller, points, resource::objects);
+  };
+  const bool is_much = of.count + count > std::max(few, 2 * of.counted);
+  if (is_much || !c.caller->may_have(resource::objects, count)) {
+    of.counted = count_pending(object);
+    take(of.counted);
+    if (!c.caller->may_have(resource::objects, count)) return false;
+  }
+  take(of.count + count);
+  return true;
+}
+
 reply syncobj_calls::create(const call& c) {
   auto a = c.argument_as<drm_handle>();
+  if (c.caller && !c.caller->may_have(resource::objects, 1)) return failed(ENOMEM);
   const result<std::uint32_t> handle = table_.create(a.flags);
-  if (!handle) return failed(handle.error());
+  if (reply r = add_handle(c, handle); r.error != 0) return r;
   a.handle = *handle;
   return answer(c, a);
 }
@@ -66,6 +113,7 @@ reply syncobj_calls::destroy(const call& c) {
   const auto a = c.argument_as<drm_handle>();
   if (a.flags != 0) return failed(EINVAL);  // the field is a pad here
   if (const std::error_code e = table_.destroy(a.handle)) return failed(e);
+  costs_.erase(a.handle);
   return answer(c, a);
 }
 
@@ -94,8 +142,9 @@ reply syncobj_calls::from_fd(const call& c) {
   if (a.point != 0 || !c.other) return failed(EINVAL);
   const auto* const file = dynamic_cast<syncobj_file*>(devices_.find(c.other.get()));
   if (file == nullptr) return failed(EINVAL);
+  if (c.caller && !c.caller->may_have(resource::objects, 1)) return failed(ENOMEM);
   const result<std::uint32_t> handle = table_.insert(file->object());
-  if (!handle) return failed(handle.error());
+  if (reply r = add_handle(c, handle); r.error != 0) return r;
   a.handle = *handle;
   return answer(c, a);
 }
@@ -108,6 +157,7 @@ reply syncobj_calls::import_sync_file(const call& c) {
   const syncobj_ref object = table_.find(a.handle);
   if (!object) return failed(ENOENT);
   const bool adds = (a.flags & at_point) != 0 && a.point != 0;
+  if (adds && !may_add(c, a.handle, 1)) return failed(ENOMEM);
   const std::error_code e =
       adds ? object->add_point(*f, a.point) : object->replace_fence(std::move(*f));
   return e ? failed(e) : answer(c, a);
@@ -142,8 +192,7 @@ reply syncobj_calls::wait(const call& c, bool timeline) {
   if (!what) return failed(EINVAL);
   wait_request w{.what = *what, .timeline = timeline, .flags = a.flags, .timeout_ns = a.timeout_ns};
   if ((a.flags & syncobj_flag::wait_deadline) != 0) {
-    w.hint_ns =
-        static_cast<std::int64_t>(std::min(a.deadline_ns, static_cast<std::uint64_t>(no_deadline)));
+    w.hint_ns = static_cast<std::int64_t>(a.deadline_ns);
   }
   auto finish = [code = c.code, bytes = std::vector(c.argument.begin(), c.argument.end()),
                  a](result<std::size_t> first) mutable -> reply {
@@ -190,6 +239,9 @@ reply syncobj_calls::signal_points(const call& c) {
   const auto a = c.argument_as<drm_syncobj_points>();
   const std::optional<arrays> what = arrays_of<arrays>(c, a.count);
   if (!what) return failed(EINVAL);
+  for (const std::uint32_t handle : what->handles) {
+    if (!may_add(c, handle, 1)) return failed(ENOMEM);
+  }
   const std::error_code e = table_.signal_points(what->handles, what->points, a.flags);
   return e ? failed(e) : answer(c, a);
 }
@@ -210,6 +262,7 @@ reply syncobj_calls::transfer(const call& c) {
   const auto a = c.argument_as<drm_syncobj_transfer>();
   if (a.pad != 0) return failed(EINVAL);
   if ((a.flags & ~syncobj_flag::wait_for_submit) != 0) return failed(EINVAL);
+  if (a.destination_point != 0 && !may_add(c, a.destination, 1)) return failed(ENOMEM);
   const std::error_code now =
       table_.transfer(a.source, a.source_point, a.destination, a.destination_point);
   const bool may_wait = (a.flags & syncobj_flag::wait_for_submit) != 0;
@@ -237,9 +290,8 @@ reply syncobj_calls::notify(const call& c) {
   // Counted until it has been told.
   auto of_caller = std::make_unique<charge>(c.caller, 1);
   const detail::event_end ended{.run = [](void* of) noexcept { delete static_cast<charge*>(of); },
-                        .argument = of_caller.get()};
-  const std::error_code e =
-      detail::notify(*object, c.other.get(), a.point, a.flags != 0, ended);
+                                .argument = of_caller.get()};
+  const std::error_code e = detail::notify(*object, c.other.get(), a.point, a.flags != 0, ended);
   if (e) return failed(e);
   static_cast<void>(of_caller.release());
   return answer(c, a);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,17 @@ class syncobj_calls {
     std::int64_t hint_ns = no_deadline;
   };
 
+  // What a handle costs the one who made it.
+  struct cost {
+    charge object;
+    charge points;            // pending ones that were added by it
+    std::size_t count = 0;    // of them, at most
+    std::size_t counted = 0;  // the same, when they were counted the last time
+  };
+
+  [[nodiscard]] reply add_handle(const call& c, result<std::uint32_t> handle);
+  [[nodiscard]] bool may_add(const call& c, std::uint32_t handle, std::size_t count);
+
   [[nodiscard]] reply create(const call& c);
   [[nodiscard]] reply destroy(const call& c);
   [[nodiscard]] reply to_fd(const call& c);
@@ -49,6 +61,7 @@ class syncobj_calls {
 
   device_table& devices_;
   syncobj_table table_;
+  std::map<std::uint32_t, cost> costs_;  // by handle
 };
 
 }  // namespace ufence::uapi

@@ -1,10 +1,14 @@
 // `ufence uapi`: runs a program with emulated devices, and is its broker.
+#include <elf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -14,6 +18,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "tools/ufence/cli/commands.h"
@@ -26,6 +31,16 @@ namespace {
 constexpr int cannot_start = 126;
 constexpr int not_found = 127;
 constexpr int killed_by = 128;  // and the signal's number, as shells say it
+
+struct uapi_options {
+  int listener = -1;
+  std::string driver = "vgem";
+  std::vector<std::string> program;
+};
+
+uapi_driver driver_of(const uapi_options& options) {
+  return options.driver == "virtio_gpu" ? uapi_driver::virtio_gpu : uapi_driver::vgem;
+}
 
 int complain(std::string_view what, std::error_code why) {
   fmt::print(stderr, "ufence: uapi: {}: {}\n", what, why.message());
@@ -44,6 +59,31 @@ std::string preload_path() {
   std::string result(whole);
   std::free(whole);
   return result;
+}
+
+// Where execvp() finds it.
+std::string path_of_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* const given = std::getenv("PATH");
+  std::string_view rest = given != nullptr ? given : "/bin:/usr/bin";
+  while (!rest.empty()) {
+    const std::string_view folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+    std::string path = std::string(folder.empty() ? "." : folder) + "/" + name;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return name;
+}
+
+// The Go linker's note has this name.
+bool is_note_of_go(int file, const Elf64_Phdr& part) {
+  struct {
+    Elf64_Nhdr head;
+    std::array<char, 4> name;
+  } note{};
+  return ::pread(file, &note, sizeof note, static_cast<off_t>(part.p_offset)) == sizeof note &&
+         note.head.n_namesz == note.name.size() &&
+         std::memcmp(note.name.data(), "Go\0\0", note.name.size()) == 0;
 }
 
 // In the child: what may fail is said there, since nobody else can.
@@ -89,12 +129,65 @@ int status_of(pid_t program) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : killed_by + WTERMSIG(status);
 }
 
-int run_program(const std::vector<std::string>& program) {
+// What a program has to be for the preloaded library to reach it. Nothing: it can be.
+std::string_view reason_not_reached(const std::string& name) {
+  const unique_fd file(::open(path_of_program(name).c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat s {};
+  if (!file || ::fstat(file.get(), &s) != 0) return {};
+  const bool gains = ((s.st_mode & S_ISUID) != 0 && s.st_uid != ::geteuid()) ||
+                     ((s.st_mode & S_ISGID) != 0 && s.st_gid != ::getegid());
+  if (gains) return "it runs as another user or group";
+  Elf64_Ehdr head{};
+  if (::pread(file.get(), &head, sizeof head, 0) != sizeof head ||
+      std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 ||
+      head.e_phentsize != sizeof(Elf64_Phdr)) {
+    return {};
+  }
+  bool is_dynamic = false;
+  for (std::size_t i = 0; i < head.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    const auto at = static_cast<off_t>(head.e_phoff + i * sizeof part);
+    if (::pread(file.get(), &part, sizeof part, at) != sizeof part) return {};
+    is_dynamic = is_dynamic || part.p_type == PT_INTERP;
+    if (part.p_type == PT_NOTE && is_note_of_go(file.get(), part)) {
+      return "it is written in Go, and makes system calls itself";
+    }
+  }
+  return is_dynamic ? std::string_view() : "it is linked statically";
+}
+
+// Nobody else tells the program's user why its devices are not there.
+void tell_if_not_reached(const std::string& program) {
+  const std::string_view why = reason_not_reached(program);
+  if (why.empty()) return;
+  fmt::print(stderr, "ufence uapi: {}: the emulated devices do not reach this program: {}\n",
+             program, why);
+}
+
+// Becomes readable, or is hung up, when the program has ended. Where the system gives no descriptor
+// of a process a thread waits for it instead, whose end closes a pipe.
+result<unique_fd> end_of(pid_t program) {
+  unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, program, 0)));
+  if (process) return process;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return failure(errno);
+  std::thread([program, writer = unique_fd(ends[1])] {
+    siginfo_t how{};
+    while (::waitid(P_PID, static_cast<id_t>(program), &how, WEXITED | WNOWAIT) != 0 &&
+           errno == EINTR) {
+    }
+  }).detach();
+  return unique_fd(ends[0]);
+}
+
+int run_program(const uapi_options& options) {
+  const std::vector<std::string>& program = options.program;
   const std::string name = make_uapi_broker_name();
   std::string preload = preload_path();
   if (const char* const others = std::getenv("LD_PRELOAD"); others != nullptr && *others != '\0') {
     preload += ":" + std::string(others);
   }
+  tell_if_not_reached(program[0]);
   result<unique_fd> listener = listen_for_uapi(name);
   if (!listener) return complain("cannot listen", listener.error());
   static_cast<void>(std::fflush(nullptr));
@@ -112,20 +205,16 @@ int run_program(const std::vector<std::string>& program) {
   if (child == 0) {
     ::setenv("LD_PRELOAD", preload.c_str(), 1);
     ::setenv(uapi_broker_variable, name.c_str(), 1);
+    ::setenv(uapi_driver_variable, options.driver.c_str(), 1);
     become(program);
   }
-  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  std::error_code failed = ended ? std::error_code() : errno_code(errno);
-  if (!failed) failed = serve_uapi(std::move(*listener), ended.get());
+  const result<unique_fd> ended = end_of(child);
+  std::error_code failed = ended ? std::error_code() : ended.error();
+  if (!failed) failed = serve_uapi(std::move(*listener), ended->get(), driver_of(options));
   if (failed) complain("cannot serve", failed);
   const int status = status_of(child);
   return failed && status == 0 ? 1 : status;
 }
-
-struct uapi_options {
-  int listener = -1;
-  std::vector<std::string> program;
-};
 
 int run_uapi(const uapi_options& options) {
   if (options.listener >= 0) {
@@ -136,23 +225,31 @@ int run_uapi(const uapi_options& options) {
     fmt::print(stderr, "ufence: which program? Write: ufence uapi -- PROGRAM ARGS\n");
     return usage_error;
   }
-  return run_program(options.program);
+  return run_program(options);
 }
 
 }  // namespace
 
 void add_uapi_command(CLI::App& app, command& chosen) {
-  CLI::App* const uapi_app = app.add_subcommand(
-      "uapi",
-      "Runs a program that was written for the kernel's fences\n"
-      "/dev/sw_sync, its debugfs paths and /dev/dri/card0 are there, with their ioctls and those of "
-      "sync files.");
+  CLI::App* const uapi_app =
+      app.add_subcommand("uapi",
+                         "Runs a program that was written for the kernel's fences\n"
+                         "/dev/sw_sync, its debugfs paths and /dev/dri/card0 are there, with their "
+                         "ioctls and those of "
+                         "sync files.");
   uapi_app->footer(
       "Exit status: the program's; 128 and its number for a signal; 127 not found, 126 not "
       "executable; 1 if its devices could not be served; 2 for a wrong command line.");
   auto options = std::make_shared<uapi_options>();
   uapi_app->add_option("program", options->program, "The program and its arguments, after --")
       ->type_name("PROGRAM ARGS...");
+  uapi_app
+      ->add_option(
+          "--driver", options->driver,
+          "What the driver of /dev/dri/card0 is called: vgem, whose fences of buffers are there as "
+          "well, or virtio_gpu")
+      ->check(CLI::IsMember({"vgem", "virtio_gpu"}))
+      ->type_name("NAME");
   uapi_app
       ->add_option("--serve", options->listener,
                    "Serve this descriptor, a bound listener, and run no program: what the "

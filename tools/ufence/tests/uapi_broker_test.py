@@ -232,6 +232,50 @@ second = make_fence(timeline, 2)
 os.close(timeline)
 print(len(select.select([second], [], [], 0)[0]))"""), ["0", "1", "1"])
 
+    def test_regress_buffers_are_there_where_memory_files_may_not_be_executable(self):
+        for setting in "12":
+            script = f"echo {setting} > /proc/sys/vm/memfd_noexec && exec \"$@\""
+            prefix = ("unshare", "-pf", "--mount-proc", "sh", "-c", script, "sh")
+            probe = subprocess.run([*prefix, "true"], check=False, stderr=subprocess.DEVNULL)
+            if probe.returncode != 0:
+                self.skipTest("no namespace of processes, or no such setting")
+            self.assertEqual(self.client("""
+import select
+drm = os.open("/dev/dri/card0", os.O_RDWR)
+wanted = bytearray(struct.pack("IIIIIIQ", 1, 1024, 32, 0, 0, 0, 0))
+fcntl.ioctl(drm, 0xC02064B2, wanted)
+handle = struct.unpack_from("I", wanted, 16)[0]
+wanted = bytearray(struct.pack("IIi", handle, os.O_RDWR, -1))
+fcntl.ioctl(drm, 0xC00C642D, wanted)
+buffer = struct.unpack_from("i", wanted, 8)[0]
+def is_idle():
+    found = select.poll()
+    found.register(buffer, select.POLLIN)
+    return len(found.poll(0))
+wanted = bytearray(struct.pack("IIII", handle, 1, 0, 0))
+fcntl.ioctl(drm, 0xC0106441, wanted)
+print(is_idle())
+fcntl.ioctl(drm, 0x40086442, struct.pack("II", struct.unpack_from("I", wanted, 8)[0], 0))
+print(is_idle())
+print(os.read(os.open("/sys/dev/char/226:0/uevent", os.O_RDONLY), 6).decode())
+os.close(os.open("/dev/sw_sync", os.O_RDWR))""", prefix=prefix), ["0", "1", "MAJOR="])
+
+    def test_a_sandbox_without_messages_is_told_what_it_refuses(self):
+        done = self.client("""
+timeline = open_timeline()
+code = ctypes.create_string_buffer(struct.pack("HBBIHBBIHBBIHBBI", 0x20, 0, 0, 0, 0x15, 0, 1, SENDMSG,
+                                               0x06, 0, 0, 0x00050001, 0x06, 0, 0, 0x7FFF0000))
+filters = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, filters) != 0:
+    print("skip")
+    sys.exit(0)
+print(attempt(make_fence, timeline, 1), attempt(open_timeline))
+""".replace("SENDMSG", "46" if os.uname().machine == "x86_64" else "211"))
+        if done == ["skip"]:
+            self.skipTest("no seccomp filters here")
+        self.assertEqual(done, ["EPERM", "EPERM"])
+
     # --- What kind of process it is ---
 
     def test_regress_is_not_made_where_it_could_not_live_long(self):

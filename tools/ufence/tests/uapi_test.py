@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """What `ufence uapi` does around the program that it runs; what the program finds is tested elsewhere."""
 
+import ctypes
+import errno
 import os
 import signal
+import struct
 import subprocess
+import sys
 import unittest
 
 from support import PATIENCE_S, PROGRAM, Case
@@ -45,6 +49,56 @@ class Uapi(Case):
         running.send_signal(signal.SIGTERM)
         self.assertEqual(running.wait(PATIENCE_S), 9)
         running.stdout.close()
+
+    def test_regress_a_system_that_gives_no_descriptors_of_processes_will_do(self):
+        def refuse():
+            # pidfd_open() gives ENOSYS, everything else works.
+            program = struct.pack("HBBIHBBIHBBIHBBI", 0x20, 0, 0, 0, 0x15, 0, 1, 434,
+                                  0x06, 0, 0, 0x00050000 | errno.ENOSYS, 0x06, 0, 0, 0x7FFF0000)
+            code = ctypes.create_string_buffer(program)
+            filters = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(code)))
+            libc = ctypes.CDLL(None)
+            if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, filters) != 0:
+                os._exit(99)
+        done = self.run_program("sh", "-c", "exec 3<>/dev/sw_sync && exit 7", preexec_fn=refuse)
+        if done.returncode == 99:
+            self.skipTest("no seccomp filters here")
+        self.assertEqual((done.returncode, done.stderr), (7, b""))
+
+    def test_programs_that_are_not_reached_are_told(self):
+        head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1,
+                           0, 0, 0)
+        note = struct.pack("<IIQQQQQQ", 4, 4, 120, 120, 120, 16, 16, 4) + struct.pack(
+            "<III4s", 4, 0, 4, b"Go\0\0")
+        interpreter = struct.pack("<IIQQQQQQ", 3, 4, 120, 120, 120, 0, 0, 4)
+        for name, content, why in (("static", head + struct.pack("<II48x", 4, 4), b"statically"),
+                                   ("written", head + note, b" Go"), ("other", head + interpreter, b"")):
+            self.write(name, content)
+            os.chmod(self.folder / name, 0o755)
+            done = self.run_program(f"./{name}")
+            told = [line for line in done.stderr.splitlines() if b"do not reach" in line]
+            self.assertEqual(len(told), 1 if why else 0, done.stderr)
+            self.assertTrue(not told or why in told[0], done.stderr)
+        self.assertEqual(self.run_program("true").stderr, b"")
+
+    def test_the_driver_can_be_chosen(self):
+        program = """
+import ctypes, fcntl, os, struct
+name = ctypes.create_string_buffer(32)
+version = bytearray(struct.pack("iii4xQQQQQQ", 0, 0, 0, 31, ctypes.addressof(name), 0, 0, 0, 0))
+card = os.open("/dev/dri/card0", os.O_RDWR)
+fcntl.ioctl(card, 0xC0406400, version)
+print(name.value.decode(), open("/sys/dev/char/226:0/device/uevent").readline().strip())
+try:
+    fcntl.ioctl(card, 0xC0106441, bytearray(16))
+except OSError as e:
+    print(e.errno)
+"""
+        for driver, told in (("vgem", [b"vgem DRIVER=vgem", b"2"]),
+                             ("virtio_gpu", [b"virtio_gpu DRIVER=virtio_gpu", b"22"])):
+            done = self.run_ufence("uapi", "--driver", driver, "--", sys.executable, "-c", program)
+            self.assertEqual((done.stdout.splitlines(), done.stderr), (told, b""))
+        self.assertEqual(self.run_ufence("uapi", "--driver", "other", "--", "true").returncode, 2)
 
     def test_other_preloaded_libraries_stay(self):
         # A sanitized `ufence` wants its own library before all others.

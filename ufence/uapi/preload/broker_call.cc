@@ -78,6 +78,22 @@ bool await_reply(int connection, bool is_interruptible) noexcept {
   return true;
 }
 
+// The data that came in a file.
+broker_reply read_file(int fd, std::size_t size, const broker_call& call) noexcept {
+  if (fd < 0 || size > call.reply_data.iov_len) return failed_with(EIO, fd);
+  for (std::size_t done = 0; done < size;) {
+    char* const to = static_cast<char*>(call.reply_data.iov_base) + done;
+    const long n = ::syscall(SYS_pread64, fd, to, size - done, static_cast<long>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return failed_with(n < 0 ? errno : EIO, fd);
+    done += static_cast<std::size_t>(n);
+  }
+  close_noted(fd);
+  broker_reply reply;
+  reply.data_size = size;
+  return reply;
+}
+
 // ENODEV: no reply came.
 broker_reply receive_reply(int connection, const broker_call& call) noexcept {
   reply_header header;
@@ -108,11 +124,20 @@ broker_reply receive_reply(int connection, const broker_call& call) noexcept {
   if (header.error != 0) return failed_with(header.error, fd);
   // No number was free for the descriptor.
   if ((message.msg_flags & MSG_CTRUNC) != 0) return failed_with(EMFILE, fd);
+  if (header.file_size != 0) return read_file(fd, header.file_size, call);
   broker_reply reply;
   reply.fd = fd;
   reply.descriptor_at = header.descriptor_at;
   reply.data_size = header.data_size;
   return reply;
+}
+
+// The program gets the lowest free number, as from the kernel: not one above the connection's.
+void lower(int& fd, bool close_on_exec) noexcept {
+  const int lowest = system::fcntl(fd, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD);
+  if (lowest < 0) return;
+  system::close(lowest < fd ? fd : lowest);
+  if (lowest < fd) fd = lowest;
 }
 
 // Over a connection, which is closed then.
@@ -127,6 +152,7 @@ broker_reply call_over(int connection, const broker_call& call) noexcept {
                                                                   : failed);
   }
   close_noted(connection);
+  if (reply.fd > connection && !call.for_this_call) lower(reply.fd, call.close_on_exec);
   return reply;
 }
 

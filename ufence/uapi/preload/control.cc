@@ -24,6 +24,7 @@ struct layout {
   int points = -1;              // array of 8 bytes, the same
   int results = -1;             // array that comes back
   std::size_t result_size = 0;  // of its elements
+  int text = -1;                // text that goes to the broker, of the size at 0
   bool waits = false;
   int timeout = -1;  // when the wait ends, absolute
 };
@@ -33,6 +34,11 @@ constexpr layout layouts[] = {
     {.code = sync_ioc_merge, .descriptor = offsetof(sync_merge, fd2)},
     {.code = sync_ioc_file_info, .count = 40, .results = 48, .result_size = 80},
     {.code = dma_buf_import, .descriptor = offsetof(dma_buf_sync_file, fd)},
+    {.code = drm::get_unique,
+     .count = offsetof(drm_unique, size),
+     .results = offsetof(drm_unique, text),
+     .result_size = 1},
+    {.code = drm::set_client_name, .text = offsetof(drm_text, text)},
     {.code = drm::prime_from_fd, .descriptor = offsetof(drm_prime, fd)},
     {.code = drm::syncobj_from_fd, .descriptor = offsetof(drm_syncobj_fd, fd)},
     {.code = drm::syncobj_eventfd, .descriptor = offsetof(drm_syncobj_eventfd, fd)},
@@ -115,9 +121,16 @@ int add_arrays(broker_call& call, const layout& l, const argument& a) noexcept {
     call.data[0] = {handles, count * sizeof(std::uint32_t)};
     if (points != nullptr) call.data[1] = {points, count * sizeof(std::uint64_t)};
   }
+  if (l.text >= 0) {
+    const auto size = a.at<std::uint64_t>(0, 0);
+    if (size > client_name_max) return EINVAL;
+    call.data[0] = {a.pointer_at(l.text), static_cast<std::size_t>(size)};
+  }
   if (l.results >= 0) {
-    const std::size_t fit = data_size_max / l.result_size;
+    const std::size_t fit = file_data_size_max / l.result_size;
     call.reply_data = {results, (count < fit ? count : fit) * l.result_size};
+    // They may come in a file.
+    call.for_this_call = true;
   }
   return 0;
 }
@@ -178,7 +191,25 @@ int get_version(broker_call& call, const argument& a) noexcept {
   return 0;
 }
 
+// Nobody asks for the name of a buffer here, which is taken if it is one. Its end may be that of
+// the program's memory.
+int name_dma_buf(const char* name) noexcept {
+  for (std::size_t size = 0; size <= dma_buf_name_max; ++size) {
+    char letter = 0;
+    if (!system::copy_in(&letter, name + size, 1)) {
+      errno = EFAULT;
+      return -1;
+    }
+    if (letter == '\0') return 0;
+  }
+  errno = EINVAL;
+  return -1;
+}
+
 int control(int fd, std::uint32_t code, void* theirs) noexcept {
+  if (code == dma_buf_set_name || code == dma_buf_set_name_a) {
+    return name_dma_buf(static_cast<const char*>(theirs));
+  }
   argument a(code, theirs);
   if (const int failed = a.fetch()) return end(failed_with(failed), a);
   broker_call call;
@@ -232,9 +263,13 @@ subject subject_of(int fd, std::uint32_t code) noexcept {
       return {kind != device_kind::none, !is_node ? ENOTTY : unknown != 0 ? EINVAL : refused};
     }
     case sync_type: return {is_sync_file(fd), unknown};
-    case dma_buf_type: return {may_be_dma_buf(fd), unknown};
-    default: return {};
+    case dma_buf_type: return {is_dma_buf(fd), unknown};
+    default: break;
   }
+  // What sockets know, and these devices do not.
+  const bool is_of_sockets = code == FIONREAD || code == TIOCOUTQ || _IOC_TYPE(code) == 0x89;
+  const file_kind kind = is_of_sockets ? kind_of(fd) : file_kind::other;
+  return {kind != file_kind::other && kind != file_kind::dma_buf, ENOTTY};
 }
 
 // DRM takes arguments of any size; no more than this means anything.

@@ -1,11 +1,21 @@
 #include "ufence/uapi/preload/descriptors.h"
 
+#include <sys/stat.h>
 #include <sys/un.h>
 
+#include "ufence/base/memory_file.h"
 #include "ufence/uapi/preload/system.h"
 
 namespace ufence::uapi {
 namespace {
+
+// Is it a memory file with this name? Where there is no /proc, it may be.
+bool has_name(int fd, std::string_view name) noexcept {
+  constexpr std::string_view begin("/memfd:");
+  char target[64];
+  const std::string_view link = read_link_of(fd, target, sizeof target);
+  return link.empty() || (link.starts_with(begin) && link.substr(begin.size()).starts_with(name));
+}
 
 // The abstract address that one end of a socket is bound to, behind its prefix; empty: another one.
 struct bound_name {
@@ -50,11 +60,47 @@ bool is_sync_file(int fd) noexcept {
   return !bound_name(fd, SYS_getsockname, sync_file_prefix).rest.empty();
 }
 
-bool may_be_dma_buf(int fd) noexcept {
+file_kind kind_of(int fd) noexcept {
+  struct stat s {};
+  const int before = errno;
+  const bool is_open = ::syscall(SYS_fstat, fd, &s) == 0;
+  errno = before;
+  if (!is_open) return file_kind::other;
+  if (S_ISREG(s.st_mode)) return is_dma_buf(fd) ? file_kind::dma_buf : file_kind::other;
+  if (!S_ISSOCK(s.st_mode)) return file_kind::other;
+  switch (device_of(fd)) {
+    case device_kind::sw_sync: return file_kind::sw_sync;
+    case device_kind::drm_card:
+    case device_kind::drm_render: return file_kind::drm_node;
+    case device_kind::syncobj: return file_kind::syncobj;
+    case device_kind::none: break;
+  }
+  return is_sync_file(fd) ? file_kind::sync_file : file_kind::other;
+}
+
+std::string_view read_link_of(int fd, char* into, std::size_t room) noexcept {
+  char path[32] = "/proc/self/fd/";
+  std::size_t end = std::strlen(path);
+  char digits[12];
+  std::size_t n = 0;
+  for (int rest = fd; n == 0 || rest > 0; rest /= 10)
+    digits[n++] = static_cast<char>('0' + rest % 10);
+  while (n != 0) path[end++] = digits[--n];
+  const int before = errno;
+  const long size = fd < 0 ? -1 : ::syscall(SYS_readlinkat, AT_FDCWD, path, into, room);
+  errno = before;
+  if (size <= 0 || size == static_cast<long>(room)) return {};
+  return {into, static_cast<std::size_t>(size)};
+}
+
+bool is_dma_buf(int fd) noexcept {
   const int before = errno;
   const int seals = system::fcntl(fd, F_GET_SEALS);
+  // Others seal their memory files in the same way: the name tells the difference.
+  const bool is_one = seals >= 0 && (seals & ~memory_file_noexec_seal) == dma_buf_seals &&
+                      has_name(fd, dma_buf_file_name);
   errno = before;
-  return seals == dma_buf_seals;
+  return is_one;
 }
 
 }  // namespace ufence::uapi

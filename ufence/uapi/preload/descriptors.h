@@ -1,6 +1,9 @@
 // Which descriptors are emulated: by what the kernel says of them, never by their number.
 #pragma once
 
+#include <cstddef>
+#include <string_view>
+
 #include "ufence/uapi/protocol.h"
 
 namespace ufence::uapi {
@@ -10,7 +13,15 @@ namespace ufence::uapi {
 [[nodiscard]] device_kind device_of(int fd) noexcept;
 /// Is it a sync file of this library's kind?
 [[nodiscard]] bool is_sync_file(int fd) noexcept;
-/// Might it be a dma-buf? The broker knows.
-[[nodiscard]] bool may_be_dma_buf(int fd) noexcept;
+/// Is it a dma-buf of this library's kind?
+[[nodiscard]] bool is_dma_buf(int fd) noexcept;
+
+/// What a descriptor stands for.
+enum class file_kind : char { other, sw_sync, drm_node, syncobj, sync_file, dma_buf };
+[[nodiscard]] file_kind kind_of(int fd) noexcept;
+
+/// What the link of this process's descriptor in /proc says; empty: nothing, or more than there is
+/// room for.
+[[nodiscard]] std::string_view read_link_of(int fd, char* into, std::size_t room) noexcept;
 
 }  // namespace ufence::uapi

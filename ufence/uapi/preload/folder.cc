@@ -20,6 +20,7 @@ using compare_function = int(const dirent**, const dirent**);
 using scan_function = int(const char*, dirent***, filter_function*, compare_function*);
 
 constinit next_function<DIR*(const char*)> next_opendir("opendir");
+constinit next_function<DIR*(int)> next_fdopendir("fdopendir");
 constinit next_function<dirent*(DIR*)> next_readdir("readdir");
 constinit next_function<int(DIR*, dirent*, dirent**)> next_readdir_r("readdir_r");
 constinit next_function<int(DIR*)> next_closedir("closedir");
@@ -35,7 +36,9 @@ constexpr std::uint64_t emulated_stream = 0x8475'6665'6E63'6501;
 // All entries, as they were when it was opened. One thread at a time, as the C library's.
 struct stream {
   std::uint64_t tag = emulated_stream;
+  const emulated_path* folder = nullptr;
   DIR* real = nullptr;  // the folder that is really there
+  int fd = -1;          // of one that is not, if it is opened
   std::size_t count = 0;
   std::size_t next = 0;
   dirent* entries = nullptr;
@@ -71,6 +74,7 @@ stream* emulated(DIR* folder) noexcept {
 
 int close_stream(stream* s) noexcept {
   const int result = s->real != nullptr ? next_closedir.get()(s->real) : 0;
+  if (s->fd >= 0) system::close(s->fd);
   std::free(s->entries);
   std::free(s);
   return result;
@@ -102,6 +106,7 @@ DIR* open_stream(const emulated_path& folder) noexcept {
   auto* const s = static_cast<stream*>(std::malloc(sizeof(stream)));
   if (s == nullptr) return nullptr;
   *s = stream();
+  s->folder = &folder;
   const int before = errno;
   if (!fill(*s, folder)) {
     close_stream(s);
@@ -198,13 +203,20 @@ UFENCE_REPLACES long telldir(DIR* folder) noexcept {
   const uapi::stream* const s = uapi::emulated(folder);
   return s != nullptr ? static_cast<long>(s->next) : uapi::next_telldir.get()(folder);
 }
-// A folder that is not really there has no descriptor.
+// A folder that is not really there has a descriptor once somebody asks for it.
 UFENCE_REPLACES int dirfd(DIR* folder) noexcept {
   uapi::stream* const s = uapi::emulated(folder);
   if (s == nullptr) return uapi::next_dirfd.get()(folder);
   if (s->real != nullptr) return uapi::next_dirfd.get()(s->real);
-  errno = ENOTSUP;
-  return -1;
+  if (s->fd < 0) s->fd = uapi::open_folder(*s->folder, true);
+  return s->fd;
+}
+UFENCE_REPLACES DIR* fdopendir(int fd) {
+  const uapi::emulated_path* const p = uapi::find_folder(fd);
+  if (p == nullptr) return uapi::next_fdopendir.get()(fd);
+  DIR* const opened = uapi::open_stream(*p);
+  if (opened != nullptr) uapi::emulated(opened)->fd = fd;
+  return opened;
 }
 
 UFENCE_REPLACES int scandir(const char* path, dirent*** list, uapi::filter_function* filter,

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "ufence/base/file_size.h"
+#include "ufence/base/memory_file.h"
 #include "ufence/uapi/preload/broker_call.h"
 #include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/next.h"
@@ -49,8 +50,7 @@ int open_pipe(const char* text, std::size_t size, int flags) noexcept {
 // A file of its own for each that opens it.
 int open_text(const char* text, int flags) noexcept {
   if ((flags & O_ACCMODE) != O_RDONLY) return fail(EACCES);
-  const unsigned on_exec = (flags & O_CLOEXEC) != 0 ? MFD_CLOEXEC : 0;
-  const int fd = static_cast<int>(::syscall(SYS_memfd_create, "ufence-text", on_exec));
+  const int fd = open_memory_file("ufence-text", (flags & O_CLOEXEC) != 0);
   if (fd < 0) return -1;
   const std::size_t size = std::strlen(text);
   const no_file_size_signal quiet;
@@ -64,7 +64,7 @@ int open_text(const char* text, int flags) noexcept {
 int open_emulated(const emulated_path& p, int flags) noexcept {
   if ((flags & O_DIRECTORY) != 0) return fail(ENOTDIR);
   if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return fail(EEXIST);
-  if (p.text != nullptr) return open_text(p.text, flags);
+  if (p.text != nullptr) return open_text(text_of(p), flags);
   char name[16] = {};
   ::syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
   broker_call call;
@@ -75,6 +75,7 @@ int open_emulated(const emulated_path& p, int flags) noexcept {
   call.close_on_exec = (flags & O_CLOEXEC) != 0;
   const broker_reply reply = call_broker(call);
   if (reply.error != 0) return fail(reply.error);
+  if (reply.fd >= 0 && (flags & O_NONBLOCK) != 0) system::fcntl(reply.fd, F_SETFL, O_NONBLOCK);
   return reply.fd >= 0 ? reply.fd : fail(ENODEV);
 }
 
@@ -113,16 +114,24 @@ mode_t mode_of(int flags, va_list arguments) noexcept {
   return creates ? va_arg(arguments, mode_t) : 0;
 }
 
+// What the system said of an emulated folder, or a descriptor for one that is not really there.
+int or_folder(int opened, const emulated_path* p, int flags) noexcept {
+  if (p == nullptr || opened >= 0 || errno != ENOENT) return opened;
+  if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT) != 0) return fail(EISDIR);
+  return open_folder(*p, (flags & O_CLOEXEC) != 0);
+}
+
 int open_one(next_function<open_function>& next, const char* path, int flags,
              mode_t mode) noexcept {
   const emulated_path* const p = find_path(path);
-  return is_file(p) ? open_emulated(*p, flags) : next.get()(path, flags, mode);
+  return is_file(p) ? open_emulated(*p, flags) : or_folder(next.get()(path, flags, mode), p, flags);
 }
 
 int open_one_at(next_function<open_at_function>& next, int folder, const char* path, int flags,
                 mode_t mode) noexcept {
   const emulated_path* const p = find_path_at(folder, path);
-  return is_file(p) ? open_emulated(*p, flags) : next.get()(folder, path, flags, mode);
+  return is_file(p) ? open_emulated(*p, flags)
+                    : or_folder(next.get()(folder, path, flags, mode), p, flags);
 }
 
 }  // namespace

@@ -4,8 +4,10 @@
 #include <sys/sysmacros.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
+#include "ufence/base/memory_file.h"
 #include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/system.h"
 
@@ -21,6 +23,9 @@ constexpr dev_t device(dev_t major, dev_t minor) noexcept { return major << 8 | 
 
 // The DRM node is two minors of one device on the platform bus, as the kernel's vgem.
 constexpr char device_text[] = "DRIVER=vgem\nMODALIAS=platform:vgem\n";
+constexpr char virtio_device_text[] = "DRIVER=virtio_gpu\nMODALIAS=virtio:d00000010v00001AF4\n";
+constexpr char name_text[] = "vgem dev=vgem unique=vgem\n";
+constexpr char virtio_name_text[] = "virtio_gpu dev=virtio0 unique=virtio0\n";
 constexpr char card_text[] = "MAJOR=226\nMINOR=0\nDEVNAME=dri/card0\nDEVTYPE=drm_minor\n";
 constexpr char render_text[] = "MAJOR=226\nMINOR=128\nDEVNAME=dri/renderD128\nDEVTYPE=drm_minor\n";
 constexpr char bus[] = "../../../bus/platform";
@@ -54,7 +59,28 @@ constexpr emulated_path paths[] = {
     folder_at("/sys/dev/char/226:128/device/drm"),
     folder_at("/sys/dev/char/226:128/device/drm/card0"),
     folder_at("/sys/dev/char/226:128/device/drm/renderD128"),
+    folder_at("/sys/class/drm"),
+    folder_at("/sys/class/drm/card0"),
+    text_at("/sys/class/drm/card0/dev", "226:0\n"),
+    text_at("/sys/class/drm/card0/uevent", card_text),
+    folder_at("/sys/class/drm/renderD128"),
+    text_at("/sys/class/drm/renderD128/dev", "226:128\n"),
+    text_at("/sys/class/drm/renderD128/uevent", render_text),
+    folder_at("/sys/kernel/debug/dri"),
+    folder_at("/sys/kernel/debug/dri/0"),
+    text_at("/sys/kernel/debug/dri/0/name", name_text),
+    folder_at("/sys/kernel/debug/dri/128"),
+    text_at("/sys/kernel/debug/dri/128/name", name_text),
 };
+
+// Written at load.
+constinit bool is_virtio_gpu = false;
+[[gnu::constructor]] void note_driver() noexcept {
+  const char* const named = ::getenv(driver_variable);
+  is_virtio_gpu = named != nullptr && std::string_view(named) == "virtio_gpu";
+}
+
+constexpr std::string_view folder_prefix = "ufence-folder:";
 
 struct link {
   const char* path;
@@ -66,6 +92,16 @@ constexpr link links[] = {
 };
 
 // --- Other names of the same paths ---
+
+// The folder that a descriptor's memory file is named after; empty: it is no such file.
+std::string_view without_memory_file(std::string_view link) noexcept {
+  constexpr std::string_view begin = "/memfd:";
+  if (!link.starts_with(begin)) return {};
+  link.remove_prefix(begin.size());
+  if (!link.starts_with(folder_prefix)) return {};
+  link.remove_prefix(folder_prefix.size());
+  return link.substr(0, link.find(' '));
+}
 
 // A path without "//", "/./" and "/../", as text alone: nothing emulated is behind a link.
 class plain_path {
@@ -93,22 +129,16 @@ class plain_path {
   }
   bool put_folder(int folder) noexcept {
     char where[sizeof text_];
-    long size = -1;
+    std::string_view path;
     if (folder == AT_FDCWD) {
-      size = ::syscall(SYS_getcwd, where, sizeof where) - 1;  // with its zero
+      const long size = ::syscall(SYS_getcwd, where, sizeof where) - 1;  // with its zero
+      if (size > 0) path = {where, static_cast<std::size_t>(size)};
     } else {
-      char link[32] = "/proc/self/fd/";
-      std::size_t end = std::strlen(link);
-      char digits[12];
-      std::size_t n = 0;
-      for (int rest = folder; n == 0 || rest > 0; rest /= 10) {
-        digits[n++] = static_cast<char>('0' + rest % 10);
-      }
-      while (n != 0) link[end++] = digits[--n];
-      size = folder < 0 ? -1 : ::syscall(SYS_readlinkat, AT_FDCWD, link, where, sizeof where);
+      path = read_link_of(folder, where, sizeof where);
     }
-    if (size <= 0 || size == static_cast<long>(sizeof where) || where[0] != '/') return false;
-    put({where, static_cast<std::size_t>(size)});
+    if (!path.starts_with('/')) return false;
+    const std::string_view emulated = without_memory_file(path);
+    put(emulated.empty() ? path : emulated);
     return is_whole_;
   }
   void put(std::string_view path) noexcept {
@@ -180,6 +210,29 @@ const emulated_path* find_path_at(int folder, const char* path) noexcept {
   return fd < 0 ? nullptr : path_of(device_of(fd));
 }
 
+const char* text_of(const emulated_path& p) noexcept {
+  if (!is_virtio_gpu) return p.text;
+  return p.text == device_text ? virtio_device_text
+         : p.text == name_text ? virtio_name_text
+                               : p.text;
+}
+
+const emulated_path* find_folder(int fd) noexcept {
+  char link[256];
+  const std::string_view path = without_memory_file(read_link_of(fd, link, sizeof link));
+  for (const emulated_path& p : paths) {
+    if (!path.empty() && p.is_folder() && path == p.path) return &p;
+  }
+  return nullptr;
+}
+
+int open_folder(const emulated_path& folder, bool close_on_exec) noexcept {
+  char name[folder_prefix.size() + 64] = {};
+  std::memcpy(name, folder_prefix.data(), folder_prefix.size());
+  std::strncpy(name + folder_prefix.size(), folder.path, sizeof name - folder_prefix.size() - 1);
+  return open_memory_file(name, close_on_exec);
+}
+
 const emulated_path* path_of(device_kind kind) noexcept {
   for (const emulated_path& p : paths) {
     if (kind != device_kind::none && p.kind == kind) return &p;
@@ -197,7 +250,9 @@ const char* find_link(const char* path) noexcept {
   const device_kind kind = device_of(fd);
   if (kind == device_kind::syncobj) return "anon_inode:syncobj_file";
   if (const emulated_path* const p = path_of(kind)) return p->path;
-  return is_sync_file(fd) ? "anon_inode:sync_file" : nullptr;
+  if (is_sync_file(fd)) return "anon_inode:sync_file";
+  if (const emulated_path* const folder = find_folder(fd)) return folder->path;
+  return is_dma_buf(fd) ? "/dmabuf:" : nullptr;
 }
 
 folder_entry entry_of(const emulated_path& above, unsigned n) noexcept {

@@ -19,6 +19,15 @@ struct emulated_path {
   [[nodiscard]] bool is_folder() const noexcept { return S_ISDIR(mode); }
 };
 
+/// What the file has; it depends on the driver.
+[[nodiscard]] const char* text_of(const emulated_path& file) noexcept;
+
+/// The emulated folder that a descriptor is of (open_folder()), or nullptr.
+[[nodiscard]] const emulated_path* find_folder(int fd) noexcept;
+/// A descriptor for a folder that is not really there: a memory file that is named after it, since
+/// every process has to know it. @return  -1, errno
+[[nodiscard]] int open_folder(const emulated_path& folder, bool close_on_exec) noexcept;
+
 /// What is emulated at a path, relative to a folder's descriptor, or nullptr. A name of one of this
 /// process's descriptors in /proc or /dev/fd is the device that the descriptor is of.
 [[nodiscard]] const emulated_path* find_path_at(int folder, const char* path) noexcept;

@@ -70,8 +70,11 @@ int stat_path(int folder, const char* path, Stat* into, Next next) noexcept {
 
 template <class Stat>
 int stat_descriptor(int fd, Stat* into, int result) noexcept {
-  if (result != 0 || !S_ISSOCK(into->st_mode)) return result;
-  const emulated_path* const p = path_of(device_of(fd));
+  if (result != 0) return result;
+  const emulated_path* p = nullptr;
+  if (S_ISSOCK(into->st_mode)) p = path_of(device_of(fd));
+  // No path leads to a memory file.
+  if (S_ISREG(into->st_mode) && into->st_nlink == 0) p = find_folder(fd);
   return p == nullptr ? result : tell(*p, into);
 }
 
@@ -102,7 +105,8 @@ UFENCE_REPLACES int stat64(const char* path, struct stat64* into) noexcept {
   return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat64.get()(path, into); });
 }
 UFENCE_REPLACES int lstat64(const char* path, struct stat64* into) noexcept {
-  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_lstat64.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into,
+                         [=] { return uapi::next_lstat64.get()(path, into); });
 }
 UFENCE_REPLACES int fstat(int fd, struct stat* into) noexcept {
   return uapi::stat_descriptor(fd, into, uapi::next_fstat.get()(fd, into));
@@ -113,8 +117,8 @@ UFENCE_REPLACES int fstat64(int fd, struct stat64* into) noexcept {
 
 // An empty path with AT_EMPTY_PATH is the descriptor itself.
 UFENCE_REPLACES int fstatat(int fd, const char* path, struct stat* into, int flags) noexcept {
-  const int result =
-      uapi::stat_path(fd, path, into, [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
+  const int result = uapi::stat_path(
+      fd, path, into, [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int fstatat64(int fd, const char* path, struct stat64* into, int flags) noexcept {
@@ -126,7 +130,9 @@ UFENCE_REPLACES int statx(int fd, const char* path, int flags, unsigned mask,
                           struct statx* into) noexcept {
   const int result = uapi::stat_path(
       fd, path, into, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
-  if (result != 0 || (flags & AT_EMPTY_PATH) == 0 || !S_ISSOCK(into->stx_mode)) return result;
-  const uapi::emulated_path* const p = uapi::path_of(uapi::device_of(fd));
+  if (result != 0 || (flags & AT_EMPTY_PATH) == 0) return result;
+  const uapi::emulated_path* p = nullptr;
+  if (S_ISSOCK(into->stx_mode)) p = uapi::path_of(uapi::device_of(fd));
+  if (S_ISREG(into->stx_mode) && into->stx_nlink == 0) p = uapi::find_folder(fd);
   return p == nullptr ? result : uapi::tell(*p, into);
 }

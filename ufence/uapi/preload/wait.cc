@@ -1,8 +1,14 @@
-// poll(), select() and their relatives with dma-bufs among the descriptors. A dma-buf is readable
-// when no fence of a writer is pending, writable when none is: two sync files, made for the call,
-// stand for it. When one of them says so the buffer is looked at again: fences may have come
-// meanwhile. Nothing large is on the stack, which the program may have made small.
+// poll(), select() and their relatives with emulated descriptors among those that are waited for.
+//
+// A dma-buf is readable when no fence of a writer is pending, writable when none is: two sync
+// files, made for the call, stand for it. When one of them says so the buffer is looked at again:
+// fences may have come meanwhile. A sync file is readable, and nothing else; a node has no events;
+// what has no poll operation in the kernel is always ready. Sockets, which stand for these, say
+// more.
+//
+// Nothing large is on the stack, which the program may have made small.
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <time.h>
@@ -22,13 +28,17 @@ constinit next_function<int(pollfd*, nfds_t, const timespec*, const sigset_t*)> 
 constinit next_function<int(int, fd_set*, fd_set*, fd_set*, timeval*)> next_select("select");
 constinit next_function<int(int, fd_set*, fd_set*, fd_set*, const timespec*, const sigset_t*)>
     next_pselect("pselect");
+constinit next_function<int(int, int, int, epoll_event*)> next_epoll_ctl("epoll_ctl");
+
+constexpr short always_ready = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 
 // Memory for the time of a call.
 class call_memory {
  public:
   explicit call_memory(std::size_t size) noexcept
-      : size_(size), at_(reinterpret_cast<void*>(::syscall(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE,
-                                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L))) {}
+      : size_(size),
+        at_(reinterpret_cast<void*>(::syscall(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE,
+                                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L))) {}
   ~call_memory() {
     if (at_ != MAP_FAILED) ::syscall(SYS_munmap, at_, size_);
   }
@@ -91,9 +101,11 @@ class poll_set {
       : theirs_(theirs),
         count_(count),
         used_(count),
-        memory_((count + 2 * dma_bufs) * sizeof(pollfd) + 2 * dma_bufs * sizeof(stand_in)),
+        memory_((count + 2 * dma_bufs) * sizeof(pollfd) + 2 * dma_bufs * sizeof(stand_in) +
+                count * sizeof(short)),
         ours_(memory_.as<pollfd>()),
-        stand_ins_(reinterpret_cast<stand_in*>(ours_ + count + 2 * dma_bufs)) {}
+        stand_ins_(reinterpret_cast<stand_in*>(ours_ + count + 2 * dma_bufs)),
+        masks_(reinterpret_cast<short*>(stand_ins_ + 2 * dma_bufs)) {}
   poll_set(const poll_set&) = delete;
   poll_set& operator=(const poll_set&) = delete;
   ~poll_set() {
@@ -105,27 +117,44 @@ class poll_set {
     if (ours_ == nullptr) return ENOMEM;
     for (nfds_t i = 0; i < count_; ++i) {
       ours_[i] = theirs_[i];
-      if (theirs_[i].fd < 0 || !may_be_dma_buf(theirs_[i].fd)) continue;
-      for (const short event : {short{POLLIN}, short{POLLOUT}}) {
-        if ((theirs_[i].events & event) == 0) continue;
-        int file = -1;
-        if (const int failed = make_file(theirs_[i].fd, event, file)) return failed;
-        if (file < 0) continue;  // some other memory file
-        ours_[i].fd = -1;
-        stand_ins_[used_ - count_] = {.for_which = i, .meaning = event};
-        ours_[used_++] = {.fd = file, .events = POLLIN, .revents = 0};
+      masks_[i] = -1;
+      if (theirs_[i].fd < 0) continue;
+      const file_kind kind = kind_of(theirs_[i].fd);
+      switch (kind) {
+        case file_kind::other: break;
+        case file_kind::dma_buf:
+          if (const int failed = add_stand_ins(i)) return failed;
+          break;
+        case file_kind::sync_file:
+          masks_[i] = POLLIN;
+          ours_[i].events &= POLLIN;
+          if (ours_[i].events == 0) ours_[i].fd = -1;
+          break;
+        case file_kind::drm_node:
+          ours_[i].fd = -1;
+          ours_[i].events = 0;
+          break;
+        case file_kind::sw_sync:
+        case file_kind::syncobj:
+          ours_[i].fd = -1;
+          ours_[i].events &= always_ready;
+          is_ready_ = is_ready_ || ours_[i].events != 0;
+          break;
       }
     }
     return 0;
   }
 
   int wait(const timespec* timeout, const sigset_t* signals) noexcept {
-    time_left left(timeout);
+    const timespec at_once{};
+    time_left left(is_ready_ ? &at_once : timeout);
     for (;;) {
       const int n = next_ppoll.get()(ours_, used_, left.get(), signals);
       if (n < 0) return n;
       for (nfds_t i = 0; i < count_; ++i) {
-        theirs_[i].revents = ours_[i].fd < 0 ? 0 : ours_[i].revents;
+        const pollfd& one = ours_[i];
+        const short says = one.fd >= 0 ? one.revents : theirs_[i].fd >= 0 ? one.events : short{0};
+        theirs_[i].revents = static_cast<short>(says & masks_[i]);
       }
       for (nfds_t i = count_; i < used_; ++i) {
         if (ours_[i].revents == 0) continue;
@@ -144,6 +173,21 @@ class poll_set {
   }
 
  private:
+  // @return  errno, or 0
+  int add_stand_ins(nfds_t which) noexcept {
+    for (const short event : {short{POLLIN}, short{POLLOUT}}) {
+      if ((theirs_[which].events & event) == 0) continue;
+      int file = -1;
+      if (const int failed = make_file(theirs_[which].fd, event, file)) return failed;
+      if (file < 0) continue;  // some other memory file
+      stand_ins_[used_ - count_] = {.for_which = which, .meaning = event};
+      ours_[used_++] = {.fd = file, .events = POLLIN, .revents = 0};
+      ours_[which].fd = -1;
+      ours_[which].events = 0;
+    }
+    return 0;
+  }
+
   // @return  errno, or 0; the file is -1 where it is no dma-buf
   static int make_file(int dma_buf, short event, int& file) noexcept {
     dma_buf_sync_file a{.flags = event == POLLIN ? dma_buf_read : dma_buf_write, .fd = -1};
@@ -179,13 +223,41 @@ class poll_set {
   const call_memory memory_;
   pollfd* const ours_;
   stand_in* const stand_ins_;
+  short* const masks_;  // what each may say
+  bool is_ready_ = false;
 };
 
-// The array is not const: glibc declares what poll() gets as written only, and g++ then warns of a reader.
-nfds_t count_dma_bufs(pollfd* fds, nfds_t count) noexcept {
-  nfds_t n = 0;
-  for (nfds_t i = 0; i < count; ++i) n += fds[i].fd >= 0 && may_be_dma_buf(fds[i].fd) ? 1U : 0U;
-  return n;
+// What is emulated among descriptors.
+struct survey {
+  nfds_t dma_bufs = 0;
+  bool is_needed = false;  // the kernel would not answer as it should
+};
+
+// A socket that is asked for nothing but data says what it should, but for its end. The array is
+// not const: glibc declares what poll() gets as written only, and g++ then warns of a reader.
+survey look_at(pollfd* fds, nfds_t count) noexcept {
+  constexpr unsigned only_data = POLLIN | POLLRDNORM | POLLRDBAND | POLLPRI;
+  survey found;
+  for (nfds_t i = 0; i < count; ++i) {
+    if (fds[i].fd < 0) continue;
+    if (is_dma_buf(fds[i].fd)) {
+      ++found.dma_bufs;
+      found.is_needed = true;
+      continue;
+    }
+    const auto events = static_cast<unsigned short>(fds[i].events);
+    const bool is_more = (events & POLLIN) == 0 || (events & ~only_data) != 0;
+    if (is_more && !found.is_needed) found.is_needed = kind_of(fds[i].fd) != file_kind::other;
+  }
+  return found;
+}
+
+// The kernel's sync files know no end of their exporter.
+void forget_ends(pollfd* fds, nfds_t count) noexcept {
+  constexpr short ends = POLLHUP | POLLERR;
+  for (nfds_t i = 0; i < count; ++i) {
+    if ((fds[i].revents & ends) != 0 && is_sync_file(fds[i].fd)) fds[i].revents &= POLLIN;
+  }
 }
 
 int poll_emulated(pollfd* fds, nfds_t count, nfds_t dma_bufs, const timespec* timeout,
@@ -211,9 +283,10 @@ void take_out(int fd, fd_set* set) noexcept {
   words[fd / NFDBITS] &= ~static_cast<fd_mask>(1UL << (fd % NFDBITS));
 }
 
-bool has_dma_buf(int count, const fd_set* readable, const fd_set* writable) noexcept {
+bool has_emulated(int count, const fd_set* readable, const fd_set* writable) noexcept {
   for (int fd = 0; fd < count; ++fd) {
-    if ((is_in(fd, readable) || is_in(fd, writable)) && may_be_dma_buf(fd)) return true;
+    if (is_in(fd, writable) && kind_of(fd) != file_kind::other) return true;
+    if (is_in(fd, readable) && is_dma_buf(fd)) return true;
   }
   return false;
 }
@@ -242,7 +315,7 @@ int select_emulated(int count, fd_set* readable, fd_set* writable, fd_set* excep
     }
     if (events != 0) fds[used++] = {.fd = fd, .events = events, .revents = 0};
   }
-  const int n = poll_emulated(fds, used, count_dma_bufs(fds, used), timeout, signals);
+  const int n = poll_emulated(fds, used, look_at(fds, used).dma_bufs, timeout, signals);
   if (n < 0) return n;
   for (nfds_t i = 0; i < used; ++i) {
     if ((fds[i].revents & POLLNVAL) == 0) continue;
@@ -292,28 +365,54 @@ int select_in_time(int count, fd_set* readable, fd_set* writable, fd_set* except
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES int poll(pollfd* fds, nfds_t count, int timeout_ms) {
-  const nfds_t dma_bufs = uapi::count_dma_bufs(fds, count);
-  if (dma_bufs == 0) return uapi::next_poll.get()(fds, count, timeout_ms);
+  const uapi::survey found = uapi::look_at(fds, count);
+  if (!found.is_needed) {
+    const int n = uapi::next_poll.get()(fds, count, timeout_ms);
+    if (n > 0) uapi::forget_ends(fds, count);
+    return n;
+  }
   const timespec timeout{.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1'000'000L};
-  return uapi::poll_emulated(fds, count, dma_bufs, timeout_ms < 0 ? nullptr : &timeout, nullptr);
+  return uapi::poll_emulated(fds, count, found.dma_bufs, timeout_ms < 0 ? nullptr : &timeout,
+                             nullptr);
 }
 UFENCE_REPLACES int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
                           const sigset_t* signals) {
-  const nfds_t dma_bufs = uapi::count_dma_bufs(fds, count);
-  if (dma_bufs == 0) return uapi::next_ppoll.get()(fds, count, timeout, signals);
-  return uapi::poll_emulated(fds, count, dma_bufs, timeout, signals);
+  const uapi::survey found = uapi::look_at(fds, count);
+  if (found.is_needed) return uapi::poll_emulated(fds, count, found.dma_bufs, timeout, signals);
+  const int n = uapi::next_ppoll.get()(fds, count, timeout, signals);
+  if (n > 0) uapi::forget_ends(fds, count);
+  return n;
 }
 UFENCE_REPLACES int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                            timeval* timeout) {
-  if (!uapi::has_dma_buf(count, readable, writable)) {
+  if (!uapi::has_emulated(count, readable, writable)) {
     return uapi::next_select.get()(count, readable, writable, exceptional, timeout);
   }
   return uapi::select_in_time(count, readable, writable, exceptional, timeout);
 }
 UFENCE_REPLACES int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                             const timespec* timeout, const sigset_t* signals) {
-  if (!uapi::has_dma_buf(count, readable, writable)) {
+  if (!uapi::has_emulated(count, readable, writable)) {
     return uapi::next_pselect.get()(count, readable, writable, exceptional, timeout, signals);
   }
   return uapi::select_emulated(count, readable, writable, exceptional, timeout, signals);
+}
+// A sync file tells of its signal alone, and a node of nothing; what has no poll operation can't be
+// watched.
+UFENCE_REPLACES int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+  const uapi::file_kind kind =
+      operation == EPOLL_CTL_DEL ? uapi::file_kind::other : uapi::kind_of(fd);
+  epoll_event narrowed{};
+  if (kind == uapi::file_kind::other || !uapi::system::copy_in(&narrowed, event, sizeof narrowed)) {
+    return uapi::next_epoll_ctl.get()(epoll, operation, fd, event);
+  }
+  if (kind == uapi::file_kind::sw_sync || kind == uapi::file_kind::syncobj) {
+    errno = EPERM;
+    return -1;
+  }
+  constexpr std::uint32_t ways = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
+  narrowed.events &= kind == uapi::file_kind::sync_file ? ways | EPOLLIN : ways;
+  // There is one edge, its signal. A socket has more of them.
+  if ((narrowed.events & EPOLLET) != 0) narrowed.events |= EPOLLONESHOT;
+  return uapi::next_epoll_ctl.get()(epoll, operation, fd, &narrowed);
 }
