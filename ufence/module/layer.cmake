@@ -4,7 +4,7 @@ add_executable(ufence::check_driver ALIAS ufence-check-driver)
 target_link_libraries(ufence-check-driver PRIVATE ufence_module ufence_flags)
 set_target_properties(ufence-check-driver PROPERTIES EXPORT_NAME check_driver)
 install(TARGETS ufence-check-driver EXPORT ufence_targets
-  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  RUNTIME DESTINATION "${CMAKE_INSTALL_LIBDIR}/ufence")
 
 target_link_libraries(ufence_module PRIVATE ${CMAKE_DL_LIBS})
 
