@@ -255,26 +255,24 @@ def wait_any(fences: Sequence[Fence], timeout: float | None = None) -> int:
     """
     if not fences:
         raise ValueError("no fences to wait for")
-    for index, fence in enumerate(fences):
-        if fence.is_signaled:
-            return index
-    event = os.eventfd(0, os.EFD_CLOEXEC)
-    removers: list[Callable[[], bool]] = []
-    try:
-        for fence in fences:
-            removers.append(fence.add_callback(lambda _fence: os.eventfd_write(event, 1)))
-        poller = select.poll()
-        poller.register(event, select.POLLIN)
-        poller.poll(None if timeout is None else max(0.0, timeout) * 1000)
-    finally:
-        # None of them runs any more when the event goes.
-        for remove in removers:
-            remove()
-        os.close(event)
-    for index, fence in enumerate(fences):
-        if fence.is_signaled:
-            return index
-    raise _failure(errno.ETIME, "no fence was signaled in time")
+    handles, n, _kept = _array(fences)
+    index = _c.fence_wait_any(handles, n, 0)
+    if index == -errno.ETIME:
+        # One fence for all of them, and one callback. Ctrl-C ends poll(), but not a wait in the library.
+        one = _made(_c.array_create, handles, n, 1)
+        event = os.eventfd(0, os.EFD_CLOEXEC)
+        try:
+            remove = one.add_callback(lambda _fence: os.eventfd_write(event, 1))
+            try:
+                poller = select.poll()
+                poller.register(event, select.POLLIN)
+                poller.poll(None if timeout is None else max(0.0, timeout) * 1000)
+            finally:
+                remove()  # it does not run any more when the event goes
+        finally:
+            os.close(event)
+        index = _c.fence_wait_any(handles, n, 0)
+    return _check(index, "no fence was signaled in time")
 
 
 def _array(fences: Iterable[Fence]) -> tuple[object, int, list[Fence]]:

@@ -77,6 +77,7 @@ _PROTOTYPES = {
     "timeline_context": (c_uint64, c_void_p),
     "timeline_completed": (c_uint64, c_void_p),
     "timeline_drop": (None, c_void_p),
+    "fence_wait_any": (c_long, HANDLE, c_size_t, c_int64),
     "array_create": (c_int, HANDLE, c_size_t, c_int, HANDLE),
     "merge": (c_int, HANDLE, c_size_t, HANDLE),
     "sync_file_export": (c_int, c_void_p, c_char_p),
