@@ -1,7 +1,8 @@
 # Man pages and completions, from what the built command says of itself and from the headers' comments:
-# share/ of the build tree has what is installed. They need Python, and a command that runs here.
+# share/ of the build tree has what is installed. They need Python, and a command that runs here; builds with
+# sanitizers are not installed, and have no lab that could describe itself.
 find_package(Python3 COMPONENTS Interpreter)
-if(NOT Python3_FOUND OR NOT TARGET ufence_tool OR CMAKE_CROSSCOMPILING)
+if(NOT Python3_FOUND OR NOT TARGET ufence_tool OR CMAKE_CROSSCOMPILING OR UFENCE_SANITIZE)
   return()
 endif()
 
