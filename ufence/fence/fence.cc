@@ -288,16 +288,16 @@ int checked_error(int error, const fence& f) noexcept {
 
 }  // namespace detail
 
-bool signaler::signal(int error) noexcept {
+bool signaler::signal(int error, std::int64_t timestamp_ns) noexcept {
   if (fence_ == nullptr) return false;
   const int checked = detail::checked_error(error, *fence_);
   if (!fence_->is_independent()) {
     return legacy_fence::of(*std::exchange(fence_, nullptr)).signal_legacy(checked, false);
   }
   fence& f = *std::exchange(fence_, nullptr);
-  if (!f.has_backend()) return f.signal_plain(checked);
+  if (!f.has_backend()) return f.signal_plain(checked, timestamp_ns);
   settlement later;
-  return f.decide_into(checked, later);
+  return f.decide_into(checked, later, timestamp_ns);
 }
 
 bool signaler::decide(int error, settlement& later) noexcept {

@@ -370,8 +370,8 @@ class UFENCE_API alignas(16) fence {
   outcome decide(int error, std::int64_t now) noexcept;
   // Takes over a reference. `now`: the time of the signal; 0: it is taken from the clock.
   bool decide_into(int error, settlement& later, std::int64_t now = 0) noexcept;
-  bool signal_plain(int error) noexcept;  // the same
-  [[nodiscard]] bool signal_unobserved(int error) noexcept;
+  bool signal_plain(int error, std::int64_t now) noexcept;  // the same
+  [[nodiscard]] bool signal_unobserved(int error, std::int64_t now) noexcept;
   void settle_plain() noexcept;  // drops a reference
   [[nodiscard]] std::uint32_t state_before_adding() const noexcept;  // LOCK held
   [[nodiscard]] bool has_nothing_to_settle() noexcept;
@@ -469,10 +469,11 @@ class UFENCE_API signaler {
   /// decide(), then settle: retire and callbacks run here. No lock of the caller's that they take
   /// may be held.
   /// @param error  0 or a negative errno (F2); anything else becomes -EINVAL and is reported
+  /// @param timestamp_ns  when it was signaled, of CLOCK_MONOTONIC; 0: now, as always for legacy fences
   /// @return  true this call signaled it; false somebody else had (F1). The right is used up.
   /// Blocks: never by itself. Allocates: never. Context: signalling path ok.
   /// Source: Linux dma_fence_check_and_signal(); differs: error argument, true means "it was me"
-  bool signal(int error = 0) noexcept;
+  bool signal(int error = 0, std::int64_t timestamp_ns = 0) noexcept;
 
   /// Fixes the result, marks, wakes waiters; runs no foreign code, allocates nothing, may be called
   /// with any lock held (F5). Retire, callbacks and the reference move to `later`.

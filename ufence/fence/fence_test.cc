@@ -114,6 +114,18 @@ TEST(F03_is_signaled, true_means_that_error_and_time_are_readable) {
   EXPECT_LE(made.fence->timestamp_ns(), now_ns());
 }
 
+TEST(R09_timestamp, may_be_the_signallers) {
+  constexpr backend_ops with_retire{.retire = [](backend*, retired_by) noexcept {}};
+  backend data{&with_retire};
+  new_fence plain = make_fence();
+  new_fence with_ops = fence::create(fence::allocate_contexts(1), 1, &data).value();
+  for (new_fence* made : {&plain, &with_ops}) {
+    EXPECT_TRUE(made->signal.signal(-EIO, 12345));
+    EXPECT_EQ(made->fence->timestamp_ns(), 12345);
+    EXPECT_EQ(made->fence->status(), -EIO);
+  }
+}
+
 TEST(F03_is_signaled, may_be_asked_anywhere) {
   scripted_backend data;
   new_fence made = make_fence(&data);

@@ -67,10 +67,10 @@ struct fence::callback_turn {
 
 // As long as nobody has a callback in the list, and nobody else may signal, the decision takes no LOCK
 // (fence_lock.h). False: it is not for this fence, and nothing was done.
-inline bool fence::signal_unobserved(int error) noexcept {
+inline bool fence::signal_unobserved(int error, std::int64_t now) noexcept {
   // relaxed: SEVERAL was set before this thread got the right; callbacks are looked for again
   if ((state_.load(mo::relaxed) & several) != 0 || callbacks() != nullptr) return false;
-  fix_result(error, 0);
+  fix_result(error, now);
   // [FENCE.36] seq_cst: publish the result; SB, SIGNALED before the looks at LOCK and the list; pairs with
   // [FENCE.4], [FENCE.16], [FENCE.18], [FENCE.23], [FENCE.37]
   wake(state_.fetch_or(signaled, mo::seq_cst));
@@ -104,18 +104,18 @@ bool fence::has_nothing_to_settle() noexcept {
 
 // Nothing but callbacks is to be settled. If that may be done at once, the first ones are taken off
 // the list while LOCK is held for the decision.
-bool fence::signal_plain(int error) noexcept {
+bool fence::signal_plain(int error, std::int64_t now) noexcept {
   if (is_inherited()) {
     put();
     return false;
   }
-  if (signal_unobserved(error)) return true;
+  if (signal_unobserved(error, now)) return true;
   if ((lock() & signaled) != 0) {
     unlock();
     put();
     return false;
   }
-  fix_result(error, 0);
+  fix_result(error, now);
   if (callbacks() == nullptr) {
     mark(signaled + settled);
     put();

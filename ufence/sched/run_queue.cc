@@ -85,6 +85,10 @@ void run_queue::remove(entity_core& e) noexcept {
 
 void run_queue::update(entity_core& e, const run_key& key) noexcept {
   const std::uint32_t place = e.place_;
+  if (size_ == 1) {
+    slots_[0].key = key;
+    return;
+  }
   const bool rises = key < slots_[place].key;
   const slot moved{.key = key, .of = &e};
   if (rises) {

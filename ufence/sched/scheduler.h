@@ -54,7 +54,8 @@ struct scheduler_options {
   /// A job need not wait for `finished` of one before it on the same scheduler, `scheduled` is
   /// enough: the device works in the order of run(), or waits itself (job::dependencies()).
   bool pipelines = true;
-  /// False: the caller's loop calls run_ready(), and is told by `wake` when that has become useful.
+  /// False: the caller's loop calls run_ready(), and is told by `wake` when that has become useful;
+  /// `wake` may call it itself.
   bool has_thread = true;
   void (*wake)(void* context) noexcept = nullptr;  // any thread, no lock of ours held
   void* wake_context = nullptr;

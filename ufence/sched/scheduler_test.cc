@@ -2,6 +2,7 @@
 #include "ufence/sched/scheduler.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "ufence/sched/sched_test_support.h"
 
@@ -534,6 +535,40 @@ TEST(sched_loop, one_thread_at_a_time_works_and_none_where_there_is_a_worker) {
   EXPECT_EQ(flushed, errno_code(EDEADLK));
   scheduler with_thread = scheduler::create(device.options()).value();
   EXPECT_EQ(with_thread.run_ready().error(), errno_code(EINVAL));
+}
+
+// No thread, and no loop: who makes something ready runs it.
+TEST(sched_loop, what_is_ready_may_be_run_by_the_function_that_tells_of_it) {
+  struct self_driven {
+    std::optional<scheduler> of;
+    int told = 0;
+    static void wake(void* self) noexcept {
+      auto& me = *static_cast<self_driven*>(self);
+      ++me.told;
+      const result<std::size_t> ran = me.of->run_ready(1);
+      EXPECT_TRUE(ran || ran.error() == errno_code(EBUSY));
+    }
+  } driven;
+  ring device;
+  scheduler_options o = fifo(device);
+  o.credit_limit = 2;
+  o.wake = &self_driven::wake;
+  o.wake_context = &driven;
+  driven.of = scheduler::create(o).value();
+  const scheduler* const home[] = {&*driven.of};
+  entity e = entity::create({.schedulers = home}).value();
+  std::vector<fence_ref> all;
+  for (int i = 1; i <= 5; ++i) all.push_back(device.push(e, i));
+  EXPECT_EQ(device.ran(), (ids{1, 2}));
+  EXPECT_EQ(device.advance(1), 1U);
+  EXPECT_EQ(device.ran(), (ids{1, 2, 3})) << "the thread that signaled has given it";
+  while (device.advance(1) != 0) continue;
+  EXPECT_EQ(device.ran(), (ids{1, 2, 3, 4, 5}));
+  for (const fence_ref& f : all) EXPECT_EQ(f->status(), 1);
+  EXPECT_EQ(device.freed(), 5U);
+  EXPECT_TRUE(e.was_idle());
+  EXPECT_GT(driven.told, 0);
+  EXPECT_FALSE(driven.of->fini());
 }
 
 }  // namespace

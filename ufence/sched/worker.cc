@@ -50,7 +50,7 @@ job* scheduler_core::give(job& j) noexcept {
     put_in_flight(j, std::move(before));
     return nullptr;
   }
-  j.signal_scheduled_.signal();
+  j.signal_scheduled_.signal(0, j.began_ns_);
   j.signal_finished_.signal(error);
   clock_ns_ = j.finished_->timestamp_ns();
   return &j;
@@ -105,7 +105,7 @@ void scheduler_core::put_in_flight(job& j, fence_ref device) noexcept {
   }
   const fence_ref watched = device;
   j.set_parent(std::move(device));
-  j.signal_scheduled_.signal();
+  j.signal_scheduled_.signal(0, j.began_ns_);
   // From here on the job may end on another thread, but it is freed on this one only.
   const std::error_code failed = watched->add_callback(j);
   if (failed) complete(j, failed == errno_code(ENOENT) ? watched->error() : -failed.value());
@@ -202,6 +202,7 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
       ended = give(*next.give);
     } else if (next.examine != nullptr) {
       examine(*next.examine);
+      clock_ns_ = 0;  // what was waited for was signaled later
     }
     lock_.lock();
     is_giving_ = is_resumed_ = false;
@@ -225,7 +226,10 @@ bool scheduler_core::do_asked_locked(bool look_at_clock) noexcept {
     cancel_locked();
     return true;
   }
-  if (!must_time_out_ && (!look_at_clock || next_timeout_locked() > now_ns())) return false;
+  if (!must_time_out_) {
+    const std::int64_t at_ns = look_at_clock ? next_timeout_locked() : no_deadline;
+    if (at_ns == no_deadline || at_ns > now_ns()) return false;
+  }
   must_time_out_ = false;
   if (pace_ != pace::running || oldest_ == nullptr) return false;
   time_out_locked();
