@@ -475,6 +475,118 @@ static void a_scheduler_that_is_not_ready_is_not_chosen(struct kunit *test)
 		mock_device_free(test, device[i]);
 }
 
+struct pusher {
+	struct kunit *test;
+	struct setup *setup;
+	struct task_struct *task;
+};
+
+static int push_some(void *data)
+{
+	struct pusher *p = data;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		struct mock_job *job = mock_job_new(p->test, &p->setup->entity, 1);
+
+		job->prepared = dma_fence_allocate_private_stub(1);
+		dma_fence_put(mock_job_submit(job));
+	}
+	return 0;
+}
+
+static void all_functions_run_one_at_a_time_on_one_thread(struct kunit *test)
+{
+	struct setup s;
+	struct pusher pushers[2];
+	struct mock_job *first;
+	struct dma_fence *f;
+	int i;
+
+	set_up(test, &s, LONG_TIME);
+	s.device->verdict = DRM_GPU_SCHED_STAT_NO_HANG;
+	/* This one is never done: the scheduler has a job all the time, and so its thread. */
+	first = mock_job_new(test, &s.entity, 1);
+	f = mock_job_submit(first);
+	wait_for_runs(s.device, 1);
+	spin_lock(&s.device->lock);
+	list_del_init(&first->link);
+	spin_unlock(&s.device->lock);
+	for (i = 0; i < 2; i++) {
+		pushers[i].test = test;
+		pushers[i].setup = &s;
+		pushers[i].task = kthread_run(push_some, &pushers[i], "pusher");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(pushers[i].task));
+	}
+	while (mock_device_frees(s.device) < 200) {
+		if (READ_ONCE(s.device->timeouts) < 3)
+			drm_sched_fault(&s.device->base);
+		mock_device_advance(s.device, 8, 0);
+		cond_resched();
+	}
+	for (i = 0; i < 2; i++)
+		kthread_stop(pushers[i].task);
+	spin_lock(&s.device->lock);
+	list_add_tail(&first->link, &s.device->running);
+	spin_unlock(&s.device->lock);
+	drm_sched_entity_fini(&s.entity);
+	drm_sched_fini(&s.device->base);
+	expect_end(test, f, -ECANCELED);
+	KUNIT_EXPECT_EQ(test, s.device->overlaps, 0);
+	KUNIT_EXPECT_EQ(test, s.device->threads, 1);
+	KUNIT_EXPECT_TRUE(test, s.device->prepares >= 201 && s.device->runs == 201 && s.device->frees == 201);
+	KUNIT_EXPECT_TRUE(test, s.device->timeouts > 0 && s.device->cancels == 1);
+	mock_device_free(test, s.device);
+}
+
+static int count_pending(struct mock_device *device, struct drm_sched_entity *entity, struct drm_sched_job **last)
+{
+	struct drm_sched_job *job;
+	int n = 0;
+
+	drm_sched_for_each_pending_job(job, &device->base, entity) {
+		*last = job;
+		n++;
+	}
+	return n;
+}
+
+static void pending_jobs_are_those_that_the_device_has_by_their_order(struct kunit *test)
+{
+	struct setup s;
+	struct drm_sched_entity other;
+	struct drm_sched_job *last = NULL;
+	struct mock_job *job[3];
+	struct dma_fence *f[3];
+	int i;
+
+	s.device = mock_device_new(test, 2, MAX_SCHEDULE_TIMEOUT, MOCK_BY_HAND);
+	mock_entity_init(test, &s.entity, DRM_SCHED_PRIORITY_NORMAL, s.device);
+	mock_entity_init(test, &other, DRM_SCHED_PRIORITY_NORMAL, s.device);
+	for (i = 0; i < 3; i++) {
+		job[i] = mock_job_new(test, i == 1 ? &other : &s.entity, 1);
+		f[i] = mock_job_submit(job[i]);
+		if (i < 2)
+			wait_for_runs(s.device, i + 1);
+	}
+	drm_sched_stop(&s.device->base, NULL);
+	/* The third one has no credits yet. */
+	KUNIT_EXPECT_EQ(test, count_pending(s.device, NULL, &last), 2);
+	KUNIT_EXPECT_PTR_EQ(test, last, &job[1]->base);
+	KUNIT_EXPECT_EQ(test, count_pending(s.device, &s.entity, &last), 1);
+	KUNIT_EXPECT_PTR_EQ(test, last, &job[0]->base);
+	KUNIT_EXPECT_EQ(test, count_pending(s.device, &other, &last), 1);
+	KUNIT_EXPECT_PTR_EQ(test, last, &job[1]->base);
+	mock_device_advance(s.device, 2, 0);
+	drm_sched_start(&s.device->base, 0);
+	wait_for_runs(s.device, 3);
+	mock_device_advance(s.device, 1, 0);
+	for (i = 0; i < 3; i++)
+		expect_end(test, f[i], 1);
+	drm_sched_entity_destroy(&other);
+	tear_down(test, &s);
+}
+
 struct storm {
 	struct kunit *test;
 	struct mock_device *device;
@@ -547,6 +659,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(a_driver_may_take_a_job_in_timedout_job),
 	KUNIT_CASE(a_device_that_cannot_cancel_is_not_waited_for_for_ever),
 	KUNIT_CASE(a_scheduler_that_is_not_ready_is_not_chosen),
+	KUNIT_CASE(all_functions_run_one_at_a_time_on_one_thread),
+	KUNIT_CASE(pending_jobs_are_those_that_the_device_has_by_their_order),
 	KUNIT_CASE(entities_end_at_any_time_and_nothing_is_left),
 	{ NULL, NULL }
 };

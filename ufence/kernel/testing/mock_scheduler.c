@@ -144,12 +144,76 @@ static void mock_cancel(struct drm_sched_job *base)
 	end_job(job->device, job, -ECANCELED);
 }
 
+static __thread char this_thread; /* its address is the thread's name */
+
+static struct mock_device *enter(struct mock_device *device)
+{
+	spin_lock(&device->lock);
+	if (device->inside++)
+		device->overlaps++;
+	if (device->thread != &this_thread)
+		device->threads++;
+	device->thread = &this_thread;
+	spin_unlock(&device->lock);
+	return device;
+}
+
+static void leave(struct mock_device *device)
+{
+	spin_lock(&device->lock);
+	device->inside--;
+	spin_unlock(&device->lock);
+}
+
+static struct dma_fence *prepare_job(struct drm_sched_job *job, struct drm_sched_entity *entity)
+{
+	struct mock_device *device = enter(mock_job_of(job)->device);
+	struct dma_fence *f = mock_prepare(job, entity);
+
+	leave(device);
+	return f;
+}
+
+static struct dma_fence *run_job(struct drm_sched_job *job)
+{
+	struct mock_device *device = enter(mock_job_of(job)->device);
+	struct dma_fence *f = mock_run(job);
+
+	leave(device);
+	return f;
+}
+
+static enum drm_gpu_sched_stat timedout_job(struct drm_sched_job *job)
+{
+	struct mock_device *device = enter(mock_job_of(job)->device);
+	const enum drm_gpu_sched_stat verdict = mock_timedout(job);
+
+	leave(device);
+	return verdict;
+}
+
+static void free_job(struct drm_sched_job *job)
+{
+	struct mock_device *device = enter(mock_job_of(job)->device);
+
+	mock_free(job);
+	leave(device);
+}
+
+static void cancel_job(struct drm_sched_job *job)
+{
+	struct mock_device *device = enter(mock_job_of(job)->device);
+
+	mock_cancel(job);
+	leave(device);
+}
+
 static const struct drm_sched_backend_ops mock_ops = {
-	.prepare_job = mock_prepare,
-	.run_job = mock_run,
-	.timedout_job = mock_timedout,
-	.free_job = mock_free,
-	.cancel_job = mock_cancel,
+	.prepare_job = prepare_job,
+	.run_job = run_job,
+	.timedout_job = timedout_job,
+	.free_job = free_job,
+	.cancel_job = cancel_job,
 };
 
 static bool has_running(struct mock_device *device)

@@ -26,6 +26,9 @@ struct mock_device {
 	/* Not looked at by the device. */
 	struct drm_sched_job *seen_pending;
 	struct mock_job *timed_out;
+	/* Of what the scheduler calls: how many run now, how often two did, on how many threads. */
+	int inside, overlaps, threads;
+	const char *thread; /* the last one */
 };
 
 struct mock_job {
