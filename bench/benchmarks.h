@@ -32,6 +32,8 @@ void sched_job(session& s);
 void sched_chain(session& s);
 void sched_64_entities(session& s);
 void sched_10000_entities(session& s);
+void sched_fair(session& s);
+void device_entity_job(session& s);
 void shared_timeline_wake(session& s);
 void sync_file_create_close(session& s);
 void sync_file_create_close_on(session& s);

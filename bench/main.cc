@@ -52,6 +52,8 @@ constexpr entry benchmarks[] = {
     {"sched_chain", sched_chain},
     {"sched_64_entities", sched_64_entities},
     {"sched_10000_entities", sched_10000_entities},
+    {"sched_fair", sched_fair},
+    {"device_entity_job", device_entity_job},
     {"shared_timeline_wake", shared_timeline_wake},
     {"sync_file_create_close", sync_file_create_close},
     {"sync_file_create_close_on", sync_file_create_close_on},

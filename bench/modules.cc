@@ -15,6 +15,7 @@
 #include "bench/benchmarks.h"
 #include "drivers/cpu/cpu.h"
 #include "ufence/fence/fence.h"
+#include "ufence/issuer/device_scheduler.h"
 #include "ufence/issuer/host.h"
 
 namespace ufence::bench {
@@ -123,7 +124,68 @@ void unload_load(session& s, std::string_view name, std::size_t held) {
   s.compare(about, held > 1000 || s.how_much().quick ? 1 : 5, ours, baseline, 31);
 }
 
+// Jobs of nothing, 64 in a row, each from its submission to its end.
+constexpr std::size_t hashes_in_a_row = 64;
+
+struct hashes {
+  explicit hashes(const std::string& path) : of(load(h, path)) {}
+  ~hashes() { unload(h, of); }
+  template <class Submit>
+  batch_time time(std::uint64_t n, Submit submit) {
+    const auto row = [&] {
+      std::array<fence_ref, hashes_in_a_row> ends;
+      for (std::size_t i = 0; i < hashes_in_a_row; ++i) {
+        const ufence_cpu_sha256_update update{.state = &states[i],
+                                              .data = nullptr,
+                                              .size = 0,
+                                              .size_from = nullptr,
+                                              .digest = nullptr,
+                                              .flags = UFENCE_CPU_FIRST,
+                                              .reserved = 0};
+        ends[i] = submit(std::as_bytes(std::span(&update, 1)));
+      }
+      for (const fence_ref& f : ends)
+        require(!f->wait() && f->error() == 0, "a hash of nothing succeeds");
+    };
+    row();
+    return time_calls(n / hashes_in_a_row + 1, row);
+  }
+  host h;
+  const device_ref of;
+  std::array<ufence_cpu_sha256, hashes_in_a_row> states{};
+};
+
 }  // namespace
+
+void device_entity_job(session& s) {
+  const subject about{
+      .name = "device_entity_job",
+      .what =
+          "a hash of nothing pushed to an entity of cpu.so's device, until it ends; 64 in a row",
+      .baseline = "the same by device::submit()"};
+  const std::string path = s.driver_path() + "/cpu.so";
+  if (::access(path.c_str(), R_OK) != 0) {
+    s.skip(about, path + " can't be read; see --driver-path");
+    return;
+  }
+  const batch ours = [&](std::uint64_t n) {
+    hashes d(path);
+    device_scheduler scheduler = device_scheduler::create(d.of).value();
+    device_entity e = device_entity::create(scheduler).value();
+    const batch_time time = d.time(n, [&](std::span<const std::byte> args) {
+      return e.push({.opcode = UFENCE_CPU_SHA256, .args = args}).value().finished;
+    });
+    require(!scheduler.fini(), "a scheduler ends");
+    return time;
+  };
+  const batch direct = [&](std::uint64_t n) {
+    hashes d(path);
+    return d.time(n, [&](std::span<const std::byte> args) {
+      return d.of->submit({.opcode = UFENCE_CPU_SHA256, .args = args, .in_fences = {}}).value();
+    });
+  };
+  s.compare(about, s.how_much().scaled(20'000), ours, direct, s.how_much().pairs_at_most(31));
+}
 
 void unload_load_0(session& s) { unload_load(s, "unload_load_0", 0); }
 void unload_load_1000(session& s) { unload_load(s, "unload_load_1000", 1000); }

@@ -17,6 +17,7 @@
 #endif
 
 #include "bench/benchmarks.h"
+#include "ufence/base/clock.h"
 #include "ufence/sched/scheduler.h"
 
 namespace ufence::bench {
@@ -35,8 +36,9 @@ struct empty_job : job {
 class device {
  public:
   explicit device(bool has_thread)
-      : scheduler_(scheduler::create({.ops = &empty_job::ops, .name = "bench", .has_thread = has_thread})
-                       .value()) {}
+      : scheduler_(
+            scheduler::create({.ops = &empty_job::ops, .name = "bench", .has_thread = has_thread})
+                .value()) {}
   ~device() { require(!scheduler_.fini(), "a scheduler ends"); }
 
   [[nodiscard]] entity make() const {
@@ -191,6 +193,93 @@ batch_time chain_over_two(std::uint64_t n) {
   return time;
 }
 
+// --- Shares ---
+
+// A device whose clock goes on by the length of each job: its time does not depend on the machine.
+struct timed_job : job {
+  explicit timed_job(std::int64_t ns) : length_ns(ns) {}
+  ~timed_job() = default;
+  static result<fence_ref> run(job& j) noexcept {
+    clock_ns += static_cast<timed_job&>(j).length_ns;
+    return fence::create_signaled(clock_ns);
+  }
+  static void free(job& j) noexcept { delete &static_cast<timed_job&>(j); }
+  static constexpr scheduler_ops ops{.run = &run, .free = &free};
+  static inline std::int64_t clock_ns = 0;
+  std::int64_t length_ns;
+};
+
+struct user {
+  std::uint32_t weight;
+  std::int64_t length_ns;
+  std::uint64_t pushed = 0;
+};
+
+// What the user whose share is furthest from its weight had of the device's time, and should have
+// had.
+struct share {
+  std::int64_t had_ns = 0, due_ns = 0;
+  [[nodiscard]] double error() const {
+    const auto had = static_cast<double>(had_ns), due = static_cast<double>(due_ns);
+    return had > due ? had / due : due / had;
+  }
+};
+
+share worst_share(std::vector<user> users, std::int64_t device_ns) {
+  timed_job::clock_ns = now_ns() + 1'000'000'000'000;  // ahead of the real one, which ends no job
+  scheduler s =
+      scheduler::create({.ops = &timed_job::ops, .name = "bench", .has_thread = false}).value();
+  const scheduler* const home[] = {&s};
+  std::vector<entity> entities;
+  entities.push_back(entity::create({.schedulers = home}).value());
+  const auto push = [&](entity& e, std::int64_t length_ns) {
+    require(!e.push(*new timed_job(length_ns)), "a job is pushed");
+  };
+  push(entities[0], 1);  // it has the time from now to the device's clock
+  require(s.run_ready().has_value(), "a scheduler runs what is ready");
+  entities.clear();
+  std::uint64_t weights = 0;
+  for (const user& u : users) {
+    entities.push_back(entity::create({.schedulers = home, .weight = u.weight}).value());
+    weights += u.weight;
+  }
+  std::int64_t used = 0;
+  std::vector<std::int64_t> had(users.size());
+  while (used < device_ns) {
+    used = 0;
+    for (std::size_t i = 0; i < users.size(); ++i) {
+      const entity_statistics so_far = entities[i].statistics();
+      used += had[i] = so_far.device_time_ns;
+      for (; users[i].pushed < so_far.jobs_ended + 2; ++users[i].pushed) {
+        push(entities[i], users[i].length_ns);
+      }
+    }
+    require(s.run_ready(1).has_value(), "a scheduler runs what is ready");
+  }
+  share worst{1, 1};
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    const auto due =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(used) * users[i].weight / weights);
+    if (const share s_i{had[i], due}; s_i.error() > worst.error()) worst = s_i;
+  }
+  entities.clear();
+  require(!s.fini(), "a scheduler ends");
+  return worst;
+}
+
+// Three weights, jobs of 2, 200 and 2,000 us, every way round.
+share worst_share_of_all(std::int64_t device_ns) {
+  share worst{1, 1};
+  for (const std::int64_t a : {2'000, 200'000, 2'000'000}) {
+    for (const std::int64_t b : {2'000, 200'000, 2'000'000}) {
+      if (a == b) continue;
+      const share found = worst_share({{1, a}, {2, b}, {8, 2'202'000 - a - b}}, device_ns);
+      if (found.error() > worst.error()) worst = found;
+    }
+  }
+  return worst.had_ns > worst.due_ns ? worst : share{worst.due_ns, worst.had_ns};
+}
+
 #if UFENCE_BENCH_TBB
 // On this thread alone, as the schedulers of these rows.
 batch_time task_group(std::uint64_t n) {
@@ -240,12 +329,13 @@ void sched_job(session& s) {
 #else
   const batch theirs;
 #endif
-  compare_with_tbb(s,
-                   {.name = "sched_job",
-                    .what = "a job made, pushed, given to an empty device function, ended, freed; 64 in a row",
-                    .baseline = "an empty task of a oneTBB task_group, on one thread, 64 in a row",
-                    .target = 1.0},
-                   s.how_much().scaled(10'000), push_and_run, theirs);
+  compare_with_tbb(
+      s,
+      {.name = "sched_job",
+       .what = "a job made, pushed, given to an empty device function, ended, freed; 64 in a row",
+       .baseline = "an empty task of a oneTBB task_group, on one thread, 64 in a row",
+       .target = 1.0},
+      s.how_much().scaled(10'000), push_and_run, theirs);
 }
 
 void sched_chain(session& s) {
@@ -280,13 +370,26 @@ void sched_64_entities(session& s) {
 }
 
 void sched_10000_entities(session& s) {
-  s.compare({.name = "sched_10000_entities",
-             .what = "a job chosen among 10,000 entities that have jobs, given, ended, freed",
-             .baseline = "the same among 10 entities",
-             .target = 3},
-            s.how_much().quick ? 1'000 : 30'000,
-            [](std::uint64_t n) { return choose_among(10'000, n); },
-            [](std::uint64_t n) { return choose_among(10, n); }, s.how_much().pairs_at_most(31));
+  s.compare(
+      {.name = "sched_10000_entities",
+       .what = "a job chosen among 10,000 entities that have jobs, given, ended, freed",
+       .baseline = "the same among 10 entities",
+       .target = 3},
+      s.how_much().quick ? 1'000 : 30'000, [](std::uint64_t n) { return choose_among(10'000, n); },
+      [](std::uint64_t n) { return choose_among(10, n); }, s.how_much().pairs_at_most(31));
+}
+
+void sched_fair(session& s) {
+  const std::int64_t device_ns = s.how_much().quick ? 50'000'000 : 1'000'000'000;
+  const share worst = worst_share_of_all(device_ns);
+  s.compare(
+      {.name = "sched_fair",
+       .what = "a user's time of the device in 1 s, weights 1, 2, 8, jobs of 2, 200 and 2,000 us: "
+               "the worst",
+       .baseline = "its due, by weight (or the other way round, if it had less)",
+       .target = 1.05},
+      1, [=](std::uint64_t) { return batch_time{.ns = worst.had_ns, .was_disturbed = false}; },
+      [=](std::uint64_t) { return batch_time{.ns = worst.due_ns, .was_disturbed = false}; }, 1);
 }
 
 }  // namespace ufence::bench
