@@ -8,6 +8,7 @@ namespace ufence::bench {
 void locked_after_store(session& s);
 void is_signaled(session& s);
 void create_signal_release(session& s);
+void create_with_data(session& s);
 void signal_up_to_1(session& s);
 void signal_up_to_1000(session& s);
 void signal_up_to_1000000(session& s);
@@ -16,6 +17,9 @@ void add_64_callbacks(session& s);
 void poll_op(session& s);
 void poll_op_or_lock(session& s);
 void is_signaled_or_lock(session& s);
+void c_is_signaled(session& s);
+void c_create_signal_release(session& s);
+void c_add_remove_callback(session& s);
 void wake_waiter(session& s);
 void array_of_64(session& s);
 void kernel_create_signal_release(session& s);

@@ -2,11 +2,13 @@
 #include <array>
 #include <atomic>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <utility>
 
 #include "bench/benchmarks.h"
 #include "ufence/fence/fence.h"
+#include "ufence/fence/timeline.h"
 
 namespace ufence::bench {
 namespace {
@@ -35,6 +37,14 @@ struct pending_work : backend {
   std::uint64_t polls = 0;
 };
 constexpr backend_ops pending_work::table{.poll = &pending_work::poll};
+
+// Data that its retire frees.
+struct freed_work : backend {
+  freed_work() noexcept : backend{&table} {}
+  static void retire(backend* data, retired_by) noexcept { delete static_cast<freed_work*>(data); }
+  static const backend_ops table;
+};
+constexpr backend_ops freed_work::table{.retire = &freed_work::retire};
 
 }  // namespace
 
@@ -112,6 +122,39 @@ void create_signal_release(session& s) {
           const std::future<void> future = promise.get_future();
           promise.set_value();
           keep(&future);
+        });
+      });
+}
+
+void create_with_data(session& s) {
+  result<timeline_issuer> issuer =
+      timeline_issuer::create({.driver_name = "bench", .timeline_name = "queue"});
+  require(issuer.has_value(), "no memory for a timeline");
+  s.compare(
+      {.name = "create_with_data",
+       .what = "a fence of a timeline with allocated data: made, referenced, signaled, retired, dropped",
+       .baseline = "std::promise<void>, get_future(), set_value(), and an object, drop all"},
+      s.how_much().scaled(10'000),
+      [&](std::uint64_t n) {
+        std::uint64_t signaled = 0;
+        const batch_time time = time_calls(n, [&] {
+          result<new_fence> made = issuer->create_unordered(new freed_work);
+          if (!made) return;
+          const fence_ref consumer = made->fence;
+          if (made->signal.signal()) ++signaled;
+          keep(&consumer);
+        });
+        require(signaled == n, "each fence is signaled");
+        return time;
+      },
+      [](std::uint64_t n) {
+        return time_calls(n, [] {
+          std::promise<void> promise;
+          const std::future<void> future = promise.get_future();
+          const auto data = std::make_unique<freed_work>();
+          promise.set_value();
+          keep(&future);
+          keep(&data);
         });
       });
 }
