@@ -20,8 +20,9 @@ set(CMAKE_C_FLAGS_RELEASE "-O2")
 find_program(UFENCE_CCACHE ccache)
 mark_as_advanced(UFENCE_CCACHE)
 if(UFENCE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_C_COMPILER_LAUNCHER "${UFENCE_CCACHE}")
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${UFENCE_CCACHE}")
+  # What it has to overlook where headers are precompiled.
+  set(CMAKE_C_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros "${UFENCE_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_C_COMPILER_LAUNCHER})
 endif()
 
 # For shared objects. Clang keeps a sanitizer's runtime in the program, so they can't be complete.

@@ -8,8 +8,10 @@
 #       UFENCE_LIBRARY_<layer> (the library that its objects go into, or none). A layer lab/x is
 #       called lab_x here and in the names of targets.
 #   ufence_add_test(NAME SOURCES... [LINK LIB...] [LABEL unit|model|process|stress|...] [FENCES]
-#                   [TIMEOUT SECONDS] [ENVIRONMENT VAR=VALUE...])
+#                   [TIMEOUT SECONDS] [ENVIRONMENT VAR=VALUE...] [HEADERS TARGET])
 #       A GoogleTest program with the leak-checking main of ufence/testing; each TEST is a ctest.
+#       Its standard headers and GoogleTest's are precompiled once, by a program that is compiled as all tests
+#       are, or by TARGET if this one is compiled in another way (ufence_add_headers()).
 #       FENCES: the main also counts the fences alive (the program links fence or libufence).
 #   ufence_add_command_test(NAME COMMAND ARG... [LABEL LABEL] [TIMEOUT SECONDS]
 #                   [ENVIRONMENT VAR=VALUE...])
@@ -52,6 +54,40 @@ function(ufence_read_layers file)
   set(UFENCE_LAYERS ${layers} PARENT_SCOPE)
 endfunction()
 
+# The sources of tests are compiled for a quick build; what they test is not.
+set(UFENCE_TEST_OPTIMIZATION $<$<CXX_COMPILER_ID:GNU>:-Og>)
+
+# A program that precompiles what nearly all tests include.
+function(ufence_add_headers name)
+  file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/${name}.cc" CONTENT "int main() {}\n")
+  add_executable(${name} EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/${name}.cc")
+  target_link_libraries(${name} PRIVATE ufence_flags GTest::gmock GTest::gtest Threads::Threads)
+  set(headers "")
+  foreach(header IN ITEMS gmock/gmock.h gtest/gtest.h algorithm array atomic chrono cstddef cstdint
+      functional latch map memory mutex new optional span string string_view system_error thread
+      utility vector)
+    list(APPEND headers "$<$<COMPILE_LANGUAGE:CXX>:<${header}$<ANGLE-R>>")
+  endforeach()
+  target_compile_options(${name} PRIVATE ${UFENCE_TEST_OPTIMIZATION})
+  target_precompile_headers(${name} PRIVATE ${headers})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # for ccache
+  endif()
+endfunction()
+
+function(ufence_precompile_headers name headers)
+  if(NOT UFENCE_PRECOMPILE)
+    return()
+  endif()
+  if(NOT headers)
+    set(headers ufence_testing_headers)
+  endif()
+  target_precompile_headers(${name} REUSE_FROM ${headers})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+  endif()
+endfunction()
+
 function(ufence_test_label out file)
   set(label unit)
   if(file MATCHES "_(stress|model|process|fuzz)_test\\.cc$")
@@ -61,7 +97,7 @@ function(ufence_test_label out file)
 endfunction()
 
 function(ufence_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "FENCES" "LABEL;TIMEOUT" "SOURCES;LINK;ENVIRONMENT")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "FENCES" "LABEL;TIMEOUT;HEADERS" "SOURCES;LINK;ENVIRONMENT")
   if(arg_UNPARSED_ARGUMENTS)
     list(APPEND arg_SOURCES ${arg_UNPARSED_ARGUMENTS})
   endif()
@@ -83,6 +119,10 @@ function(ufence_add_test name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE
     ufence_flags ${main} ${arg_LINK} GTest::gmock GTest::gtest Threads::Threads)
+  target_compile_options(${name} PRIVATE ${UFENCE_TEST_OPTIMIZATION})
+  if(NOT "${arg_SOURCES}" MATCHES "\\.c(;|$)")
+    ufence_precompile_headers(${name} "${arg_HEADERS}")
+  endif()
   # Discovered when ctest starts: a build does not run what it has built.
   gtest_discover_tests(${name}
     DISCOVERY_MODE PRE_TEST

@@ -9,6 +9,10 @@ target_compile_options(ufence_lab_engine PRIVATE -O2)
 
 set(UFENCE_LAB_DOUBLES "${CMAKE_CURRENT_SOURCE_DIR}/engine/doubles")
 
+if(UFENCE_BUILD_TESTS AND NOT UFENCE_SANITIZE)
+  ufence_add_headers(ufence_lab_headers)
+  target_compile_options(ufence_lab_headers PRIVATE -O2)
+endif()
 function(ufence_add_lab_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LINK")
   if(NOT UFENCE_BUILD_TESTS OR UFENCE_SANITIZE)
@@ -18,6 +22,7 @@ function(ufence_add_lab_test name)
     set(arg_TIMEOUT 300)
   endif()
   ufence_add_test(${name} LABEL model TIMEOUT ${arg_TIMEOUT}
+    HEADERS ufence_lab_headers
     SOURCES ${arg_SOURCES} LINK ${arg_LINK} ufence_lab_engine)
   target_include_directories(${name} BEFORE PRIVATE "${UFENCE_LAB_DOUBLES}")
   # The same loops, and the same executions, whatever the build is for.
