@@ -11,6 +11,8 @@
 namespace ufence::tool {
 namespace {
 
+constexpr unsigned timeouts_max = 8;  // of a file
+
 // A fence whose end was not taken into account yet, and can be: what is queued on it comes first.
 bool has_ended(block::step step, const watch& w, const issued_fence& f) {
   return step == block::step::pending && f && !w.is_queued && f.fence->is_signaled();
@@ -59,12 +61,17 @@ void file_hash::collect() {
   }
 }
 
+// A file whose jobs are late again and again is given up.
+bool file_hash::may_try_again(int error) {
+  return error != -ETIMEDOUT || ++timeouts_ <= timeouts_max;
+}
+
 void file_hash::collect_read(block& b) {
   const int error = b.read_fence.fence->error();
   if (error != 0) {
     b.read = step::none;
-    if (reads_->was_cut(b.read_fence, error)) {
-      if (is_going_on()) ++services_.resubmitted;
+    if (reads_->was_cut(b.read_fence, error) && may_try_again(error)) {
+      if (is_going_on()) ++services_.counters.resubmitted;
     } else if (!is_beyond_end(b)) {
       error_ = error;
     }
@@ -88,13 +95,13 @@ void file_hash::collect_hash(block& b) {
   }
   // It was cut off, itself or what it depended on; or what it depended on has failed
   // for good: that is told there.
-  const bool was_cut = job_issuer::was_cancelled_by_unload(b.hash_fence, error) ||
-                       (b.hash_of && b.hash_of->error() != 0) ||
-                       (b.hash_after && b.hash_after->error() != 0);
+  const bool was_cut =
+      (b.hash_of && b.hash_of->error() != 0) || (b.hash_after && b.hash_after->error() != 0) ||
+      (job_issuer::was_cancelled_by_unload(b.hash_fence, error) && may_try_again(error));
   if (!was_cut) {
     error_ = error;
   } else if (is_going_on()) {
-    ++services_.resubmitted;
+    ++services_.counters.resubmitted;
   }
   b.hash = step::none;
   b.hash_of.reset();
@@ -156,7 +163,7 @@ void file_hash::drop_beyond_end() {
 
 void file_hash::give_back(std::unique_ptr<block> b) {
   services_.blocks.give_back(std::move(b));
-  services_.has_news_for_blocked = true;
+  services_.counters.has_news_for_blocked = true;
 }
 
 // --- What can be submitted. ---
@@ -245,7 +252,8 @@ bool file_hash::submit_hash(std::size_t index) {
                (ends ? std::uint32_t{UFENCE_CPU_LAST} : 0),
       .reserved = 0};
   const auto asked = request_of(UFENCE_CPU_SHA256, args, std::span(in_fences).first(count));
-  if (!accept(services_.jobs.submit(driver::cpu, asked), b.hash_fence)) return false;
+  if (!accept(services_.jobs.submit(driver::cpu, asked, services_.client), b.hash_fence))
+    return false;
   b.hash = step::pending;
   b.ends_hash = ends;
   b.hash_of = b.read_fence.fence;
@@ -287,7 +295,7 @@ bool file_hash::queue(watch& w, issued_fence& on) {
   w.is_queued = true;
   const std::error_code refused = on.fence->add_callback(w);
   if (!refused) {
-    ++services_.watches_queued;
+    ++services_.counters.watches_queued;
     services_.jobs.note_awaited(on);
     return true;
   }

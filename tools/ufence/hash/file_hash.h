@@ -28,19 +28,25 @@
 
 namespace ufence::tool {
 
-/// What the files of a run share.
-struct file_services {
-  job_issuer& jobs;
-  read_service& reads;
-  block_pool& blocks;
-  mailbox& box;
-  std::uint64_t block_bytes;
-  std::size_t blocks_per_file_max;
+/// What the files of a run count together.
+struct file_counters {
   std::uint64_t resubmitted = 0;  // jobs that their issuer's end had cut off
   // Events to come; whoever takes one from the mailbox counts it out.
   std::size_t watches_queued = 0;
   // What a blocked file may wait for has come; the caller resets it.
   bool has_news_for_blocked = false;
+};
+
+/// What the files of a client share.
+struct file_services {
+  job_issuer& jobs;
+  read_service& reads;
+  block_pool& blocks;
+  mailbox& box;
+  file_counters& counters;
+  std::uint64_t block_bytes;
+  std::size_t blocks_per_file_max;
+  std::size_t client = 0;
 };
 
 /// Threads: the main one.
@@ -71,6 +77,7 @@ class file_hash {
  private:
   using step = block::step;
 
+  [[nodiscard]] bool may_try_again(int error);
   void collect();
   void collect_read(block& b);
   void collect_hash(block& b);
@@ -105,6 +112,7 @@ class file_hash {
   issued_fence last_hash_;                      // of the block before the first of blocks_
   std::uint64_t next_offset_ = 0;               // of the next block to be read
   std::uint64_t bytes_ = 0;
+  unsigned timeouts_ = 0;  // jobs that were late
   int error_ = 0;
   bool has_begun_ = false;          // the first block was taken
   bool goes_beyond_first_ = false;  // the first block was read, and is not the end

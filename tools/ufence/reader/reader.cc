@@ -125,7 +125,8 @@ int reader::run() {
   jobs_.use(*std::move(loaded));
   std::optional<reloader> reloads;
   if (setup_.reload_every_ms != 0) {
-    reloads.emplace(modules_, box_, std::chrono::milliseconds(setup_.reload_every_ms),
+    reloads.emplace(modules_, box_,
+                    reload_plan{.every = std::chrono::milliseconds(setup_.reload_every_ms)},
                     setup_.cancels_at_reload != 0 ? unload_policy::cancel : unload_policy::drain,
                     std::vector{jobs_.current(driver::uring)});
   }

@@ -24,6 +24,7 @@ struct file_location {
   const char* name;            // relative to it; stays until the file is finished
   bool follows_link;
   std::uint64_t size_hint;  // as stat() said
+  std::size_t client = 0;   // who wants it
 };
 
 /// The reads of one file. It stays until the last of them has ended.

@@ -46,7 +46,7 @@ class module_file_reads final : public file_reads {
         .buffer = b.buffer,
         .size = block_bytes_,
         .file = &opened_};
-    return jobs_.submit(driver::uring, request_of(UFENCE_URING_READ_FILE, args));
+    return jobs_.submit(driver::uring, request_of(UFENCE_URING_READ_FILE, args), where_.client);
   }
   result<issued_fence> submit_next(block& b) {
     const ufence_uring_read args{.fd = fd_.get(),
@@ -55,7 +55,7 @@ class module_file_reads final : public file_reads {
                                  .buffer = b.buffer,
                                  .size = block_bytes_,
                                  .bytes_read = &b.bytes_read};
-    return jobs_.submit(driver::uring, request_of(UFENCE_URING_READ, args));
+    return jobs_.submit(driver::uring, request_of(UFENCE_URING_READ, args), where_.client);
   }
 
   job_issuer& jobs_;

@@ -100,7 +100,8 @@ class reloading : public testing::Test {
 TEST_F(reloading, replaces_each_module_in_turn) {
   const std::uint64_t first = jobs_.current(driver::cpu)->device->instance();
   {
-    reloader reloads(modules_, box_, std::chrono::milliseconds(1), unload_policy::drain, running());
+    reloader reloads(modules_, box_, {.every = std::chrono::milliseconds(1)}, unload_policy::drain,
+                     running());
     await_news(4);
   }
   take_news();
@@ -113,7 +114,8 @@ TEST_F(reloading, replaces_each_module_in_turn) {
 
 TEST_F(reloading, is_put_off_while_nothing_gets_done) {
   const std::int64_t begin = now_ns();
-  reloader reloads(modules_, box_, std::chrono::milliseconds(1), unload_policy::cancel, running());
+  reloader reloads(modules_, box_, {.every = std::chrono::milliseconds(1)}, unload_policy::cancel,
+                   running());
   await_news(2);
   EXPECT_GE(now_ns() - begin, 100'000'000) << "else jobs might be cut off again and again";
   reloads.stop();
@@ -122,7 +124,8 @@ TEST_F(reloading, is_put_off_while_nothing_gets_done) {
 
 TEST_F(reloading, stops_at_once_when_idle) {
   const std::int64_t begin = now_ns();
-  reloader(modules_, box_, std::chrono::hours(1), unload_policy::drain, running()).stop();
+  reloader(modules_, box_, {.every = std::chrono::hours(1)}, unload_policy::drain, running())
+      .stop();
   EXPECT_LT(now_ns() - begin, std::int64_t{60'000'000'000});
   take_news();
   EXPECT_TRUE(heard_.empty());

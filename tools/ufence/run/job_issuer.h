@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "tools/ufence/run/client_queues.h"
 #include "tools/ufence/run/instance.h"
 #include "ufence/base/result.h"
 #include "ufence/fence/fence.h"
@@ -41,7 +42,9 @@ template <class Args>
 class job_issuer {
  public:
   /// @param holds  keep every fence to the end
-  explicit job_issuer(bool holds) : holds_(holds) {}
+  /// @param queues  where jobs wait for their turn; null: the modules get them at once
+  explicit job_issuer(bool holds, client_queues* queues = nullptr)
+      : holds_(holds), queues_(queues) {}
   ~job_issuer();
   job_issuer(const job_issuer&) = delete;
   job_issuer& operator=(const job_issuer&) = delete;
@@ -50,12 +53,14 @@ class job_issuer {
   void use(std::unique_ptr<instance> fresh);
   /// The instance that gets jobs; null while there is none.
   [[nodiscard]] instance* current(driver d) const { return current_[index_of(d)].get(); }
-  /// False from the moment a module refused a job because it is being unloaded until use().
+  /// False from the moment a module refused a job because it is being unloaded until use(). With
+  /// queues that does not happen.
   [[nodiscard]] bool is_available(driver d) const { return available_[index_of(d)]; }
 
-  /// Gives a job to the driver's current instance.
+  /// Gives a job to the driver's current instance, or queues it for a client.
   /// @return  -ENODEV it is being unloaded: again after use(); -ENOMEM
-  [[nodiscard]] result<issued_fence> submit(driver d, const job_request& request);
+  [[nodiscard]] result<issued_fence> submit(driver d, const job_request& request,
+                                            std::size_t client = 0);
   /// Takes a fence that came from a reader process.
   [[nodiscard]] issued_fence adopt(fence_ref f, instance& from);
   /// The driver's reader process has ended: nobody takes jobs until use().
@@ -79,6 +84,7 @@ class job_issuer {
   void sweep();
 
   const bool holds_;
+  client_queues* const queues_;
   std::array<std::unique_ptr<instance>, all_drivers.size()> current_;
   std::array<bool, all_drivers.size()> available_{};
   std::vector<std::unique_ptr<instance>> replaced_;  // with fences that are still referred to

@@ -15,15 +15,11 @@ constexpr std::chrono::milliseconds progress_interval{1};
 
 }  // namespace
 
-reloader::reloader(driver_modules& modules, mailbox& box,
-                   std::optional<std::chrono::milliseconds> interval, unload_policy policy,
+reloader::reloader(driver_modules& modules, mailbox& box, reload_plan plan, unload_policy policy,
                    std::vector<instance*> running)
-    : modules_(modules),
-      box_(box),
-      interval_(interval),
-      policy_(policy),
-      running_(std::move(running)) {
-  if (!interval_) {
+    : modules_(modules), box_(box), plan_(plan), policy_(policy), running_(std::move(running)) {
+  if (!plan_.every && !plan_.watches) return;
+  if (plan_.watches) {
     std::vector<std::string> paths;
     for (const instance* i : running_) paths.emplace_back(i->device->path());
     auto files = file_watch::create(std::move(paths));
@@ -52,7 +48,8 @@ void reloader::stop() {
 void reloader::run() {
   while (wait_for_turn()) {
     for (instance*& running : running_) {
-      if (!replace(running)) return;
+      const std::scoped_lock lock(replacing_);
+      if (!replace(running, policy_)) return;
     }
   }
 }
@@ -63,7 +60,7 @@ void reloader::run() {
 bool reloader::wait_for_turn() {
   const auto stops = [this] { return is_stopping_; };
   std::unique_lock lock(mutex_);
-  if (stopping_.wait_for(lock, *interval_, stops)) return false;
+  if (stopping_.wait_for(lock, *plan_.every, stops)) return false;
   const std::int64_t turn_at_latest = deadline_after(postponed_max_ns);
   while (!has_progressed() && now_ns() < turn_at_latest) {
     if (stopping_.wait_for(lock, progress_interval, stops)) return false;
@@ -72,6 +69,7 @@ bool reloader::wait_for_turn() {
 }
 
 bool reloader::has_progressed() const {
+  const std::scoped_lock lock(replacing_);
   std::uint64_t completed = 0;
   for (const instance* i : running_) {
     const device_stats stats = i->device->stats();
@@ -84,6 +82,7 @@ void reloader::run_watching() {
   for (;;) {
     const result<std::size_t> changed = files_->wait(no_deadline);
     if (!changed && changed.error() == errno_code(ECANCELED)) return;
+    const std::scoped_lock lock(replacing_);
     if (changed && !replace_beside(running_[*changed])) return;
   }
 }
@@ -112,9 +111,19 @@ bool reloader::replace_beside(instance*& running) {
   return true;
 }
 
-bool reloader::replace(instance*& running) {
+device_ref reloader::replace_now(driver d, const device& late) {
+  const std::scoped_lock lock(replacing_);
+  for (instance*& running : running_) {
+    if (running->which != d) continue;
+    const bool is_late = running->device.get() == &late;
+    return !is_late || replace(running, unload_policy::cancel) ? running->device : nullptr;
+  }
+  return nullptr;
+}
+
+bool reloader::replace(instance*& running, unload_policy policy) {
   const driver d = running->which;
-  if (!modules_.unload_for_reload(*running, policy_)) {
+  if (!modules_.unload_for_reload(*running, policy)) {
     box_.post({.which = d, .loaded = nullptr, .problem = "could not be unloaded for a reload"});
     return false;
   }

@@ -22,6 +22,7 @@
 #include "tools/ufence/reads/module_reads.h"
 #include "tools/ufence/reads/process_reads.h"
 #include "tools/ufence/reads/shared_blocks.h"
+#include "tools/ufence/run/client_queues.h"
 #include "tools/ufence/run/driver_modules.h"
 #include "tools/ufence/run/engine.h"
 #include "tools/ufence/run/held_check.h"
@@ -46,7 +47,8 @@ class session {
         console_(options.quiet),
         interrupts_(box_.wake_fd()),
         modules_(driver_directory(options.driver_path), options.workers, options.watches),
-        jobs_(options.holds) {}
+        queues_(options.clients, options.timeout_ms, options.workers, box_.wake_fd()),
+        jobs_(options.holds, &queues_) {}
 
   int run();
 
@@ -55,6 +57,7 @@ class session {
   bool load_modules();
   bool start_reader();
   void hash_files();
+  void start_reloads(std::optional<reloader>& reloads);
   bool unload_modules(unload_policy policy);
   void check_held();
   void finish_output();
@@ -65,6 +68,7 @@ class session {
   }
   [[nodiscard]] int exit_status() const;
   [[nodiscard]] run_report report() const;
+  [[nodiscard]] std::vector<client_report> client_reports() const;
 
   const run_options& options_;
   const run_limits limits_;
@@ -73,6 +77,7 @@ class session {
   interrupt_watch interrupts_;
   sum_output output_;
   driver_modules modules_;
+  client_queues queues_;
   job_issuer jobs_;
   shared_blocks memory_;  // with a reader process
   std::unique_ptr<process_reads> reader_;
@@ -136,37 +141,45 @@ bool session::start_reader() {
 void session::hash_files() {
   module_reads direct(jobs_, options_.block_bytes);
   read_service& reads = reader_ ? static_cast<read_service&>(*reader_) : direct;
-  engine files(options_, limits_, console_, output_, box_, jobs_, reads,
+  engine files(options_, limits_, console_, output_, box_, jobs_, queues_, reads,
                reader_ ? &memory_ : nullptr);
   std::optional<reloader> reloads;
-  if (options_.reload_every_ms != 0 || options_.watches) {
-    std::vector<instance*> running;
-    for (const driver d : all_drivers) {
-      if (jobs_.current(d)->device) running.push_back(jobs_.current(d));
-    }
-    const std::optional interval = options_.watches ? std::nullopt
-                                                    : std::optional(std::chrono::milliseconds(
-                                                          options_.reload_every_ms));
-    reloads.emplace(modules_, box_, interval, options_.policy, std::move(running));
-  }
+  start_reloads(reloads);
   try {
     is_complete_ = files.run() == engine::outcome::finished;
   } catch (const std::exception& error) {  // no memory: what is in flight must not lose its own
     console_.problem(error.what());
+    queues_.set_replace(nullptr);
     reloads.reset();
     abandon();
   }
   if (!is_complete_) files.stop();
   end_ns_ = now_ns();
+  queues_.set_replace(nullptr);
   reloads.reset();
   if (reader_) reader_->end(is_complete_);
   files.take_news();
   files_ = files.totals();
+  queues_.kill();
   const bool all_gone = unload_modules(is_complete_ ? unload_policy::drain : unload_policy::cancel);
   if (is_complete_) return;
   if (!all_gone) abandon();
   static_cast<void>(files.run());
   files_ = files.totals();
+}
+
+void session::start_reloads(std::optional<reloader>& reloads) {
+  if (options_.reload_every_ms == 0 && !options_.watches && options_.timeout_ms == 0) return;
+  std::vector<instance*> running;
+  for (const driver d : all_drivers) {
+    if (jobs_.current(d)->device) running.push_back(jobs_.current(d));
+  }
+  reload_plan plan{.every = std::nullopt, .watches = options_.watches};
+  if (options_.reload_every_ms != 0)
+    plan.every = std::chrono::milliseconds(options_.reload_every_ms);
+  reloads.emplace(modules_, box_, plan, options_.policy, std::move(running));
+  queues_.set_replace(
+      [&r = *reloads](driver d, const device& late) { return r.replace_now(d, late); });
 }
 
 // False: a module stays, and may still write to what it was given.
@@ -249,7 +262,30 @@ run_report session::report() const {
           .unload_us_p99 = percentile_us(unload_ns, 0.99),
           .readers_started = readers.started,
           .readers_killed = readers.killed,
-          .readers_lost = readers.lost};
+          .readers_lost = readers.lost,
+          .timeouts = queues_.late().timeouts,
+          .resets = queues_.late().resets,
+          .clients = client_reports()};
+}
+
+std::vector<client_report> session::client_reports() const {
+  std::int64_t device_ns = 0;
+  for (const client_totals& c : files_.clients) device_ns += c.device_ns;
+  std::vector<client_report> reports;
+  for (std::size_t i = 0; i < files_.clients.size(); ++i) {
+    const client_totals& c = files_.clients[i];
+    std::vector<std::int64_t> file_ns = c.file_ns;
+    std::ranges::sort(file_ns);
+    reports.push_back(
+        {.priority = options_.clients[i].name,
+         .files = c.files,
+         .bytes = c.bytes,
+         .share =
+             device_ns == 0 ? 0 : static_cast<double>(c.device_ns) / static_cast<double>(device_ns),
+         .file_us_p50 = percentile_us(file_ns, 0.50),
+         .file_us_p99 = percentile_us(file_ns, 0.99)});
+  }
+  return reports;
 }
 
 // A standard stream that was closed leaves its number to the next file that is opened, and what is

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "drivers/cpu/cpu.h"
 #include "tools/ufence/cli/commands.h"
@@ -14,14 +17,48 @@ namespace {
 constexpr std::uint64_t block_bytes_default = 128UL * 1024;
 constexpr std::uint64_t block_bytes_max = 1UL << 28U;
 constexpr std::uint64_t reload_every_ms_max = 24UL * 3600 * 1000;
+constexpr unsigned clients_max = 64;
+constexpr std::uint32_t weight_max = 1000;
 
 unsigned default_workers() {
   return std::clamp(std::thread::hardware_concurrency(), 1U, unsigned{UFENCE_CPU_WORKERS_MAX});
 }
 
+// "high", "normal", "low", or a weight. False: none of these.
+bool parse_share(const std::string& text, client_share& share) {
+  share = {.name = text};
+  if (text == "normal") return true;
+  share.rank = text == "high" ? sched::priority::high : sched::priority::low;
+  if (text == "high" || text == "low") return true;
+  share.rank = sched::priority::normal;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, share.weight);
+  return error == std::errc() && rest == end && share.weight >= 1 && share.weight <= weight_max;
+}
+
+// As they are on the command line.
+struct clients {
+  unsigned count = 1;
+  std::vector<std::string> priorities;  // of the first ones
+};
+
+void set_clients(run_options& options, const clients& said) {
+  if (said.priorities.size() > said.count) {
+    throw CLI::ValidationError("--priority", "there are not so many clients");
+  }
+  if (options.inputs.size() < said.count) {
+    throw CLI::ValidationError("--clients", "each needs an input of its own");
+  }
+  options.clients.assign(said.count, {});
+  for (std::size_t i = 0; i < said.priorities.size(); ++i) {
+    static_cast<void>(parse_share(said.priorities[i], options.clients[i]));
+  }
+}
+
 constexpr const char* run_description =
     "Hashes trees through driver modules that come and go, and tells what became of each fence\n"
-    "Files are read by the module `uring` and hashed with SHA-256 by the module `cpu`; the sums are "
+    "Files are read by the module `uring` and hashed with SHA-256 by the module `cpu`; the sums "
+    "are "
     "what sha256sum prints, sorted by path. `ufence sum` is the same without the demonstration.";
 
 constexpr const char* run_footer =
@@ -31,7 +68,10 @@ constexpr const char* run_footer =
     "--json: files, bytes, seconds, skipped, errors, resubmitted, fences_issued, fences_awaited, "
     "fences_held_at_exit, fences_outliving_issuer, retired_by_settlement, retired_by_last_op, "
     "module_loads, module_unloads, unloads_unmapped, unloads_deferred, unloads_pinned, "
-    "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost. "
+    "unload_us_p50, unload_us_p99, readers_started, readers_killed, readers_lost, timeouts, "
+    "resets, "
+    "clients: of each its priority, files, bytes, share of the time of `cpu` while all clients had "
+    "work, file_us_p50, file_us_p99. "
     "The two retired_by_... also count the job that tells each loaded `cpu` its workers.\n\n"
     "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
     "a wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
@@ -96,6 +136,30 @@ void add_reload_options(CLI::App& app, run_options& options) {
                "Keep every fence to the end, unload all modules, then read and check each fence");
 }
 
+void add_client_options(CLI::App& app, run_options& options, clients& said) {
+  app.add_option(
+         "--clients", said.count,
+         "Share the modules among so many clients; the inputs are dealt out to them in turn")
+      ->type_name("N")
+      ->check(CLI::Range(1U, clients_max))
+      ->capture_default_str();
+  app.add_option("--priority", said.priorities,
+                 "Of each client in turn, the rest is normal: high, normal or low, which are the "
+                 "weights 32, 8 and 1, or a weight")
+      ->type_name("P,...")
+      ->delimiter(',')
+      ->check([](const std::string& text) {
+        client_share share;
+        return parse_share(text, share) ? "" : "neither a priority nor a weight: " + text;
+      });
+  app.add_option(
+         "--timeout", options.timeout_ms,
+         "Reload a module when a job has taken so long, from when it was the oldest one; the "
+         "job is submitted again, up to 8 of a file")
+      ->type_name("MS")
+      ->check(CLI::Range(std::uint64_t{1}, reload_every_ms_max));
+}
+
 void add_reader_options(CLI::App& app, run_options& options) {
   CLI::Option* const via =
       app.add_option_function<std::string>(
@@ -106,7 +170,8 @@ void add_reader_options(CLI::App& app, run_options& options) {
              "Read in a process of its own, and pass the fence of each read as a sync file, "
              "or as a point of one shared timeline for each file")
           ->type_name("sync-file|syncobj")
-          ->check(CLI::IsMember({"sync-file", "syncobj"}));
+          ->check(CLI::IsMember({"sync-file", "syncobj"}))
+          ->excludes("--clients");
   app.add_option("--kill-reader-every", options.kill_reader_every_ms,
                  "Kill the reader process so long after its first read, and start another one")
       ->type_name("MS")
@@ -126,12 +191,17 @@ void add_run_command(CLI::App& app, command& chosen) {
       ->capture_default_str();
   add_hash_options(*run_app, *options);
   add_reload_options(*run_app, *options);
+  const auto said = std::make_shared<clients>();
+  add_client_options(*run_app, *options, *said);
   add_reader_options(*run_app, *options);
   run_app->add_flag(
       "--json", options->json,
       "Print one JSON object about the run on stdout; the sums go to --output or nowhere");
   run_app->add_flag("--quiet", options->quiet, "Neither progress nor summary on stderr");
-  run_app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+  run_app->callback([options, said, &chosen] {
+    set_clients(*options, *said);
+    chosen = [options] { return run(*options); };
+  });
 }
 
 void add_sum_command(CLI::App& app, command& chosen) {

@@ -19,6 +19,15 @@ double percentile_us(std::span<const std::int64_t> sorted_ns, double fraction) {
 }
 
 std::string to_json(const run_report& r) {
+  nlohmann::ordered_json clients = nlohmann::ordered_json::array();
+  for (const client_report& c : r.clients) {
+    clients.push_back({{"priority", c.priority},
+                       {"files", c.files},
+                       {"bytes", c.bytes},
+                       {"share", c.share},
+                       {"file_us_p50", c.file_us_p50},
+                       {"file_us_p99", c.file_us_p99}});
+  }
   const nlohmann::ordered_json object{
       {"files", r.files},
       {"bytes", r.bytes},
@@ -42,6 +51,9 @@ std::string to_json(const run_report& r) {
       {"readers_started", r.readers_started},
       {"readers_killed", r.readers_killed},
       {"readers_lost", r.readers_lost},
+      {"timeouts", r.timeouts},
+      {"resets", r.resets},
+      {"clients", clients},
   };
   return object.dump();
 }
@@ -70,6 +82,19 @@ std::string to_text(const run_report& r) {
     text +=
         fmt::format("\n{} jobs cut off by an unload{}, and submitted again", grouped(r.resubmitted),
                     r.readers_started != 0 ? " or the end of a reader" : "");
+  }
+  if (r.timeouts != 0) {
+    text += fmt::format("\n{} late jobs, {} modules replaced for them", grouped(r.timeouts),
+                        grouped(r.resets));
+  }
+  for (std::size_t i = 0; r.clients.size() > 1 && i < r.clients.size(); ++i) {
+    const client_report& c = r.clients[i];
+    text += fmt::format(
+        "\nclient {} ({}): {} files, {}, {:.1f} % of `cpu` while all had work; a file took {:.0f} "
+        "us, "
+        "99 % within {:.0f} us",
+        i + 1, c.priority, grouped(c.files), byte_size(static_cast<double>(c.bytes)), 100 * c.share,
+        c.file_us_p50, c.file_us_p99);
   }
   return text;
 }

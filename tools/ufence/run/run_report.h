@@ -4,8 +4,17 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace ufence::tool {
+
+/// What one of the clients got.
+struct client_report {
+  std::string priority;  // as it was named
+  std::uint64_t files = 0, bytes = 0;
+  double share = 0;  // of the time of `cpu`, while all clients had work; 0: it had no time
+  double file_us_p50 = 0, file_us_p99 = 0;  // from the begin of a file to its sum
+};
 
 struct run_report {
   std::uint64_t files = 0, bytes = 0;
@@ -19,6 +28,8 @@ struct run_report {
   std::uint64_t unloads_unmapped = 0, unloads_deferred = 0, unloads_pinned = 0;
   double unload_us_p50 = 0, unload_us_p99 = 0;
   std::uint64_t readers_started = 0, readers_killed = 0, readers_lost = 0;
+  std::uint64_t timeouts = 0, resets = 0;  // late jobs, and modules that were replaced for them
+  std::vector<client_report> clients = {};
 };
 
 /// The value that a fraction of them does not exceed; 0 of nothing. Nearest rank.

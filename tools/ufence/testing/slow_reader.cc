@@ -3,6 +3,8 @@
 //
 //   UFENCE_TEST_SEED     of the order
 //   UFENCE_TEST_FAIL_AT  a read of the byte at this offset of its file ends with -EIO
+//   UFENCE_TEST_HANG_AT  this job of each instance hangs: it ends when it is cancelled, or the
+//   module stops
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,13 +40,18 @@ class slow_reader {
   explicit slow_reader(services host)
       : host_(host),
         random_(number("UFENCE_TEST_SEED", 1)),
-        fail_at_(number("UFENCE_TEST_FAIL_AT", UINT64_MAX)) {}
+        fail_at_(number("UFENCE_TEST_FAIL_AT", UINT64_MAX)),
+        hang_at_(number("UFENCE_TEST_HANG_AT", UINT64_MAX)) {}
 
   int start() { return host_.start_thread<&slow_reader::work>("slow-reader", *this); }
 
   int submit(job& j) {
     const std::scoped_lock lock(mutex_);
     if (is_stopping_) return -ESHUTDOWN;
+    if (++submitted_ == hang_at_) {
+      hanging_ = &j;
+      return 0;
+    }
     waiting_.push_back(&j);
     changed_.notify_one();
     return 0;
@@ -53,7 +60,11 @@ class slow_reader {
   void cancel(job& j) {
     {
       const std::scoped_lock lock(mutex_);
-      if (std::erase(waiting_, &j) == 0) return;
+      if (hanging_ == &j) {
+        hanging_ = nullptr;
+      } else if (std::erase(waiting_, &j) == 0) {
+        return;
+      }
     }
     host_.signal(j, -ECANCELED);
   }
@@ -81,6 +92,7 @@ class slow_reader {
       lock.lock();
     }
     std::vector<job*> left = std::exchange(waiting_, {});
+    if (hanging_ != nullptr) left.push_back(std::exchange(hanging_, nullptr));
     lock.unlock();
     for (job* const j : left) host_.signal(*j, -ECANCELED);
     lock.lock();
@@ -130,10 +142,13 @@ class slow_reader {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_, ended_;
   std::vector<job*> waiting_;
+  job* hanging_ = nullptr;
+  std::uint64_t submitted_ = 0;
   bool is_stopping_ = false;
   bool has_ended_ = false;
   std::mt19937_64 random_;
   const std::uint64_t fail_at_;
+  const std::uint64_t hang_at_;
 };
 
 }  // namespace

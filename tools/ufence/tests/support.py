@@ -21,7 +21,7 @@ JSON_NAMES = [
     "fences_awaited", "fences_held_at_exit", "fences_outliving_issuer", "retired_by_settlement",
     "retired_by_last_op", "module_loads", "module_unloads", "unloads_unmapped",
     "unloads_deferred", "unloads_pinned", "unload_us_p50", "unload_us_p99", "readers_started",
-    "readers_killed", "readers_lost",
+    "readers_killed", "readers_lost", "timeouts", "resets", "clients",
 ]
 
 # For what must happen and may be slow, under sanitizers on a loaded machine.
