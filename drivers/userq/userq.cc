@@ -71,6 +71,7 @@ class queues {
   void destroy_locked(queue& q, driver::settlement& later);
   void read_locked(queue& q) noexcept;
   void look_locked(queue& q, driver::settlement& later);
+  static void unlink_locked(queue& q, job& j) noexcept;
   void end_locked(queue& q, job& j, int error, driver::settlement& later);
   void end_all_locked(queue& q, int error, driver::settlement& later);
   void watch() noexcept;
@@ -172,9 +173,13 @@ void queues::look_locked(queue& q, driver::settlement& later) {
   }
 }
 
-void queues::end_locked(queue& q, job& j, int error, driver::settlement& later) {
+void queues::unlink_locked(queue& q, job& j) noexcept {
   q.pending.remove(j);
   j.driver_private[2] = nullptr;
+}
+
+void queues::end_locked(queue& q, job& j, int error, driver::settlement& later) {
+  unlink_locked(q, j);
   host_.decide(j, error, later);
 }
 
@@ -193,7 +198,10 @@ int queues::poll(job& j) {
   queue* const q = queue_of(j);
   if (q == nullptr) return 0;
   read_locked(*q);
-  return number_of(j) <= q->state.read ? 1 : 0;
+  if (number_of(j) > q->state.read) return 0;
+  // The host decides it now, and that is the last use of a job without a retire() (D-10).
+  unlink_locked(*q, j);
+  return 1;
 }
 
 void queues::cancel(job& j) {
