@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "lab/engine/machine.h"
 
@@ -246,12 +247,27 @@ void deallocate(void* memory, std::source_location where) noexcept {
 
 void* allocate_pages(std::size_t bytes, std::source_location where) noexcept {
   if (mode::now == mode::outside) {
-    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? nullptr : at;
+    void* at = std::aligned_alloc(bytes, bytes);
+    return at == nullptr ? nullptr : std::memset(at, 0, bytes);
   }
   const mode::place place = mode::now;
   mode::outside_scope outside;
   return m().allocate(bytes, 0, true, place == mode::prelude, where);
+}
+
+// Whoever reads an atomic object there meanwhile sees what it had, or 0: a store, which orders
+// nothing. What others may not touch now (poison()) is zeroed without more.
+void give_pages_back(void* pages, std::size_t bytes, std::source_location where) noexcept {
+  std::vector<std::uintptr_t> atomics;
+  if (in_model()) {
+    mode::outside_scope outside;
+    atomics = m().atomics_in(pages, bytes);
+  }
+  constexpr unsigned word = 4;
+  for (const std::uintptr_t at : atomics) {
+    store(reinterpret_cast<void*>(at), word, 0, std::memory_order_relaxed, where);
+  }
+  std::memset(pages, 0, bytes);
 }
 
 void poison(const void* memory, std::size_t bytes, bool on, std::source_location where) noexcept {

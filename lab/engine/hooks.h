@@ -99,6 +99,7 @@ void futex_wake(const void* word, std::uint32_t classes, std::source_location wh
                              std::source_location where) noexcept;
 void deallocate(void* memory, std::source_location where) noexcept;
 [[nodiscard]] void* allocate_pages(std::size_t bytes, std::source_location where) noexcept;
+void give_pages_back(void* pages, std::size_t bytes, std::source_location where) noexcept;
 void poison(const void* memory, std::size_t bytes, bool on, std::source_location where) noexcept;
 
 /// One T for each model thread; outside of scenarios nullptr.

@@ -624,6 +624,18 @@ void machine::poison(const void* at, std::size_t bytes, bool on, std::source_loc
   if (p) fail_here(p.kind, std::move(p.text));
 }
 
+std::vector<std::uintptr_t> machine::atomics_in(const void* pages, std::size_t bytes) {
+  effect();
+  constexpr std::size_t word = 4;
+  std::vector<std::uintptr_t> found;
+  const auto begin = reinterpret_cast<std::uintptr_t>(pages);
+  for (std::uintptr_t at = begin; at != begin + bytes; at += word) {
+    if (places_.look(at) != nullptr && !memory_.is_poisoned(reinterpret_cast<const void*>(at)))
+      found.push_back(at);
+  }
+  return found;
+}
+
 void* machine::thread_local_data(const void* key, std::size_t bytes, void (*make)(void*)) {
   for (local_data& d : threads_[current_].local) {
     if (d.key == key) return d.at;

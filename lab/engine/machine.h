@@ -196,6 +196,8 @@ class machine {
                  std::source_location where);
   void free(void* block, bool in_prelude, std::source_location where);
   void poison(const void* at, std::size_t bytes, bool on, std::source_location where);
+  /// The words of pages that this execution has used as atomic objects, without poisoned ones.
+  [[nodiscard]] std::vector<std::uintptr_t> atomics_in(const void* pages, std::size_t bytes);
   [[nodiscard]] bool owns(const void* at) const noexcept { return memory_.owns(at); }
   [[nodiscard]] void* thread_local_data(const void* key, std::size_t bytes, void (*make)(void*));
   [[nodiscard]] std::int64_t now_ns() const noexcept;

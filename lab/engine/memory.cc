@@ -299,9 +299,10 @@ problem memory::find_leak(std::span<const std::span<char>> keeps) const {
 void* memory::allocate_pages(const actor& who, std::size_t bytes) {
   region& pages = pages_[who.thread];
   const std::size_t rounded = round_up(bytes, 4096);
-  if (pages.used + rounded > page_region_bytes) return nullptr;
-  char* at = pages.begin + pages.used;
-  pages.used += rounded;
+  const std::size_t begin = round_up(pages.used, rounded);
+  if (begin + rounded > page_region_bytes) return nullptr;
+  char* at = pages.begin + begin;
+  pages.used = begin + rounded;
   std::memset(at, 0, rounded);
   return at;
 }

@@ -63,11 +63,13 @@ class memory {
   [[nodiscard]] bool is_of_execution(const void* at) noexcept;
   /// "block of stack.cc:12 +8"; empty if it is in none.
   [[nodiscard]] std::string block_name(std::uintptr_t at) const;
-  /// Zeroed pages that are never freed.
+  /// Zeroed pages, aligned to their size, that are never freed.
   [[nodiscard]] void* allocate_pages(const actor& who, std::size_t bytes);
   /// A range of such pages that nobody may touch, or may again.
   [[nodiscard]] problem poison(const actor& who, const void* at, std::size_t bytes);
   [[nodiscard]] problem unpoison(const actor& who, const void* at, std::size_t bytes);
+  /// Of an address in such pages.
+  [[nodiscard]] bool is_poisoned(const void* at) const noexcept;
   [[nodiscard]] bool owns(const void* at) const noexcept;
 
   /// An access of any kind: is the memory there?
@@ -130,7 +132,6 @@ class memory {
     return const_cast<block*>(std::as_const(*this).block_of(at));
   }
   [[nodiscard]] problem touch_stack(const actor& who, const void* at) const;
-  [[nodiscard]] bool is_poisoned(const void* at) const noexcept;
   void mark(const void* at, std::size_t bytes, bool poisoned) noexcept;
   [[nodiscard]] problem write_range(const actor& who, const void* at, std::size_t bytes);
 

@@ -125,10 +125,17 @@ TEST(alloc, gives_memory_and_zeroed_pages) {
   std::memset(memory, 1, 100);
   deallocate(memory);
   deallocate(nullptr);
-  const auto* pages = static_cast<const unsigned char*>(allocate_pages(65536));
+  constexpr std::size_t bytes = 65536;
+  auto* pages = static_cast<unsigned char*>(allocate_pages(bytes));
   ASSERT_NE(pages, nullptr);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(pages) % bytes, 0U);
   EXPECT_EQ(pages[0], 0);
-  EXPECT_EQ(pages[65535], 0);
+  EXPECT_EQ(pages[bytes - 1], 0);
+  pages[0] = pages[bytes / 2 - 1] = pages[bytes / 2] = 1;
+  EXPECT_TRUE(give_pages_back(pages, bytes / 2));
+  EXPECT_EQ(pages[0], 0);
+  EXPECT_EQ(pages[bytes / 2 - 1], 0);
+  EXPECT_EQ(pages[bytes / 2], 1);
 }
 
 TEST(fork_generation, counts_forks) {

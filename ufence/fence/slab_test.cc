@@ -2,25 +2,107 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <random>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "ufence/fence/fence.h"
 #include "ufence/fence/legacy.h"
+#include "ufence/fence/testing/refuse_call.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
 
 using namespace ufence;
 using namespace ufence::testing;
 
+namespace {
+
+constexpr legacy_ops no_ops = {.lock = [](void*) noexcept {}, .unlock = [](void*) noexcept {}};
+constexpr std::size_t page_bytes = 4096;
+// What may stay of a large number of fences: what the library keeps, and where caches of threads
+// have a slot.
+constexpr std::size_t stay_bytes_max = std::size_t{4} * 1024 * 1024;
+
+// How many there are to be: UFENCE_FENCES for long runs.
+std::size_t many_fences() {
+  const char* const text = std::getenv("UFENCE_FENCES");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : 300'000;
+}
+
+struct process_size {
+  std::size_t address_space_bytes = 0;
+  std::size_t resident_bytes = 0;
+};
+process_size size_of_process() {
+  std::ifstream file("/proc/self/statm");
+  process_size pages;
+  file >> pages.address_space_bytes >> pages.resident_bytes;
+  return {pages.address_space_bytes * page_bytes, pages.resident_bytes * page_bytes};
+}
+
+// The pages that some fences lie in.
+class pages_of {
+ public:
+  explicit pages_of(const std::vector<fence_ref>& fences) {
+    for (const fence_ref& f : fences) {
+      const std::uintptr_t page = reinterpret_cast<std::uintptr_t>(f.get()) / page_bytes;
+      if (pages_.empty() || pages_.back() != page) pages_.push_back(page);
+    }
+    std::ranges::sort(pages_);
+    pages_.erase(std::ranges::unique(pages_).begin(), pages_.end());
+  }
+  [[nodiscard]] std::size_t bytes() const { return pages_.size() * page_bytes; }
+  [[nodiscard]] std::size_t resident_bytes() const {
+    std::size_t resident = 0;
+    for (const std::uintptr_t page : pages_) {
+      unsigned char is_there = 0;
+      if (::mincore(reinterpret_cast<void*>(page * page_bytes), page_bytes, &is_there) != 0)
+        return SIZE_MAX;
+      resident += is_there & 1U;
+    }
+    return resident * page_bytes;
+  }
+
+ private:
+  std::vector<std::uintptr_t> pages_;
+};
+
+std::vector<fence_ref> make_signaled(std::size_t count) {
+  std::vector<fence_ref> all;
+  all.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    new_fence made = fence::create(1, i).value();
+    made.signal.signal();
+    all.push_back(std::move(made.fence));
+  }
+  return all;
+}
+
+std::vector<fence_ref> make_signaled_legacy(timeline_issuer& issuer, std::size_t count) {
+  std::vector<fence_ref> all;
+  all.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    new_fence made = create_legacy_fence(issuer, no_ops, nullptr).value();
+    made.signal.signal();
+    all.push_back(std::move(made.fence));
+  }
+  return all;
+}
+
+}  // namespace
+
 TEST(slab, counts_fences_of_all_kinds_and_threads) {
-  static constexpr legacy_ops ops = {.lock = [](void*) noexcept {},
-                                     .unlock = [](void*) noexcept {}};
   const std::size_t before = live_fences();
   timeline_issuer issuer = make_timeline();
   new_fence bare = make_fence();
-  new_fence legacy = create_legacy_fence(issuer, ops, nullptr).value();
+  new_fence legacy = create_legacy_fence(issuer, no_ops, nullptr).value();
   fence_ref ordered;
   std::thread([&] { ordered = issuer.emit().value(); }).join();
   EXPECT_EQ(live_fences(), before + 3);
@@ -78,4 +160,131 @@ TEST(slab, fences_may_be_dropped_while_a_thread_ends) {
     late.f = std::move(made.fence);
   }).join();
   EXPECT_EQ(live_fences(), before);
+}
+
+TEST(slab, memory_of_many_fences_goes_back_to_the_system) {
+  const std::size_t before = size_of_process().resident_bytes;
+  {
+    std::vector<fence_ref> all = make_signaled(many_fences());
+    const pages_of pages(all);
+    EXPECT_EQ(pages.resident_bytes(), pages.bytes());
+    all.clear();
+    EXPECT_LE(pages.resident_bytes(), stay_bytes_max) << "of " << pages.bytes();
+    EXPECT_GT(pages.bytes(), 2 * stay_bytes_max);
+  }
+  // (A sanitizer has memory of its own for each byte of it.)
+  if (UFENCE_SANITIZED == 0) {
+    const std::size_t after = size_of_process().resident_bytes;
+    EXPECT_LE(after, before + stay_bytes_max);
+    RecordProperty("resident_kilobytes_more",
+                   static_cast<int>(after / 1024) - static_cast<int>(before / 1024));
+  }
+}
+
+TEST(slab, memory_goes_back_whoever_drops_in_whatever_order) {
+  std::vector<fence_ref> all = make_signaled(many_fences());
+  const pages_of pages(all);
+  std::shuffle(all.begin(), all.end(), std::minstd_rand(1));
+  constexpr std::size_t threads = 4;
+  {
+    std::vector<std::jthread> drop;
+    for (std::size_t t = 0; t < threads; ++t) {
+      drop.emplace_back([&, t] {
+        for (std::size_t i = t; i < all.size(); i += threads) all[i].reset();
+      });
+    }
+  }
+  EXPECT_LE(pages.resident_bytes(), stay_bytes_max) << "of " << pages.bytes();
+}
+
+TEST(slab, memory_of_legacy_fences_goes_back) {
+  timeline_issuer issuer = make_timeline();
+  std::vector<fence_ref> all = make_signaled_legacy(issuer, many_fences() / 2);
+  const pages_of pages(all);
+  all.clear();
+  EXPECT_LE(pages.resident_bytes(), stay_bytes_max) << "of " << pages.bytes();
+}
+
+TEST(slab, memory_that_went_back_is_used_again) {
+  timeline_issuer issuer = make_timeline();
+  std::size_t first_round = 0;
+  for (int round = 0; round < 6; ++round) {
+    {
+      const std::vector<fence_ref> natives = make_signaled(many_fences() / 2);
+      const std::vector<fence_ref> legacies = make_signaled_legacy(issuer, many_fences() / 4);
+      for (const fence_ref& f : natives) ASSERT_EQ(f->status(), 1);
+      for (const fence_ref& f : legacies) ASSERT_EQ(f->status(), 1);
+    }
+    if (round == 0) first_round = size_of_process().address_space_bytes;
+  }
+  // (Vectors that were freed may take some of it.)
+  EXPECT_LE(size_of_process().address_space_bytes, first_round + many_fences() * sizeof(fence))
+      << "that much in each of 5 more rounds";
+}
+
+// What reads a slot may look at a fence that is gone, wherever its memory went.
+TEST(slab, a_reader_of_a_slot_meets_memory_that_goes_back) {
+  constexpr std::uint64_t burst = 20'000;  // more than is kept
+  atomic<fence*> slot{nullptr};
+  std::atomic<fence*> stale = nullptr;
+  std::atomic<bool> stop = false;
+  std::atomic<bool> holds = true;
+  std::thread reads([&] {
+    while (!stop) {
+      if (const fence_ref f = fence::get_rcu(slot)) {
+        if (f->seqno() >= burst || !f->is_signaled()) holds = false;
+      }
+      fence* const gone = stale;
+      if (gone == nullptr || !gone->try_get()) continue;
+      if (gone->seqno() >= burst) holds = false;
+      gone->put();
+    }
+  });
+  const stress_clock clock(0.25);
+  for (int round = 0; round < 3 || clock.runs(); ++round) {
+    std::vector<fence_ref> all = make_signaled(burst);
+    for (const fence_ref& f : all) {
+      slot.store(f.get(), mo::release);
+      stale = f.get();
+    }
+    slot.store(nullptr, mo::release);
+    all.clear();
+  }
+  stop = true;
+  reads.join();
+  EXPECT_TRUE(holds);
+}
+
+TEST(slab, memory_goes_back_in_a_child_of_fork_and_stays_with_the_parent) {
+  std::vector<fence_ref> all = make_signaled(many_fences());
+  const pages_of pages(all);
+  EXPECT_EQ(in_child([&] {
+              all.clear();
+              UFENCE_CHILD_EXPECT(pages.resident_bytes() <= stay_bytes_max);
+              std::vector<fence_ref> own = make_signaled(many_fences());
+              for (const fence_ref& f : own) UFENCE_CHILD_EXPECT(f->status() == 1);
+              return 0;
+            }),
+            0);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    ASSERT_EQ(all[i]->seqno(), i);
+    ASSERT_EQ(all[i]->status(), 1);
+  }
+}
+
+TEST(slab, memory_that_the_system_does_not_take_is_used_again) {
+  for (const int error : {EINVAL, EPERM, ENOSYS}) {
+    EXPECT_EQ(in_child([&] {
+                UFENCE_CHILD_EXPECT(refuse_call(SYS_madvise, error));
+                const std::vector<fence_ref> first = make_signaled(20'000);
+                const pages_of pages(first);
+                for (int round = 0; round < 3; ++round) {
+                  std::vector<fence_ref> more = make_signaled(20'000);
+                  for (const fence_ref& f : more) UFENCE_CHILD_EXPECT(f->status() == 1);
+                }
+                UFENCE_CHILD_EXPECT(pages.resident_bytes() == pages.bytes());
+                return 0;
+              }),
+              0);
+  }
 }

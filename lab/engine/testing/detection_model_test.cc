@@ -174,6 +174,26 @@ TEST(use_after_free, is_found_in_memory_that_was_given_back) {
   expect_safe([=] { reuse(false); });
   expect_found(failure::use_after_free, [=] { reuse(true); });
 }
+TEST(pages, that_are_given_back_read_as_they_were_or_as_zeros) {
+  bool was_seen[3] = {};
+  expect_safe([&] {
+    auto* x = static_cast<atomic<int>*>(allocate_pages(64));
+    x->store(1, mo::relaxed);
+    thread a("a", [&] {
+      LAB_CHECK(give_pages_back(x, 64));
+      LAB_CHECK(x->load(mo::relaxed) != 1);
+      x->store(2, mo::relaxed);
+    });
+    thread b("b", [&] {
+      const int seen = x->load(mo::relaxed);
+      was_seen[seen] = true;
+      const int later = x->load(mo::relaxed);
+      if (seen == 0) LAB_CHECK(later != 1);
+      if (seen == 2) LAB_CHECK(later == 2);
+    });
+  });
+  EXPECT_TRUE(was_seen[0] && was_seen[1] && was_seen[2]);
+}
 TEST(double_free, is_found) {
   expect_found(failure::double_free, [] {
     int* x = new int(0);

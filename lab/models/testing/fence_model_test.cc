@@ -1,19 +1,9 @@
 // One fence, explored: the sources of the fence layer, over the doubles of base.
-#include <climits>
-
 #include "lab/models/testing/harness.h"
 #include "ufence/fence/wait.h"
 
 namespace ufence::lab {
 namespace {
-
-// For a scenario that is about something else than sleeping on LOCK.
-struct spinning {
-  spinning() { turns_before_sleep = INT_MAX; }
-  ~spinning() { turns_before_sleep = 0; }
-  spinning(const spinning&) = delete;
-  spinning& operator=(const spinning&) = delete;
-};
 
 // --- Deciding and looking ---
 
@@ -158,7 +148,8 @@ TEST(fence_model, a_callback_that_is_added_beside_the_decision_runs_or_is_refuse
   });
 }
 
-// Here the thread that lists it may have waited for LOCK, which another one leaves with an empty list.
+// Here the thread that lists it may have waited for LOCK, which another one leaves with an empty
+// list.
 TEST(fence_model, a_callback_that_is_added_after_who_had_the_lock_runs_or_is_refused) {
   struct counting : callback {
     counting() noexcept : callback(&counting::run) {}

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <climits>
 #include <functional>
 
 #include "lab/engine/explore.h"
@@ -21,5 +22,13 @@ void expect_safe(const std::function<void()>& body, settings with = {});
 /// The same for scenarios that are too large for a short run: searches for a limited time, by
 /// itself some seconds.
 void expect_safe_so_far(const std::function<void()>& body, settings with = {});
+
+/// For a scenario that is about something else than sleeping on LOCK.
+struct spinning {
+  spinning() { turns_before_sleep = INT_MAX; }
+  ~spinning() { turns_before_sleep = 0; }
+  spinning(const spinning&) = delete;
+  spinning& operator=(const spinning&) = delete;
+};
 
 }  // namespace ufence::lab

@@ -120,5 +120,65 @@ TEST(legacy_model, enabling_and_signaling_meet_under_the_external_lock) {
       with_legacy_memory());
 }
 
+// --- Memory ---
+
+// Slots of legacy fences go straight to their span, whose memory is given back when it is empty;
+// those of others go through a cache of their thread first.
+struct legacy_maker {
+  timeline_issuer line = timeline_issuer::create({}).value();
+  old_driver driver;
+
+  fence_ref make(int error) {
+    new_fence made = create_legacy_fence(line, old_driver::ops, &driver).value();
+    made.signal.signal(error);
+    return std::move(made.fence);
+  }
+};
+
+TEST(legacy_model, a_reader_of_a_slot_meets_memory_that_is_given_back_and_used_again) {
+  expect_safe(
+      [] {
+        legacy_maker maker;
+        fence_ref first = maker.make(-5);
+        atomic<fence*> slot{first.get()};
+        atomic<fence*> other_slot{nullptr};
+        fence_ref next;
+        {
+          // The slot owns a reference. The last fence of the span goes, and its memory with it.
+          thread writer("writer", [&] {
+            slot.store(nullptr, mo::release);
+            first.reset();
+            next = maker.make(-6);
+            other_slot.store(next.get(), mo::release);
+          });
+          thread reader("reader", [&] {
+            if (const fence_ref f = fence::get_rcu(slot)) LAB_CHECK(f->error() == -5);
+            if (const fence_ref f = fence::get_rcu(other_slot)) LAB_CHECK(f->error() == -6);
+          });
+        }
+        next.reset();
+        maker.line.fail(-5);
+      },
+      with_legacy_memory());
+}
+
+TEST(legacy_model, memory_that_was_given_back_reads_as_free_beside_who_allocates) {
+  expect_safe(
+      [] {
+        legacy_maker maker;
+        fence_ref first = maker.make(-5);
+        fence& place = *first;
+        thread drop("drop", [&] { first.reset(); });
+        thread allocate("allocate", [&] { maker.make(-6).reset(); });
+        // Knows where a fence was, and may get what is there now.
+        thread look("look", [&] {
+          if (!place.try_get()) return;
+          if (place.is_signaled()) LAB_CHECK(place.error() == -5 || place.error() == -6);
+          place.put();
+        });
+      },
+      with_legacy_memory());
+}
+
 }  // namespace
 }  // namespace ufence::lab

@@ -24,9 +24,19 @@ inline void deallocate(void* memory,
 // Each block comes from there, and goes back; a scenario about what is kept lets some be kept.
 inline constinit std::size_t kept_bytes_max = 0;
 
+// Few slots in a span, so that scenarios can afford to fill and to empty some.
+inline constexpr std::size_t fence_region_bytes = std::size_t{16} * 1024;
+inline constexpr std::size_t fence_span_bytes = std::size_t{512};
+
 [[nodiscard]] inline void* allocate_pages(
     std::size_t bytes, std::source_location where = std::source_location::current()) noexcept {
   return lab::hooks::allocate_pages(bytes, where);
+}
+[[nodiscard]] inline bool give_pages_back(
+    void* pages, std::size_t bytes,
+    std::source_location where = std::source_location::current()) noexcept {
+  lab::hooks::give_pages_back(pages, bytes, where);
+  return true;
 }
 
 inline void poison(const volatile void* memory, std::size_t bytes,

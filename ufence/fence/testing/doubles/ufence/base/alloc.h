@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 
 namespace ufence {
 namespace testing {
@@ -46,10 +47,16 @@ inline void deallocate(void* memory) noexcept {
 // Each block comes from here, and goes back.
 inline constexpr std::size_t kept_bytes_max = 0;
 
+inline constexpr std::size_t fence_region_bytes = std::size_t{64} * 1024;
+inline constexpr std::size_t fence_span_bytes = std::size_t{4} * 1024;
+
 [[nodiscard]] inline void* allocate_pages(std::size_t bytes) noexcept {
   if (testing::allocations::is_refused()) return nullptr;
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return memory == MAP_FAILED ? nullptr : memory;
+  void* memory = std::aligned_alloc(bytes, bytes);
+  return memory == nullptr ? nullptr : std::memset(memory, 0, bytes);
+}
+[[nodiscard]] inline bool give_pages_back(void* pages, std::size_t bytes) noexcept {
+  return ::madvise(pages, bytes, MADV_DONTNEED) == 0;
 }
 
 inline void poison(const volatile void*, std::size_t) noexcept {}
