@@ -222,12 +222,12 @@ class world {
       if (all ? std::ranges::count(of, false) != 0 : first == of.end()) return failure(ETIME);
       return static_cast<std::size_t>(first - of.begin());
     };
-    RC_ASSERT((wait(points, 0, {.all = all, .for_submit = true}) == outcome(done)));
-    RC_ASSERT((wait(points, 0, {.all = all, .available = true}) == outcome(there)));
+    RC_ASSERT((wait(points, no_wait, {.all = all, .for_submit = true}) == outcome(done)));
+    RC_ASSERT((wait(points, no_wait, {.all = all, .available = true}) == outcome(there)));
     if (std::ranges::count(there, false) == 0) {
-      RC_ASSERT((wait(points, 0, {.all = all}) == outcome(done)));
+      RC_ASSERT((wait(points, no_wait, {.all = all}) == outcome(done)));
     } else {
-      RC_ASSERT((wait(points, 0, {.all = all}) == index_or(failure(EINVAL))));
+      RC_ASSERT((wait(points, no_wait, {.all = all}) == index_or(failure(EINVAL))));
     }
   }
 
