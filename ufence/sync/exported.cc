@@ -8,6 +8,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
+#include "ufence/container/unwrap.h"
 #include "ufence/fence/legacy.h"
 #include "ufence/fence/signalling.h"
 #include "ufence/io/peer.h"
@@ -55,11 +56,14 @@ class exported final : public watched, public callback {
   static void on_loss(watched& w) noexcept;
   static const watched_kind kind_of_exports;
 
-  exported_file file_;           // constant
-  const std::size_t room_size_;  // of the record, behind the object
-  unique_fd end_;                // the exporting end: set before publish
-  label_secret secret_;          // the same
-  bool is_counted_ = false;      // among kept_when_signaled: by the thread that tells
+  exported_file file_;             // constant
+  const std::size_t room_size_;    // of the record, behind the object
+  unique_fd end_;                  // the exporting end: set before publish
+  label_secret secret_;            // the same
+  const bool is_one_;              // the fence is its only leaf
+  bool has_default_name_ = false;  // constant
+  bool has_whole_label_ = false;   // fits_label(); set before publish
+  bool is_counted_ = false;        // among kept_when_signaled: by the thread that tells
   // Its maker is done with it.
   bool is_published_ UFENCE_GUARDED_BY(the_reactor.lock) = false;
 };
@@ -80,19 +84,6 @@ constinit atomic<std::uint32_t> kept_when_signaled{0};
 
 // --- Birth and death ---
 
-// A number as text.
-struct digits {
-  template <class Number>
-  explicit digits(Number number) noexcept {
-    const char* const end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
-    size = static_cast<std::size_t>(end - text.data());
-  }
-  [[nodiscard]] std::string_view get() const noexcept { return {text.data(), size}; }
-
-  std::array<char, 24> text{};
-  std::size_t size = 0;
-};
-
 // What the fence is called where it was made, so that logs of both sides agree.
 imported_from source_of(const fence& f) noexcept {
   imported_from source{.context = f.context(), .seqno = f.seqno()};
@@ -100,37 +91,27 @@ imported_from source_of(const fence& f) noexcept {
   return source;
 }
 
-// "driver-timelinecontext-seqno", as much as there is room for before the last zero: the numbers
-// whole, since those tell fences apart, and of the names the begin.
-void write_default_name(std::span<char> to, const fence& f) noexcept {
-  std::size_t used = 0;
-  const auto put = [&used, to](std::string_view part, std::size_t room) {
-    const std::size_t n = std::min({part.size(), room, to.size() - 1 - used});
-    std::copy_n(part.data(), n, to.data() + used);
-    used += n;
-  };
-  const imported_from source = source_of(f);
-  const digits context(source.context);
-  const digits seqno(static_cast<std::int64_t>(source.seqno));
-  const std::size_t numbers = std::min(context.size + 1 + seqno.size, to.size() - 1);
-  const std::size_t for_names = to.size() - 1 - numbers;
-  const fence_names names = names_of(f);
-  put(names.driver_name(), for_names);
-  put("-", for_names - used);
-  put(names.timeline_name(), for_names - used);
-  put(context.get(), context.size);
-  put("-", 1);
-  put(seqno.get(), seqno.size);
+bool is_its_only_leaf(const fence_ref& f) noexcept {
+  leaves all(f);
+  return all.next() == f.get() && all.next() == nullptr && !all.is_incomplete();
 }
 
 exported::exported(const fence_ref& f, std::string_view file_name, std::size_t room) noexcept
-    : callback(&exported::on_signaled), file_{.f = f}, room_size_(room) {
+    : callback(&exported::on_signaled),
+      file_{.f = f},
+      room_size_(room),
+      is_one_(is_its_only_leaf(f)) {
   kind = &kind_of_exports;
-  if (file_name.empty()) {
-    write_default_name(file_.name, *f);
-  } else {
-    std::copy_n(file_name.data(), std::min(file_name.size(), sync_name_max), file_.name.data());
+  if (!file_name.empty()) {
+    copy_name(file_.name, file_name);
+    return;
   }
+  const imported_from source = source_of(*f);
+  const fence_names names = names_of(*f);
+  write_default_name(file_.name, names.driver_name(), names.timeline_name(), source.context,
+                     source.seqno);
+  // The label has the numbers that it has here.
+  has_default_name_ = source.context == f->context();
 }
 
 exported* exported::create(const fence_ref& f, std::string_view file_name) noexcept {
@@ -167,14 +148,19 @@ std::error_code exported::label_end(int holders_end, const fence_names& names) n
     secret_ = *made;
     const bool is_hidden = keep_key(holders_end, secret_);
     if (!is_hidden) secret_.key = {};
-    const socket_address label = write_label(
-        {.timeline = label_number_of(f.context()),
-         .context = f.context(),
-         .seqno = f.seqno(),
-         .driver_name = is_hidden ? names.driver_name() : std::string_view(),
-         .timeline_name = is_hidden ? names.timeline_name() : std::string_view(),
-         .file_name = is_hidden ? std::string_view(file_.name.data()) : std::string_view()},
-        secret_);
+    sync_label what;
+    what.timeline = label_number_of(f.context());
+    what.seqno = f.seqno();
+    if (is_hidden) {
+      what.context = f.context();
+      what.driver_name = names.driver_name();
+      what.timeline_name = names.timeline_name();
+      what.file_name = file_.name.data();
+      what.has_default_name = has_default_name_;
+      what.is_one = is_one_;
+    }
+    has_whole_label_ = fits_label(what);
+    const socket_address label = write_label(what, secret_);
     const std::error_code failed = bind_socket(holders_end, label);
     // Nobody can have guessed it; another number is tried all the same.
     if (failed != errno_code(EADDRINUSE) || tries == 3) return failed;
@@ -225,18 +211,23 @@ result<unique_fd> exported::publish(exported*& self) noexcept {
 // --- What happens to it ---
 
 // First the verdict, which nobody can take back; then what wakes those who wait. Whatever the
-// record can't say for want of room, the verdict has said. True: the holders' end keeps ours, which
+// record can't say for want of room, the verdict has said. Where label and verdict say everything
+// there is no record: those who watch for edges see one. True: the holders' end keeps ours, which
 // is a part of the record there, and nobody needs this object any more.
 bool exported::tell() noexcept {
   // In a child of fork(), which has no exporting end.
   if (!end_) return false;
   const int end = end_.get();
   const sync_verdict verdict{.status = file_.f->status(), .timestamp_ns = file_.f->timestamp_ns()};
-  static_cast<void>(bind_socket(end, write_verdict(verdict, secret_)));
-  const std::span record = room().first(write_record(room(), file_.name.data(), file_.f));
+  const bool has_verdict = !bind_socket(end, write_verdict(verdict, secret_));
   // relaxed, both: only a count
   is_counted_ = kept_when_signaled.fetch_add(1, mo::relaxed) < kept_when_signaled_max;
   if (!is_counted_) kept_when_signaled.fetch_sub(1, mo::relaxed);
+  if (has_verdict && has_whole_label_ && is_counted_) {
+    end_sending(end);
+    return false;
+  }
+  const std::span record = room().first(write_record(room(), file_.name.data(), file_.f));
   bool is_left = !is_counted_ && !send_large_message(end, record, {{end}});
   std::error_code failed;
   if (!is_left) failed = send_large_message(end, record);

@@ -1,10 +1,11 @@
 // A fence that this process exports as a sync file.
 //
 // Two ends of a socket: the holders' end is the sync file, the other one stays here. When the fence
-// is signaled, the exporting end gets its verdict (label.h), sends its record and shuts down
-// writing: every holder finds the verdict, and nobody can take the readiness away. The end of this
-// process closes the exporting end: holders find no verdict. The exporting end stays open until the
-// holders' is closed: until then this process answers what holders ask (answer.h).
+// is signaled, the exporting end gets its verdict (label.h), sends its record, unless label and
+// verdict say all of it, and shuts down writing: every holder finds the verdict, and nobody can
+// take the readiness away. The end of this process closes the exporting end: holders find no
+// verdict. The exporting end stays open until the holders' is closed: until then this process
+// answers what holders ask (answer.h).
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct exported_file {
 /// Does this process still export the sync file with this cookie (socket_cookie())?
 [[nodiscard]] bool is_exported(std::uint64_t cookie) noexcept;
 
-/// Is the callback on a fence that of a sync file of it? Then the file's name. Under the fence's LOCK.
+/// Is the callback on a fence that of a sync file of it? Then the file's name. Under the fence's
+/// LOCK.
 [[nodiscard]] bool is_export(const callback& node, callback_function function,
                              sync_name& name) noexcept;
 /// What a label has for the timeline with this context (sync_label::timeline).

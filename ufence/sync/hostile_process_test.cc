@@ -61,7 +61,7 @@ TEST(hostile_holder, in_the_exporting_process_ends_nothing_either) {
 }
 
 TEST(hostile_holder, that_takes_the_record_takes_it_from_nobody) {
-  peer exporter(export_one);
+  peer exporter(export_two);
   const unique_fd file = hear(exporter.line()).fd;
   tell(exporter.line(), 'e');
   ASSERT_EQ(hear(exporter.line()).what, 'd');
@@ -70,7 +70,8 @@ TEST(hostile_holder, that_takes_the_record_takes_it_from_nobody) {
   EXPECT_EQ(::recv(file.get(), taken.data(), taken.size(), 0), 0);
   EXPECT_TRUE(becomes_readable(file.get()));
   EXPECT_EQ(status_of(file.get()), -EIO);
-  EXPECT_EQ(info_of(file.get()).name, "from afar");
+  EXPECT_EQ(info_of(file.get()).name, "two");
+  EXPECT_EQ(info_of(file.get()).leaves.size(), 2U);
   const fence_ref f = sync_file_get_fence(file.get()).value();
   EXPECT_EQ(f->wait(patience()), no_error);
   EXPECT_EQ(f->status(), -EIO);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <span>
 
@@ -66,8 +67,8 @@ struct label_head {
   std::uint16_t driver_size : 5 = 0;
   std::uint16_t timeline_size : 5 = 0;
   std::uint16_t file_size : 5 = 0;
-  std::uint16_t zero : 1 = 0;
-  std::uint16_t reserved = 0;
+  std::uint16_t is_whole : 1 = 0;
+  std::uint16_t has_default_name = 0;
   std::uint64_t timeline = 0;
   std::uint64_t context = 0;
   std::uint64_t seqno = 0;
@@ -127,8 +128,7 @@ bool read_label(std::span<const std::uint8_t, label_bytes> body, opened_label& i
   label_head head;
   std::memcpy(&head, body.data(), sizeof head);
   const std::size_t names = std::size_t{head.driver_size} + head.timeline_size + head.file_size;
-  if (head.magic != label_head::right_magic || head.zero != 0 || head.reserved != 0 ||
-      names > names_bytes) {
+  if (head.magic != label_head::right_magic || head.has_default_name > 1 || names > names_bytes) {
     return false;
   }
   const char* at = reinterpret_cast<const char*>(body.data()) + sizeof head;
@@ -137,12 +137,17 @@ bool read_label(std::span<const std::uint8_t, label_bytes> body, opened_label& i
     at += size;
   };
   into.is_readable = true;
+  into.is_whole = head.is_whole != 0;
   into.timeline = head.timeline;
   into.context = head.context;
   into.seqno = head.seqno;
   take(into.driver_name, head.driver_size);
   take(into.timeline_name, head.timeline_size);
   take(into.file_name, head.file_size);
+  if (head.has_default_name != 0) {
+    write_default_name(into.file_name, into.driver_name.data(), into.timeline_name.data(),
+                       head.context, head.seqno);
+  }
   return true;
 }
 
@@ -202,10 +207,39 @@ bool keep_key(int holders_end, const label_secret& secret) noexcept {
 
 // --- Writing ---
 
+bool fits_label(const sync_label& what) noexcept {
+  const std::size_t names = cut_name(what.driver_name).size() +
+                            cut_name(what.timeline_name).size() +
+                            (what.has_default_name ? 0 : cut_name(what.file_name).size());
+  return what.is_one && names <= names_bytes;
+}
+
+void write_default_name(sync_name& to, std::string_view driver, std::string_view timeline,
+                        std::uint64_t context, std::uint64_t seqno) noexcept {
+  std::array<char, 48> numbers;
+  char* at = std::to_chars(numbers.data(), numbers.data() + 24, context).ptr;
+  *at++ = '-';
+  at = std::to_chars(at, numbers.data() + numbers.size(), static_cast<std::int64_t>(seqno)).ptr;
+  const std::string_view text(numbers.data(), static_cast<std::size_t>(at - numbers.data()));
+  to = {};
+  std::size_t used = 0;
+  const auto put = [&](std::string_view part, std::size_t end) {
+    const std::size_t n = std::min(part.size(), end - used);
+    std::copy_n(part.data(), n, to.data() + used);
+    used += n;
+  };
+  const std::size_t for_names = sync_name_max - std::min(sync_name_max, text.size());
+  put(driver, for_names);
+  put("-", for_names);
+  put(timeline, for_names);
+  put(text, sync_name_max);
+}
+
 socket_address write_label(const sync_label& what, const label_secret& secret) noexcept {
   const std::string_view timeline = cut_name(what.timeline_name);
   const std::string_view driver = cut_name(what.driver_name);
-  const std::string_view file = cut_name(what.file_name);
+  const std::string_view file =
+      what.has_default_name ? std::string_view() : cut_name(what.file_name);
   const std::size_t for_timeline =
       std::min(timeline.size(), names_bytes - std::min(driver.size(), names_bytes / 2));
   const std::size_t for_driver = std::min(driver.size(), names_bytes - for_timeline);
@@ -214,6 +248,8 @@ socket_address write_label(const sync_label& what, const label_secret& secret) n
   head.driver_size = static_cast<std::uint16_t>(for_driver & sync_name_max);
   head.timeline_size = static_cast<std::uint16_t>(for_timeline & sync_name_max);
   head.file_size = static_cast<std::uint16_t>(for_file & sync_name_max);
+  head.is_whole = fits_label(what) ? 1 : 0;
+  head.has_default_name = what.has_default_name ? 1 : 0;
   head.timeline = what.timeline;
   head.context = what.context;
   head.seqno = what.seqno;

@@ -51,10 +51,20 @@ struct sync_label {
   std::uint64_t seqno = 0;
   std::string_view driver_name;
   std::string_view timeline_name;
-  std::string_view file_name;  // cut off first where there is no room for all
+  std::string_view file_name;     // cut off first where there is no room for all
+  bool has_default_name = false;  // default_name() of the others: it takes no room
+  bool is_one = false;            // the fence is its only leaf
 };
+/// Does the label, with the verdict, tell everything that a record would?
+[[nodiscard]] bool fits_label(const sync_label& what) noexcept;
+/// "driver-timelinecontext-seqno": the numbers whole, since those tell fences apart, and of the
+/// names what there is room for.
+void write_default_name(sync_name& to, std::string_view driver, std::string_view timeline,
+                        std::uint64_t context, std::uint64_t seqno) noexcept;
+
 struct opened_label {
   bool is_readable = false;  // otherwise nothing below is known
+  bool is_whole = false;     // fits_label()
   std::uint64_t timeline = 0;
   std::uint64_t context = 0;
   std::uint64_t seqno = 0;

@@ -148,13 +148,31 @@ struct ended_with_EIO {
 };
 
 TEST(hostile_holder, regress_that_took_the_record_of_a_dead_exporter_took_no_result) {
-  const ended_with_EIO ended([](int) {});
-  ended.is_told();
-  std::array<char, 512> taken{};
-  ASSERT_GT(::recv(ended.file.get(), taken.data(), taken.size(), 0), 0);
-  ended.is_told();
-  ASSERT_EQ(::shutdown(ended.file.get(), SHUT_RDWR), 0);
-  ended.is_told();
+  std::array<char, 1024> taken{};
+  {
+    // One that label and verdict tell all of.
+    const ended_with_EIO ended([](int) {});
+    ended.is_told();
+    EXPECT_EQ(::recv(ended.file.get(), taken.data(), taken.size(), 0), 0);
+    ended.is_told();
+    ASSERT_EQ(::shutdown(ended.file.get(), SHUT_RDWR), 0);
+    ended.is_told();
+  }
+  peer exporter(export_two);
+  const unique_fd file = hear(exporter.line()).fd;
+  tell(exporter.line(), 'e');
+  EXPECT_EQ(hear(exporter.line()).what, 'd');
+  exporter.kill();
+  EXPECT_EQ(info_of(file.get()).leaves.size(), 2U);
+  ASSERT_GT(::recv(file.get(), taken.data(), taken.size(), 0), 0);
+  for (const bool is_shut_down : {false, true}) {
+    if (is_shut_down) {
+      ASSERT_EQ(::shutdown(file.get(), SHUT_RDWR), 0);
+    }
+    EXPECT_EQ(status_of(file.get()), -EIO);
+    EXPECT_TRUE(becomes_readable(file.get()));
+    EXPECT_EQ(sync_file_get_fence(file.get()).value()->status(), -EIO);
+  }
 }
 
 TEST(hostile_holder, regress_that_moves_what_others_peek_at_changes_no_result) {

@@ -173,6 +173,11 @@ std::error_code info_of_others(int file, const opened_label& label,
   if (!record && record.error() == errno_code(EPROTO) && !verdict_of(file)) {
     return write_leaf(label, {.status = -EPROTO}, info);
   }
+  if (!record && label.is_whole) {
+    if (const std::optional<sync_verdict> verdict = verdict_of(file)) {
+      return write_leaf(label, *verdict, info);
+    }
+  }
   if (!record) record = ask_and_wait(file, buffer);
   // What the exporter signaled before it went may have come meanwhile.
   if (!record) record = buffer.peek(file);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
 #include "ufence/container/unwrap.h"
+#include "ufence/io/reactor.h"
 #include "ufence/sync/sync_test_support.h"
 
 namespace ufence::testing {
@@ -171,6 +173,46 @@ TEST(sync_file, has_the_kernels_default_name) {
   const unique_fd longer = sync_file_create(f, std::string(60, 'x')).value();
   EXPECT_EQ(info_of(longer.get()).name, std::string(31, 'x'));
   line.signal_up_to(1);
+}
+
+// However fast the one who watches is; of those that label and verdict tell all of, and that their
+// maker keeps.
+TEST(sync_file, regress_tells_an_edge_once) {
+  constexpr std::uint64_t rounds = 50;
+  constexpr std::uint64_t kept = 8;
+  timeline_issuer line = make_timeline();
+  const unique_fd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  std::atomic<std::uint64_t> told = 0;
+  std::atomic<int> told_again = 0;
+  std::thread watcher([&] {
+    while (told < rounds * kept) {
+      epoll_event e{};
+      if (::epoll_wait(epoll.get(), &e, 1, 30'000) != 1) return;
+      if (e.events == EPOLLIN && e.data.u64 == told + 1) {
+        ++told;
+      } else {
+        ++told_again;
+      }
+    }
+  });
+  std::array<unique_fd, kept> files;
+  for (std::uint64_t i = 1; i <= rounds * kept; ++i) {
+    unique_fd& file = files[i % kept];
+    file = sync_file_create(line.emit().value()).value();
+    epoll_event e{.events = EPOLLIN | EPOLLET, .data = {.u64 = i}};
+    EXPECT_EQ(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, file.get(), &e), 0);
+    line.signal_up_to(i);
+    while (told < i && told_again == 0) std::this_thread::yield();
+    if (i % kept != 0) continue;
+    for (unique_fd& one : files) one.reset();
+    EXPECT_TRUE(eventually([] {
+      const scoped_lock guard(detail::the_reactor.lock);
+      return detail::the_reactor.count() == 0;
+    }));
+  }
+  watcher.join();
+  EXPECT_EQ(told, rounds * kept);
+  EXPECT_EQ(told_again, 0);
 }
 
 TEST(sync_file, refuses_what_is_none) {

@@ -10,6 +10,7 @@
 #include "ufence/base/memory_file.h"
 #include "ufence/sync/ask.h"
 #include "ufence/sync/exported.h"
+#include "ufence/sync/label.h"
 #include "ufence/sync/sw_sync.h"
 #include "ufence/sync/sync_file.h"
 #include "ufence/uapi/device.h"
@@ -139,6 +140,18 @@ reply info_of_proxy(const call& c, ::sync_file_info info, fence& f) {
   return info_of_leaves(c, info, {&leaf, 1});
 }
 
+// What the file itself tells: its label and verdict.
+reply info_of_label(const call& c, ::sync_file_info info, const detail::opened_label& label,
+                    const detail::sync_verdict& verdict) {
+  put_name(info.name, label.file_name.data());
+  info.status = verdict.status;
+  const ::sync_fence_info leaf = leaf_of({.status = verdict.status,
+                                          .timestamp_ns = verdict.timestamp_ns,
+                                          .driver_name = label.driver_name.data(),
+                                          .timeline_name = label.timeline_name.data()});
+  return info_of_leaves(c, info, {&leaf, 1});
+}
+
 // A question to the exporter, who need not answer. The connection becomes readable with the answer.
 class info_question final : public waiting_call {
  public:
@@ -179,6 +192,10 @@ reply info_of_others_file(const call& c, const ::sync_file_info& info) {
   detail::record_buffer buffer;
   const result<detail::record_view> told = buffer.peek(c.subject.get());
   if (told && told->leaf_count() != 0) return info_of_record(c, info, *told);
+  if (const auto label = detail::label_of(c.subject.get()); label && label->is_whole) {
+    const auto verdict = detail::verdict_of(c.subject.get());
+    if (verdict) return info_of_label(c, info, *label, *verdict);
+  }
   if (told || told.error() != errno_code(EAGAIN)) return info_of_proxy(c, info, **proxy);
   result<unique_fd> connection = detail::ask(c.subject.get(), {});
   if (!connection) return info_of_proxy(c, info, **proxy);

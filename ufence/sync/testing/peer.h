@@ -7,10 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <functional>
 #include <utility>
 
+#include "ufence/container/unwrap.h"
 #include "ufence/io/socket.h"
 #include "ufence/sync/sync_test_support.h"
 
@@ -99,6 +101,23 @@ inline int export_one(int line) {
     }
     tell(line, 'd');
   }
+}
+
+/// The same of a fence with two leaves, for which the label has no room: signaling it sends a
+/// record.
+inline int export_two(int line) {
+  std::array<new_fence, 2> both = {make_fence(), make_fence()};
+  {
+    const fence_ref all = merge(std::array{both[0].fence, both[1].fence}).value();
+    const unique_fd file = sync_file_create(all, "two").value();
+    tell(line, 'f', file.get());
+  }
+  while (hear(line).what == 'e') {
+    both[0].signal.signal(-EIO);
+    both[1].signal.signal();
+    tell(line, 'd');
+  }
+  return 0;
 }
 
 }  // namespace ufence::testing
