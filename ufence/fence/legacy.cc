@@ -72,7 +72,7 @@ bool legacy_fence::signal_legacy(int error, bool lock_is_held) noexcept {
   // Inside foreign code, which may hold that very lock, signal() only decides (F15), and the
   // thread's queue takes the lock by itself later. signal_locked() settles at once: its caller
   // holds the lock now.
-  const bool settles_now = lock_is_held || (thread.top == nullptr && !thread.draining);
+  const bool settles_now = lock_is_held || thread.is_outermost();
   bool won = false;
   if (!is_inherited()) {
     const bool takes_lock = settles_now && !lock_is_held;
@@ -107,9 +107,9 @@ void legacy_fence::finish() noexcept {
   std::uint32_t next = 0;
   do {
     next = (s & ~waiters) | retired | (ops_inside(s) == 0 ? settled : 0);
-    // [FENCE.26] release: the callbacks have returned and the external lock is dropped. A thread that
-    // finds it settled sees also what ops did that left before: this goes on with the release of each of
-    // them. Nobody looks at that here; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
+    // [FENCE.26] release: the callbacks have returned and the external lock is dropped. A thread
+    // that finds it settled sees also what ops did that left before: this goes on with the release
+    // of each of them. Nobody looks at that here; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
   } while (!state_.compare_exchange_weak(s, next, mo::release, mo::relaxed));
   // The memory of a fence in place may be gone: an address alone.
   if ((s & waiters) != 0) futex_wake_all(state_, futex_class::state);
@@ -122,14 +122,15 @@ void legacy_fence::finish_and_put() noexcept {
     put();
     return;
   }
-  // The fence may lie on the stack of a thread that waits for the end of the signal: nothing of it is
-  // touched after finish(). Where others drop their references meanwhile, its memory stays until the end of
-  // the section, as the kernel's drivers have it.
+  // The fence may lie on the stack of a thread that waits for the end of the signal: nothing of it
+  // is touched after finish(). Where others drop their references meanwhile, its memory stays until
+  // the end of the section, as the kernel's drivers have it.
   {
     const rcu::read_section section;
     // [FENCE.33] acq_rel: as [FENCE.12]; pairs with [FENCE.12], [FENCE.13]
     const std::uint32_t before = refs_.fetch_sub(1, mo::acq_rel);
-    if (detail::is_saturated(before)) [[unlikely]] saturate(before);
+    if (detail::is_saturated(before)) [[unlikely]]
+      saturate(before);
     if (before != 1) return finish();
   }
   destroy();

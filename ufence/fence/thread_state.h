@@ -21,8 +21,8 @@ struct frame {
   frame* outer = nullptr;
 };
 
-/// What is to be done on a thread as soon as it runs no foreign code and holds no spinlock: a container of
-/// the kernel's interface signals itself then. It lies in the object that it is about.
+/// What is to be done on a thread as soon as it runs no foreign code and holds no spinlock: a
+/// container of the kernel's interface signals itself then. It lies in the object that it is about.
 struct thread_work {
   void (*run)(thread_work&) noexcept;
   thread_work* next = nullptr;  // the thread's own, while it is queued
@@ -33,11 +33,12 @@ struct thread_work {
 struct thread_state {
   frame* top = nullptr;
   fence* queue = nullptr;  // settle queue (F15): the last of a circular chain through link_
-  // First in, first out. Apart from `queue`: a container that waits here for its work is pending, may be
-  // polled and signaled meanwhile, also by other threads, and is then queued for its settling as well.
+  // First in, first out. Apart from `queue`: a container that waits here for its work is pending,
+  // may be polled and signaled meanwhile, also by other threads, and is then queued for its
+  // settling as well.
   thread_work* work = nullptr;
   thread_work* last_work = nullptr;
-  bool draining = false;   // an outer settling on this thread runs the queues
+  bool draining = false;  // an outer settling on this thread runs the queues
   // Spinlocks of kernel-style issuers that it holds: settling waits until they are dropped.
   std::uint32_t spinlocks_held = 0;
 
@@ -79,10 +80,11 @@ struct thread_state {
   void queue_chain(fence* last) noexcept;
   /// Queues work that is not queued anywhere.
   void queue_work(thread_work& added) noexcept;
-  /// False: foreign code runs on this thread, or an outer call settles, or it holds a spinlock.
-  [[nodiscard]] bool may_settle() const noexcept {
-    return top == nullptr && !draining && spinlocks_held == 0;
-  }
+  /// False: foreign code runs on this thread, or an outer call settles. True: legacy and
+  /// kernel-style fences run their callbacks here and now, whatever locks the thread holds.
+  [[nodiscard]] bool is_outermost() const noexcept { return top == nullptr && !draining; }
+  /// The same for all other fences, which wait until the thread holds no spinlock.
+  [[nodiscard]] bool may_settle() const noexcept { return is_outermost() && spinlocks_held == 0; }
   /// Settles what is queued, and does the work that is, if it may.
   /// True: it settled or did something.
   bool run_queue() noexcept {

@@ -244,8 +244,8 @@ bool kernel_fence::signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept
   if (begin_decision()) {
     signal_with_callbacks(when, lock_is_held);
   } else {
-    // Others may drop their references as soon as they see it signaled. Its memory stays until the end of
-    // the section, or until it is settled, if it lies on the stack of a thread that waits.
+    // Others may drop their references as soon as they see it signaled. Its memory stays until the
+    // end of the section, or until it is settled, if it lies on the stack of a thread that waits.
     const rcu::read_section section;
     publish(when);
     decide_without_callbacks();
@@ -260,7 +260,7 @@ void kernel_fence::signal_with_callbacks(std::int64_t when, bool lock_is_held) n
   const thread_state& thread = thread_state::mine();
   // One of them may drop the last reference that others have.
   get();
-  if (lock_is_held || (thread.top == nullptr && !thread.draining)) {
+  if (lock_is_held || thread.is_outermost()) {
     publish(when);
     decide_and_call_back();
     if (!lock_is_held) unlock_foreign();
@@ -372,8 +372,8 @@ int kernel_fence::add(dma_fence_cb& cb, dma_fence_func_t func) noexcept {
   return -refused;
 }
 
-// True: no op has to be called before a callback is queued, or that was done, or another thread does it, and
-// whether the callback is there before it or after is the same.
+// True: no op has to be called before a callback is queued, or that was done, or another thread
+// does it, and whether the callback is there before it or after is the same.
 bool kernel_fence::is_enabled_or_need_not_be() noexcept {
   constexpr unsigned long enabled = flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT);
   atomic<unsigned long>& flags = as_atomic(c().flags);
@@ -428,8 +428,8 @@ signed long kernel_fence::wait_jiffies(bool is_interruptible, signed long timeou
   return jiffies_left(timeout, deadline_ns);
 }
 
-// Kernel code takes the end of a wait for the end of the callbacks, and of the lock that was held over them:
-// the fence may be on its stack.
+// Kernel code takes the end of a wait for the end of the callbacks, and of the lock that was held
+// over them: the fence may be on its stack.
 void kernel_fence::wait_until_through() noexcept {
   wait_until_settled_elsewhere();
   const thread_state& thread = thread_state::mine();
