@@ -7,6 +7,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/fence/callback_batch.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/live.h"
@@ -173,8 +174,8 @@ inline bool fence::is_queued(const callback& node) const noexcept {
   return node.next_.get() != nullptr && node.fence_ == this;
 }
 
-// Short where nothing is in the way: a locked instruction waits for all that was done before it, and what
-// comes after waits for it.
+// Short where nothing is in the way: a locked instruction waits for all that was done before it,
+// and what comes after waits for it.
 int fence::try_remove(callback& node) noexcept {
   if (may_be_inherited_or(0) || !try_lock()) [[unlikely]]
     return try_remove_slow(node);
@@ -218,10 +219,10 @@ callback_batch* fence::batch() const noexcept {
   return callback_batch::of_word(word_.load(mo::acquire));
 }
 
-// The settling thread goes from callback to callback, and out of the batch, whose memory is its stack,
-// without LOCK, and looks after each step whether the batch is contested. Once it is, the thread takes
-// LOCK before it goes on. The look and CONTESTED could miss each other, so there is a barrier between
-// CONTESTED and the look at the batch here.
+// The settling thread goes from callback to callback, and out of the batch, whose memory is its
+// stack, without LOCK, and looks after each step whether the batch is contested. Once it is, the
+// thread takes LOCK before it goes on. The look and CONTESTED could miss each other, so there is a
+// barrier between CONTESTED and the look at the batch here.
 callback_batch* fence::contest_batch() noexcept {
   if (batch() == nullptr) return nullptr;
   // relaxed: set under LOCK
@@ -368,13 +369,12 @@ std::error_code callback_group::close(std::size_t* removed,
   }
   lock_.unlock();
   if (removed != nullptr) *removed = n;
-  for (bool expired = false;;) {
+  const bool none_runs = futex_wait_until(running_, deadline_ns, [this](std::uint32_t& running) {
     // [FENCE.22] acquire: the callbacks have returned; pairs with [FENCE.21]
-    const std::uint32_t running = running_.fetch_or(close_sleeps, mo::acquire) | close_sleeps;
-    if (running == close_sleeps) return {};
-    if (expired) return errno_code(ETIME);
-    expired = futex_wait(running_, running, deadline_ns) == -ETIME;
-  }
+    running = running_.fetch_or(close_sleeps, mo::acquire) | close_sleeps;
+    return running == close_sleeps;
+  });
+  return none_runs ? std::error_code() : errno_code(ETIME);
 }
 
 std::size_t callback_group::size() const noexcept {

@@ -12,6 +12,7 @@
 
 #include "ufence/base/atomic.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 
 namespace ufence::detail {
 
@@ -38,13 +39,12 @@ class module_gate {
   }
   /// After close(): waits until nobody is inside. 0 or -ETIME.
   [[nodiscard]] int wait_empty(std::int64_t deadline_ns) const noexcept {
-    for (bool expired = false;;) {
+    const bool is_empty = futex_wait_until(word_, deadline_ns, [this](std::uint32_t& word) {
       // [ISSUER.6] acquire: see what those did who have left; pairs with [ISSUER.2]
-      const std::uint32_t word = word_.load(mo::acquire);
-      if (word == closing) return 0;
-      if (expired) return -ETIME;
-      expired = futex_wait(word_, word, deadline_ns) == -ETIME;
-    }
+      word = word_.load(mo::acquire);
+      return word == closing;
+    });
+    return is_empty ? 0 : -ETIME;
   }
   /// How many threads were inside.
   [[nodiscard]] std::uint32_t inside() const noexcept {
@@ -74,8 +74,8 @@ class zero_counter {
     if ((before & ~watched) == (n * one | sleeper)) futex_wake_all(word_);
     return (before & watched) != 0;
   }
-  /// From now on who counts down is told that somebody watches. Count and mark are one word, so one of
-  /// the two sees the other.
+  /// From now on who counts down is told that somebody watches. Count and mark are one word, so one
+  /// of the two sees the other.
   /// @return  the count now
   std::uint32_t watch() noexcept {
     // relaxed: the word alone says it all
@@ -87,14 +87,12 @@ class zero_counter {
   }
   /// 0 or -ETIME.
   [[nodiscard]] int wait_zero(std::int64_t deadline_ns) noexcept {
-    for (bool expired = false;;) {
+    const bool is_zero = futex_wait_until(word_, deadline_ns, [this](std::uint32_t& word) {
       // [ISSUER.5] acquire: see what ended; pairs with [ISSUER.4]
-      const std::uint32_t word = word_.fetch_or(sleeper, mo::acquire) | sleeper;
-      if ((word & ~watched) == sleeper) break;
-      if (expired) return -ETIME;
-      expired = futex_wait(word_, word, deadline_ns) == -ETIME;
-    }
-    return 0;
+      word = word_.fetch_or(sleeper, mo::acquire) | sleeper;
+      return (word & ~watched) == sleeper;
+    });
+    return is_zero ? 0 : -ETIME;
   }
   [[nodiscard]] std::uint32_t count() const noexcept {
     // relaxed: stale on return

@@ -9,7 +9,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
-#include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/base/system_thread.h"
 #include "ufence/base/tls.h"
 #include "ufence/issuer/module_scope.h"
@@ -135,13 +135,13 @@ void driver_threads::join_ended() noexcept {
 }
 
 bool driver_threads::join(thread& t, std::int64_t deadline_ns) noexcept {
-  for (bool expired = false;;) {
+  const bool has_ended = futex_wait_until(t.has_ended, deadline_ns, [&t](std::uint32_t& ended) {
     // relaxed: the join orders
-    if (t.has_ended.load(mo::relaxed) != 0) break;
-    if (expired) return false;
-    expired = futex_wait(t.has_ended, 0, deadline_ns) == -ETIME;
-  }
-  return t.system.join(deadline_ns);  // a destructor may hang as well as a function
+    ended = t.has_ended.load(mo::relaxed);
+    return ended != 0;
+  });
+  // A destructor may hang as well as a function.
+  return has_ended && t.system.join(deadline_ns);
 }
 
 bool driver_threads::join_all(std::int64_t deadline_ns) noexcept {

@@ -100,8 +100,6 @@ int fcntl_error(int fd, int command) noexcept {
 }  // namespace
 }  // namespace ufence::uapi
 
-#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
-
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES ssize_t read(int fd, void* into, std::size_t size) {
