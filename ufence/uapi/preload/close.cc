@@ -1,5 +1,5 @@
-// close() and all else that closes. Closing the last duplicate of a device has its effects before the
-// call returns, as in the kernel.
+// close() and all else that closes. Closing the last duplicate of a device has its effects before
+// the call returns, as in the kernel.
 #include <linux/close_range.h>
 #include <sys/resource.h>
 
@@ -60,8 +60,6 @@ auto close_many(unsigned first, unsigned last, Close close) noexcept {
 
 }  // namespace
 }  // namespace ufence::uapi
-
-#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
 
 namespace uapi = ufence::uapi;
 

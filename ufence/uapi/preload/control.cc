@@ -282,7 +282,7 @@ std::uint32_t of_known_size(std::uint32_t code) noexcept {
 }  // namespace
 }  // namespace ufence::uapi
 
-extern "C" [[gnu::visibility("default")]] int ioctl(int fd, unsigned long request, ...) noexcept {
+UFENCE_REPLACES int ioctl(int fd, unsigned long request, ...) noexcept {
   va_list arguments;
   va_start(arguments, request);
   void* const argument = va_arg(arguments, void*);

@@ -162,8 +162,6 @@ int scan(const emulated_path& folder, dirent*** list, filter_function* filter,
 }  // namespace
 }  // namespace ufence::uapi
 
-#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
-
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES DIR* opendir(const char* path) {

@@ -54,11 +54,11 @@ void* map(next_function<map_function>& next, void* at, std::size_t size, int pro
 }  // namespace
 }  // namespace ufence::uapi
 
-extern "C" [[gnu::visibility("default")]] void* mmap(void* at, std::size_t size, int protection,
-                                                     int flags, int fd, off_t offset) noexcept {
+UFENCE_REPLACES void* mmap(void* at, std::size_t size, int protection, int flags, int fd,
+                           off_t offset) noexcept {
   return ufence::uapi::map(ufence::uapi::next_mmap, at, size, protection, flags, fd, offset);
 }
-extern "C" [[gnu::visibility("default")]] void* mmap64(void* at, std::size_t size, int protection,
-                                                       int flags, int fd, off64_t offset) noexcept {
+UFENCE_REPLACES void* mmap64(void* at, std::size_t size, int protection, int flags, int fd,
+                             off64_t offset) noexcept {
   return ufence::uapi::map(ufence::uapi::next_mmap64, at, size, protection, flags, fd, offset);
 }

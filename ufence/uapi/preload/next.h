@@ -1,9 +1,13 @@
-// The function that the program would have called without this library.
+// What stands before a function of the C library, and the function that the program would have
+// called without it.
 #pragma once
 
 #include <dlfcn.h>
 
 #include "ufence/base/atomic.h"
+
+/// Begins the definition of a function that programs call in place of the C library's.
+#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
 
 namespace ufence::uapi {
 

@@ -137,8 +137,6 @@ int open_one_at(next_function<open_at_function>& next, int folder, const char* p
 }  // namespace
 }  // namespace ufence::uapi
 
-#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
-
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES int open(const char* path, int flags, ...) {
@@ -171,22 +169,16 @@ UFENCE_REPLACES int openat64(int folder, const char* path, int flags, ...) {
 }
 
 // What _FORTIFY_SOURCE makes of the above; flags that need a mode are the program's error.
-extern "C" {
-[[gnu::visibility("default")]] int __open_2(const char* path, int flags);
-[[gnu::visibility("default")]] int __open64_2(const char* path, int flags);
-[[gnu::visibility("default")]] int __openat_2(int folder, const char* path, int flags);
-[[gnu::visibility("default")]] int __openat64_2(int folder, const char* path, int flags);
-}
-int __open_2(const char* path, int flags) {
+UFENCE_REPLACES int __open_2(const char* path, int flags) {
   return uapi::open_one(uapi::next_open, path, flags, 0);
 }
-int __open64_2(const char* path, int flags) {
+UFENCE_REPLACES int __open64_2(const char* path, int flags) {
   return uapi::open_one(uapi::next_open64, path, flags, 0);
 }
-int __openat_2(int folder, const char* path, int flags) {
+UFENCE_REPLACES int __openat_2(int folder, const char* path, int flags) {
   return uapi::open_one_at(uapi::next_openat, folder, path, flags, 0);
 }
-int __openat64_2(int folder, const char* path, int flags) {
+UFENCE_REPLACES int __openat64_2(int folder, const char* path, int flags) {
   return uapi::open_one_at(uapi::next_openat64, folder, path, flags, 0);
 }
 

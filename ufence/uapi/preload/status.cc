@@ -81,8 +81,6 @@ int stat_descriptor(int fd, Stat* into, int result) noexcept {
 }  // namespace
 }  // namespace ufence::uapi
 
-#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
-
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES int access(const char* path, int mode) noexcept {

@@ -360,8 +360,6 @@ int select_in_time(int count, fd_set* readable, fd_set* writable, fd_set* except
 }  // namespace
 }  // namespace ufence::uapi
 
-#define UFENCE_REPLACES extern "C" [[gnu::visibility("default")]]
-
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES int poll(pollfd* fds, nfds_t count, int timeout_ms) {
