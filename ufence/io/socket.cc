@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ufence/base/passed_fds.h"
 #include "ufence/io/side_work.h"
 
 namespace ufence {
@@ -60,17 +61,7 @@ void end_sending(int socket) noexcept { ::shutdown(socket, SHUT_WR); }
 namespace {
 
 // Room for what the kernel puts beside the bytes of a message: all that it can.
-struct control_buffer {
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(message_fds_limit * sizeof(int)) +
-                                             CMSG_SPACE(sizeof(ucred))> bytes;
-};
-
-// The i-th descriptor of a control message.
-int fd_of(const cmsghdr& c, std::size_t i) noexcept {
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(&c) + i * sizeof fd, sizeof fd);
-  return fd;
-}
+using control_buffer = fd_room<message_fds_limit, CMSG_SPACE(sizeof(ucred))>;
 
 void take_control(msghdr& header, std::span<unique_fd> fds, arrival& got) noexcept {
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
@@ -78,18 +69,16 @@ void take_control(msghdr& header, std::span<unique_fd> fds, arrival& got) noexce
     if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(ucred))) {
       std::memcpy(&got.sender.emplace(), CMSG_DATA(c), sizeof(ucred));
     }
-    if (c->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      unique_fd fd(fd_of(*c, i));
-      if (got.fd_count < fds.size()) {
-        fds[got.fd_count++] = std::move(fd);
-      } else {
-        got.are_fds_cut = true;
-        detail::close_aside(std::move(fd));
-      }
-    }
   }
+  take_fds(header, [&](int number) {
+    unique_fd fd(number);
+    if (got.fd_count < fds.size()) {
+      fds[got.fd_count++] = std::move(fd);
+    } else {
+      got.are_fds_cut = true;
+      detail::close_aside(std::move(fd));
+    }
+  });
 }
 
 }  // namespace
@@ -102,15 +91,7 @@ std::error_code send_message(int socket, std::span<const std::byte> bytes,
   header.msg_iov = &data;
   header.msg_iovlen = 1;
   control_buffer control;
-  if (!fds.empty()) {
-    header.msg_control = control.bytes.data();
-    header.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
-  }
+  put_fds(header, control, fds);
   for (;;) {
     if (::sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return {};
     if (errno != EINTR) return errno_code(errno);
