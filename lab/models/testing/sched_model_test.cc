@@ -16,7 +16,8 @@ struct model_job : job {
   explicit model_job(device& d) : of(d) {}
   ~model_job() = default;
   device& of;
-  cell<int> input;  // written before push
+  cell<int> input;       // written before push
+  fence_ref not_before;  // run() puts the job back until this is signaled
 };
 
 // At most one job in flight: the test signals its fence.
@@ -27,6 +28,10 @@ struct device {
     auto& mine = static_cast<model_job&>(j);
     device& self = mine.of;
     LAB_CHECK(mine.input.get() == 1);
+    if (mine.not_before && !mine.not_before->is_signaled()) {
+      j.put_back(mine.not_before);
+      return ufence::failure(EAGAIN);
+    }
     self.runs.set(self.runs.get() + 1);
     if (self.is_at_once) return nullptr;
     return self.fences[self.next++].fence;
@@ -291,6 +296,31 @@ TEST(sched_model, a_dependency_that_is_signaled_while_it_is_looked_at_wakes_its_
       LAB_CHECK(finished->status() == 1);
     }
     LAB_CHECK(!s.fini());
+  });
+}
+
+TEST(sched_model, a_job_that_was_put_back_ends_once_whether_it_is_killed_or_run) {
+  expect_safe_so_far([] {
+    device d;
+    new_fence there = make_fence();
+    scheduler s = d.make();
+    {
+      entity e = make_entity(s);
+      auto* const j = new model_job(d);
+      j->input.set(1);
+      j->not_before = there.fence;
+      const fence_ref finished = e.arm(*j).value().finished();
+      run(s);
+      {
+        thread signals("signal", [&] { there.signal.signal(); });
+        thread kills("kill", [&] { LAB_CHECK(!e.kill(-5)); });
+        thread works("work", [&] { run(s); });
+      }
+      run(s);
+      LAB_CHECK(finished->status() == (d.runs.get() == 1 ? 1 : -5));
+    }
+    LAB_CHECK(!s.fini());
+    LAB_CHECK(d.freed.get() == 1);
   });
 }
 
