@@ -194,7 +194,9 @@ graph graph::restricted(event_id& load, event_id& store) const {
 // --- The partial SC order ---
 
 bool graph::is_sc_consistent() const {
-  return sc_fences_ != 0 ? is_sc_consistent_with_fences() : is_sc_consistent_without_fences();
+  if (sc_fences_ == 0) return is_sc_consistent_without_fences();
+  return sc_fences_ == sc_events_ ? is_sc_consistent_among_fences()
+                                  : is_sc_consistent_with_fences();
 }
 
 // Without SC fences psc relates SC accesses only:

@@ -166,6 +166,8 @@ class graph {
   void count_sc(const event& e, int change) noexcept;
   void renumber(location_id at, event_id from) noexcept;
   [[nodiscard]] bool is_sc_consistent_without_fences() const;
+  /// The only SC events are fences.
+  [[nodiscard]] bool is_sc_consistent_among_fences() const;
   [[nodiscard]] bool is_sc_consistent_with_fences() const;
 
   std::vector<event> events_;

@@ -394,7 +394,8 @@ TEST(regress_sleeping_lock, that_wakes_nobody_is_a_lost_wakeup) {
 }
 
 // A loop whose turns are all different, for ever: not all of it can be explored, and that is said.
-// What a thread reads of plain data behind its load belongs to the turn: it is a turn with these data alone.
+// What a thread reads of plain data behind its load belongs to the turn: it is a turn with these
+// data alone.
 TEST(regress_spin, that_reads_plain_data_in_each_turn_ends) {
   const outcomes seen = outcomes_of([] {
     atomic<int> x{0};
@@ -802,6 +803,23 @@ TEST(reduction, of_a_mutex_leaves_the_orders_of_its_owners) {
   EXPECT_EQ(count_of(lock_twice<2>).executions, 6U);
   EXPECT_EQ(count_of(lock_twice<3>).executions, 90U);
   EXPECT_EQ(count_of(lock_twice<4>).executions, 2520U);
+}
+// Each stores its own and looks at the next one's: all but one of the 2^n outcomes.
+template <std::size_t n>
+void buffer_stores(bool by_fences) {
+  atomic<int> all[n]{};
+  crowd<n>([&](std::size_t i) {
+    const std::memory_order order = by_fences ? mo::relaxed : mo::seq_cst;
+    all[i].store(1, order);
+    if (by_fences) thread_fence(mo::seq_cst);
+    static_cast<void>(all[(i + 1) % n].load(order));
+  });
+}
+TEST(reduction, of_store_buffering_is_the_same_by_fences_and_by_accesses) {
+  for (const bool by_fences : {false, true}) {
+    EXPECT_EQ(count_of([=] { buffer_stores<3>(by_fences); }).executions, 7U);
+    EXPECT_EQ(count_of([=] { buffer_stores<5>(by_fences); }).executions, 31U);
+  }
 }
 
 }  // namespace
