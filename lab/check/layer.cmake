@@ -2,14 +2,19 @@
 find_package(fmt REQUIRED)
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/check")
 file(GLOB check_sources CONFIGURE_DEPENDS "${folder}/program/*.cc" "${folder}/runtime/*.cc")
-add_executable(ufence_lab_check_program ${check_sources})
+list(FILTER check_sources EXCLUDE REGEX "/main\\.cc$")
+# Objects: the explored program takes from a program of the lab what nothing else there does.
+add_library(ufence_lab_check_parts OBJECT EXCLUDE_FROM_ALL ${check_sources})
+target_include_directories(ufence_lab_check_parts BEFORE PUBLIC "${UFENCE_LAB_DOUBLES}")
+target_compile_options(ufence_lab_check_parts PRIVATE -O2)
+target_link_libraries(ufence_lab_check_parts PUBLIC
+  ufence_lab_engine ufence_flags fmt::fmt ${CMAKE_DL_LIBS})
+add_executable(ufence_lab_check_program "${folder}/program/main.cc")
 set_target_properties(ufence_lab_check_program PROPERTIES
   OUTPUT_NAME ufence-lab-check
   ENABLE_EXPORTS ON)
-target_include_directories(ufence_lab_check_program BEFORE PRIVATE "${UFENCE_LAB_DOUBLES}")
-target_compile_options(ufence_lab_check_program PRIVATE -O2)
 target_link_libraries(ufence_lab_check_program PRIVATE
-  ufence_lab_engine ufence_flags ufence_command_line fmt::fmt ${CMAKE_DL_LIBS})
+  ufence_lab_check_parts ufence_command_line)
 install(TARGETS ufence_lab_check_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 # The program from outside, with each compiler that is there.

@@ -43,20 +43,20 @@ target_compile_options(ufence_lab_compare PRIVATE -O2)
 
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
-file(GLOB program_sources CONFIGURE_DEPENDS "${folder}/program/*.cc")
-add_executable(ufence_lab_program ${program_sources})
+file(GLOB program_parts CONFIGURE_DEPENDS "${folder}/program/*.cc")
+list(FILTER program_parts EXCLUDE REGEX "/main\\.cc$")
+add_library(ufence_lab_tables STATIC EXCLUDE_FROM_ALL ${program_parts})
+target_link_libraries(ufence_lab_tables PUBLIC
+  ufence_lab_compare fmt::fmt nlohmann_json::nlohmann_json)
+add_executable(ufence_lab_program "${folder}/program/main.cc")
 set_target_properties(ufence_lab_program PROPERTIES OUTPUT_NAME ufence-lab)
-target_link_libraries(ufence_lab_program PRIVATE
-  ufence_lab_compare ufence_command_line fmt::fmt nlohmann_json::nlohmann_json)
+target_link_libraries(ufence_lab_program PRIVATE ufence_lab_tables ufence_command_line)
 install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 ufence_add_lab_test(lab_designs_verdicts_model_test
   SOURCES "${folder}/testing/verdicts_model_test.cc" LINK ufence_lab_compare)
-set(program_parts ${program_sources})
-list(FILTER program_parts EXCLUDE REGEX "/main\\.cc$")
 ufence_add_lab_test(lab_designs_program_model_test
-  SOURCES "${folder}/testing/program_model_test.cc" ${program_parts}
-  LINK ufence_lab_compare fmt::fmt nlohmann_json::nlohmann_json)
+  SOURCES "${folder}/testing/program_model_test.cc" LINK ufence_lab_tables)
 
 # The program from outside, in a browser too; and whether docs/VERDICTS.md is what it says.
 find_package(Python3 COMPONENTS Interpreter)

@@ -13,8 +13,9 @@ DOOR = "ufence/base/atomic.h"
 # For C, in the headers that kernel-style programs include.
 C_DOOR = "ufence/kernel/linux/ufence.h"
 # base is the door and the locks; the lab is the model checker that stands behind the door.
-UNTAGGED_LAYERS = ("base", "lab/engine", "lab/models", "lab/designs", "lab/check")
-RAW_LAYERS = ("lab/engine", "lab/models", "lab/designs", "lab/check")
+UNTAGGED_LAYERS = ("base", "lab/engine", "lab/models", "lab/designs", "lab/check",
+                   "lab/source")
+RAW_LAYERS = ("lab/engine", "lab/models", "lab/designs", "lab/check", "lab/source")
 
 ORDER = r"(?:acquire|release|acq_rel|seq_cst)"
 USE = re.compile(rf"\bmo::({ORDER})\b")
@@ -23,8 +24,8 @@ DEFINITION = re.compile(rf"^{TAG}\s+({ORDER}(?:(?:\s*[,/]\s*|\s+and\s+|\s+or\s+)
                         r"(?:\s*\([^)]*\))?\s*:")
 PAIRS = re.compile(r"\bpairs with\s+(\S.*)")
 
-# Programs that the lab explores, as others write them.
-EXPLORED = "examples/lab/"
+# Programs that the lab explores, as others write them, and C that stands for the kernel's.
+EXPLORED = ("examples/lab/", "lab/check/testing/programs/", "lab/source/service/")
 
 # Stand-alone fences: nowhere else, race detectors do not understand them.
 FORBIDDEN = re.compile(

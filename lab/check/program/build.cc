@@ -53,6 +53,10 @@ bool compile(const build_options& with, const std::string& file, const std::stri
   std::vector<std::string> command{with.compiler, "-g", "-O1", "-fPIC", "-fsanitize=thread"};
   // Text and streams are then compiled with the program, where they use templates.
   command.insert(command.end(), {"-D_GLIBCXX_EXTERN_TEMPLATE=0", "-U_FORTIFY_SOURCE", "-Wno-tsan"});
+  // Else they are expanded without a call for their accesses.
+  for (const char* f : {"memcpy", "memmove", "memset"}) {
+    command.push_back(std::string("-fno-builtin-") + f);
+  }
   const bool is_clang = with.compiler.find("clang") != std::string::npos;
   if (is_clang) command.emplace_back("-Wno-unknown-warning-option");
   const bool names_standard =
@@ -85,6 +89,7 @@ bool may_stay(std::string_view name) {
                                         "__stack_chk_fail",
                                         "_ZNSt6thread6_StateD2Ev"};
   if (std::ranges::find(known, name) != std::end(known)) return true;
+  if (name.starts_with("__start_") || name.starts_with("__stop_")) return true;  // of a section
   return name.starts_with("_ZTV") || name.starts_with("_ZTI") || name.starts_with("_ZTS");
 }
 

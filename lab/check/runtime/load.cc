@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <link.h>
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 
@@ -37,7 +38,9 @@ int note_segments(dl_phdr_info* info, std::size_t, void* path) {
     const std::uintptr_t end = begin + p.p_memsz;
     if (p.p_type != PT_LOAD || (p.p_flags & PF_W) == 0) continue;
     if (begin < constant_end) begin = constant_end;
-    if (begin < end) process_image::add({reinterpret_cast<char*>(begin), end - begin});
+    if (begin >= end) continue;
+    const std::span<char> all(reinterpret_cast<char*>(begin), end - begin);
+    loaded->segments.push_back({all, {all.begin(), all.end()}});
   }
   return 1;
 }
@@ -70,24 +73,32 @@ void prepare_program(const std::string& path) {
 }
 
 // Its constructors run while it is opened, and may look at thread-local data.
-void load_program() {
-  void* const handle = ::dlopen(loaded->path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    static_cast<void>(std::fprintf(stderr, "ufence: %s\n", ::dlerror()));
-    std::_Exit(3);
+void* load_program() {
+  if (loaded->handle == nullptr) {
+    void* const handle = ::dlopen(loaded->path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) {
+      static_cast<void>(std::fprintf(stderr, "ufence: %s\n", ::dlerror()));
+      std::_Exit(3);
+    }
+    mode::outside_scope outside;
+    dl_iterate_phdr(&note_segments, loaded->path.data());
+    loaded->main =
+        reinterpret_cast<int (*)(int, char**, char**)>(::dlsym(handle, "ufence_lab_main"));
+    loaded->handle = handle;
   }
   mode::outside_scope outside;
-  dl_iterate_phdr(&note_segments, loaded->path.data());
-  loaded->main = reinterpret_cast<int (*)(int, char**, char**)>(::dlsym(handle, "ufence_lab_main"));
-  if (loaded->main != nullptr) return;
-  static_cast<void>(std::fprintf(stderr, "not explorable: the program has no main()\n"));
-  std::_Exit(3);
+  for (const loaded_program::segment& s : loaded->segments) {
+    std::ranges::copy(s.first, s.at.begin());
+    process_image::add(s.at);
+  }
+  return loaded->handle;
 }
 
 void run_program() {
   static char name[] = "program";
   static char* arguments[] = {name, nullptr};
   static char* environment[] = {nullptr};
+  if (loaded->main == nullptr) fail(failure::not_explorable, "the program has no main()");
   const int status = loaded->main(1, arguments, environment);
   if (status != 0) {
     fail(failure::check_failed, "main() returns " + std::to_string(status));

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "lab/check/runtime/place.h"
 #include "lab/check/runtime/thread_data.h"
@@ -75,12 +77,20 @@ struct loaded_program {
   std::size_t thread_image_bytes = 0;
   std::size_t thread_bytes = 0;
   std::size_t module = 0;
-  int (*main)(int, char**, char**) = nullptr;
+  int (*main)(int, char**, char**) = nullptr;  // nullptr: a library that has none
+  void* handle = nullptr;
+  struct segment {
+    std::span<char> at;
+    std::vector<char> first;  // as it was when it was loaded
+  };
+  std::vector<segment> segments;
 };
 /// Once, outside of everything.
 void prepare_program(const std::string& path);
-/// Loads it, within a prelude: its static objects are made.
-void load_program();
+/// Loads it, within a prelude: its static objects are made. For a second exploration in the same
+/// process it is as it was.
+/// @return  what dlsym() takes
+void* load_program();
 [[nodiscard]] const loaded_program& program() noexcept;
 /// Runs main() and what stands at the program's end.
 void run_program();

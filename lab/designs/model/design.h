@@ -130,6 +130,10 @@ struct fence_options {
   unsigned signallers = 1;
 };
 
+struct candidate;
+struct report;
+struct settings;
+
 /// A protocol that somebody argues for.
 struct design {
   std::string_view name;
@@ -147,6 +151,10 @@ struct design {
   std::unique_ptr<model_forwarder> (*make_forwarder)(unsigned without);
   /// Runs once before all executions: what a library sets up when it is first used.
   void (*prelude)() = nullptr;
+  /// Where it is no C++ of the lab's own: what its exploration needs, and how to read what came
+  /// out.
+  void (*adjust)(const candidate& c, settings& with) = nullptr;
+  void (*explain)(report& found) = nullptr;
 };
 
 /// All designs, in the order of their columns.

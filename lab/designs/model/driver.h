@@ -2,6 +2,7 @@
 // a destructor.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 
 #include "lab/designs/model/spinlock.h"
@@ -90,6 +91,10 @@ class driver {
     name(text_, "driver code");
     name(pending_, "pending list");
   }
+
+  /// For a design that calls through a table of functions in the module.
+  static constexpr std::size_t ops_room_bytes = 128;
+  alignas(16) std::byte ops_room[ops_room_bytes]{};
 
   // --- Its own list of pending jobs. ---
 

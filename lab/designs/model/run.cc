@@ -78,6 +78,7 @@ finding run_hazard(const hazard& h, const candidate& c, settings with) {
   finding f;
   if (h.applies != nullptr && !h.applies(*c.of)) return f;
   if (c.of->prelude != nullptr) with.prelude = c.of->prelude;
+  if (c.of->adjust != nullptr) c.of->adjust(c, with);
   // On memory of its own: static data is put back whenever an execution begins.
   const auto paid = std::make_unique<costs>(0);
   collect_costs(paid.get());
@@ -85,6 +86,7 @@ finding run_hazard(const hazard& h, const candidate& c, settings with) {
   f.explored = explore(body, with);
   prefer_late_use(body, with, f.explored);
   collect_costs(nullptr);
+  if (c.of->explain != nullptr) c.of->explain(f.explored);
   f.paid = *paid;
   f.result = verdict_of(f.explored.found);
   return f;

@@ -42,6 +42,8 @@ verdict verdict_of(const problem& found) noexcept {
     case failure::lost_wakeup: return verdict::lost_wakeup;
     case failure::leak: return verdict::wrong_result;
     case failure::bad_access:
+      return found.text.find("null pointer") != std::string::npos ? verdict::null_call
+                                                                  : verdict::broken;
     case failure::bad_free:
     case failure::uninitialised:
     case failure::misuse:

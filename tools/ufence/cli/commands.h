@@ -23,8 +23,8 @@ void add_sum_command(CLI::App& app, command& chosen);
 void add_reader_command(CLI::App& app, command& chosen);
 /// `ufence modules`: tells what module files are.
 void add_modules_command(CLI::App& app, command& chosen);
-/// `ufence lab`: explores fence designs, in the program ufence-lab; `ufence lab check`: programs with
-/// threads, in ufence-lab-check.
+/// `ufence lab`: explores fence designs, in the program ufence-lab; `ufence lab check`: programs
+/// with threads, in ufence-lab-check; `ufence lab kernel`: kernel trees, in ufence-lab-source.
 void add_lab_command(CLI::App& app, command& chosen);
 /// A program of the lab, beside this one.
 [[nodiscard]] std::string lab_program(const std::string& name);

@@ -16,7 +16,8 @@ using json = nlohmann::ordered_json;
 // What the program says of itself, or null if there is none: sanitizers have no lab.
 json ask(const std::string& program) {
   const std::string command = "'" + program + "' --describe 2>/dev/null";
-  const std::unique_ptr<std::FILE, decltype(&::pclose)> answer(::popen(command.c_str(), "re"), &::pclose);
+  const std::unique_ptr<std::FILE, decltype(&::pclose)> answer(::popen(command.c_str(), "re"),
+                                                               &::pclose);
   std::string text;
   for (int c; answer && (c = std::fgetc(answer.get())) != EOF;) text += static_cast<char>(c);
   return text.empty() ? json() : json::parse(text);
@@ -26,11 +27,14 @@ int describe(const CLI::App& app) {
   json all = described(app);
   json lab = ask(lab_program("ufence-lab"));
   json check = ask(lab_program("ufence-lab-check"));
+  json kernel = ask(lab_program("ufence-lab-source"));
   for (json& one : all["subcommands"]) {
-    if (one["name"] != "lab" || lab.is_null() || check.is_null()) continue;
+    if (one["name"] != "lab" || lab.is_null() || check.is_null() || kernel.is_null()) continue;
     lab["name"] = "lab";
     check["name"] = "check";
+    kernel["name"] = "kernel";
     lab["subcommands"].push_back(std::move(check));
+    lab["subcommands"].push_back(std::move(kernel));
     one = std::move(lab);
   }
   fmt::print("{}\n", all.dump(2));

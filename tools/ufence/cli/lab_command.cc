@@ -16,17 +16,22 @@ namespace {
 // Programs of their own: they are built from the library's sources over the lab's doubles, and must
 // not be in one process with libufence. Their exit status is ours.
 int run_lab(std::vector<std::string> arguments) {
-  const bool checks = !arguments.empty() && arguments.front() == "check";
-  std::string program = lab_program(checks ? "ufence-lab-check" : "ufence-lab");
-  if (checks) arguments.erase(arguments.begin());
+  const std::string first = arguments.empty() ? "" : arguments.front();
+  std::string name = "ufence-lab";
+  if (first == "check") name = "ufence-lab-check";
+  if (first == "kernel") name = "ufence-lab-source";
+  if (name != "ufence-lab") arguments.erase(arguments.begin());
+  std::string program = lab_program(name);
   std::vector<char*> argv{program.data()};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());
-  static_cast<void>(std::fprintf(stderr,
-                                 "ufence: cannot run %s: %s; build the targets ufence_lab_program "
-                                 "and ufence_lab_check_program (there are none under sanitizers)\n",
-                                 program.c_str(), std::strerror(errno)));
+  static_cast<void>(
+      std::fprintf(stderr,
+                   "ufence: cannot run %s: %s; build the targets ufence_lab_program, "
+                   "ufence_lab_check_program and ufence_lab_source_program (there are "
+                   "none under sanitizers)\n",
+                   program.c_str(), std::strerror(errno)));
   return lab_failed;
 }
 
@@ -39,10 +44,11 @@ std::string lab_program(const std::string& name) {
 }
 
 void add_lab_command(CLI::App& app, command& chosen) {
-  CLI::App* const lab = app.add_subcommand(
-      "lab",
-      "Explores fence designs, or your program with threads, under a weak memory model\n"
-      "`ufence lab --help` and `ufence lab check --help` have the rest.");
+  CLI::App* const lab = app.add_subcommand("lab",
+                                           "Explores fence designs, kernel trees, or your program "
+                                           "with threads, under a weak memory model\n"
+                                           "`ufence lab --help`, `ufence lab kernel --help` and "
+                                           "`ufence lab check --help` have the rest.");
   // All of the command line is the program's.
   lab->prefix_command();
   lab->set_help_flag();

@@ -36,6 +36,14 @@ class Lab(Case):
                       self.run_ufence("lab", "check", "--help").stdout.decode())
         self.assert_succeeded(self.run_ufence("lab", "check"), 2)
 
+    @unittest.skipUnless(HAS_LAB, "under sanitizers")
+    def test_explores_kernel_trees_in_a_third(self):
+        self.assertIn("Usage: ufence lab kernel",
+                      self.run_ufence("lab", "kernel", "--help").stdout.decode())
+        finished = self.run_ufence("lab", "kernel", "--source", str(self.folder))
+        self.assert_succeeded(finished, 3)
+        self.assertIn("is no kernel tree", finished.stderr.decode())
+
     def test_is_missed_in_words(self):
         alone = self.folder / "ufence"
         shutil.copy(support.PROGRAM, alone)
