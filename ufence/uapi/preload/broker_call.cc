@@ -1,5 +1,6 @@
 #include "ufence/uapi/preload/broker_call.h"
 
+#include "ufence/base/passed_fds.h"
 #include "ufence/uapi/preload/call_descriptors.h"
 #include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/reach_broker.h"
@@ -28,34 +29,22 @@ bool send_request(int connection, const broker_call& call) noexcept {
                     {const_cast<void*>(call.argument), call.argument_size},
                     call.data[0],
                     call.data[1]};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)] = {};
+  fd_room<2> room;
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = 4;
-  if (fd_count != 0) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-    cmsghdr* const c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-    std::memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
-  }
+  put_fds(message, room, {fds, fd_count});
   while (system::send(connection, message) < 0) {
     if (errno != EINTR) return false;
   }
   return true;
 }
 
-int descriptor_of(const msghdr& message) noexcept {
-  const cmsghdr* const c = CMSG_FIRSTHDR(&message);
-  if (c == nullptr || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-      c->cmsg_len < CMSG_LEN(sizeof(int))) {
-    return -1;
-  }
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
-  return fd;
+// The one that there was room for, or -1.
+int descriptor_of(msghdr& message) noexcept {
+  int found = -1;
+  take_fds(message, [&found](int fd) { found = fd; });
+  return found;
 }
 
 broker_reply failed_with(int error, int fd = -1) noexcept {
@@ -98,12 +87,11 @@ broker_reply read_file(int fd, std::size_t size, const broker_call& call) noexce
 broker_reply receive_reply(int connection, const broker_call& call) noexcept {
   reply_header header;
   iovec parts[3] = {{&header, sizeof header}, call.reply_argument, call.reply_data};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  fd_room<1> room;
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = 3;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  make_room_for_fds(message, room);
   long size = -1;
   int fd = -1;
   if (await_reply(connection, call.is_interruptible)) {

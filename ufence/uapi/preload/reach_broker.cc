@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "ufence/base/passed_fds.h"
 #include "ufence/uapi/preload/call_descriptors.h"
 #include "ufence/uapi/preload/start_broker.h"
 #include "ufence/uapi/preload/system.h"
@@ -31,10 +32,10 @@ constexpr timeval queue_patience{.tv_sec = 2, .tv_usec = 0};
 // What the names are made of, from when the library was loaded: a program may change its
 // environment, and what it is.
 struct name_parts {
-  broker_address named;      // by the environment; no size: it names none
-  std::uint64_t build = 0;   // of this library
-  ino_t users = 0;           // the namespace of users: numbers of users mean something in one alone
-  ino_t processes = 0;       // the namespace of processes: the broker ends with it
+  broker_address named;     // by the environment; no size: it names none
+  std::uint64_t build = 0;  // of this library
+  ino_t users = 0;          // the namespace of users: numbers of users mean something in one alone
+  ino_t processes = 0;      // the namespace of processes: the broker ends with it
   uid_t user = 0;
 };
 constinit name_parts known{};
@@ -117,9 +118,9 @@ broker_address name_of(unsigned which) noexcept {
   if (known.named.size != 0) return known.named;
   broker_address name;
   begin(name, "ufence-uapi-broker");
-  for (const std::uint64_t part : {known.build, std::uint64_t{known.users},
-                                   std::uint64_t{known.processes}, std::uint64_t{known.user},
-                                   std::uint64_t{which}}) {
+  for (const std::uint64_t part :
+       {known.build, std::uint64_t{known.users}, std::uint64_t{known.processes},
+        std::uint64_t{known.user}, std::uint64_t{which}}) {
     put_number(name, part);
   }
   return name;
@@ -173,8 +174,8 @@ found look_at(const broker_address& name, bool is_interruptible, int& connection
   switch (failed) {
     case ECONNREFUSED: return found::nobody;
     case 0:
-    case EAGAIN:       // its queue is full, and stays so
-    case EPROTOTYPE:   // no broker
+    case EAGAIN:      // its queue is full, and stays so
+    case EPROTOTYPE:  // no broker
     case ECONNRESET: return found::another_user;
     case EPERM:
     case EACCES: errno = ENODEV; [[fallthrough]];
@@ -223,23 +224,17 @@ int connect_over_device(int device) noexcept {
   if (!open_noted_pair(ends)) return -1;
   char byte = 0;
   iovec data{.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  fd_room<1> room;
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* const c = CMSG_FIRSTHDR(&message);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(c), &ends[1], sizeof(int));
+  put_fds(message, room, {&ends[1], 1});
   int failed = 0;
   do {
     failed = system::send(device, message) < 0 ? errno : 0;
     if (failed == EAGAIN) {
-      pollfd room{.fd = device, .events = POLLOUT, .revents = 0};
-      ::syscall(SYS_ppoll, &room, 1UL, nullptr, nullptr, 0UL);
+      pollfd writable{.fd = device, .events = POLLOUT, .revents = 0};
+      ::syscall(SYS_ppoll, &writable, 1UL, nullptr, nullptr, 0UL);
     }
   } while (failed == EAGAIN || failed == EINTR);
   close_noted(ends[1]);
