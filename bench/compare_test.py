@@ -89,8 +89,8 @@ def test_old_library(script: str, folder: pathlib.Path, build: pathlib.Path) -> 
 
 
 def test_real(script: str, build: pathlib.Path) -> None:
-    result, = compare(script, build, build, "--quick", "--rounds", 2, "--filter", "add_remove")
-    assert (result["name"], result["old_program"]) == ("add_remove_callback", "old"), result
+    result, = compare(script, build, build, "--quick", "--rounds", 2, "--filter", "add_64_callbacks")
+    assert (result["name"], result["old_program"]) == ("add_64_callbacks", "old"), result
     assert 0 < result["ratio"] < float("inf"), result
 
 
