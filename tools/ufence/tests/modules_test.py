@@ -57,8 +57,13 @@ class Modules(Case):
         self.assertIn("D-3", refused["trial"]["problem"])
         self.assertEqual(good["trial"], {"loaded": True, "driver": "cpu", "timeline": "sha256",
                                          "description": good["trial"]["description"],
-                                         "features": ["cancel"], "unload_state": "unmapped",
-                                         "pins": [], "kept": []})
+                                         "features": ["cancel"], "interface": "ufence.cpu",
+                                         "interface_version": 1,
+                                         "options": [{"name": "workers", "value": "1", "description":
+                                                      "how many threads take updates, 1 to 256"}],
+                                         "unload_state": "unmapped", "pins": [], "kept": []})
+        told = self.run_ufence("modules", "--load", DRIVERS / "cpu.so").stdout.decode()
+        self.assertIn("  interface: ufence.cpu 1\n  option workers=1: how many threads take updates", told)
 
     def test_that_cannot_be_told_are_a_failure(self):
         with open("/dev/full", "wb") as full:
