@@ -167,7 +167,9 @@ TEST(kernel_differences, a_restarting_handler_does_not_end_a_wait_without_a_time
     ASSERT_EQ(pthread_kill(waiter.native_handle(), SIGUSR1), 0);
     std::this_thread::yield();
   }
+#ifndef __SANITIZE_THREAD__  // which calls handlers when the thread is awake again
   EXPECT_TRUE(testing::eventually([] { return handled > 0; }));
+#endif
   EXPECT_FALSE(has_ended);
   dma_fence_signal(f.get());
   waiter.join();

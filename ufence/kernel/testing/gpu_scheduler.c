@@ -1,5 +1,6 @@
 /* What drivers do with the scheduler beside the kernel's own cases: resets, ends, dependencies, settings. */
 #include <linux/jiffies.h>
+#include <linux/mutex.h>
 #include <linux/random.h>
 
 #include "ufence/kernel/testing/mock_scheduler.h"
@@ -478,6 +479,7 @@ static void a_scheduler_that_is_not_ready_is_not_chosen(struct kunit *test)
 struct pusher {
 	struct kunit *test;
 	struct setup *setup;
+	struct mutex *pushing; /* jobs of one entity are armed and pushed one by one */
 	struct task_struct *task;
 };
 
@@ -490,13 +492,16 @@ static int push_some(void *data)
 		struct mock_job *job = mock_job_new(p->test, &p->setup->entity, 1);
 
 		job->prepared = dma_fence_allocate_private_stub(1);
+		mutex_lock(p->pushing);
 		dma_fence_put(mock_job_submit(job));
+		mutex_unlock(p->pushing);
 	}
 	return 0;
 }
 
 static void all_functions_run_one_at_a_time_on_one_thread(struct kunit *test)
 {
+	DEFINE_MUTEX(pushing);
 	struct setup s;
 	struct pusher pushers[2];
 	struct mock_job *first;
@@ -515,6 +520,7 @@ static void all_functions_run_one_at_a_time_on_one_thread(struct kunit *test)
 	for (i = 0; i < 2; i++) {
 		pushers[i].test = test;
 		pushers[i].setup = &s;
+		pushers[i].pushing = &pushing;
 		pushers[i].task = kthread_run(push_some, &pushers[i], "pusher");
 		KUNIT_ASSERT_FALSE(test, IS_ERR(pushers[i].task));
 	}

@@ -339,7 +339,7 @@ static void threads_wait_for_events(struct kunit *test)
 	task = kthread_run(tell_event, &event, "tells");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 	wait_event(event.queue, READ_ONCE(event.has_come));
-	KUNIT_EXPECT_TRUE(test, event.has_come);
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(event.has_come));
 	KUNIT_EXPECT_EQ(test, wait_event_interruptible(event.queue, READ_ONCE(event.has_come)), 0);
 	KUNIT_EXPECT_EQ(test, wait_event_timeout(event.queue, READ_ONCE(event.has_come), 0), 1);
 	KUNIT_EXPECT_GT(test, wait_event_timeout(event.queue, READ_ONCE(event.has_come), 1000 * HZ), 0);
