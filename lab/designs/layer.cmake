@@ -47,10 +47,10 @@ file(GLOB program_parts CONFIGURE_DEPENDS "${folder}/program/*.cc")
 list(FILTER program_parts EXCLUDE REGEX "/main\\.cc$")
 add_library(ufence_lab_tables STATIC EXCLUDE_FROM_ALL ${program_parts})
 target_link_libraries(ufence_lab_tables PUBLIC
-  ufence_lab_compare fmt::fmt nlohmann_json::nlohmann_json)
+  ufence_lab_compare ufence_command_line fmt::fmt nlohmann_json::nlohmann_json)
 add_executable(ufence_lab_program "${folder}/program/main.cc")
 set_target_properties(ufence_lab_program PROPERTIES OUTPUT_NAME ufence-lab)
-target_link_libraries(ufence_lab_program PRIVATE ufence_lab_tables ufence_command_line)
+target_link_libraries(ufence_lab_program PRIVATE ufence_lab_tables)
 install(TARGETS ufence_lab_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 ufence_add_lab_test(lab_designs_verdicts_model_test

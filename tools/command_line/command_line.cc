@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -181,6 +182,18 @@ int tell_parse_error(const CLI::App& app, const CLI::ParseError& error) {
   static_cast<void>(std::fprintf(stderr, "ufence: %s; see `%s --help`\n", error.what(),
                                  whole_name(named(app)).c_str()));
   return 2;
+}
+
+int run_main(CLI::App& app, int argc, char** argv, int failed, const std::function<int()>& act) {
+  try {
+    app.parse(argc, argv);
+    return act();
+  } catch (const CLI::ParseError& error) {
+    return tell_parse_error(app, error);
+  } catch (const std::exception& error) {
+    static_cast<void>(std::fprintf(stderr, "ufence: %s\n", error.what()));
+    return failed;
+  }
 }
 
 }  // namespace ufence::tool

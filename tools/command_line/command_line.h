@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 namespace ufence::tool {
@@ -22,5 +23,12 @@ void add_describe_option(CLI::App& app);
 /// @param app  whose parse() threw it
 /// @return  0 it was no error, else 2
 [[nodiscard]] int tell_parse_error(const CLI::App& app, const CLI::ParseError& error);
+
+/// What main() does: parses the command line, and acts. What is thrown is told on stderr.
+/// @param failed  the exit status if act() throws something else than CLI::ParseError, by which it may
+///                refuse a command line as well
+/// @return  the exit status: what act() returned; 0 after help; 2 a wrong command line; `failed`
+[[nodiscard]] int run_main(CLI::App& app, int argc, char** argv, int failed,
+                           const std::function<int()>& act);
 
 }  // namespace ufence::tool

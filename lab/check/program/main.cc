@@ -194,15 +194,7 @@ int main_of(int argc, char** argv) {
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   app.add_flag("--allow-leaks", o.allow_leaks, "Memory that is never freed is no failure");
-  try {
-    app.parse(argc, argv);
-    return run(o);
-  } catch (const CLI::ParseError& error) {
-    return tool::tell_parse_error(app, error) == 0 ? nothing_found : usage;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ufence: {}\n", error.what());
-    return not_explorable;
-  }
+  return tool::run_main(app, argc, argv, not_explorable, [&o] { return run(o); });
 }
 
 }  // namespace

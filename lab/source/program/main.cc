@@ -1,15 +1,12 @@
 // The program `ufence-lab-source`, which `ufence lab kernel` runs.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "lab/designs/program/html.h"
-#include "lab/designs/program/matrix.h"
-#include "lab/designs/program/print.h"
+#include "lab/designs/program/table_program.h"
 #include "lab/source/adapter/source_design.h"
 #include "lab/source/program/tree.h"
 #include "tools/command_line/command_line.h"
@@ -17,24 +14,13 @@
 namespace ufence::lab::kernel_source {
 namespace {
 
-// What the exit status says.
-enum status : int { all_good = 0, goes_wrong = 1, usage = 2, lab_failed = 3 };
-
-struct options {
-  std::vector<std::string> hazards;
+struct options : table_options {
   std::vector<std::string> sources;
   std::vector<std::string> patches;
   std::vector<std::string> models{"kernel-7.0", "kernel-7.1", "kernel-7.1-fixed"};
   std::string compiler = "gcc";
-  std::string html_file;
-  std::string replay;
-  double seconds = 15;
-  unsigned jobs = 0;
   bool has_no_models = false;
   bool weakens = false;
-  bool json = false;
-  bool markdown = false;
-  bool is_quiet = false;
 };
 
 struct built_tree {
@@ -57,31 +43,11 @@ std::unique_ptr<built_tree> build(const options& o, const std::string& source) {
   return b;
 }
 
-// Throws CLI::ValidationError for what does not exist.
-std::vector<const hazard*> asked_hazards(const options& o) {
-  std::vector<const hazard*> all;
-  for (const std::string& id : o.hazards) {
-    const hazard* h = find_hazard(id);
-    if (h == nullptr) {
-      throw CLI::ValidationError("no hazard \"" + id + "\"; `ufence lab list` names them all");
-    }
-    all.push_back(h);
-  }
-  if (o.hazards.empty()) {
-    for (const hazard& h : all_hazards()) all.push_back(&h);
-  }
-  return all;
-}
-
 selection asked(const options& o, const std::vector<std::unique_ptr<built_tree>>& trees) {
   selection s;
   s.hazards = asked_hazards(o);
   if (!o.has_no_models) {
-    for (const std::string& name : o.models) {
-      const candidate c = find_candidate(name);
-      if (c.of == nullptr) throw CLI::ValidationError("no design \"" + name + "\"");
-      s.designs.push_back(c);
-    }
+    for (const std::string& name : o.models) s.designs.push_back(asked_design(name));
   }
   for (const auto& t : trees) s.designs.push_back({t->column.get(), 0});
   return s;
@@ -97,8 +63,7 @@ void print_needed(const options& o, const settings& with, const built_tree& t, s
   });
   what.designs.clear();
   for (unsigned n = 1; n <= t.barriers.size(); ++n) what.designs.push_back({t.column.get(), n});
-  const std::vector<answer> weaker =
-      explore_all(what, with, o.jobs != 0 ? o.jobs : processors(), o.is_quiet);
+  const std::vector<answer> weaker = explore_asked(o, what, with);
   answers.insert(answers.end(), weaker.begin(), weaker.end());
   const answer_table all(answers);
   fmt::print("\n{} without                     what of its safe hazards shows it\n", t.tree.name());
@@ -109,14 +74,11 @@ void print_needed(const options& o, const settings& with, const built_tree& t, s
 
 int judge(const std::vector<answer>& answers,
           const std::vector<std::unique_ptr<built_tree>>& trees) {
+  if (!have_verdicts(answers)) return lab_failed;
   int result = all_good;
   for (const answer& a : answers) {
-    if (a.result == verdict::broken) {
-      fmt::print(stderr, "ufence: no verdict on {} of {}: {}\n", a.hazard, a.design, a.text);
-      return lab_failed;
-    }
     for (const auto& t : trees) {
-      if (a.design == t->tree.name() && !a.is_good()) result = goes_wrong;
+      if (a.design == t->tree.name() && !a.is_good()) result = goes_wrong_somewhere;
     }
   }
   return result;
@@ -133,30 +95,13 @@ int run(options& o) {
   std::vector<std::unique_ptr<built_tree>> trees;
   for (const std::string& source : o.sources) trees.push_back(build(o, source));
   const selection what = asked(o, trees);
-  settings with;
-  with.seconds = o.seconds;
-  with.replay = o.replay;
-  const bool is_one = what.hazards.size() == 1 && what.designs.size() == 1;
-  if (!o.replay.empty() && !is_one) {
-    throw CLI::ValidationError("--replay needs one hazard, one --source and --no-models");
-  }
-  const unsigned jobs = o.jobs != 0 ? o.jobs : processors();
-  const std::vector<answer> answers = explore_all(what, with, jobs, o.is_quiet);
-  if (o.json) {
-    print_json(answers);
-  } else if (o.markdown) {
-    fmt::print("{}", markdown_table(what, answers));
-  } else if (is_one) {
-    print_one(*what.hazards[0], answers[0], command_of(o, answers[0]));
-  } else {
-    fmt::print("{}", text_table(what, answers));
-  }
+  const settings with = settings_of(o, what, "one hazard, one --source and --no-models");
+  const std::vector<answer> answers = explore_asked(o, what, with);
+  print_answers(o, what, answers, [&o](const answer& one) { return command_of(o, one); });
   if (o.weakens) {
     for (const auto& t : trees) print_needed(o, with, *t, what, answers);
   }
-  bool written = std::fflush(stdout) == 0;
-  if (!o.html_file.empty()) written = write_file(o.html_file, html_page(what, answers)) && written;
-  return written ? judge(answers, trees) : lab_failed;
+  return finish_output(o, what, answers) ? judge(answers, trees) : lab_failed;
 }
 
 void add_options(CLI::App& app, options& o) {
@@ -177,21 +122,7 @@ void add_options(CLI::App& app, options& o) {
                "Leave out each barrier, lock and read section of the tree's dma-fence.c, one at a "
                "time, and say\nwhich hazard notices");
   app.add_option("--compiler", o.compiler, "gcc or clang")->type_name("CC")->capture_default_str();
-  app.add_flag("--json", o.json,
-               "Print a JSON array of {hazard, design, verdict, executions, exhaustive, cost}");
-  app.add_flag("--markdown", o.markdown, "Print the table in Markdown")->excludes("--json");
-  app.add_option("--html", o.html_file, "Also write the table, with all traces, as one HTML page")
-      ->type_name("FILE");
-  app.add_option("--replay", o.replay, "Repeat this execution of one hazard of one tree")
-      ->type_name("TRACE");
-  app.add_option("--seconds", o.seconds, "Processor time for each search of a cell")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 86400.0))
-      ->capture_default_str();
-  app.add_option("--jobs", o.jobs, "Cells that are explored at once; default: the processors")
-      ->type_name("N")
-      ->check(CLI::Range(1U, 1024U));
-  app.add_flag("--quiet", o.is_quiet, "No progress on stderr");
+  add_table_options(app, o, "tree");
 }
 
 int main_of(int argc, char** argv) {
@@ -208,15 +139,7 @@ int main_of(int argc, char** argv) {
   tool::add_describe_option(app);
   options o;
   add_options(app, o);
-  try {
-    app.parse(argc, argv);
-    return run(o);
-  } catch (const CLI::ParseError& error) {
-    return tool::tell_parse_error(app, error) == 0 ? all_good : usage;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ufence: {}\n", error.what());
-    return lab_failed;
-  }
+  return tool::run_main(app, argc, argv, lab_failed, [&o] { return run(o); });
 }
 
 }  // namespace

@@ -37,15 +37,5 @@ int main(int argc, char** argv) {
   add_look_commands(app, chosen);
   add_describe_command(app, chosen);
   if (!is_known_command(app, argc, argv)) return usage_error;
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return tell_parse_error(app, error);
-  }
-  try {
-    return chosen();
-  } catch (const std::exception& error) {
-    static_cast<void>(std::fprintf(stderr, "ufence: %s\n", error.what()));
-    return 1;
-  }
+  return run_main(app, argc, argv, 1, [&chosen] { return chosen(); });
 }
