@@ -461,8 +461,8 @@ void ufence_module_host_destroy(struct ufence_module_host* host);
 
 /* Checks the file, maps it, runs its init().
  * @param why  a buffer for one line for people, written on failure; may be null if `why_size` is 0
- * @return 0; -ENOENT, -ENOEXEC, -EPROTO, -EEXIST, -EAGAIN, -ENOMEM, -EDEADLK: see host::load() in
- *         ufence/issuer/host.h; what init() returned
+ * @return 0; -ENOENT, -ENOEXEC, -EPROTO, -EPROTONOSUPPORT, -EEXIST, -EAGAIN, -EINVAL, -ENOMEM, -EDEADLK: see
+ *         host::load() in ufence/issuer/host.h; what init() returned
  * Blocks: while the file is read and init() runs. */
 UFENCE_MUST_CHECK int ufence_module_load(struct ufence_module_host* host, const char* path,
                                          struct ufence_module** module, char* why, size_t why_size);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <span>
@@ -76,6 +77,13 @@ int ufence_module_load_with(ufence_module_host* h, const char* path,
     copy_out("the options are not known to this version of the library", why, why_size);
     return -EINVAL;
   }
+  const bool has_all = options.options_count == 0 || options.options != nullptr;
+  const std::span values(options.options, has_all ? options.options_count : 0);
+  const auto is_incomplete = [](const ufence_option_value& o) { return o.name == nullptr || o.value == nullptr; };
+  if (!has_all || std::ranges::any_of(values, is_incomplete)) {
+    copy_out("an option has no name or no value", why, why_size);
+    return -EINVAL;
+  }
   try {
     auto handle = std::make_unique<ufence_module>();
     std::string reason;
@@ -83,7 +91,7 @@ int ufence_module_load_with(ufence_module_host* h, const char* path,
                         .pending_max = options.pending_max,
                         .interface_name = options.interface_name != nullptr ? options.interface_name : "",
                         .interface_version = options.interface_version};
-    for (const ufence_option_value& o : std::span(options.options, options.options_count)) {
+    for (const ufence_option_value& o : values) {
       wanted.options.emplace_back(o.name, o.value);
     }
     result<device_ref> loaded = h->loads.load(path, wanted, &reason);

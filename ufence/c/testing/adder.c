@@ -1,6 +1,7 @@
 /* A driver for the tests of the C interface: adds, or keeps a job until it is cancelled. */
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <ufence/driver.h>
 
 #include "ufence/c/testing/adder.h"
@@ -24,16 +25,17 @@ static void cancel(void* state, struct ufence_job* job) {
 }
 
 static int init(const struct ufence_host* given, struct ufence_device* device, void** state) {
-  (void)device;
   (void)state;
   host = given;
-  return 0;
+  return strcmp(host->option(device, "works"), "yes") ? -ENXIO : 0;
 }
 
 static void nothing(void* state) { (void)state; }
 
 static const struct ufence_device_ops ops = {
     .size = sizeof(ops), .submit = submit, .cancel = cancel};
+
+static const struct ufence_option options[] = {{"works", "yes", "or init() fails"}};
 
 UFENCE_DRIVER = {
     .size = sizeof(struct ufence_driver),
@@ -44,4 +46,8 @@ UFENCE_DRIVER = {
     .init = init,
     .stop = nothing,
     .exit = nothing,
+    .interface_name = "adder",
+    .interface_version = 3,
+    .options_count = 1,
+    .options = options,
 };

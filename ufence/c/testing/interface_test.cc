@@ -22,6 +22,9 @@ TEST(c_interface, modules_are_loaded_fed_and_unloaded) {
   EXPECT_STREQ(c_modules(UFENCE_TEST_MODULES "/c_adder.so", UFENCE_TEST_MODULES "/missing.so"),
                nullptr);
 }
+TEST(c_interface, loads_ask_for_options_opcodes_and_a_limit) {
+  EXPECT_STREQ(c_load_options(UFENCE_TEST_MODULES "/c_adder.so"), nullptr);
+}
 TEST(c_interface, reports_reach_a_handler) { EXPECT_STREQ(c_reports(), nullptr); }
 TEST(c_interface, options_of_other_sizes_are_known_or_refused) {
   EXPECT_STREQ(c_options(), nullptr);

@@ -509,6 +509,59 @@ const char* c_channels(void) {
   return NULL;
 }
 
+/* What a load with one option says. */
+static int load_with(struct ufence_module_host* host, const char* adder, const char* name,
+                     const char* value) {
+  const struct ufence_option_value option = {name, value};
+  const struct ufence_load_options with = {
+      .size = sizeof(with), .options_count = 1, .options = &option};
+  struct ufence_module* none = NULL;
+
+  return ufence_module_load_with(host, adder, &with, &none, NULL, 0);
+}
+
+const char* c_load_options(const char* adder) {
+  struct ufence_module_host* host;
+  struct ufence_module* module;
+  struct adder_args args = {1, 2, NULL};
+  struct ufence_job_request request = {.size = sizeof(request),
+                                       .opcode = ADDER_KEEP,
+                                       .args = &args,
+                                       .args_size = sizeof(args)};
+  const struct ufence_unload_options cancel = {.size = sizeof(cancel),
+                                               .policy = UFENCE_UNLOAD_CANCEL};
+  const struct ufence_option_value works = {"works", "yes"};
+  struct ufence_load_options with = {.size = sizeof(with), .options_count = 1};
+  struct ufence_unload_report report = {.size = sizeof(report)};
+  struct ufence_fence *kept, *none;
+  char why[256] = "";
+
+  CHECK(ufence_module_host_create(&host) == 0);
+  CHECK(load_with(host, adder, "works", "no") == -ENXIO);
+  CHECK(load_with(host, adder, "speed", "1") == -EINVAL);
+  CHECK(load_with(host, adder, NULL, "1") == -EINVAL);
+  CHECK(load_with(host, adder, "works", NULL) == -EINVAL);
+  CHECK(ufence_module_load_with(host, adder, &with, &module, why, sizeof(why)) == -EINVAL);
+  CHECK(strstr(why, "no name or no value") != NULL);
+  with.options = &works;
+  with.pending_max = 1;
+  with.interface_name = "adder";
+  with.interface_version = 4;
+  CHECK(ufence_module_load_with(host, adder, &with, &module, why, sizeof(why)) == -EPROTONOSUPPORT);
+  CHECK(strstr(why, "adder 4 is wanted") != NULL);
+  with.interface_version = 2;
+  CHECK(ufence_module_load_with(host, adder, &with, &module, why, sizeof(why)) == 0);
+  CHECK(ufence_module_submit(module, &request, &kept) == 0);
+  CHECK(ufence_module_submit(module, &request, &none) == -EAGAIN);
+  CHECK(ufence_module_unload(host, module, &cancel, &report) == 0);
+  CHECK(report.state == UFENCE_UNLOAD_UNMAPPED);
+  CHECK(ufence_fence_status(kept) == -ECANCELED);
+  ufence_fence_put(kept);
+  ufence_module_put(module);
+  ufence_module_host_destroy(host);
+  return NULL;
+}
+
 const char* c_modules(const char* adder, const char* missing) {
   struct ufence_module_host* host;
   struct ufence_module *module, *another;
