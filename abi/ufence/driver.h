@@ -163,7 +163,8 @@ struct ufence_host {
 	/* CLOCK_MONOTONIC, in ns. */
 	int64_t (*now_ns)(void);
 	/* The value of one of the driver's options: what its loader gave, else the one of the table. NULL if
-	   the table has no such option. The text stays until exit() returns. */
+	   the table has no such option. The text stays until exit() returns. Hosts of before have it not: their
+	   `size` is smaller. */
 	const char *(*option)(struct ufence_device *, const char *name);
 };
 
@@ -251,6 +252,8 @@ struct ufence_abi_note {
 	UFENCE_ABI_NOTE;                                                                       \
 	UFENCE_EXPORT extern const struct ufence_driver ufence_driver;                         \
 	const struct ufence_driver ufence_driver
+
+#undef UFENCE_OR_ZERO_
 
 #ifdef __cplusplus
 }

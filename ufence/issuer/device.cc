@@ -30,9 +30,13 @@ device::impl::impl(std::unique_ptr<loaded_module> loaded, std::uint64_t number)
   set_ops();
 }
 
+bool device::impl::has_interface(std::string_view name, std::uint32_t version) const noexcept {
+  return !name.empty() && interface_name == name && interface_version >= version;
+}
+
 std::string device::impl::check_interface(const load_options& wanted) {
-  if (wanted.interface_name.empty() || (interface_name == wanted.interface_name &&
-                                        interface_version >= wanted.interface_version)) {
+  if (wanted.interface_name.empty() ||
+      has_interface(wanted.interface_name, wanted.interface_version)) {
     return {};
   }
   return "the interface " + wanted.interface_name + " " + std::to_string(wanted.interface_version) +
@@ -157,7 +161,7 @@ std::string_view device::description() const noexcept { return impl_->descriptio
 std::string_view device::interface_name() const noexcept { return impl_->interface_name; }
 std::uint32_t device::interface_version() const noexcept { return impl_->interface_version; }
 bool device::has_interface(std::string_view name, std::uint32_t version) const noexcept {
-  return !name.empty() && impl_->interface_name == name && impl_->interface_version >= version;
+  return impl_->has_interface(name, version);
 }
 std::span<const driver_option> device::options() const noexcept { return impl_->driver_options; }
 std::string_view device::path() const noexcept { return impl_->path; }

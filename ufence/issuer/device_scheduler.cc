@@ -257,7 +257,7 @@ std::error_code device_scheduler::attach(const device_ref& next) noexcept {
 std::error_code device_scheduler::detach() noexcept { return feed_->attach(nullptr); }
 device_ref device_scheduler::attached() const noexcept { return feed_->attached(); }
 
-std::error_code device_scheduler::fini(std::int64_t deadline_ns) noexcept {
+std::error_code device_scheduler::fini(absolute_deadline deadline_ns) noexcept {
   return scheduler_.fini(deadline_ns);
 }
 result<std::size_t> device_scheduler::run_ready(std::size_t jobs_max) noexcept {

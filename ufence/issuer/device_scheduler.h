@@ -92,7 +92,7 @@ class UFENCE_API device_scheduler {
 
   // --- As of sched::scheduler ---
 
-  std::error_code fini(std::int64_t deadline_ns = no_deadline) noexcept;
+  std::error_code fini(absolute_deadline deadline_ns = no_deadline) noexcept;
   [[nodiscard]] result<std::size_t> run_ready(std::size_t jobs_max = SIZE_MAX) noexcept;
   [[nodiscard]] std::int64_t next_timeout_ns() const noexcept;
   std::error_code stop() noexcept;

@@ -123,6 +123,7 @@ struct device::impl final : ::ufence_device {
     return is_timeline() ? context : line->line()->unordered_context(seqno);
   }
 
+  [[nodiscard]] bool has_interface(std::string_view name, std::uint32_t version) const noexcept;
   /// Empty: its opcodes are the ones that are wanted; else one line for people.
   [[nodiscard]] std::string check_interface(const load_options& wanted);
   /// Takes the values that are given for options. Empty, or one line for people.

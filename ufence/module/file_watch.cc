@@ -119,7 +119,7 @@ result<std::unique_ptr<file_watch>> file_watch::create(std::vector<std::string> 
   return failure(ENOMEM);
 }
 
-result<std::size_t> file_watch::wait(std::int64_t deadline_ns) try {
+result<std::size_t> file_watch::wait(absolute_deadline deadline_ns) try {
   impl& w = *impl_;
   const watched_file* changed = nullptr;  // and waits until it has settled
   std::int64_t settled_at_ns = 0;
@@ -135,7 +135,7 @@ result<std::size_t> file_watch::wait(std::int64_t deadline_ns) try {
       return static_cast<std::size_t>(f - w.files.data());
     }
     const std::int64_t until_ns =
-        std::min({deadline_ns, deadline_after(look_again_ns), changed != nullptr ? settled_at_ns : no_deadline});
+        std::min<std::int64_t>({deadline_ns, deadline_after(look_again_ns), changed != nullptr ? settled_at_ns : no_deadline});
     std::array<pollfd, 2> wakes{{{.fd = w.stops.get(), .events = POLLIN, .revents = 0},
                                  {.fd = w.events.get(), .events = POLLIN, .revents = 0}}};
     ::poll(wakes.data(), wakes.size(), milliseconds_until(until_ns));

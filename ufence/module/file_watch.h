@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ufence/base/api.h"
+#include "ufence/base/deadline.h"
 #include "ufence/base/result.h"
 
 namespace ufence {
@@ -28,7 +29,7 @@ class UFENCE_API file_watch {
   /// @param deadline_ns  absolute
   /// @return  the index of its path; -ETIME none by then; -ECANCELED stop() was called
   /// Blocks: up to the deadline.
-  [[nodiscard]] result<std::size_t> wait(std::int64_t deadline_ns);
+  [[nodiscard]] result<std::size_t> wait(absolute_deadline deadline_ns);
   /// Ends wait(), now and in future.
   void stop() noexcept;
 
