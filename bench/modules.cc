@@ -50,6 +50,16 @@ void unload(host& h, const device_ref& d) {
   require(how && how->state == unload_state::unmapped, "the module unmaps");
 }
 
+ufence_cpu_sha256_update hash_of_nothing(ufence_cpu_sha256& state) noexcept {
+  return {.state = &state,
+          .data = nullptr,
+          .size = 0,
+          .size_from = nullptr,
+          .digest = nullptr,
+          .flags = UFENCE_CPU_FIRST,
+          .reserved = 0};
+}
+
 // Fences of jobs that are done: hashes of nothing, a few at a time as in a real run.
 std::vector<fence_ref> make_fences(device& d, std::size_t count) {
   constexpr std::size_t in_flight = 64;
@@ -60,13 +70,7 @@ std::vector<fence_ref> make_fences(device& d, std::size_t count) {
     const std::size_t first = fences.size();
     for (ufence_cpu_sha256& state : states) {
       if (fences.size() == count) break;
-      const ufence_cpu_sha256_update update{.state = &state,
-                                            .data = nullptr,
-                                            .size = 0,
-                                            .size_from = nullptr,
-                                            .digest = nullptr,
-                                            .flags = UFENCE_CPU_FIRST,
-                                            .reserved = 0};
+      const ufence_cpu_sha256_update update = hash_of_nothing(state);
       result<fence_ref> f = d.submit({.opcode = UFENCE_CPU_SHA256,
                                       .args = std::as_bytes(std::span(&update, 1)),
                                       .in_fences = {}});
@@ -135,13 +139,7 @@ struct hashes {
     const auto row = [&] {
       std::array<fence_ref, hashes_in_a_row> ends;
       for (std::size_t i = 0; i < hashes_in_a_row; ++i) {
-        const ufence_cpu_sha256_update update{.state = &states[i],
-                                              .data = nullptr,
-                                              .size = 0,
-                                              .size_from = nullptr,
-                                              .digest = nullptr,
-                                              .flags = UFENCE_CPU_FIRST,
-                                              .reserved = 0};
+        const ufence_cpu_sha256_update update = hash_of_nothing(states[i]);
         ends[i] = submit(std::as_bytes(std::span(&update, 1)));
       }
       for (const fence_ref& f : ends)

@@ -10,29 +10,6 @@
 
 #include "ufence/uapi/testing/drm.h"
 
-struct dumb {
-  uint32_t height, width, bpp, flags, handle, pitch;
-  uint64_t size;
-};
-struct prime {
-  uint32_t handle, flags;
-  int32_t fd;
-};
-struct map {
-  uint32_t handle, pad;
-  uint64_t offset;
-};
-#define CREATE_DUMB _IOWR('d', 0xB2, struct dumb)
-#define MAP_DUMB _IOWR('d', 0xB3, struct map)
-#define PRIME_HANDLE_TO_FD _IOWR('d', 0x2D, struct prime)
-
-static int open_card(void) {
-  int fd = open("/dev/dri/card0", O_RDWR | O_CLOEXEC);
-
-  EXPECT(fd >= 0);
-  return fd;
-}
-
 static uint32_t make_buffer(int drm, uint64_t* size) {
   struct dumb a = {.width = 1024, .height = 2, .bpp = 32};
 

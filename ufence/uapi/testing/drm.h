@@ -1,4 +1,4 @@
-/* The parts of the DRM interface that syncobjs and implicit fences need. */
+/* The parts of the DRM interface that syncobjs, buffers and implicit fences need. */
 #pragma once
 
 #include <fcntl.h>
@@ -51,7 +51,22 @@ struct drm_event {
   int32_t fd;
   uint32_t pad;
 };
+struct dumb {
+  uint32_t height, width, bpp, flags, handle, pitch;
+  uint64_t size;
+};
+struct map {
+  uint32_t handle, pad;
+  uint64_t offset;
+};
+struct prime {
+  uint32_t handle, flags;
+  int32_t fd;
+};
 
+#define CREATE_DUMB _IOWR('d', 0xB2, struct dumb)
+#define MAP_DUMB _IOWR('d', 0xB3, struct map)
+#define PRIME_HANDLE_TO_FD _IOWR('d', 0x2D, struct prime)
 #define SYNCOBJ_CREATE _IOWR('d', 0xBF, struct drm_handle)
 #define SYNCOBJ_DESTROY _IOWR('d', 0xC0, struct drm_handle)
 #define SYNCOBJ_HANDLE_TO_FD _IOWR('d', 0xC1, struct drm_fd)
@@ -81,6 +96,14 @@ static inline int drm_ioctl(int fd, unsigned long request, void* argument) {
 
 static inline int open_drm(void) {
   int fd = open64("/dev/dri/renderD128", O_RDWR | O_CLOEXEC);
+
+  EXPECT(fd >= 0);
+  return fd;
+}
+
+/* Buffers are made on the node that shows them. */
+static inline int open_card(void) {
+  int fd = open64("/dev/dri/card0", O_RDWR | O_CLOEXEC);
 
   EXPECT(fd >= 0);
   return fd;

@@ -19,38 +19,15 @@ struct sync_file_of_buffer {
 #define EXPORT_SYNC_FILE _IOWR('b', 2, struct sync_file_of_buffer)
 #define IMPORT_SYNC_FILE _IOW('b', 3, struct sync_file_of_buffer)
 
-struct dumb {
-  uint32_t height, width, bpp, flags, handle, pitch;
-  uint64_t size;
-};
-struct prime {
-  uint32_t handle, flags;
-  int32_t fd;
-};
 struct attach {
   uint32_t handle, flags, fence, pad;
 };
-struct map {
-  uint32_t handle, pad;
-  uint64_t offset;
-};
-#define CREATE_DUMB _IOWR('d', 0xB2, struct dumb)
-#define MAP_DUMB _IOWR('d', 0xB3, struct map)
 #define GEM_CLOSE _IOW('d', 0x09, struct drm_handle)
-#define PRIME_HANDLE_TO_FD _IOWR('d', 0x2D, struct prime)
 #define PRIME_FD_TO_HANDLE _IOWR('d', 0x2E, struct prime)
 #define FENCE_ATTACH _IOWR('d', 0x41, struct attach)
 #define FENCE_SIGNAL _IOW('d', 0x42, struct drm_handle)
 
 enum { READ = 1, WRITE = 2, RW = 3 };
-
-/* Buffers are made on the node that shows them. */
-static int open_card(void) {
-  int fd = open64("/dev/dri/card0", O_RDWR | O_CLOEXEC);
-
-  EXPECT(fd >= 0);
-  return fd;
-}
 
 static uint32_t make_buffer(int drm, uint64_t* size) {
   struct dumb a = {.width = 1024, .height = 1, .bpp = 32};
