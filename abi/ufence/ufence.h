@@ -50,6 +50,8 @@ struct ufence_shared_timeline; /* counted */
 struct ufence_channel;         /* one end of a connection to another process; owned by one */
 struct ufence_module_host;     /* loads modules; owned by one */
 struct ufence_module; /* a reference to a loaded module and its device; it outlives the module */
+struct ufence_scheduler; /* shares a device among entities; owned by one */
+struct ufence_entity;    /* a user's queue of jobs for one scheduler's device; owned by one */
 
 struct sync_file_info; /* linux/sync_file.h */
 
@@ -576,6 +578,130 @@ UFENCE_MUST_CHECK int ufence_module_unload(struct ufence_module_host* host,
                                            struct ufence_module* module,
                                            const struct ufence_unload_options* options,
                                            struct ufence_unload_report* report);
+
+/* --- Schedulers: who of many users a device works for next (J1 to J10) ---
+ *
+ * ufence_module_submit() asks nobody and counts for nobody's share. Users that have to share a
+ * device push their jobs to entities of one scheduler instead. A scheduler outlives the instances of
+ * its module: see ufence/issuer/device_scheduler.h, over which this is thin. */
+
+enum ufence_schedule {
+  UFENCE_SCHEDULE_FAIR,     /* each entity gets device time by its weight */
+  UFENCE_SCHEDULE_FIFO,     /* within a priority the job that was pushed first */
+  UFENCE_SCHEDULE_DEADLINE, /* within a priority the soonest deadline of `finished` */
+};
+#define UFENCE_NO_PASSES UINT32_MAX /* all wait for it, as in the kernel */
+enum ufence_timeout_verdict {
+  UFENCE_TIMEOUT_RESET,   /* the device was reset: the job failed, the others run again or fail */
+  UFENCE_TIMEOUT_GONE,    /* the device is gone: everything fails with -ENODEV */
+  UFENCE_TIMEOUT_NO_HANG, /* the job still runs: it gets the same time again */
+  UFENCE_TIMEOUT_HANDLED, /* what was to be done is done, or will be */
+};
+/* A job that did not end in time; what is named here is lent for the call. */
+struct ufence_late_job {
+  size_t size;
+  struct ufence_fence* fence;    /* what the device has to signal */
+  struct ufence_fence* finished; /* what its users wait for */
+};
+struct ufence_scheduler_options {
+  size_t size;
+  const char* name;      /* null: the device's timeline name */
+  uint32_t credit_limit; /* how much the device has at once; 0: 64 */
+  uint32_t order;        /* enum ufence_schedule */
+  int64_t timeout_ns;    /* how long the oldest job of the device may take; 0: as long as it likes */
+  uint32_t passes_max;   /* how often a job that does not fit may be passed over; 0: 16; UFENCE_NO_PASSES */
+  int fails_after_reset; /* not 0: jobs that the device had beside the late one fail, else they run again */
+  int own_loop;          /* not 0: no thread, the caller calls ufence_scheduler_run_ready() */
+  void (*wake)(void* data); /* the caller's loop has to; any thread, no lock of ours held. May be null */
+  /* Which of enum ufence_timeout_verdict; on the worker. Null: the device is asked to cancel the job. */
+  int (*timed_out)(const struct ufence_late_job* late, void* data);
+  void* data; /* of both */
+};
+/* A scheduler for the device of a module. @param options  may be null
+ * @return 0; -EINVAL no module, another order, or a negative time; -ENOMEM
+ * Source: Linux drm_sched_init() */
+UFENCE_MUST_CHECK int ufence_scheduler_create(struct ufence_module* module,
+                                              const struct ufence_scheduler_options* options,
+                                              struct ufence_scheduler** scheduler);
+/* Ends it: what is queued ends with -ECANCELED, what the device has is cancelled, and waited for until
+ * the deadline. No other thread uses it; its entities may outlive it.
+ * @return 0; -ETIME something was pending then: it was ended by force, and is reported; -EDEADLK in a
+ * function of its own: it is still there; -EOWNERDEAD. Source: Linux drm_sched_fini() */
+int ufence_scheduler_destroy(struct ufence_scheduler* scheduler, int64_t deadline_ns);
+/* From now on jobs go to this instance, for instance of the module's next build; null: nowhere, until the
+ * next call. An unload does the latter by itself.
+ * @return 0; -EINVAL it ends jobs in any order and the first one did not; -ENOMEM; -EOWNERDEAD */
+UFENCE_MUST_CHECK int ufence_scheduler_attach(struct ufence_scheduler* scheduler,
+                                              struct ufence_module* module);
+/* The caller's loop: does what is to be done now, at most so many jobs.
+ * @return how many the device got; -EBUSY another thread does it; -EINVAL it has a thread; -EOWNERDEAD */
+UFENCE_MUST_CHECK long ufence_scheduler_run_ready(struct ufence_scheduler* scheduler,
+                                                  size_t jobs_max);
+/* When ufence_scheduler_run_ready() has to look at the time again; UFENCE_NO_DEADLINE: need not. */
+int64_t ufence_scheduler_next_timeout_ns(const struct ufence_scheduler* scheduler);
+
+struct ufence_scheduler_stats {
+  size_t size;
+  uint64_t jobs_run, jobs_ended; /* ended: also those that never ran */
+  uint64_t passes, timeouts, resets;
+  uint32_t credits_used, in_flight, entities; /* entities: that have jobs */
+};
+/* @return 0; -EINVAL null, or no size */
+int ufence_scheduler_get_stats(const struct ufence_scheduler* scheduler,
+                               struct ufence_scheduler_stats* stats);
+
+enum ufence_priority {
+  UFENCE_PRIORITY_NORMAL,
+  UFENCE_PRIORITY_KERNEL,
+  UFENCE_PRIORITY_HIGH,
+  UFENCE_PRIORITY_LOW,
+};
+struct ufence_entity_options {
+  size_t size;
+  const char* name;      /* null: empty */
+  uint32_t priority;     /* enum ufence_priority */
+  uint32_t weight;       /* its share under UFENCE_SCHEDULE_FAIR; 0: of its priority, 64, 32, 8 and 1 */
+  uint32_t errors_max;   /* so many of its jobs may time out, with the next it is killed; 0: any number */
+  int propagates_errors; /* not 0: the error of a fence that a job waited for ends the job */
+  int ends_without_device; /* not 0: jobs end with -ENODEV where there is no device, else they wait */
+};
+/* A user's queue. @param options  may be null @return 0; -EINVAL no such priority; -ENOMEM
+ * Source: Linux drm_sched_entity_init() */
+UFENCE_MUST_CHECK int ufence_entity_create(struct ufence_scheduler* scheduler,
+                                           const struct ufence_entity_options* options,
+                                           struct ufence_entity** entity);
+/* As ufence_entity_kill() with -ESRCH. No other thread uses it. */
+void ufence_entity_destroy(struct ufence_entity* entity);
+/* Queues a job; an error leaves nothing behind.
+ * @param request   run_after_failed_in_fence says nothing here: the entity's options do
+ * @param credits   how much of the scheduler's limit it takes; 0: 1
+ * @param scheduled the device has it, or never will; null: not wanted
+ * @param finished  it has ended
+ * @return 0; -EINVAL, also a null in-fence; -ENOMEM; -EAGAIN no thread; -ENODEV the scheduler has ended;
+ * -ECANCELED, or what the kill said; -EOWNERDEAD. Source: Linux drm_sched_entity_push_job() */
+UFENCE_MUST_CHECK int ufence_entity_push(struct ufence_entity* entity,
+                                         const struct ufence_job_request* request,
+                                         uint32_t credits, struct ufence_fence** scheduled,
+                                         struct ufence_fence** finished);
+/* What is queued does not run: each ends with the error, in order. What the device has goes on.
+ * @return 0; -EOWNERDEAD. Source: Linux drm_sched_entity_kill() */
+int ufence_entity_kill(struct ufence_entity* entity, int error);
+/* Waits until all jobs that were pushed before have ended. @return 0; -ETIME; -EDEADLK; -EOWNERDEAD
+ * Source: Linux drm_sched_entity_flush() */
+UFENCE_MUST_CHECK int ufence_entity_flush(struct ufence_entity* entity, int64_t deadline_ns);
+/* Count from the next choice on. @return 0; -EINVAL no such priority; -EOWNERDEAD */
+int ufence_entity_set_priority(struct ufence_entity* entity, uint32_t priority);
+int ufence_entity_set_weight(struct ufence_entity* entity, uint32_t weight);
+
+struct ufence_entity_stats {
+  size_t size;
+  uint64_t jobs_pushed, jobs_ended;
+  int64_t device_time_ns;
+  uint32_t timeouts;
+  int last_error; /* of the job that ended last; 0: success, or none has */
+};
+/* @return 0; -EINVAL null, or no size */
+int ufence_entity_get_stats(const struct ufence_entity* entity, struct ufence_entity_stats* stats);
 
 /* --- Reports (F12): dropped rights, broken drivers, misuse --- */
 

@@ -253,6 +253,56 @@ class Modules(unittest.TestCase):
         self.assertEqual({f.driver_name for f in fences}, {"adder"})
         host.close()
 
+    def test_a_module_is_loaded_as_asked_or_not_at_all(self):
+        with ufence.Host() as host:
+            for asked, number, text in (({"options": {"works": "no"}}, errno.ENXIO, ""),
+                                        ({"options": {"speed": "1"}}, errno.EINVAL, "speed"),
+                                        ({"interface": ("adder", 9)}, errno.EPROTONOSUPPORT, "adder 9")):
+                with self.assertRaises(OSError) as refused:
+                    host.load(ADDER, **asked)
+                self.assertEqual(refused.exception.errno, number)
+                self.assertIn(text, str(refused.exception))
+            with self.assertRaises(ValueError):
+                host.load(ADDER, options={"works": "y\0"})
+            module = host.load(ADDER, options={"works": "yes"}, interface=("adder", 2), pending_max=1,
+                               private_copy=True)
+            kept = module.submit(KEEP)
+            with self.assertRaises(OSError) as full:
+                module.submit(KEEP)
+            self.assertEqual(full.exception.errno, errno.EAGAIN)
+            host.unload(module, ufence.UnloadPolicy.CANCEL)
+            self.assertEqual(kept.status, -errno.ECANCELED)
+
+    def test_entities_share_a_device_and_wait_for_its_next_instance(self):
+        with ufence.Host() as host:
+            module = host.load(ADDER)
+            total = ctypes.c_int64(0)
+            args = AdderArgs(40, 2, ctypes.pointer(total))
+            with ufence.Scheduler(module, ufence.Schedule.FIFO) as scheduler:
+                patient = scheduler.entity("patient", ufence.Priority.HIGH)
+                impatient = scheduler.entity(ends_without_device=True)
+                first = patient.push(ADD, args)
+                patient.push(ADD, args, in_fences=[first]).wait(timeout=30)
+                self.assertEqual(total.value, 42)
+                host.unload(module, ufence.UnloadPolicy.CANCEL)
+                with self.assertRaises(ufence.Error) as ended:
+                    impatient.push(ADD, args).wait(timeout=30)
+                self.assertEqual(ended.exception.errno, errno.ENODEV)
+                waits = patient.push(ADD, args)
+                self.assertFalse(waits.is_signaled)
+                scheduler.attach(host.load(ADDER))
+                waits.wait(timeout=30)
+                scheduler.attach(None)
+                killed = patient.push(ADD, args)
+                patient.kill(errno.EIO)
+                with self.assertRaises(ufence.Error) as dead:
+                    killed.wait(timeout=30)
+                self.assertEqual(dead.exception.errno, errno.EIO)
+                self.assertEqual((patient.stats.jobs_pushed, patient.stats.last_error), (4, -errno.EIO))
+                patient.close()
+                with self.assertRaises(ValueError):
+                    patient.push(ADD, args)
+
     def test_what_is_no_module_is_refused_with_a_reason(self):
         with ufence.Host() as host, self.assertRaises(OSError) as refused:
             host.load("/proc/self/exe")

@@ -21,14 +21,14 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 
 from ufence import _c
 
-__all__ = ["Error", "Fence", "Host", "Module", "SharedTimeline", "Signaler", "SyncFile", "Timeline",
-           "UnloadPolicy", "UnloadReport", "UnloadState", "all_of", "any_of", "create", "merge",
-           "version", "wait_any"]
+__all__ = ["Entity", "EntityStats", "Error", "Fence", "Host", "Module", "Priority", "Schedule", "Scheduler",
+           "SharedTimeline", "Signaler", "SyncFile", "Timeline", "UnloadPolicy", "UnloadReport",
+           "UnloadState", "all_of", "any_of", "create", "merge", "version", "wait_any"]
 
 
 class Error(OSError):
@@ -496,10 +496,26 @@ class Host(_Owner):
     def _end(self, handle: int) -> None:
         _c.module_host_destroy(handle)
 
-    def load(self, path: str | os.PathLike[str]) -> Module:
-        """Checks the file, maps it, runs its init(); the error says what is wrong with it."""
+    def load(self, path: str | os.PathLike[str], *, options: Mapping[str, str] | None = None,
+             interface: tuple[str, int] | None = None, pending_max: int = 0,
+             private_copy: bool = False) -> Module:
+        """Checks the file, maps it, runs its init(); the error says what is wrong with it.
+
+        `options`: values for options of the driver. `interface`: what its opcodes have to mean, and since
+        which version. `pending_max`: so many jobs may be pending at once; 0: no limit. `private_copy`: of
+        a copy in memory, so that the file may be replaced.
+        """
+        texts = [*(options or {}).keys(), *(options or {}).values(), (interface or ("", 0))[0]]
+        if any("\0" in text for text in texts):
+            raise ValueError("an option or an interface has a zero in it")
+        values = [_c.OptionValue(name.encode(), value.encode()) for name, value in (options or {}).items()]
+        asked = _c.LoadOptions(
+            ctypes.sizeof(_c.LoadOptions), int(private_copy), pending_max,
+            None if interface is None else interface[0].encode(), 0 if interface is None else interface[1],
+            len(values), (_c.OptionValue * len(values))(*values))
         handle, why = ctypes.c_void_p(), ctypes.create_string_buffer(1024)
-        loaded = _c.module_load(self._use(), os.fsencode(path), ctypes.byref(handle), why, len(why))
+        loaded = _c.module_load_with(self._use(), os.fsencode(path), ctypes.byref(asked), ctypes.byref(handle),
+                                     why, len(why))
         _check(loaded, why.value.decode(errors="replace"))
         return Module(_value(handle))
 
@@ -537,10 +553,111 @@ class Module:
                in_fences: Iterable[Fence] = (), run_after_failed_in_fence: bool = False) -> Fence:
         """Gives the device a job; the fence of its completion. `args` is copied; what it points to must
         stay until the fence is signaled."""
-        copied = bytes(args)
-        handles, n, _kept = _array(in_fences)
-        request = _c.JobRequest(
-            ctypes.sizeof(_c.JobRequest), opcode, int(run_after_failed_in_fence),
-            ctypes.cast(ctypes.c_char_p(copied), ctypes.c_void_p), len(copied),
-            ctypes.cast(handles, ctypes.POINTER(ctypes.c_void_p)), n)
+        request, _kept = _job_request(opcode, args, in_fences, run_after_failed_in_fence)
         return _made(_c.module_submit, self._handle, ctypes.byref(request))
+
+
+def _job_request(opcode: int, args: bytes | ctypes.Structure, in_fences: Iterable[Fence],
+                 run_after_failed_in_fence: bool) -> tuple[_c.JobRequest, object]:
+    """And what has to live as long as it."""
+    copied = bytes(args)
+    handles, n, kept = _array(in_fences)
+    request = _c.JobRequest(
+        ctypes.sizeof(_c.JobRequest), opcode, int(run_after_failed_in_fence),
+        ctypes.cast(ctypes.c_char_p(copied), ctypes.c_void_p), len(copied),
+        ctypes.cast(handles, ctypes.POINTER(ctypes.c_void_p)), n)
+    return request, (copied, handles, kept)
+
+
+class Schedule(enum.IntEnum):
+    """Which entity comes next: device time by weights; the job that was pushed first; the soonest
+    deadline of a finished fence."""
+
+    FAIR = 0
+    FIFO = 1
+    DEADLINE = 2
+
+
+class Priority(enum.IntEnum):
+    NORMAL = 0
+    KERNEL = 1
+    HIGH = 2
+    LOW = 3
+
+
+class Scheduler(_Owner):
+    """Shares a module's device among entities; it outlives the instances of the module.
+
+    Closed, it ends what is queued with ECANCELED, and gives the device a second for what it has.
+    """
+
+    def __init__(self, module: Module, schedule: Schedule = Schedule.FAIR, credit_limit: int = 64,
+                 timeout: float | None = None):
+        """`timeout`: how long the oldest job of the device may take until it is asked to cancel it."""
+        options = _c.SchedulerOptions(
+            size=ctypes.sizeof(_c.SchedulerOptions), credit_limit=credit_limit, order=schedule,
+            timeout_ns=0 if timeout is None else max(1, int(timeout * 1e9)))
+        handle = ctypes.c_void_p()
+        _check(_c.scheduler_create(module._handle, ctypes.byref(options), ctypes.byref(handle)))
+        self._handle = _value(handle)
+
+    def _end(self, handle: int) -> None:
+        _c.scheduler_destroy(handle, time.monotonic_ns() + 10**9)
+
+    def attach(self, module: Module | None) -> None:
+        """From now on jobs go to this instance, for instance of the module's next build; None: nowhere."""
+        _check(_c.scheduler_attach(self._use(), None if module is None else module._handle))
+
+    def entity(self, name: str = "", priority: Priority = Priority.NORMAL, weight: int = 0,
+               propagates_errors: bool = False, ends_without_device: bool = False) -> Entity:
+        """A user's queue. `weight`: its share under FAIR; 0: of its priority. `ends_without_device`: jobs
+        end with ENODEV where there is no device, else they wait for the next instance."""
+        options = _c.EntityOptions(ctypes.sizeof(_c.EntityOptions), name.encode(), priority, weight, 0,
+                                   int(propagates_errors), int(ends_without_device))
+        handle = ctypes.c_void_p()
+        _check(_c.entity_create(self._use(), ctypes.byref(options), ctypes.byref(handle)))
+        return Entity(_value(handle))
+
+
+@dataclasses.dataclass(frozen=True)
+class EntityStats:
+    jobs_pushed: int
+    jobs_ended: int
+    device_seconds: float
+    timeouts: int
+    last_error: int
+
+
+class Entity(_Owner):
+    """A user's queue of jobs; it may outlive its scheduler. Closed, what is queued ends with ESRCH."""
+
+    def __init__(self, handle: int):
+        """Takes it over; not for users."""
+        self._handle = handle
+
+    def _end(self, handle: int) -> None:
+        _c.entity_destroy(handle)
+
+    def push(self, opcode: int = 0, args: bytes | ctypes.Structure = b"", in_fences: Iterable[Fence] = (),
+             credits: int = 1) -> Fence:
+        """Queues a job; the fence of its end. `args` as of Module.submit()."""
+        request, _kept = _job_request(opcode, args, in_fences, False)
+        return _made(_c.entity_push, self._use(), ctypes.byref(request), credits, None)
+
+    def kill(self, error: int) -> None:
+        """What is queued does not run: each ends with this errno, in order."""
+        _check(_c.entity_kill(self._use(), -abs(error)))
+
+    def set_priority(self, priority: Priority) -> None:
+        """Counts from the next choice on, as set_weight()."""
+        _check(_c.entity_set_priority(self._use(), priority))
+
+    def set_weight(self, weight: int) -> None:
+        _check(_c.entity_set_weight(self._use(), weight))
+
+    @property
+    def stats(self) -> EntityStats:
+        stats = _c.EntityStats(size=ctypes.sizeof(_c.EntityStats))
+        _check(_c.entity_get_stats(self._use(), ctypes.byref(stats)))
+        return EntityStats(stats.jobs_pushed, stats.jobs_ended, stats.device_time_ns / 1e9, stats.timeouts,
+                           stats.last_error)

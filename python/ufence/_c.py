@@ -28,6 +28,16 @@ class SharedTimelineOptions(Structure):
                 ("peers_may_signal", c_int)]
 
 
+class OptionValue(Structure):
+    _fields_ = [("name", c_char_p), ("value", c_char_p)]
+
+
+class LoadOptions(Structure):
+    _fields_ = [("size", c_size_t), ("private_copy", c_int), ("pending_max", c_uint32),
+                ("interface_name", c_char_p), ("interface_version", c_uint32),
+                ("options_count", c_uint32), ("options", POINTER(OptionValue))]
+
+
 class JobRequest(Structure):
     _fields_ = [("size", c_size_t), ("opcode", c_uint32), ("run_after_failed_in_fence", c_int),
                 ("args", c_void_p), ("args_size", c_size_t), ("in_fences", POINTER(c_void_p)),
@@ -43,6 +53,22 @@ class UnloadReport(Structure):
     _fields_ = [("size", c_size_t), ("state", c_int), ("last_step", c_int), ("jobs_drained", c_uint64),
                 ("jobs_cancelled", c_uint64), ("callbacks_removed", c_uint64), ("duration_ns", c_int64),
                 ("pins", c_char * 256), ("kept", c_char * 256)]
+
+
+class SchedulerOptions(Structure):
+    _fields_ = [("size", c_size_t), ("name", c_char_p), ("credit_limit", c_uint32), ("order", c_uint32),
+                ("timeout_ns", c_int64), ("passes_max", c_uint32), ("fails_after_reset", c_int),
+                ("own_loop", c_int), ("wake", c_void_p), ("timed_out", c_void_p), ("data", c_void_p)]
+
+
+class EntityOptions(Structure):
+    _fields_ = [("size", c_size_t), ("name", c_char_p), ("priority", c_uint32), ("weight", c_uint32),
+                ("errors_max", c_uint32), ("propagates_errors", c_int), ("ends_without_device", c_int)]
+
+
+class EntityStats(Structure):
+    _fields_ = [("size", c_size_t), ("jobs_pushed", c_uint64), ("jobs_ended", c_uint64),
+                ("device_time_ns", c_int64), ("timeouts", c_uint32), ("last_error", c_int)]
 
 
 HANDLE = POINTER(c_void_p)  # where a handle is written to
@@ -94,11 +120,21 @@ _PROTOTYPES = {
     "shared_timeline_fence_at": (c_int, c_void_p, c_uint64, HANDLE),
     "module_host_create": (c_int, HANDLE),
     "module_host_destroy": (None, c_void_p),
-    "module_load": (c_int, c_void_p, c_char_p, HANDLE, c_char_p, c_size_t),
+    "module_load_with": (c_int, c_void_p, c_char_p, POINTER(LoadOptions), HANDLE, c_char_p, c_size_t),
     "module_put": (None, c_void_p),
     "module_driver_name": (c_size_t, c_void_p, c_char_p, c_size_t),
     "module_submit": (c_int, c_void_p, POINTER(JobRequest), HANDLE),
     "module_unload": (c_int, c_void_p, c_void_p, POINTER(UnloadOptions), POINTER(UnloadReport)),
+    "scheduler_create": (c_int, c_void_p, POINTER(SchedulerOptions), HANDLE),
+    "scheduler_destroy": (c_int, c_void_p, c_int64),
+    "scheduler_attach": (c_int, c_void_p, c_void_p),
+    "entity_create": (c_int, c_void_p, POINTER(EntityOptions), HANDLE),
+    "entity_destroy": (None, c_void_p),
+    "entity_push": (c_int, c_void_p, POINTER(JobRequest), c_uint32, HANDLE, HANDLE),
+    "entity_kill": (c_int, c_void_p, c_int),
+    "entity_set_priority": (c_int, c_void_p, c_uint32),
+    "entity_set_weight": (c_int, c_void_p, c_uint32),
+    "entity_get_stats": (c_int, c_void_p, POINTER(EntityStats)),
 }
 for _name, (_result, *_arguments) in _PROTOTYPES.items():
     _function = getattr(library, "ufence_" + _name)

@@ -99,4 +99,15 @@ template <class Options>
   return true;
 }
 
+/// A struct that a program wants filled in, as its header has it. False: null, or without a size.
+template <class Stats>
+[[nodiscard]] bool has_room(const Stats* to) noexcept {
+  return to != nullptr && to->size >= sizeof to->size;
+}
+/// Fills in as much of it as the program's header has; `size` stays.
+template <class Stats>
+void write_known(const Stats& from, Stats* to) noexcept {
+  std::memcpy(to, &from, to->size < sizeof from ? to->size : sizeof from);
+}
+
 }  // namespace ufence::c

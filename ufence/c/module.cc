@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ufence/c/convert.h"
+#include "ufence/c/handles.h"
 #include "ufence/issuer/host.h"
 
 using namespace ufence;
@@ -13,10 +14,6 @@ using namespace ufence::c;
 
 struct ufence_module_host {
   host loads;
-};
-
-struct ufence_module {
-  device_ref device;
 };
 
 namespace {
@@ -45,7 +42,7 @@ void write_report(const unload_report& from, ufence_unload_report* to) noexcept 
   report.duration_ns = from.duration_ns;
   join(from.pins, report.pins);
   join(from.kept, report.kept);
-  std::memcpy(to, &report, to->size < sizeof report ? to->size : sizeof report);
+  write_known(report, to);
 }
 
 static_assert(static_cast<int>(unload_state::refused) == UFENCE_UNLOAD_REFUSED);
@@ -167,15 +164,15 @@ int ufence_module_is_independent(const ufence_module* module) {
 }
 
 int ufence_module_get_stats(const ufence_module* module, ufence_module_stats* to) {
-  if (to == nullptr || to->size < sizeof to->size) return -EINVAL;
+  if (module == nullptr || !has_room(to)) return -EINVAL;
   const device_stats from = module->device->stats();
-  const ufence_module_stats stats = {.size = to->size,
-                                     .jobs_submitted = from.jobs_submitted,
-                                     .jobs_pending = from.jobs_pending,
-                                     .retired_by_settlement = from.retired_by_settlement,
-                                     .retired_by_last_op = from.retired_by_last_op,
-                                     .entries = from.entries};
-  std::memcpy(to, &stats, to->size < sizeof stats ? to->size : sizeof stats);
+  write_known({.size = to->size,
+               .jobs_submitted = from.jobs_submitted,
+               .jobs_pending = from.jobs_pending,
+               .retired_by_settlement = from.retired_by_settlement,
+               .retired_by_last_op = from.retired_by_last_op,
+               .entries = from.entries},
+              to);
   return 0;
 }
 

@@ -4,6 +4,7 @@ pub const UFENCE_ABI_VERSION: u32 = 1;
 pub const UFENCE_DRIVER_SYMBOL: &[u8; 14usize] = b"ufence_driver\0";
 pub const UFENCE_NOTE_NAME: &[u8; 7usize] = b"ufence\0";
 pub const UFENCE_NOTE_TYPE_ABI: u32 = 1;
+pub const UFENCE_NO_PASSES: u32 = 4294967295;
 pub type __uint8_t = std::os::raw::c_uchar;
 pub type __int32_t = std::os::raw::c_int;
 pub type __uint32_t = std::os::raw::c_uint;
@@ -240,6 +241,16 @@ pub struct ufence_module_host {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct ufence_module {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_scheduler {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_entity {
     _unused: [u8; 0],
 }
 #[repr(C)]
@@ -945,6 +956,152 @@ extern "C" {
         module: *mut ufence_module,
         options: *const ufence_unload_options,
         report: *mut ufence_unload_report,
+    ) -> std::os::raw::c_int;
+}
+pub const UFENCE_SCHEDULE_FAIR: ufence_schedule = 0;
+pub const UFENCE_SCHEDULE_FIFO: ufence_schedule = 1;
+pub const UFENCE_SCHEDULE_DEADLINE: ufence_schedule = 2;
+pub type ufence_schedule = std::os::raw::c_uint;
+pub const UFENCE_TIMEOUT_RESET: ufence_timeout_verdict = 0;
+pub const UFENCE_TIMEOUT_GONE: ufence_timeout_verdict = 1;
+pub const UFENCE_TIMEOUT_NO_HANG: ufence_timeout_verdict = 2;
+pub const UFENCE_TIMEOUT_HANDLED: ufence_timeout_verdict = 3;
+pub type ufence_timeout_verdict = std::os::raw::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_late_job {
+    pub size: usize,
+    pub fence: *mut ufence_fence,
+    pub finished: *mut ufence_fence,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_scheduler_options {
+    pub size: usize,
+    pub name: *const std::os::raw::c_char,
+    pub credit_limit: u32,
+    pub order: u32,
+    pub timeout_ns: i64,
+    pub passes_max: u32,
+    pub fails_after_reset: std::os::raw::c_int,
+    pub own_loop: std::os::raw::c_int,
+    pub wake: ::std::option::Option<unsafe extern "C" fn(data: *mut std::os::raw::c_void)>,
+    pub timed_out: ::std::option::Option<
+        unsafe extern "C" fn(
+            late: *const ufence_late_job,
+            data: *mut std::os::raw::c_void,
+        ) -> std::os::raw::c_int,
+    >,
+    pub data: *mut std::os::raw::c_void,
+}
+extern "C" {
+    pub fn ufence_scheduler_create(
+        module: *mut ufence_module,
+        options: *const ufence_scheduler_options,
+        scheduler: *mut *mut ufence_scheduler,
+    ) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_scheduler_destroy(
+        scheduler: *mut ufence_scheduler,
+        deadline_ns: i64,
+    ) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_scheduler_attach(
+        scheduler: *mut ufence_scheduler,
+        module: *mut ufence_module,
+    ) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_scheduler_run_ready(
+        scheduler: *mut ufence_scheduler,
+        jobs_max: usize,
+    ) -> std::os::raw::c_long;
+}
+extern "C" {
+    pub fn ufence_scheduler_next_timeout_ns(scheduler: *const ufence_scheduler) -> i64;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_scheduler_stats {
+    pub size: usize,
+    pub jobs_run: u64,
+    pub jobs_ended: u64,
+    pub passes: u64,
+    pub timeouts: u64,
+    pub resets: u64,
+    pub credits_used: u32,
+    pub in_flight: u32,
+    pub entities: u32,
+}
+extern "C" {
+    pub fn ufence_scheduler_get_stats(
+        scheduler: *const ufence_scheduler,
+        stats: *mut ufence_scheduler_stats,
+    ) -> std::os::raw::c_int;
+}
+pub const UFENCE_PRIORITY_NORMAL: ufence_priority = 0;
+pub const UFENCE_PRIORITY_KERNEL: ufence_priority = 1;
+pub const UFENCE_PRIORITY_HIGH: ufence_priority = 2;
+pub const UFENCE_PRIORITY_LOW: ufence_priority = 3;
+pub type ufence_priority = std::os::raw::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_entity_options {
+    pub size: usize,
+    pub name: *const std::os::raw::c_char,
+    pub priority: u32,
+    pub weight: u32,
+    pub errors_max: u32,
+    pub propagates_errors: std::os::raw::c_int,
+    pub ends_without_device: std::os::raw::c_int,
+}
+extern "C" {
+    pub fn ufence_entity_create(
+        scheduler: *mut ufence_scheduler,
+        options: *const ufence_entity_options,
+        entity: *mut *mut ufence_entity,
+    ) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_entity_destroy(entity: *mut ufence_entity);
+}
+extern "C" {
+    pub fn ufence_entity_push(
+        entity: *mut ufence_entity,
+        request: *const ufence_job_request,
+        credits: u32,
+        scheduled: *mut *mut ufence_fence,
+        finished: *mut *mut ufence_fence,
+    ) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_entity_kill(entity: *mut ufence_entity, error: std::os::raw::c_int) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_entity_flush(entity: *mut ufence_entity, deadline_ns: i64) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_entity_set_priority(entity: *mut ufence_entity, priority: u32) -> std::os::raw::c_int;
+}
+extern "C" {
+    pub fn ufence_entity_set_weight(entity: *mut ufence_entity, weight: u32) -> std::os::raw::c_int;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_entity_stats {
+    pub size: usize,
+    pub jobs_pushed: u64,
+    pub jobs_ended: u64,
+    pub device_time_ns: i64,
+    pub timeouts: u32,
+    pub last_error: std::os::raw::c_int,
+}
+extern "C" {
+    pub fn ufence_entity_get_stats(
+        entity: *const ufence_entity,
+        stats: *mut ufence_entity_stats,
     ) -> std::os::raw::c_int;
 }
 #[repr(C)]

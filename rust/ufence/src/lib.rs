@@ -6,6 +6,7 @@
 //!   is given back exactly once, when nobody uses it any more: [`FenceContextOps::retire`].
 //! * [`Timeline`] completes any number of fences by number.
 //! * [`Host`] loads driver modules and unloads them while their fences are held.
+//! * [`Scheduler`] shares a module's device among users, each with an [`Entity`].
 //!
 //! What a fence promises is numbered F1 to F19 in docs/CONTRACT.md of ufence.
 //!
@@ -43,6 +44,7 @@ mod fence;
 mod future;
 mod module;
 mod report;
+mod scheduler;
 mod sync_file;
 mod timeline;
 
@@ -52,7 +54,10 @@ pub use deadline::Deadline;
 pub use error::{Error, Result};
 pub use fence::{wait_all, wait_any, Fence};
 pub use future::FenceFuture;
-pub use module::{Host, JobRequest, LoadError, Module, UnloadOptions, UnloadPolicy, UnloadReport, UnloadState};
+pub use module::{
+    Host, JobRequest, LoadError, LoadOptions, Module, UnloadOptions, UnloadPolicy, UnloadReport, UnloadState,
+};
 pub use report::{set_report_handler, Report};
+pub use scheduler::{Entity, EntityOptions, EntityStats, JobFences, Priority, Schedule, Scheduler, SchedulerOptions};
 pub use sync_file::SyncFile;
 pub use timeline::Timeline;

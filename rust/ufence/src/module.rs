@@ -41,6 +41,19 @@ impl fmt::Display for LoadError {
 }
 impl std::error::Error for LoadError {}
 
+/// What a load may ask for.
+#[derive(Default, Clone, Copy, Debug)]
+pub struct LoadOptions<'a> {
+    /// Maps a copy in memory that nobody can change, so that the file may be replaced.
+    pub private_copy: bool,
+    /// So many jobs may be pending at once.
+    pub pending_max: Option<u32>,
+    /// What the opcodes have to mean, and since which version.
+    pub interface: Option<(&'a str, u32)>,
+    /// Values for options that the driver has.
+    pub options: &'a [(&'a str, &'a str)],
+}
+
 /// Work for a device.
 #[derive(Default, Clone, Copy)]
 pub struct JobRequest<'a> {
@@ -108,6 +121,21 @@ pub struct UnloadReport {
     pub kept: String,
 }
 
+impl JobRequest<'_> {
+    /// It borrows what the request does.
+    pub(crate) fn to_c(self) -> sys::ufence_job_request {
+        sys::ufence_job_request {
+            size: mem::size_of::<sys::ufence_job_request>(),
+            opcode: self.opcode,
+            run_after_failed_in_fence: self.run_after_failed_in_fence.into(),
+            args: self.args.as_ptr().cast(),
+            args_size: self.args.len(),
+            in_fences: pointers(self.in_fences),
+            in_fence_count: self.in_fences.len(),
+        }
+    }
+}
+
 impl Host {
     pub fn new() -> Result<Host> {
         let mut host = ptr::null_mut();
@@ -121,28 +149,36 @@ impl Host {
     /// # Safety
     /// The module keeps the rules D-1 to D-24 of `ufence/driver.h`: its code runs in this process.
     pub unsafe fn load(&self, path: impl AsRef<Path>) -> std::result::Result<Module, LoadError> {
-        self.load_with(path.as_ref(), false)
+        self.load_with(path, LoadOptions::default())
     }
 
-    /// The same of a copy in memory that nobody can change, so that the file may be replaced.
+    /// The same with what LoadOptions asks for.
     ///
     /// # Safety
     /// As load().
-    pub unsafe fn load_private_copy(&self, path: impl AsRef<Path>) -> std::result::Result<Module, LoadError> {
-        self.load_with(path.as_ref(), true)
-    }
-
-    unsafe fn load_with(&self, path: &Path, private_copy: bool) -> std::result::Result<Module, LoadError> {
-        let path = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| LoadError { error: Error::INVALID, why: "a path has no zero in it".to_string() })?;
+    pub unsafe fn load_with(
+        &self,
+        path: impl AsRef<Path>,
+        options: LoadOptions<'_>,
+    ) -> std::result::Result<Module, LoadError> {
+        let path = c_text(path.as_ref().as_os_str().as_bytes())?;
+        let interface = options.interface.map(|(name, _)| c_text(name.as_bytes())).transpose()?;
+        let mut texts = Vec::new();
+        for (name, value) in options.options {
+            texts.push((c_text(name.as_bytes())?, c_text(value.as_bytes())?));
+        }
+        let values: Vec<_> = texts
+            .iter()
+            .map(|(name, value)| sys::ufence_option_value { name: name.as_ptr(), value: value.as_ptr() })
+            .collect();
         let options = sys::ufence_load_options {
             size: mem::size_of::<sys::ufence_load_options>(),
-            private_copy: private_copy.into(),
-            pending_max: 0,
-            interface_name: ptr::null(),
-            interface_version: 0,
-            options_count: 0,
-            options: ptr::null(),
+            private_copy: options.private_copy.into(),
+            pending_max: options.pending_max.unwrap_or(0),
+            interface_name: interface.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
+            interface_version: options.interface.map_or(0, |(_, version)| version),
+            options_count: values.len() as u32,
+            options: values.as_ptr(),
         };
         let mut module = ptr::null_mut();
         let mut why: [c_char; 1024] = [0; 1024];
@@ -228,16 +264,11 @@ impl Module {
     /// `opcode` and `args` are what the driver expects: it may take bytes of `args` for addresses, and
     /// what they point to stays in place until the fence is signaled.
     pub unsafe fn submit(&self, request: JobRequest<'_>) -> Result<Fence> {
-        let request = sys::ufence_job_request {
-            size: mem::size_of::<sys::ufence_job_request>(),
-            opcode: request.opcode,
-            run_after_failed_in_fence: request.run_after_failed_in_fence.into(),
-            args: request.args.as_ptr().cast(),
-            args_size: request.args.len(),
-            in_fences: pointers(request.in_fences),
-            in_fence_count: request.in_fences.len(),
-        };
-        Fence::made_by(|to| sys::ufence_module_submit(self.0.as_ptr(), &request, to))
+        Fence::made_by(|to| sys::ufence_module_submit(self.0.as_ptr(), &request.to_c(), to))
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut sys::ufence_module {
+        self.0.as_ptr()
     }
 
     pub fn driver_name(&self) -> String {
@@ -251,6 +282,12 @@ impl Drop for Module {
         // SAFETY: it is this one's reference.
         unsafe { sys::ufence_module_put(self.0.as_ptr()) }
     }
+}
+
+/// A text for C.
+fn c_text(bytes: &[u8]) -> std::result::Result<CString, LoadError> {
+    CString::new(bytes)
+        .map_err(|_| LoadError { error: Error::INVALID, why: "a path, name or value has a zero in it".to_string() })
 }
 
 /// What C has written there, up to the zero.

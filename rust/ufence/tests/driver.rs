@@ -71,6 +71,65 @@ fn adds_and_is_unmapped() {
     assert_eq!(submit(&module, KEEP, &[]), Err(Error::NO_DEVICE));
 }
 
+#[test]
+fn is_loaded_as_asked_or_not_at_all() {
+    let _alone = alone();
+    let host = Host::new().unwrap();
+    let refused = |options| match unsafe { host.load_with(adder(), options) } {
+        Ok(_) => panic!("it was loaded"),
+        Err(error) => (error.error.errno(), error.why),
+    };
+    let (errno, why) = refused(LoadOptions { interface: Some(("multiplier", 1)), ..LoadOptions::default() });
+    assert!(errno == 93 && why.contains("multiplier"), "{}", why);
+    let (errno, why) = refused(LoadOptions { options: &[("speed", "high")], ..LoadOptions::default() });
+    assert!(errno == Error::INVALID.errno() && why.contains("speed"), "{}", why);
+    assert_eq!(refused(LoadOptions { options: &[("a\0b", "")], ..LoadOptions::default() }).0, Error::INVALID.errno());
+    let options = LoadOptions { pending_max: Some(1), private_copy: true, ..LoadOptions::default() };
+    // SAFETY: as load().
+    let module = unsafe { host.load_with(adder(), options) }.unwrap();
+    let _kept = submit(&module, KEEP, &[]).unwrap();
+    assert_eq!(submit(&module, KEEP, &[]).map(drop).unwrap_err().errno(), 11);
+    host.unload(&module, UnloadOptions { policy: UnloadPolicy::Cancel, ..UnloadOptions::default() }).unwrap();
+}
+
+#[test]
+fn is_shared_by_entities_whose_jobs_outlive_an_instance() {
+    let _alone = alone();
+    let host = Host::new().unwrap();
+    let module = load(&host);
+    let scheduler = Scheduler::new(&module, SchedulerOptions::default()).unwrap();
+    let heavy = EntityOptions { name: "heavy", weight: Some(3), ..EntityOptions::default() };
+    let patient = scheduler.entity(heavy).unwrap();
+    let impatient =
+        scheduler.entity(EntityOptions { ends_without_device: true, ..EntityOptions::default() }).unwrap();
+    let mut sum = 0;
+    let args = arguments(40, 2, &mut sum);
+    let add = JobRequest { opcode: ADD, args: &args, ..JobRequest::default() };
+    // SAFETY: what the driver expects; `sum` stays until the fences are signaled.
+    let push = |entity: &Entity, request| unsafe { entity.push(request, 1) };
+    let fences = push(&patient, add).unwrap();
+    assert_eq!(fences.finished.wait_result(Deadline::NEVER), Ok(()));
+    assert!(fences.scheduled.is_signaled());
+    assert_eq!(unsafe { std::ptr::read_volatile(&sum) }, 42);
+    unload(&host, &module, UnloadPolicy::Cancel);
+    let ended = push(&impatient, add).unwrap().finished;
+    assert_eq!(ended.wait_result(Deadline::NEVER), Err(Error::NO_DEVICE));
+    let waits = push(&patient, add).unwrap().finished;
+    assert!(!waits.is_signaled());
+    let next = load(&host);
+    scheduler.attach(Some(&next)).unwrap();
+    assert_eq!(waits.wait_result(Deadline::NEVER), Ok(()));
+    scheduler.attach(None).unwrap();
+    let killed = push(&patient, add).unwrap().finished;
+    patient.kill(Error::IO).unwrap();
+    patient.flush(Deadline::NEVER).unwrap();
+    assert_eq!(killed.status(), Some(Err(Error::IO)));
+    assert_eq!((patient.stats().jobs_pushed, patient.stats().jobs_ended), (3, 3));
+    assert!(push(&patient, add).is_err());
+    drop((patient, impatient, scheduler));
+    unload(&host, &next, UnloadPolicy::Cancel);
+}
+
 static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[test]

@@ -25,6 +25,9 @@ TEST(c_interface, modules_are_loaded_fed_and_unloaded) {
 TEST(c_interface, loads_ask_for_options_opcodes_and_a_limit) {
   EXPECT_STREQ(c_load_options(UFENCE_TEST_MODULES "/c_adder.so"), nullptr);
 }
+TEST(c_interface, schedulers_share_a_device_and_outlive_it) {
+  EXPECT_STREQ(c_schedulers(UFENCE_TEST_MODULES "/c_adder.so"), nullptr);
+}
 TEST(c_interface, reports_reach_a_handler) { EXPECT_STREQ(c_reports(), nullptr); }
 TEST(c_interface, options_of_other_sizes_are_known_or_refused) {
   EXPECT_STREQ(c_options(), nullptr);

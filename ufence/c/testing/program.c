@@ -562,6 +562,135 @@ const char* c_load_options(const char* adder) {
   return NULL;
 }
 
+static int gives_up(const struct ufence_late_job* late, void* data) {
+  int* asked = data;
+
+  if (ufence_fence_is_signaled(late->fence) || ufence_fence_is_signaled(late->finished)) return -1;
+  ++*asked;
+  return UFENCE_TIMEOUT_GONE;
+}
+
+static const char* late_jobs(struct ufence_module* module) {
+  int asked = 0;
+  const struct ufence_scheduler_options options = {
+      .size = sizeof(options), .timeout_ns = 1000000, .timed_out = gives_up, .data = &asked};
+  struct ufence_job_request keep = {.size = sizeof(keep), .opcode = ADDER_KEEP};
+  struct ufence_scheduler* scheduler;
+  struct ufence_entity* entity;
+  struct ufence_fence* finished;
+
+  CHECK(ufence_scheduler_create(module, &options, &scheduler) == 0);
+  CHECK(ufence_entity_create(scheduler, NULL, &entity) == 0);
+  CHECK(ufence_entity_push(entity, &keep, 0, NULL, &finished) == 0);
+  CHECK(ufence_fence_wait(finished, UFENCE_NO_DEADLINE) == 0);
+  CHECK(ufence_fence_status(finished) == -ENODEV && asked == 1);
+  ufence_fence_put(finished);
+  ufence_entity_destroy(entity);
+  CHECK(ufence_scheduler_destroy(scheduler, UFENCE_NO_DEADLINE) == 0);
+  return NULL;
+}
+
+static void count_wakes(void* data) { __atomic_add_fetch((int*)data, 1, __ATOMIC_RELAXED); }
+
+/* Two entities on a loop of the caller's: what is refused, what runs, what is killed. */
+static const char* entities(struct ufence_module* module) {
+  int wakes = 0;
+  int64_t sum = 0;
+  struct adder_args args = {40, 2, &sum};
+  struct ufence_scheduler_options options = {
+      .size = sizeof(options), .own_loop = 1, .wake = count_wakes, .data = &wakes, .order = 7};
+  struct ufence_entity_options named = {.size = sizeof(named), .name = "a", .priority = 4};
+  struct ufence_job_request add = {.size = sizeof(add), .args = &args, .args_size = sizeof(args)};
+  struct ufence_scheduler_stats all = {.size = sizeof(all)};
+  struct ufence_entity_stats own = {.size = sizeof(own)};
+  struct ufence_scheduler* scheduler;
+  struct ufence_entity *a, *b;
+  struct ufence_fence *scheduled, *finished, *killed, *nothing = NULL;
+
+  CHECK(ufence_scheduler_create(module, &options, &scheduler) == -EINVAL);
+  options.order = UFENCE_SCHEDULE_FIFO;
+  CHECK(ufence_scheduler_create(NULL, &options, &scheduler) == -EINVAL);
+  CHECK(ufence_scheduler_create(module, &options, &scheduler) == 0);
+  CHECK(ufence_entity_create(scheduler, &named, &a) == -EINVAL);
+  named.priority = UFENCE_PRIORITY_HIGH;
+  CHECK(ufence_entity_create(scheduler, &named, &a) == 0);
+  CHECK(ufence_entity_create(scheduler, NULL, &b) == 0);
+  CHECK(ufence_entity_set_priority(b, 4) == -EINVAL && ufence_entity_set_weight(b, 3) == 0);
+
+  CHECK(ufence_entity_push(a, NULL, 1, NULL, &finished) == -EINVAL);
+  add.in_fences = &nothing;
+  add.in_fence_count = 1;
+  CHECK(ufence_entity_push(a, &add, 1, NULL, &finished) == -EINVAL);
+  add.in_fence_count = 0;
+  CHECK(ufence_entity_push(a, &add, 1, &scheduled, &finished) == 0);
+  CHECK(__atomic_load_n(&wakes, __ATOMIC_RELAXED) == 1 && sum == 0);
+  CHECK(!ufence_fence_is_signaled(scheduled));
+  CHECK(ufence_scheduler_run_ready(scheduler, SIZE_MAX) == 1);
+  CHECK(ufence_fence_wait_result(finished, UFENCE_NO_DEADLINE) == 0 && sum == 42);
+  CHECK(ufence_fence_status(scheduled) == 1);
+  CHECK(ufence_scheduler_next_timeout_ns(scheduler) == UFENCE_NO_DEADLINE);
+
+  CHECK(ufence_entity_push(b, &add, 1, NULL, &killed) == 0);
+  CHECK(ufence_entity_kill(b, -EIO) == 0);
+  CHECK(ufence_entity_flush(b, UFENCE_NO_DEADLINE) == 0);
+  CHECK(ufence_fence_status(killed) == -EIO);
+  CHECK(ufence_entity_get_stats(b, &own) == 0 && own.jobs_ended == 1 && own.last_error == -EIO);
+  CHECK(ufence_scheduler_get_stats(scheduler, &all) == 0 && all.jobs_run == 1 && all.jobs_ended == 2);
+  CHECK(ufence_scheduler_get_stats(scheduler, NULL) == -EINVAL);
+  ufence_fence_put(killed);
+  ufence_fence_put(finished);
+  ufence_fence_put(scheduled);
+  ufence_entity_destroy(a);
+  CHECK(ufence_scheduler_destroy(scheduler, UFENCE_NO_DEADLINE) == 0);
+  ufence_entity_destroy(b);
+  return NULL;
+}
+
+const char* c_schedulers(const char* adder) {
+  struct ufence_module_host* host;
+  struct ufence_module *module, *next;
+  int64_t sum = 0;
+  struct adder_args args = {1, 2, &sum};
+  const struct ufence_job_request add = {
+      .size = sizeof(add), .args = &args, .args_size = sizeof(args)};
+  const struct ufence_unload_options cancel = {.size = sizeof(cancel),
+                                               .policy = UFENCE_UNLOAD_CANCEL};
+  struct ufence_unload_report report = {.size = sizeof(report)};
+  const struct ufence_entity_options impatient = {.size = sizeof(impatient),
+                                                  .ends_without_device = 1};
+  struct ufence_scheduler* scheduler;
+  struct ufence_entity *patient, *other;
+  struct ufence_fence *waits, *ends;
+  const char* wrong;
+
+  CHECK(ufence_module_host_create(&host) == 0);
+  CHECK(ufence_module_load(host, adder, &module, NULL, 0) == 0);
+  if ((wrong = entities(module)) != NULL || (wrong = late_jobs(module)) != NULL) return wrong;
+  CHECK(ufence_scheduler_create(module, NULL, &scheduler) == 0);
+  CHECK(ufence_entity_create(scheduler, NULL, &patient) == 0);
+  CHECK(ufence_entity_create(scheduler, &impatient, &other) == 0);
+  CHECK(ufence_module_unload(host, module, &cancel, &report) == 0);
+  CHECK(report.state == UFENCE_UNLOAD_UNMAPPED);
+  CHECK(ufence_entity_push(patient, &add, 1, NULL, &waits) == 0);
+  CHECK(ufence_entity_push(other, &add, 1, NULL, &ends) == 0);
+  CHECK(ufence_fence_wait_result(ends, UFENCE_NO_DEADLINE) == -ENODEV);
+  CHECK(!ufence_fence_is_signaled(waits) && sum == 0);
+  CHECK(ufence_module_load(host, adder, &next, NULL, 0) == 0);
+  CHECK(ufence_scheduler_attach(scheduler, NULL) == 0);
+  CHECK(ufence_scheduler_attach(scheduler, next) == 0);
+  CHECK(ufence_fence_wait_result(waits, UFENCE_NO_DEADLINE) == 0 && sum == 3);
+  ufence_fence_put(waits);
+  ufence_fence_put(ends);
+  ufence_entity_destroy(patient);
+  ufence_entity_destroy(other);
+  CHECK(ufence_scheduler_destroy(scheduler, UFENCE_NO_DEADLINE) == 0);
+  CHECK(ufence_scheduler_destroy(NULL, 0) == 0);
+  ufence_module_put(module);
+  ufence_module_put(next);
+  ufence_module_host_destroy(host);
+  return NULL;
+}
+
 const char* c_modules(const char* adder, const char* missing) {
   struct ufence_module_host* host;
   struct ufence_module *module, *another;

@@ -18,6 +18,7 @@ const char* c_backends(void);
 const char* c_channels(void);
 const char* c_modules(const char* adder, const char* missing);
 const char* c_load_options(const char* adder);
+const char* c_schedulers(const char* adder);
 const char* c_reports(void);
 const char* c_options(void);
 
