@@ -33,6 +33,10 @@
 // A member with one of these names and another type is a compile error, not a missing feature.
 #pragma once
 
+#if __cplusplus < 202002L
+#error "ufence/driver.hpp needs C++20: compile with -std=c++20"
+#endif
+
 #include <cxxabi.h>
 
 #include <array>
@@ -492,9 +496,10 @@ template <class D>
 }  // namespace ufence::driver
 
 /// Makes Class the driver of this module, in one source file, at global scope. The names are string
-/// literals; the timeline's may be nullptr. Constant data, as D-1 wants.
+/// literals; the timeline's may be nullptr. Constant data, as D-1 wants. It ends itself: a semicolon
+/// after it is welcome, and need not be there.
 #define UFENCE_CPP_DRIVER(Class, name, timeline, description)                                \
   static constexpr ufence_device_ops ufence_driver_ops =                                     \
       ::ufence::driver::detail::make_ops<Class>();                                           \
   UFENCE_DRIVER = ::ufence::driver::detail::make_driver<Class>(ufence_driver_ops, name,      \
-                                                               timeline, description)
+                                                               timeline, description);
