@@ -1,5 +1,6 @@
 # ufence-lab-check: explores a program that it builds and loads, which calls the runtime.
 find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
 set(folder "${CMAKE_CURRENT_SOURCE_DIR}/check")
 file(GLOB check_sources CONFIGURE_DEPENDS "${folder}/program/*.cc" "${folder}/runtime/*.cc")
 list(FILTER check_sources EXCLUDE REGEX "/main\\.cc$")
@@ -14,7 +15,7 @@ set_target_properties(ufence_lab_check_program PROPERTIES
   OUTPUT_NAME ufence-lab-check
   ENABLE_EXPORTS ON)
 target_link_libraries(ufence_lab_check_program PRIVATE
-  ufence_lab_check_parts ufence_command_line)
+  ufence_lab_check_parts ufence_command_line nlohmann_json::nlohmann_json)
 install(TARGETS ufence_lab_check_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 
 # The program from outside, with each compiler that is there.

@@ -50,18 +50,18 @@ std::string in_margin(const std::string& number) {
 
 trace_view view_of(const std::vector<step>& steps) {
   trace_view view;
-  // What others do is between their first step and their last one.
+  // What others do is between where the first of them is started and their last step.
   const auto of_others = [](const step& s) { return s.thread != 0; };
-  const auto first = std::ranges::find_if(steps, of_others);
+  const auto first = std::ranges::find_if(
+      steps, [&](const step& s) { return of_others(s) || s.what.starts_with("starts "); });
   const auto last = std::find_if(steps.rbegin(), steps.rend(), of_others).base();
-  if (first == steps.end()) {
+  if (std::ranges::none_of(steps, of_others)) {
     view.before = steps.size();
     return view;
   }
   view.before = static_cast<std::size_t>(first - steps.begin());
   std::vector<unsigned> numbers;
-  for (auto s = first; s != last; ++s) {
-    if (is_about_threads(*s) || (s != first && is_same(*s, *(s - 1)))) continue;
+  const auto add = [&](std::vector<step>::const_iterator s) {
     auto at = std::ranges::find(numbers, s->thread);
     if (at == numbers.end()) {
       numbers.push_back(s->thread);
@@ -70,14 +70,14 @@ trace_view view_of(const std::vector<step>& steps) {
     }
     view.rows.push_back({static_cast<std::size_t>(s - steps.begin()) + 1,
                          static_cast<std::size_t>(at - numbers.begin()), s->what,
-                         s->place + " " + s->function});
+                         s->place + " " + s->function, s->source});
+  };
+  for (auto s = first; s != last; ++s) {
+    if (!is_about_threads(*s) && (s == first || !is_same(*s, *(s - 1)))) add(s);
   }
   // What main did last may be what went wrong.
   for (auto s = last; s != steps.end(); ++s) {
-    if (is_about_threads(*s)) continue;
-    if (view.threads.empty() || view.threads.back() != "main") view.threads.emplace_back("main");
-    view.rows.push_back({static_cast<std::size_t>(s - steps.begin()) + 1, view.threads.size() - 1,
-                         s->what, s->place + " " + s->function});
+    if (!is_about_threads(*s)) add(s);
   }
   return view;
 }

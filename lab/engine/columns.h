@@ -14,7 +14,8 @@ struct trace_view {
     std::size_t number;  // in the trace
     std::size_t column;
     std::string what;
-    std::string place;  // "fence.cc:120 fence::settle"
+    std::string place;   // "fence.cc:120 fence::settle"
+    std::string source;  // as of a step
   };
   std::vector<row> rows;
   std::size_t before = 0;  // steps of main that set the stage

@@ -2,12 +2,14 @@
 
 #include <ctime>
 #include <ostream>
+#include <sstream>
 #include <utility>
 
 #include "lab/engine/base_doubles.h"
 #include "lab/engine/choosers.h"
 #include "lab/engine/graph_search.h"
 #include "lab/engine/linear.h"
+#include "lab/engine/shares.h"
 #include "lab/engine/trace.h"
 
 namespace ufence::lab {
@@ -77,6 +79,7 @@ class exploration {
     constexpr std::uint64_t look_every = 64;
     const std::uint64_t n = result_.executions + result_.blocked + result_.pruned;
     if (n >= with_.executions_max) return true;
+    if (with_.progress && n % look_every == 0) with_.progress(n);
     return seconds > 0 && n % look_every == 0 && now_seconds() - phase_began_ > seconds;
   }
   // False: a failure was found.
@@ -103,8 +106,94 @@ class exploration {
       if (how == ending::failed) result_.trace = trace_of(machine_, search.undone());
       if (!count(how)) return;
       if (is_time_over(with_.seconds)) return;
+      if (with_.jobs > 1 && is_long(search)) return share_out(search);
     }
     result_.complete = !search.was_cut();
+  }
+  [[nodiscard]] bool is_long(const graph_search& search) const {
+    constexpr std::uint64_t short_ones = 512;
+    return result_.executions + result_.blocked + result_.pruned >= short_ones &&
+           search.open_count() >= 4UL * with_.jobs;
+  }
+  // What is left is visited by several processes. More parts than those: they are not equally
+  // large.
+  void share_out(graph_search& search) {
+    const unsigned shares = 16 * with_.jobs;
+    const double seconds = with_.seconds - (now_seconds() - phase_began_);
+    double used = 0;
+    std::string trace;
+    bool was_cut = false;
+    const auto work = [&](unsigned share) {
+      phase_began_ = now_seconds();
+      report& r = result_;
+      r.executions = r.blocked = r.pruned = 0;
+      r.outcomes.clear();
+      search.keep_share(share, shares);
+      return visit_share(search, seconds);
+    };
+    const auto told = [&](const std::string& text) {
+      used += add_share(text, trace, was_cut);
+      if (with_.progress) with_.progress(result_.executions + result_.blocked + result_.pruned);
+      return trace.empty() && (with_.seconds == 0 || used < seconds * with_.jobs);
+    };
+    const bool all = in_processes(shares, with_.jobs, work, told);
+    if (!trace.empty()) {
+      const report counted = std::exchange(result_, report{});
+      replay(trace);
+      result_.how = counted.how;
+      result_.executions = counted.executions;
+      return;
+    }
+    result_.complete = all && !was_cut;
+  }
+  // In a process of its own: as text, what came out.
+  std::string visit_share(graph_search& search, double seconds) {
+    ending how{};
+    bool is_whole = true;
+    result_.trace.clear();
+    std::string trace = "-";
+    while (is_whole && search.next(how)) {
+      if (how == ending::failed) {
+        trace = trace_of(machine_, search.undone());
+        ++result_.executions;
+        break;
+      }
+      static_cast<void>(count(how));
+      is_whole = !is_time_over(with_.seconds == 0 ? 0 : seconds);
+    }
+    std::ostringstream text;
+    text << result_.executions << ' ' << result_.blocked << ' ' << result_.pruned << ' '
+         << now_seconds() - phase_began_ << ' ' << (is_whole && !search.was_cut()) << ' ' << trace
+         << ' ' << result_.outcomes.size();
+    for (const auto& [values, times] : result_.outcomes) {
+      text << ' ' << times << ' ' << values.size();
+      for (const std::int64_t v : values) text << ' ' << v;
+    }
+    return text.str();
+  }
+  // Returns the processor time that it took.
+  double add_share(const std::string& text, std::string& trace, bool& was_cut) {
+    std::istringstream in(text);
+    std::uint64_t executions = 0, blocked = 0, pruned = 0;
+    double seconds = 0;
+    bool is_whole = false;
+    std::string found;
+    std::size_t outcomes = 0;
+    in >> executions >> blocked >> pruned >> seconds >> is_whole >> found >> outcomes;
+    result_.executions += executions;
+    result_.blocked += blocked;
+    result_.pruned += pruned;
+    was_cut = was_cut || !is_whole;
+    if (found != "-") trace = found;
+    while (outcomes-- > 0) {
+      std::uint64_t times = 0;
+      std::size_t count = 0;
+      in >> times >> count;
+      std::vector<std::int64_t> values(count);
+      for (std::int64_t& v : values) in >> v;
+      result_.outcomes[values] += times;
+    }
+    return seconds;
   }
   void bounded() {
     begin(search::bounded);

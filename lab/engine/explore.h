@@ -30,6 +30,10 @@ struct settings {
   /// alone counts).
   double seconds = 20;
   std::uint64_t executions_max = UINT64_MAX;
+  /// Processes that take part in the exhaustive search, once it is seen to be long.
+  unsigned jobs = 1;
+  /// Told now and then how many executions there were.
+  std::function<void(std::uint64_t)> progress;
   std::uint64_t random_executions = 20'000;
   std::uint64_t seed = 1;
   unsigned preemptions = 2;
@@ -44,8 +48,8 @@ struct settings {
   bool is_program = false;
   std::function<std::string(std::uintptr_t)> static_name;  // of an address of its static data
   bool has_futex_waitv = false;  // threads may sleep on several words; else they are told -ENOSYS
-  /// Take a failed retry for the turn that it leads to, where the state is the same (graph_search.h),
-  /// and begin with some random executions, which often find a failure sooner.
+  /// Take a failed retry for the turn that it leads to, where the state is the same
+  /// (graph_search.h), and begin with some random executions, which often find a failure sooner.
   bool skip_retries = true;
   std::string replay;  // a trace
   /// Runs once, in front of all executions, on one thread; what it leaves is there in each.

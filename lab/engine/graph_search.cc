@@ -5,6 +5,20 @@
 
 namespace ufence::lab {
 
+std::size_t graph_search::open_count() const noexcept {
+  std::size_t count = open_.size();
+  for (const level& l : levels_) count += l.open.size();
+  return count;
+}
+
+// Each alternative leads to graphs that no other one leads to.
+void graph_search::keep_share(std::size_t share, std::size_t shares) {
+  std::size_t n = 0;
+  const auto is_others = [&](const alternative&) { return n++ % shares != share; };
+  std::erase_if(open_, is_others);
+  for (level& l : levels_) std::erase_if(l.open, is_others);
+}
+
 bool graph_search::next(ending& how) {
   if (began_) {
     while (open_.empty()) {
@@ -233,8 +247,8 @@ bool graph_search::suits(unsigned t, std::uint64_t value, bool writes) const {
   return known == nullptr || known->what == finding::kind::goes_on;
 }
 
-// What is known of a load that reads this now. The thread runs until its next operation at once, so that
-// the plain data which it will read then is what stands there now.
+// What is known of a load that reads this now. The thread runs until its next operation at once, so
+// that the plain data which it will read then is what stands there now.
 const graph_search::finding* graph_search::known_of(std::uint64_t history) const {
   const auto known = known_.find(history);
   if (known == known_.end()) return nullptr;

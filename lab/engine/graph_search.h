@@ -43,6 +43,10 @@ class graph_search {
 
   /// Runs the next execution. False: all were visited.
   bool next(ending& how);
+  /// How many graphs are known that were not visited yet.
+  [[nodiscard]] std::size_t open_count() const noexcept;
+  /// Visits, from now on, one of `shares` parts of what is left; all of them together are that.
+  void keep_share(std::size_t share, std::size_t shares);
   /// A loop went round so often that it was followed no further: not all was visited.
   [[nodiscard]] bool was_cut() const noexcept { return was_cut_; }
   /// After a failure: loads that only show what a thread waits for.

@@ -11,6 +11,7 @@ struct step {
   std::string place;        // "fence.cc:120"
   std::string function;
   std::string what;
+  std::string source = {};  // the line of code there, if it is known
 };
 
 }  // namespace ufence::lab

@@ -8,6 +8,9 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "lab/check/program/build.h"
@@ -15,6 +18,7 @@
 #include "lab/check/runtime/runtime.h"
 #include "lab/engine/columns.h"
 #include "lab/engine/explore.h"
+#include "lab/engine/html.h"
 #include "lab/engine/trace.h"
 #include "tools/command_line/command_line.h"
 
@@ -28,12 +32,28 @@ struct options {
   build_options build;
   std::string flags;
   std::string replay;
+  std::string html_file;
   double seconds = 20;
   std::uint64_t random = 0;
+  unsigned jobs = 1;
   std::uint64_t seed = 1;
   int preemptions = -1;
   bool allow_leaks = false;
+  bool json = false;
+  bool is_quiet = false;
 };
+
+bool has_progress(const options& o) { return !o.is_quiet && ::isatty(STDERR_FILENO) != 0; }
+
+// A line that is written again and again. What it keeps is not in static data, which is put back.
+std::function<void(std::uint64_t)> progress_on_terminal() {
+  return [told = std::make_shared<std::uint64_t>(0)](std::uint64_t executions) {
+    constexpr std::uint64_t often = 512;
+    if (executions / often == *told / often) return;
+    *told = executions;
+    fmt::print(stderr, "\rufence lab: {} executions ", executions);
+  };
+}
 
 settings settings_of(const options& o, const object_names& names) {
   settings with;
@@ -42,6 +62,8 @@ settings settings_of(const options& o, const object_names& names) {
   with.seed = o.seed;
   with.replay = o.replay;
   with.allow_leaks = o.allow_leaks;
+  with.jobs = o.jobs;
+  if (has_progress(o)) with.progress = progress_on_terminal();
   if (o.random != 0) {
     with.how = search::random;
     with.random_executions = o.random;
@@ -85,12 +107,8 @@ std::string steps_text(const std::vector<step>& steps) {
   return has_others ? text_columns(view_of(steps)) : interleaving_of(steps);
 }
 
-status tell(const options& o, report r) {
-  if (r.is_safe()) {
-    fmt::print("{}; {:.2f} s\n", o.replay.empty() ? words(r) : "nothing goes wrong in this one",
-               r.seconds);
-    return nothing_found;
-  }
+// Puts names where the steps and what is found have places of code.
+void explain(report& r) {
   name_places(program().path, program().base);
   // What a library does with its own plain data explains nothing.
   std::erase_if(r.steps, [](const step& s) {
@@ -100,19 +118,74 @@ status tell(const options& o, report r) {
   });
   for (step& s : r.steps) {
     s.function = function_in(s.place);
+    s.source = source_in(s.place);
     s.place = with_places(s.place);
     s.what = with_places(s.what);
   }
-  const std::string text = with_places(r.found.text);
+  r.found.text = with_places(r.found.text);
+}
+
+std::string json_text(const report& r) {
+  nlohmann::ordered_json steps = nlohmann::ordered_json::array();
+  for (const step& s : r.steps) {
+    steps.push_back({{"thread", s.thread},
+                     {"name", s.thread_name},
+                     {"place", s.place},
+                     {"function", s.function},
+                     {"what", s.what},
+                     {"source", s.source}});
+  }
+  const nlohmann::ordered_json all{{"verdict", r.is_safe() ? "safe" : to_string(r.found.kind)},
+                                   {"text", r.found.text},
+                                   {"search", to_string(r.how)},
+                                   {"executions", r.executions},
+                                   {"exhaustive", r.is_exhaustive()},
+                                   {"trace", r.trace},
+                                   {"steps", std::move(steps)}};
+  return all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string page_of(const report& r, const std::string& again) {
+  const std::string found = fmt::format("{}: {}", to_string(r.found.kind), r.found.text);
+  return html_head("ufence lab check", {}) + "<h1>" + html_escaped(found) + "</h1>\n" +
+         html_columns(view_of(r.steps)) + "<p>Repeat it: <code>" + html_escaped(again) +
+         "</code></p>\n</body>\n</html>\n";
+}
+
+bool write_page(const options& o, const std::string& text) {
+  std::ofstream page(o.html_file, std::ios::binary | std::ios::trunc);
+  page << text;
+  page.close();
+  if (!page) fmt::print(stderr, "ufence: cannot write {}\n", o.html_file);
+  return static_cast<bool>(page);
+}
+
+status tell_failure(const options& o, const report& r) {
   const bool is_unknown =
       r.found.kind == failure::not_explorable || r.found.kind == failure::not_repeatable;
   if (is_unknown) {
-    fmt::print(stderr, "{}: {}\n", to_string(r.found.kind), text);
+    fmt::print(stderr, "{}: {}\n", to_string(r.found.kind), r.found.text);
     return not_explorable;
   }
-  fmt::print("{}: {}\n\n{}", to_string(r.found.kind), text, steps_text(r.steps));
-  if (o.replay.empty()) fmt::print("\nrepeat it: {}\n", repeat_command(o, r.trace));
+  const std::string again = repeat_command(o, r.trace);
+  if (!o.json) {
+    fmt::print("{}: {}\n\n{}", to_string(r.found.kind), r.found.text, steps_text(r.steps));
+    if (o.replay.empty()) fmt::print("\nrepeat it: {}\n", again);
+  }
+  if (!o.html_file.empty() && !write_page(o, page_of(r, again))) return not_explorable;
   return goes_wrong;
+}
+
+status tell(const options& o, report r) {
+  if (has_progress(o)) fmt::print(stderr, "\r{:40}\r", "");
+  if (!r.is_safe()) explain(r);
+  if (o.json) fmt::print("{}\n", json_text(r));
+  if (!r.is_safe()) return tell_failure(o, r);
+  if (!o.json) {
+    fmt::print("{}; {:.2f} s\n", o.replay.empty() ? words(r) : "nothing goes wrong in this one",
+               r.seconds);
+  }
+  return nothing_found;
 }
 
 // In a process of its own: a program that crashes takes it along.
@@ -192,6 +265,15 @@ int main_of(int argc, char** argv) {
                  "with few preemptions, and random ones")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  app.add_flag("--json", o.json,
+               "Print JSON: {verdict, text, search, executions, exhaustive, trace, steps}");
+  app.add_flag("--quiet", o.is_quiet, "No progress on stderr");
+  app.add_option("--html", o.html_file, "Also write what goes wrong as an HTML page")
+      ->type_name("FILE");
+  app.add_option("--jobs", o.jobs,
+                 "Processes that share the search of all executions, if it is long")
+      ->check(CLI::Range(1U, 1024U))
       ->capture_default_str();
   app.add_flag("--allow-leaks", o.allow_leaks, "Memory that is never freed is no failure");
   return tool::run_main(app, argc, argv, not_explorable, [&o] { return run(o); });

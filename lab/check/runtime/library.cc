@@ -178,6 +178,16 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sched_yield)() {
 
 UFENCE_LAB_EXPORT long UFENCE_LAB_CALL(syscall)(long number, ...) {
   const std::source_location where = UFENCE_LAB_HERE;
+  if (number == SYS_membarrier) {
+    std::va_list arguments;
+    va_start(arguments, number);
+    const int command = va_arg(arguments, int);
+    va_end(arguments);
+    const long result = membarrier(command, where);
+    if (result >= 0) return result;
+    mine().error = static_cast<int>(-result);
+    return -1;
+  }
   if (number != SYS_futex) {
     fail_at(failure::not_explorable,
             "makes system call " + std::to_string(number) + ", which the lab does not know", where);

@@ -25,6 +25,11 @@ void notify_condition(pthread_cond_t* condition, bool all, std::source_location 
 long futex(const void* word, int what, std::uint32_t value, bool has_timeout,
            std::source_location where);
 
+/// The system call; errors are negative.
+long membarrier(int command, std::source_location where);
+/// Where a thread that has no barrier of its own learns of another one's membarrier().
+void signal_fence(std::source_location where);
+
 /// Only what is memory: making, destroying.
 void make_object(void* object, std::size_t bytes, std::source_location where);
 

@@ -98,6 +98,11 @@ const place* place_at(const std::string& text, std::size_t& at) {
   return number != 0 && number <= table->places.size() ? table->places[number - 1].get() : nullptr;
 }
 
+const place* first_place(const std::string& text) {
+  std::size_t at = text.find(*unnamed);
+  return at == std::string::npos ? nullptr : place_at(text, at);
+}
+
 }  // namespace
 
 run_counts& counts() noexcept { return table->counts; }
@@ -176,24 +181,30 @@ void name_places(const std::string& library, std::uintptr_t base) {
 }
 
 bool is_inside_library(const std::string& text) {
-  const std::size_t at = text.find(*unnamed);
-  if (at == std::string::npos) return false;
-  std::size_t end = at;
-  const place* p = place_at(text, end);
+  const place* p = first_place(text);
   return p != nullptr && is_of_system(p->file);
 }
 
 std::string function_in(const std::string& text) {
-  const std::size_t at = text.find(*unnamed);
-  if (at == std::string::npos) return {};
-  std::size_t end = at;
-  const place* p = place_at(text, end);
+  const place* p = first_place(text);
   if (p == nullptr) return {};
   if (p->function.find("lambda") != std::string::npos || p->function.starts_with("operator()")) {
     return "lambda";
   }
   const std::string name = p->function.substr(0, p->function.find('('));
   return name == "ufence_lab_main" ? "main" : name;
+}
+
+std::string source_in(const std::string& text) {
+  const place* p = first_place(text);
+  if (p == nullptr || p->file.empty()) return {};
+  std::ifstream in(p->file);
+  std::string line;
+  for (unsigned n = 0; n < p->line; ++n) {
+    if (!std::getline(in, line)) return {};
+  }
+  const std::size_t begin = line.find_first_not_of(" \t");
+  return begin == std::string::npos ? std::string() : line.substr(begin);
 }
 
 std::string with_places(const std::string& text) {

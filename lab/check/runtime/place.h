@@ -36,6 +36,8 @@ void name_places(const std::string& library, std::uintptr_t base);
 [[nodiscard]] bool is_inside_library(const std::string& text);
 /// The function of the first place that a text has.
 [[nodiscard]] std::string function_in(const std::string& text);
+/// Its line of code, without what it is indented by; empty if the file can't be read.
+[[nodiscard]] std::string source_in(const std::string& text);
 
 /// What is counted over all executions, and so is not put back.
 struct run_counts {

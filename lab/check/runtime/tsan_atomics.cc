@@ -1,6 +1,7 @@
 // What compilers call for -fsanitize=thread in place of atomic operations.
 #include <cstring>
 
+#include "lab/check/runtime/locks.h"
 #include "lab/check/runtime/runtime.h"
 
 using ufence::lab::failure;
@@ -127,4 +128,4 @@ UFENCE_LAB_ATOMIC(64)
 UFENCE_LAB_EXPORT void __tsan_atomic_thread_fence(int order) {
   fence(order_of(order), UFENCE_LAB_HERE);
 }
-UFENCE_LAB_EXPORT void __tsan_atomic_signal_fence(int) {}
+UFENCE_LAB_EXPORT void __tsan_atomic_signal_fence(int) { signal_fence(UFENCE_LAB_HERE); }

@@ -2,10 +2,13 @@
 """`ufence lab check` on whole programs: litmus tests, faults, what the lab does not know, examples.
 
 UFENCE_LAB_CHECK: the program; UFENCE_SOURCE: the source tree; UFENCE_COMPILER: which one to test."""
+import html
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -100,6 +103,52 @@ class Faults(Check):
 
     def test_libstdcxx_may_lose_a_wakeup_after_a_store_that_is_not_seq_cst(self):
         self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DWEAKER"), "lost wakeup")
+
+    def test_membarrier_orders_what_other_threads_do(self):
+        self.expect_safe(check(PROGRAMS / "waits_asymmetrically.cc"))
+        self.expect_found(check(PROGRAMS / "waits_asymmetrically.cc", flags="-DFORGETS"), "data race")
+
+    def test_several_processes_visit_the_same_executions(self):
+        program = PROGRAMS / "has_many_executions.cc"
+        alone, shared = check(program), check(program, options=["--jobs", "3"])
+        self.expect_safe(alone)
+        self.expect_safe(shared)
+        self.assertEqual(re.search(r"all \d+", alone.stdout)[0], re.search(r"all \d+", shared.stdout)[0])
+        found = [check(program, flags="-DRARE", options=["--jobs", n]) for n in ("1", "3")]
+        for done in found:
+            self.expect_found(done, "check failed")
+
+    def test_a_failure_is_a_page_too(self):
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder, "page.html")
+            done = check(PROGRAMS / "data_race.cc", options=["--html", str(page)])
+            self.expect_found(done, "data race")
+            text = page.read_text()
+            self.assertIn("<h1>data race: shared: ", text)
+            self.assertIn("data_race.cc:4", text)
+            line = (PROGRAMS / "data_race.cc").read_text().splitlines()[3].strip()
+            self.assertIn(html.escape(line), text)
+
+    def test_answers_as_json(self):
+        done = check(PROGRAMS / "data_race.cc", options=["--json"])
+        self.assertEqual(done.returncode, 1, done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual(told["verdict"], "data race")
+        self.assertIn("data_race.cc:4", [step["place"] for step in told["steps"]])
+        told = json.loads(check(PROGRAMS / "kept.cc", options=["--json"]).stdout)
+        self.assertEqual((told["verdict"], told["exhaustive"]), ("safe", True))
+
+    def test_progress_is_for_terminals(self):
+        program = PROGRAMS / "has_many_executions.cc"
+        self.assertEqual(check(program).stderr, "")
+        for options, what in (([], b"executions"), (["--quiet"], b"")):
+            master, slave = os.openpty()
+            with open(master, "rb", buffering=0) as terminal:
+                command = [CHECK, "--compiler", COMPILER, *options, str(program)]
+                subprocess.run(command, stdout=subprocess.DEVNULL, stderr=slave, timeout=240, check=True)
+                os.write(slave, b"|")
+                os.close(slave)
+                self.assertIn(what, terminal.read(100_000))
 
     def test_threads_that_threads_start_and_objects_of_threads(self):
         done = check(PROGRAMS / "uses_everything.cc", options=["--random", "300"])

@@ -19,7 +19,7 @@ using nlohmann::json;
 json to_json(const std::vector<step>& steps) {
   json all = json::array();
   for (const step& s : steps) {
-    all.push_back({s.thread, s.thread_name, s.place, s.function, s.what});
+    all.push_back({s.thread, s.thread_name, s.place, s.function, s.what, s.source});
   }
   return all;
 }
@@ -51,7 +51,7 @@ void read_told(const std::string& told, answer& a) {
   a.trace = j.at("trace").get<std::string>();
   a.seconds = j.at("seconds").get<double>();
   for (const json& s : j.at("steps")) {
-    a.steps.push_back({s.at(0), s.at(1), s.at(2), s.at(3), s.at(4)});
+    a.steps.push_back({s.at(0), s.at(1), s.at(2), s.at(3), s.at(4), s.at(5)});
   }
 }
 

@@ -3,24 +3,13 @@
 #include <fmt/format.h>
 
 #include "lab/engine/columns.h"
+#include "lab/engine/html.h"
 
 namespace ufence::lab {
 namespace {
 
-constexpr std::string_view head = R"(<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>ufence lab: verdicts</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 15px/1.4 sans-serif; margin: 1.5em; }
-table { border-collapse: collapse; }
-.scrolls { overflow-x: auto; }
-th, td { border: 1px solid #8886; padding: .25em .5em; text-align: left; vertical-align: top; }
-thead th { position: sticky; top: 0; background: Canvas; }
-td a { color: inherit; text-decoration: none; display: block; }
+constexpr std::string_view styles =
+    R"(td a { color: inherit; text-decoration: none; display: block; }
 td a:hover, td a:focus { text-decoration: underline; }
 .safe { background: #2a72; }
 .none { color: #888; }
@@ -28,13 +17,7 @@ td a:hover, td a:focus { text-decoration: underline; }
 .broken { background: #fc0; }
 .cost { color: #888; font-size: .85em; font-weight: 400; }
 section.cell { border-top: 2px solid #8886; margin-top: 1.5em; }
-section.cell table td { font: 13px/1.3 monospace; border-color: #8883; }
-.place { color: #888; font-size: .85em; }
 .found { font-weight: 600; }
-code { overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
 )";
 
 // Shows the cell that the address names; without scripts all of them are shown.
@@ -53,20 +36,6 @@ show();
 </html>
 )";
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
-
 std::string id_of(const answer& a) { return a.hazard + "." + a.design; }
 
 std::string_view class_of(const answer& a) {
@@ -81,20 +50,21 @@ std::string cell(const answer& a) {
   const std::string letters = cost_letters(a.paid);
   if (!letters.empty()) text.erase(text.size() - letters.size() - 1);
   return fmt::format(
-      "<td class=\"{}\"><a href=\"#{}\">{}{}</a></td>", class_of(a), escaped(id_of(a)),
-      escaped(text),
+      "<td class=\"{}\"><a href=\"#{}\">{}{}</a></td>", class_of(a), html_escaped(id_of(a)),
+      html_escaped(text),
       letters.empty() ? "" : fmt::format(" <span class=\"cost\">{}</span>", letters));
 }
 
 std::string matrix(const selection& what, const answer_table& table) {
   std::string text = "<div class=\"scrolls\"><table id=\"matrix\"><thead><tr><th>hazard</th>";
   for (const candidate& c : what.designs) {
-    text += fmt::format("<th title=\"{}\">{}</th>", escaped(c.of->summary), escaped(c.name()));
+    text += fmt::format("<th title=\"{}\">{}</th>", html_escaped(c.of->summary),
+                        html_escaped(c.name()));
   }
   text += "</tr></thead>\n<tbody>\n";
   for (const hazard* h : what.hazards) {
-    text +=
-        fmt::format("<tr><th title=\"{}\">{} {}</th>", escaped(h->story), h->id, escaped(h->title));
+    text += fmt::format("<tr><th title=\"{}\">{} {}</th>", html_escaped(h->story), h->id,
+                        html_escaped(h->title));
     for (const candidate& c : what.designs) {
       const answer* a = table.find(h->id, c.name());
       text += a == nullptr ? "<td></td>" : cell(*a);
@@ -115,47 +85,29 @@ std::string barriers(const selection& what, const answer_table& table) {
       const bool was_all_asked = what.hazards.size() == all_hazards().size();
       if (shown == "nothing here" && !was_all_asked)
         shown = "no hazard that was asked for shows it";
-      text += fmt::format("<tr><th>B{}</th><td>{}</td></tr>\n", b, escaped(shown));
+      text += fmt::format("<tr><th>B{}</th><td>{}</td></tr>\n", b, html_escaped(shown));
     }
     text += "</table>\n";
   }
   return text;
 }
 
-std::string trace(const answer& a) {
-  const trace_view view = view_of(a.steps);
-  std::string text = "<div class=\"scrolls\"><table><thead><tr><th></th>";
-  for (const std::string& name : view.threads) text += "<th>" + escaped(name) + "</th>";
-  text += "</tr></thead>\n<tbody>\n";
-  for (const trace_view::row& r : view.rows) {
-    text += fmt::format("<tr><td>{}</td>", r.number);
-    for (std::size_t i = 0; i < view.threads.size(); ++i) {
-      text += i != r.column
-                  ? "<td></td>"
-                  : fmt::format("<td>{}<div class=\"place\">{}</div></td>", escaped(r.what),
-                                escaped(r.place.starts_with("? ") ? "" : r.place));
-    }
-    text += "</tr>\n";
-  }
-  return text + "</tbody></table></div>\n";
-}
-
 std::string section(const answer& a) {
   const hazard* h = find_hazard(a.hazard);
-  std::string text =
-      fmt::format("<section class=\"cell\" id=\"{}\">\n<h2>{} {}, {}: {}</h2>\n<p>{}.</p>\n",
-                  escaped(id_of(a)), a.hazard, escaped(h == nullptr ? "" : h->title),
-                  escaped(a.design), to_string(a.result), escaped(h == nullptr ? "" : h->story));
+  std::string text = fmt::format(
+      "<section class=\"cell\" id=\"{}\">\n<h2>{} {}, {}: {}</h2>\n<p>{}.</p>\n",
+      html_escaped(id_of(a)), a.hazard, html_escaped(h == nullptr ? "" : h->title),
+      html_escaped(a.design), to_string(a.result), html_escaped(h == nullptr ? "" : h->story));
   for (const std::string& name : cost_names(a.paid)) text += "<p>It pays: " + name + ".</p>\n";
   if (a.result == verdict::safe) {
     return text + fmt::format("<p>{} search: {} executions, nothing goes wrong.</p>\n</section>\n",
                               a.how, a.executions);
   }
-  if (!a.steps.empty()) text += trace(a);
-  text += "<p class=\"found\">" + escaped(a.text) + "</p>\n";
+  if (!a.steps.empty()) text += html_columns(view_of(a.steps));
+  text += "<p class=\"found\">" + html_escaped(a.text) + "</p>\n";
   if (!a.trace.empty()) {
     text += fmt::format("<p>Repeat it: <code>ufence lab {} --design {} --replay {}</code></p>\n",
-                        a.hazard, escaped(a.design), escaped(a.trace));
+                        a.hazard, html_escaped(a.design), html_escaped(a.trace));
   }
   return text + "</section>\n";
 }
@@ -164,14 +116,14 @@ std::string section(const answer& a) {
 
 std::string html_page(const selection& what, const std::vector<answer>& answers) {
   const answer_table table(answers);
-  std::string page{head};
+  std::string page = html_head("ufence lab: verdicts", styles);
   page += "<h1>Fence designs under a weak memory model</h1>\n";
   page +=
       "<p>A row for each hazard, a column for each design. A click on a cell shows the "
       "interleaving that goes wrong.</p>\n";
   page += matrix(what, table);
   page += "<ul>\n";
-  for (const std::string& line : legend(answers)) page += "<li>" + escaped(line) + "</li>\n";
+  for (const std::string& line : legend(answers)) page += "<li>" + html_escaped(line) + "</li>\n";
   page += "</ul>\n" + barriers(what, table);
   for (const hazard* h : what.hazards) {
     for (const candidate& c : what.designs) {

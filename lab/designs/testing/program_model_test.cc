@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "lab/designs/program/cell.h"
-#include "lab/engine/columns.h"
 #include "lab/designs/program/matrix.h"
+#include "lab/engine/columns.h"
 #include "lab/engine/scenario.h"
 
 namespace ufence::lab {
@@ -92,7 +92,7 @@ TEST(columns, have_a_thread_each) {
                                    of(1, "T1 writer", "writes y"), of(2, "T2", "reads y"),
                                    of(2, "T2", "reads y"), of(1, "T1 writer", "ends"),
                                    of(0, "T0 main", "joins T1"), of(0, "T0 main", "frees x")});
-  EXPECT_EQ(view.before, 3U);
+  EXPECT_EQ(view.before, 2U);
   EXPECT_THAT(view.threads, ElementsAre("writer", "T2", "main"));
   ASSERT_EQ(view.rows.size(),
             3U);  // no beginnings and ends; what is repeated at once is there once
@@ -102,6 +102,17 @@ TEST(columns, have_a_thread_each) {
   const std::string text = text_columns(view, 20);
   EXPECT_THAT(text, HasSubstr("       writer                T2                    main\n"));
   EXPECT_THAT(text, HasSubstr("    6                        reads y\n"));
+}
+
+TEST(columns, have_what_main_does_beside_the_threads_that_it_has_started) {
+  const trace_view view =
+      view_of({of(0, "T0 main", "writes x"), of(0, "T0 main", "starts T1"),
+               of(0, "T0 main", "writes y"), of(1, "T1", "reads y"), of(0, "T0 main", "frees x")});
+  EXPECT_EQ(view.before, 1U);
+  EXPECT_THAT(view.threads, ElementsAre("main", "T1"));
+  ASSERT_EQ(view.rows.size(), 3U);
+  EXPECT_EQ(view.rows[0].what, "writes y");
+  EXPECT_EQ(view.rows[2].column, 0U);
 }
 
 TEST(columns, of_main_alone_are_none) {

@@ -156,6 +156,7 @@ void explain(report& r) {
     if (const std::string function = check::function_in(s.place); !function.empty()) {
       s.function = function;
     }
+    s.source = check::source_in(s.place);
     s.place = check::with_places(s.place);
     s.what = check::with_places(s.what);
   }
