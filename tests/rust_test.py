@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""rust_test.py ROOT LIBDIR TARGET: the crates under rust/, with the distribution's compiler, offline.
+"""rust_test.py ROOT LIBDIR TARGET [--newer]: the crates under rust/, with the distribution's compiler, offline.
+With --newer by the one in the folder UFENCE_RUST_NEWER (`scripts/setup rust-newer DIR`); skipped without.
 
 Builds them against the libufence in LIBDIR, runs their tests, and compiles what must not compile
 (rust/compile_fail): each of these files names its error first, fails with it and nothing else, and
@@ -13,14 +14,19 @@ import sys
 import unittest
 
 ROOT, LIBDIR, TARGET = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
+NEWER = sys.argv[4:] == ["--newer"]
+COMPILERS = pathlib.Path(os.environ.get("UFENCE_RUST_NEWER", "") if NEWER else "/")
+CARGO, RUSTC, RUSTDOC = (str(COMPILERS / "usr/bin" / name) for name in ("cargo", "rustc", "rustdoc"))
+# The newer ones are unpacked, not installed: their libraries are beside them.
+LIBRARIES = [str(LIBDIR)] + ([str(path) for path in COMPILERS.glob("usr/lib/*-linux-gnu")] if NEWER else [])
 CASES = sorted((ROOT / "rust/compile_fail").glob("*.rs"))
 # Whatever other compiler is first in the path, and whatever the caller has set for it.
 ENVIRONMENT = {key: value for key, value in os.environ.items()
                if not key.startswith(("CARGO", "RUST"))} | {
-    "RUSTC": "/usr/bin/rustc", "RUSTDOC": "/usr/bin/rustdoc", "CARGO_TARGET_DIR": str(TARGET),
+    "RUSTC": RUSTC, "RUSTDOC": RUSTDOC, "CARGO_TARGET_DIR": str(TARGET),
     "CARGO_HOME": str(TARGET / "home"), "CARGO_NET_OFFLINE": "true",
     "RUSTFLAGS": f"-D warnings --remap-path-prefix={ROOT}=.",
-    "UFENCE_LIB_DIR": str(LIBDIR), "LD_LIBRARY_PATH": str(LIBDIR),
+    "UFENCE_LIB_DIR": str(LIBDIR), "LD_LIBRARY_PATH": ":".join(LIBRARIES),
     "UFENCE_ADDER": str(TARGET / "debug/libadder.so")}
 
 
@@ -30,7 +36,7 @@ def run(*command: str, **options) -> subprocess.CompletedProcess:
 
 
 def cargo(*arguments: str) -> str:
-    ran = run("/usr/bin/cargo", *arguments, "--offline", "--locked", "--workspace")
+    ran = run(CARGO, *arguments, "--offline", "--locked", "--workspace")
     if ran.returncode:
         raise AssertionError(ran.stdout + ran.stderr)
     return ran.stdout
@@ -49,7 +55,7 @@ class Crates(unittest.TestCase):
     def compiles(self, source: str) -> tuple[bool, str]:
         """Whether it does, and what the compiler says."""
         debug = TARGET / "debug"
-        ran = run("/usr/bin/rustc", "--edition", "2021", "--crate-type", "lib", "--emit", "metadata",
+        ran = run(RUSTC, "--edition", "2021", "--crate-type", "lib", "--emit", "metadata",
                   "-o", str(TARGET / "compile_fail.rmeta"), "--extern", f"ufence={debug}/libufence.rlib",
                   "--extern", f"ufence_driver={debug}/libufence_driver.rlib", "-L", f"{debug}/deps", "-",
                   input=source)
@@ -86,7 +92,7 @@ class Crates(unittest.TestCase):
         """
         module = TARGET / "spawner.so"
         debug = TARGET / "debug"
-        made = run("/usr/bin/rustc", "--edition", "2021", "--crate-type", "cdylib", "-o", str(module),
+        made = run(RUSTC, "--edition", "2021", "--crate-type", "cdylib", "-o", str(module),
                    "--extern", f"ufence_driver={debug}/libufence_driver.rlib", "-L", f"{debug}/deps", "-",
                    input=source)
         self.assertEqual(made.returncode, 0, made.stderr)
@@ -97,6 +103,9 @@ class Crates(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    if NEWER and not COMPILERS.is_absolute():
+        print("skipped: no newer Rust in UFENCE_RUST_NEWER")
+        sys.exit(77)
     ENVIRONMENT["PYTHONPATH"] = str(ROOT / "python")
     ENVIRONMENT["UFENCE_LIBRARY"] = str(LIBDIR / "libufence.so")
     unittest.main(argv=sys.argv[:1])

@@ -1,8 +1,9 @@
 //! The entry symbol, and what the host calls through it.
 
+use std::any::Any;
 use std::mem;
 use std::os::raw::c_void;
-use std::panic::{self, catch_unwind, AssertUnwindSafe};
+use std::panic::{self, catch_unwind, AssertUnwindSafe, Location};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -92,12 +93,19 @@ pub const fn make<D: Driver>(name: &'static str, timeline: &'static str, descrip
 static HOST: AtomicPtr<sys::ufence_host> = AtomicPtr::new(ptr::null_mut());
 static DEVICE: AtomicPtr<sys::ufence_device> = AtomicPtr::new(ptr::null_mut());
 
-fn tell_panic(info: &panic::PanicInfo<'_>) {
+/// The type of a panic's description has another name and text since Rust 1.81; what it is made of has not.
+fn tell_panic(payload: &dyn Any, at: Option<&Location<'_>>) {
     // Acquire: the device is there with the host; pairs with init().
     let host = NonNull::new(HOST.load(Ordering::Acquire));
     let device = NonNull::new(DEVICE.load(Ordering::Relaxed));
     if let (Some(host), Some(device)) = (host, device) {
-        Services { host, device }.report(&format!("D-4: the driver panicked: {}", info));
+        let said = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("without a text");
+        let place = at.map_or(String::new(), |at| format!(", {}", at));
+        Services { host, device }.report(&format!("D-4: the driver panicked: '{}'{}", said, place));
     }
 }
 
@@ -119,7 +127,7 @@ unsafe extern "C" fn init<D: Driver>(
     // Release: see tell_panic().
     HOST.store(host.as_ptr(), Ordering::Release);
     let made = catch_unwind(AssertUnwindSafe(|| {
-        panic::set_hook(Box::new(tell_panic));
+        panic::set_hook(Box::new(|info| tell_panic(info.payload(), info.location())));
         let driver = D::new(services)?;
         let instance = Box::leak(Box::new(Instance { host: services, driver }));
         let instance: NonNull<Instance<D>> = instance.into();

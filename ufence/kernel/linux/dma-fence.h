@@ -93,7 +93,7 @@ struct dma_fence {
 	};
 } __attribute__((aligned(16)));
 
-UFENCE_STATIC_ASSERT(sizeof(struct dma_fence) <= 144, "the inline lock may have 40 bytes");
+UFENCE_STATIC_ASSERT(sizeof(struct dma_fence) <= 160, "the inline lock may have 48 bytes");
 UFENCE_STATIC_ASSERT(sizeof(struct kref) == 4, "the count is the library's");
 UFENCE_STATIC_ASSERT(sizeof(struct rcu_head) == 2 * sizeof(void *), "what is deferred is the library's");
 
