@@ -525,15 +525,22 @@ TEST(sandbox, regress_that_denies_names_lets_a_holder_import_and_wait) {
   EXPECT_EQ(holder.join(), 0);
 }
 
+// What the C library calls where newer architectures have one call only.
+#ifdef SYS_poll
+constexpr long wait_for_epoll = SYS_epoll_wait, wait_for_poll = SYS_poll;
+#else
+constexpr long wait_for_epoll = SYS_epoll_pwait, wait_for_poll = SYS_ppoll;
+#endif
+
 // docs/SECURITY.md names them.
 constexpr std::initializer_list<long> needed_by_consumers = {
     SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_fstat, SYS_newfstatat, SYS_recvmsg,
     SYS_fcntl, SYS_getrandom,
     // Of what is pending.
-    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_eventfd2, SYS_clone3, SYS_futex,
+    SYS_epoll_create1, SYS_epoll_ctl, wait_for_epoll, SYS_eventfd2, SYS_clone3, SYS_futex,
     SYS_geteuid,
     // Info of that.
-    SYS_socketpair, SYS_sendmsg, SYS_poll,
+    SYS_socketpair, SYS_sendmsg, wait_for_poll,
     // What a program with threads has in any case.
     SYS_read, SYS_write, SYS_close, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise, SYS_brk,
     SYS_rt_sigprocmask, SYS_prctl, SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_exit,

@@ -538,7 +538,7 @@ TEST(fork_of_an_exporter, regress_without_handlers_does_not_hide_its_death) {
       const pid_t child = ::_Fork();
       if (child == 0) {
         ::syscall(SYS_prctl, PR_SET_PDEATHSIG, 0);
-        for (;;) ::syscall(SYS_pause);
+        for (;;) ::syscall(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0);
       }
       static_cast<void>(::write(to.get(), &child, sizeof child));
       tell(line, 'f', file.get());
@@ -586,7 +586,7 @@ TEST(fork_of_an_exporter, without_handlers_does_not_keep_the_reactor_busy) {
   if (child == 0) {
     for (const unique_fd& file : files) ::syscall(SYS_close, file.get());
     ::syscall(SYS_write, to.get(), "x", 1);
-    for (;;) ::syscall(SYS_pause);
+    for (;;) ::syscall(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0);
   }
   char said = 0;
   EXPECT_EQ(::read(from.get(), &said, 1), 1);

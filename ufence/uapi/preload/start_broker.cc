@@ -1,6 +1,7 @@
 #include "ufence/uapi/preload/start_broker.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -170,7 +171,7 @@ bool start_broker(const broker_address& name) noexcept {
   int failed = 0;
   if (::syscall(SYS_bind, listener, &name.name, name.size) != 0) {
     failed = errno;
-  } else if (::syscall(SYS_access, program, X_OK) != 0) {
+  } else if (::syscall(SYS_faccessat, AT_FDCWD, program, X_OK) != 0) {
     failed = ENODEV;
   } else {
     failed = spawn(listener);
