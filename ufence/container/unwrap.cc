@@ -117,16 +117,15 @@ fence* leaves::next() noexcept {
 std::size_t dedup(std::span<fence_ref> given) noexcept {
   const auto nulls = std::ranges::remove(given, fence_ref());
   const std::span fences(given.begin(), nulls.begin());
-  std::ranges::sort(fences, [](const fence_ref& a, const fence_ref& b) {
-    if (a->context() != b->context()) return a->context() < b->context();
-    return is_later(a->seqno(), b->seqno());
-  });
+  // Seqnos that wrap have no order that a sort could use.
+  std::ranges::sort(fences, {}, [](const fence_ref& f) { return f->context(); });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < fences.size(); ++i) {
     if (kept != 0 && fences[kept - 1]->context() == fences[i]->context()) {
-      // The later one comes first. If it was signaled alone, before this one, this one stays.
-      if (!detail::stands_for(*fences[kept - 1], *fences[i]))
-        std::swap(fences[kept - 1], fences[i]);
+      fence_ref& later = fences[kept - 1];
+      if (fences[i]->is_later_than(*later)) std::swap(later, fences[i]);
+      // If the later one was signaled alone, before the other one, that one stays.
+      if (!detail::stands_for(*later, *fences[i])) std::swap(later, fences[i]);
       continue;
     }
     if (kept != i) fences[kept] = std::move(fences[i]);
@@ -240,7 +239,7 @@ class pending_leaves {
   }
   // Of two leaves of one context.
   static pending_leaf one_for_both(const pending_leaf& a, const pending_leaf& b) noexcept {
-    const bool b_is_later = is_later(b.leaf->seqno(), a.leaf->seqno());
+    const bool b_is_later = b.leaf->is_later_than(*a.leaf);
     const pending_leaf& later = b_is_later ? b : a;
     const pending_leaf& earlier = b_is_later ? a : b;
     return detail::stands_for(*later.leaf, *earlier.leaf) ? later : earlier;

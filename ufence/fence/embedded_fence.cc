@@ -8,7 +8,7 @@ namespace ufence {
 void embedded_fence::init(std::uint64_t context, std::uint64_t seqno, backend* data) noexcept {
   owner_.context = context;
   data_ = data;
-  fence::init(kind::embedded, seqno, data, 1);
+  fence::init(kind::embedded | (type_->seqno_wraps ? kind::wraps : 0), seqno, data, 1);
 }
 
 void embedded_fence::complete_embedded(int error, std::int64_t timestamp_ns) noexcept {

@@ -22,6 +22,7 @@ struct embedded_type {
   void (*release)(embedded_fence&) noexcept;
   /// It is signaled in another process, of which this one learns by poll() only.
   bool is_remote = false;
+  bool seqno_wraps = false;
 };
 
 /// Derive from it; the object's memory is its type's affair. Its ops are the library's own: they

@@ -179,6 +179,11 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] timeline* owner() const noexcept {
     return (kind_ & kind::has_timeline) != 0 ? owner_.owner : nullptr;
   }
+  /// Its seqno is compared as 32 bits that wrap: a fence of the kernel's interface without SEQNO64, here or
+  /// in the process that it is imported from.
+  [[nodiscard]] bool seqno_wraps() const noexcept {
+    return (kind_ & (kind::has_timeline | kind::wraps)) == kind::wraps;
+  }
   /// Is `this` later than `other` on the same context? False for different contexts.
   /// Source: Linux dma_fence_is_later()
   [[nodiscard]] bool is_later_than(const fence& other) const noexcept;
@@ -320,7 +325,8 @@ class UFENCE_API alignas(16) fence {
     static constexpr std::uint32_t embedded = 16;     // an embedded_fence, in memory of its own
     static constexpr std::uint32_t in_place = 32;     // a legacy_fence in memory of its issuer
     static constexpr std::uint32_t is_polled = 64;    // that one's issuer says when it is complete
-    static constexpr std::uint32_t in_order = 128;    // has its timeline's context, and a signaler
+    static constexpr std::uint32_t in_order = 128;    // with a timeline: has its context, and a signaler
+    static constexpr std::uint32_t wraps = 128;       // without a timeline: seqno_wraps()
   };
   // What decide() left to do.
   enum class outcome : std::uint8_t { lost, done, open };

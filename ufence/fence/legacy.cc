@@ -201,11 +201,12 @@ void legacy_fence::release() noexcept {
 // --- In place ---
 
 void legacy_fence::init_in_place(const legacy_ops& its_ops, std::uint64_t context,
-                                 std::uint64_t seqno, bool is_polled) noexcept {
+                                 std::uint64_t seqno, bool is_polled, bool wraps) noexcept {
   ops = &its_ops;
   data = this;
   owner_.context = context;
-  init(kind::legacy | kind::in_place | (is_polled ? kind::is_polled : 0), seqno, nullptr, 1);
+  const std::uint32_t kinds = (is_polled ? kind::is_polled : 0) | (wraps ? kind::wraps : 0);
+  init(kind::legacy | kind::in_place | kinds, seqno, nullptr, 1);
 }
 
 void legacy_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {

@@ -37,7 +37,7 @@ struct legacy_fence : fence {
  protected:
   // For fences in place.
   void init_in_place(const legacy_ops& its_ops, std::uint64_t context, std::uint64_t seqno,
-                     bool is_polled) noexcept;
+                     bool is_polled, bool wraps) noexcept;
   /// A decision, by a thread that holds the external lock and has found it pending: takes LOCK.
   /// @return  it has callbacks
   [[nodiscard]] bool begin_decision() noexcept;

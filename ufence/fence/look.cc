@@ -79,7 +79,9 @@ std::string fence::describe() {
 }
 
 bool fence::is_later_than(const fence& other) const noexcept {
-  return context() == other.context() && is_later(seqno(), other.seqno());
+  if (context() != other.context()) return false;
+  if (!seqno_wraps()) return is_later(seqno(), other.seqno());
+  return is_later(static_cast<std::uint32_t>(seqno()), static_cast<std::uint32_t>(other.seqno()));
 }
 
 }  // namespace ufence

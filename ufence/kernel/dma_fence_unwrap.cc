@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <span>
+#include <utility>
 
 #include "ufence/base/alloc.h"
 #include "ufence/kernel/kernel_fence.h"
@@ -36,17 +37,17 @@ dma_fence* dma_fence_unwrap_next(dma_fence_unwrap* cursor) {
 size_t dma_fence_dedup_array(dma_fence** fences, size_t num_fences) {
   if (num_fences == 0) return 0;
   const std::span all(fences, num_fences);
-  std::ranges::sort(all, [](dma_fence* a, dma_fence* b) {
-    if (a->context != b->context) return a->context < b->context;
-    return __dma_fence_is_later(a, a->seqno, b->seqno);
-  });
+  // Seqnos that wrap have no order that a sort could use.
+  std::ranges::sort(all, {}, &dma_fence::context);
   size_t kept = 1;
   for (dma_fence* f : all.subspan(1)) {
-    if (f->context == all[kept - 1]->context) {
-      dma_fence_put(f);
-    } else {
+    dma_fence*& last = all[kept - 1];
+    if (f->context != last->context) {
       all[kept++] = f;
+      continue;
     }
+    if (dma_fence_is_later(f, last)) std::swap(f, last);
+    dma_fence_put(f);
   }
   return kept;
 }

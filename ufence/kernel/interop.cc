@@ -118,7 +118,8 @@ dma_fence* to_dma_fence(const fence_ref& f) noexcept {
   auto* made = ::new (memory) stand_in(f);
   spin_lock_init(&made->base.inline_lock);
   kernel_fence::init(made->base, &stand_in_ops, f->context(), f->seqno(),
-                     flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) | flag(DMA_FENCE_FLAG_SEQNO64_BIT),
+                     flag(DMA_FENCE_FLAG_INLINE_LOCK_BIT) |
+                         (f->seqno_wraps() ? 0 : flag(DMA_FENCE_FLAG_SEQNO64_BIT)),
                      nullptr);
   return &made->base;
 }

@@ -11,7 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include "ufence/base/fd.h"
 #include "ufence/container/array.h"
+#include "ufence/container/resv.h"
 #include "ufence/container/unwrap.h"
 #include "ufence/fence/legacy.h"
 #include "ufence/fence/report.h"
@@ -285,6 +287,71 @@ TEST(kernel_containers, of_10000_points_are_walked_without_a_deeper_walk) {
   }
   EXPECT_EQ(leaves_of(to_fence(*tail)).size(), 10'000U);
   dma_fence_put(tail);
+}
+
+// 0 comes after the largest seqno of 32 bits, for all that keeps the later one of a context.
+struct wrapping_pair {
+  wrapping_pair() : earlier(make(UINT32_MAX)), later(make(0)) {}
+  wrapping_pair(const wrapping_pair&) = delete;
+  wrapping_pair& operator=(const wrapping_pair&) = delete;
+  ~wrapping_pair() {
+    for (dma_fence* f : {earlier, later}) {
+      dma_fence_signal(f);
+      dma_fence_put(f);
+    }
+  }
+  dma_fence* make(std::uint64_t seqno) {
+    auto* f = static_cast<dma_fence*>(std::calloc(1, sizeof(dma_fence)));
+    dma_fence_init(f, &mock_ops, nullptr, context, seqno);
+    return f;
+  }
+  const std::uint64_t context = dma_fence_context_alloc(1);
+  dma_fence* const earlier;
+  dma_fence* const later;
+};
+
+TEST(kernel_fence, regress_native_consumers_keep_the_later_one_of_seqnos_that_wrap) {
+  const wrapping_pair pair;
+  const fence_ref earlier = to_fence(*pair.earlier);
+  const fence_ref later = to_fence(*pair.later);
+  EXPECT_TRUE(later->is_later_than(*earlier));
+  EXPECT_FALSE(earlier->is_later_than(*later));
+  for (const std::vector<fence_ref>& both : {std::vector{earlier, later}, {later, earlier}}) {
+    EXPECT_EQ(*merge(both), later);
+    std::vector<fence_ref> list = both;
+    ASSERT_EQ(dedup(list), 1U);
+    EXPECT_EQ(list.front(), later);
+    resv buffer;
+    EXPECT_FALSE(buffer.lock());
+    EXPECT_FALSE(buffer.reserve(2));
+    for (const fence_ref& f : both) EXPECT_FALSE(buffer.add(f, resv_usage::write));
+    buffer.unlock();
+    EXPECT_THAT(buffer.get_fences(resv_usage::write).value().items(), ::testing::Contains(later));
+    const unique_fd first = ufence::sync_file_create(both.front()).value();
+    const unique_fd second = ufence::sync_file_create(both.back()).value();
+    const unique_fd merged = sync_file_merge(first.get(), second.get()).value();
+    EXPECT_EQ(ufence::sync_file_get_fence(merged.get()).value(), later);
+  }
+}
+
+TEST(to_dma_fence, regress_of_an_imported_fence_has_seqnos_that_wrap_where_its_exporters_do) {
+  const wrapping_pair pair;
+  const unique_fd first = ufence::sync_file_create(to_fence(*pair.earlier)).value();
+  const unique_fd second = ufence::sync_file_create(to_fence(*pair.later)).value();
+  EXPECT_EQ(testing::in_child([&] {
+              const fence_ref earlier = ufence::sync_file_get_fence(first.get()).value();
+              const fence_ref later = ufence::sync_file_get_fence(second.get()).value();
+              dma_fence* one = to_dma_fence(earlier);
+              dma_fence* other = to_dma_fence(later);
+              const bool is_right = merge(std::vector{earlier, later}).value() == later &&
+                                    merge(std::vector{later, earlier}).value() == later &&
+                                    dma_fence_is_later(other, one) &&
+                                    !dma_fence_is_later(one, other);
+              dma_fence_put(one);
+              dma_fence_put(other);
+              return is_right ? 0 : 1;
+            }),
+            0);
 }
 
 TEST(to_dma_fence, of_a_kernel_style_fence_is_itself) {

@@ -142,7 +142,8 @@ void kernel_fence::init(dma_fence& f, const dma_fence_ops* its_ops, std::uint64_
   f.flags = flags | flag(DMA_FENCE_FLAG_INITIALIZED_BIT);
   f.ufence_services = services;
   const bool is_polled = its_ops != nullptr && its_ops->signaled != nullptr;
-  made->init_in_place(ops_in_place, context, seqno, is_polled);
+  const bool wraps = (flags & flag(DMA_FENCE_FLAG_SEQNO64_BIT)) == 0;
+  made->init_in_place(ops_in_place, context, seqno, is_polled, wraps);
 }
 
 void kernel_fence::init_signaled(dma_fence& f, std::int64_t timestamp_ns) noexcept {

@@ -151,6 +151,7 @@ std::error_code exported::label_end(int holders_end, const fence_names& names) n
     sync_label what;
     what.timeline = label_number_of(f.context());
     what.seqno = f.seqno();
+    what.seqno_wraps = f.seqno_wraps();
     if (is_hidden) {
       what.context = f.context();
       what.driver_name = names.driver_name();

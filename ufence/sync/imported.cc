@@ -36,6 +36,7 @@ struct origin {
   std::uint64_t their_context = 0;  // what the exporter's logs call it; 0: unknown
   int exporter = 0;                 // its process; 0: unknown
   std::uint64_t seqno = 0;
+  bool seqno_wraps = false;
   sync_name driver_name{};
   sync_name timeline_name{};
 };
@@ -111,7 +112,8 @@ imported::imported(const origin& from) noexcept
       own_type_{.driver_name = from_.driver_name.data(),
                 .timeline_name = from_.timeline_name.data(),
                 .release = &imported::release,
-                .is_remote = true},
+                .is_remote = true,
+                .seqno_wraps = from_.seqno_wraps},
       self_(this) {
   watched::kind = &kind_of_imports;
   key = from.key;
@@ -335,7 +337,7 @@ result<origin> origin_of(int file) noexcept {
   }
   const result<std::uint64_t> cookie = socket_cookie(file);
   if (!cookie) return std::unexpected(cookie.error());
-  origin from{.key = *cookie, .seqno = label->seqno};
+  origin from{.key = *cookie, .seqno = label->seqno, .seqno_wraps = label->seqno_wraps};
   from.their_context = label->context;
   ucred maker{};
   socklen_t size = sizeof maker;

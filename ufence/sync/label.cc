@@ -68,7 +68,9 @@ struct label_head {
   std::uint16_t timeline_size : 5 = 0;
   std::uint16_t file_size : 5 = 0;
   std::uint16_t is_whole : 1 = 0;
-  std::uint16_t has_default_name = 0;
+  std::uint16_t has_default_name : 1 = 0;
+  std::uint16_t seqno_wraps : 1 = 0;
+  std::uint16_t is_zero : 14 = 0;
   std::uint64_t timeline = 0;
   std::uint64_t context = 0;
   std::uint64_t seqno = 0;
@@ -128,7 +130,7 @@ bool read_label(std::span<const std::uint8_t, label_bytes> body, opened_label& i
   label_head head;
   std::memcpy(&head, body.data(), sizeof head);
   const std::size_t names = std::size_t{head.driver_size} + head.timeline_size + head.file_size;
-  if (head.magic != label_head::right_magic || head.has_default_name > 1 || names > names_bytes) {
+  if (head.magic != label_head::right_magic || head.is_zero != 0 || names > names_bytes) {
     return false;
   }
   const char* at = reinterpret_cast<const char*>(body.data()) + sizeof head;
@@ -138,6 +140,7 @@ bool read_label(std::span<const std::uint8_t, label_bytes> body, opened_label& i
   };
   into.is_readable = true;
   into.is_whole = head.is_whole != 0;
+  into.seqno_wraps = head.seqno_wraps != 0;
   into.timeline = head.timeline;
   into.context = head.context;
   into.seqno = head.seqno;
@@ -250,6 +253,7 @@ socket_address write_label(const sync_label& what, const label_secret& secret) n
   head.file_size = static_cast<std::uint16_t>(for_file & sync_name_max);
   head.is_whole = fits_label(what) ? 1 : 0;
   head.has_default_name = what.has_default_name ? 1 : 0;
+  head.seqno_wraps = what.seqno_wraps ? 1 : 0;
   head.timeline = what.timeline;
   head.context = what.context;
   head.seqno = what.seqno;

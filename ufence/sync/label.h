@@ -54,6 +54,7 @@ struct sync_label {
   std::string_view file_name;     // cut off first where there is no room for all
   bool has_default_name = false;  // default_name() of the others: it takes no room
   bool is_one = false;            // the fence is its only leaf
+  bool seqno_wraps = false;
 };
 /// Does the label, with the verdict, tell everything that a record would?
 [[nodiscard]] bool fits_label(const sync_label& what) noexcept;
@@ -65,6 +66,7 @@ void write_default_name(sync_name& to, std::string_view driver, std::string_view
 struct opened_label {
   bool is_readable = false;  // otherwise nothing below is known
   bool is_whole = false;     // fits_label()
+  bool seqno_wraps = false;
   std::uint64_t timeline = 0;
   std::uint64_t context = 0;
   std::uint64_t seqno = 0;

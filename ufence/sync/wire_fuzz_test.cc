@@ -108,10 +108,12 @@ TEST(label, names_that_have_no_room_are_cut_off) {
                                                               .seqno = UINT64_MAX,
                                                               .driver_name = driver,
                                                               .timeline_name = timeline,
-                                                              .file_name = "file"},
+                                                              .file_name = "file",
+                                                              .seqno_wraps = true},
                                                              secret);
   const auto told = detail::open_label(address, secret.key);
   ASSERT_TRUE(told && told->is_readable);
+  EXPECT_TRUE(told->seqno_wraps);
   EXPECT_EQ(told->timeline, UINT64_MAX);
   EXPECT_EQ(told->seqno, UINT64_MAX);
   const std::string_view driver_told = told->driver_name.data();
@@ -133,6 +135,7 @@ TEST(label, says_everything_with_the_key_and_nothing_without) {
   ASSERT_TRUE(told && told->is_readable);
   EXPECT_EQ(told->timeline, 5U);
   EXPECT_EQ(told->context, 7U);
+  EXPECT_FALSE(told->seqno_wraps);
   EXPECT_EQ(told->seqno, 6U);
   EXPECT_STREQ(told->driver_name.data(), "driver");
   EXPECT_STREQ(told->timeline_name.data(), "timeline");

@@ -3,6 +3,7 @@
 #include <linux/mutex.h>
 #include <linux/random.h>
 
+#include "ufence/kernel/testing/mock_fence.h"
 #include "ufence/kernel/testing/mock_scheduler.h"
 
 #define LONG_TIME (60L * HZ)
@@ -177,6 +178,36 @@ static void dependencies_are_handed_over(struct kunit *test)
 	tear_down(test, &s);
 }
 
+static void regress_of_seqnos_that_wrap_the_later_one_is_waited_for(struct kunit *test)
+{
+	u64 context = dma_fence_context_alloc(1);
+	struct dma_fence *earlier = mock_fence_of(context, UINT32_MAX), *later = mock_fence_of(context, 0);
+	struct setup s;
+	struct mock_job *job;
+	struct dma_fence *f;
+	int i;
+
+	KUNIT_ASSERT_TRUE(test, earlier && later);
+	set_up(test, &s, MAX_SCHEDULE_TIMEOUT);
+	job = mock_job_new(test, &s.entity, 1);
+	for (i = 0; i < 2; i++) {
+		struct dma_fence *next = dma_fence_get(i ? earlier : later);
+
+		KUNIT_EXPECT_EQ(test, drm_sched_job_add_dependency(&job->base, next), 0);
+	}
+	KUNIT_EXPECT_TRUE(test, drm_sched_job_has_dependency(&job->base, later));
+	KUNIT_EXPECT_FALSE(test, drm_sched_job_has_dependency(&job->base, earlier));
+	f = mock_job_submit(job);
+	dma_fence_signal(earlier);
+	dma_fence_signal(later);
+	wait_for_runs(s.device, 1);
+	KUNIT_EXPECT_EQ(test, mock_device_advance(s.device, 1, 0), 1);
+	expect_end(test, f, 1);
+	dma_fence_put(earlier);
+	dma_fence_put(later);
+	tear_down(test, &s);
+}
+
 static void a_deadline_reaches_the_device(struct kunit *test)
 {
 	struct setup s;
@@ -212,12 +243,14 @@ static void a_reset_in_timedout_job_ends_all_that_the_device_had(struct kunit *t
 	struct drm_gpu_scheduler *list[1];
 	struct mock_job *job;
 
-	s.device = mock_device_new(test, 2, 5, MOCK_BY_HAND);
+	s.device = mock_device_new(test, 2, LONG_TIME, MOCK_BY_HAND);
 	s.device->stops_in_timeout = true;
 	list[0] = &s.device->base;
 	KUNIT_ASSERT_EQ(test, drm_sched_entity_init(&s.entity, DRM_SCHED_PRIORITY_NORMAL, list, 1, &guilty), 0);
 	hung = mock_submit(test, &s.entity, 0, NULL);
 	innocent = mock_submit(test, &s.entity, 0, NULL);
+	wait_for_runs(s.device, 2);
+	drm_sched_fault(&s.device->base);
 	expect_end(test, hung, -EIO);
 	expect_end(test, innocent, -EIO);
 	KUNIT_EXPECT_EQ(test, atomic_read(&guilty), 1);
@@ -653,6 +686,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_run_job_returns_is_the_result),
 	KUNIT_CASE(what_prepare_job_returns_is_waited_for),
 	KUNIT_CASE(dependencies_are_handed_over),
+	KUNIT_CASE(regress_of_seqnos_that_wrap_the_later_one_is_waited_for),
 	KUNIT_CASE(a_deadline_reaches_the_device),
 	KUNIT_CASE(a_reset_in_timedout_job_ends_all_that_the_device_had),
 	KUNIT_CASE(a_hang_that_the_driver_only_notes_is_told_again),

@@ -254,6 +254,29 @@ static void dedup_of_nothing_is_nothing(struct kunit *test)
 	signal_and_put(f, 2);
 }
 
+/* Also where they have no order, since they are 2^31 or more apart. */
+static void regress_dedup_of_seqnos_that_wrap_keeps_the_last(struct kunit *test)
+{
+	enum { n = 64 };
+	u64 context = dma_fence_context_alloc(2);
+	struct dma_fence *list[n], *last = NULL;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		list[i * 37 % n] = last = mock_fence_of(context, (u32)(UINT32_MAX - 20 + i));
+		KUNIT_ASSERT_NOT_NULL(test, last);
+	}
+	KUNIT_EXPECT_EQ(test, dma_fence_dedup_array(list, n), 1);
+	KUNIT_EXPECT_PTR_EQ(test, list[0], last);
+	dma_fence_put(list[0]);
+	for (i = 0; i < n; i++) {
+		list[i] = mock_fence_of(context + 1, (u32)(i * 0x55555555U));
+		KUNIT_ASSERT_NOT_NULL(test, list[i]);
+	}
+	KUNIT_EXPECT_EQ(test, dma_fence_dedup_array(list, n), 1);
+	dma_fence_put(list[0]);
+}
+
 static void end_case(struct kunit *test)
 {
 	(void)test;
@@ -273,6 +296,7 @@ static struct kunit_case dma_fence_unwrap_cases[] = {
 	KUNIT_CASE(DU10_test_unwrap_merge_complex_seqno),
 	KUNIT_CASE(merge_of_signaled_is_signaled_with_the_newest_timestamp),
 	KUNIT_CASE(dedup_of_nothing_is_nothing),
+	KUNIT_CASE(regress_dedup_of_seqnos_that_wrap_keeps_the_last),
 	{}
 };
 
