@@ -70,6 +70,60 @@ TEST(broker, ends_with_its_owner_and_what_it_gave_out) {
   }
 }
 
+std::vector<std::byte> open_request() {
+  const char name[16] = "tester";
+  return request_bytes(uapi::operation::open, static_cast<std::uint32_t>(device_kind::sw_sync),
+                       bytes_of(name, sizeof name), {}, 0);
+}
+
+TEST(broker, keeps_connections_between_calls_but_none_alive_for_them) {
+  unique_fd connection;
+  {
+    const broker_on_thread broker;
+    connection = broker.connect();
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_FALSE(send_message(connection.get(), open_request()));
+      EXPECT_EQ(receive_answer(connection).error, 0);
+    }
+    // A call that follows a bad one on the same connection finds none.
+    const unique_fd bad = broker.connect();
+    ASSERT_FALSE(send_message(bad.get(), open_request()));
+    EXPECT_EQ(receive_answer(bad).error, 0);
+    ASSERT_FALSE(send_message(bad.get(), bytes_of("?", 1)));
+    EXPECT_EQ(receive_answer(bad).error, -1);
+  }
+  // It has ended with its owner.
+  EXPECT_EQ(receive_answer(connection).error, -1);
+}
+
+TEST(broker, keeps_as_many_connections_of_one_client_as_it_leaves_to_the_others) {
+  EXPECT_EQ(in_child([] {
+              const rlimit limit{.rlim_cur = 256, .rlim_max = 256};
+              UFENCE_CHILD_EXPECT(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+              const broker_on_thread broker;
+              const auto count_kept = [&broker](int uid) {
+                if (uid != 0 && ::setresuid(-1U, static_cast<uid_t>(uid), -1U) != 0) return 0;
+                std::vector<unique_fd> connections;
+                std::vector<std::byte> flush = request_bytes(uapi::operation::flush, 0, {}, {}, 0);
+                int kept = 0;
+                for (int i = 0; i < 40; ++i) {
+                  connections.push_back(broker.connect());
+                  for (int call = 0; call < 2; ++call) {
+                    if (send_message(connections.back().get(), flush)) break;
+                    const bool is_answered = receive_answer(connections.back()).error == 0;
+                    if (call == 1 && is_answered) ++kept;
+                  }
+                }
+                return kept;
+              };
+              UFENCE_CHILD_EXPECT(in_child([&] { return count_kept(0) == 16 ? 0 : 1; }) == 0);
+              // Of other users none.
+              UFENCE_CHILD_EXPECT(in_child([&] { return count_kept(12345) == 0 ? 0 : 1; }) == 0);
+              return 0;
+            }),
+            0);
+}
+
 TEST(broker, drops_what_is_no_request) {
   const broker_on_thread broker;
   const std::vector<std::byte> good = request_bytes(uapi::operation::flush, 0, {}, {}, 0);

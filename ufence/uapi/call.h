@@ -34,11 +34,14 @@ struct request_view {
 /// Nothing if the bytes are no request.
 [[nodiscard]] std::optional<request_view> parse_request(std::span<const std::byte> bytes) noexcept;
 
+class device;
+
 struct call : request_view {
-  unique_fd subject;  // the descriptor that it is about
-  unique_fd other;    // the one that the argument names; none: it names none that is open
-  client_ref caller;  // who is charged for what it takes
-  pid_t pid = 0;      // the caller's; 0: it has none here
+  unique_fd subject;        // the descriptor that it is about
+  device* about = nullptr;  // the device that the subject is of; null: of none
+  unique_fd other;          // the one that the argument names; none: it names none that is open
+  client_ref caller;        // who is charged for what it takes
+  pid_t pid = 0;            // the caller's; 0: it has none here
   bool is_privileged = false;
 
   /// The argument as a struct; what it is too short for is 0.

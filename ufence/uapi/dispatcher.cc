@@ -21,7 +21,8 @@ struct named_files {
   explicit named_files(const call& c) noexcept {
     std::size_t n = 0;
     for (const unique_fd* const fd : {&c.subject, &c.other}) {
-      const result<std::uint64_t> cookie = *fd ? socket_cookie(fd->get()) : failure(EBADF);
+      if (!*fd || (fd == &c.subject && c.about != nullptr)) continue;
+      const result<std::uint64_t> cookie = socket_cookie(fd->get());
       if (!cookie || has_file(*cookie) || !detail::label_of(fd->get())) continue;
       cookies[n++] = *cookie;
     }
@@ -46,7 +47,8 @@ std::size_t takes(const call& c) noexcept {
 
 }  // namespace
 
-reply dispatcher::handle(const call& c, bool may_open) {
+reply dispatcher::handle(call& c, bool may_open) {
+  if (c.subject) c.about = devices_.find(c.subject.get());
   const named_files named(c);
   if (const std::size_t count = takes(c) + named.count();
       count != 0 && c.caller && !shares_.may_take(*c.caller, count)) {
@@ -97,9 +99,8 @@ reply dispatcher::open(const call& c) {
 }
 
 reply dispatcher::memory(const call& c) {
-  device* const d = c.subject ? devices_.find(c.subject.get()) : nullptr;
-  if (d == nullptr) return failed(ENODEV);
-  result<unique_fd> memory = d->memory_at(c.argument_as<std::uint64_t>());
+  if (c.about == nullptr) return failed(ENODEV);
+  result<unique_fd> memory = c.about->memory_at(c.argument_as<std::uint64_t>());
   if (!memory) return failed(memory.error());
   reply r;
   r.descriptor = std::move(*memory);
@@ -109,7 +110,7 @@ reply dispatcher::memory(const call& c) {
 reply dispatcher::control(const call& c) {
   if (!c.subject) return failed(EBADF);
   const std::uint32_t type = _IOC_TYPE(c.code);
-  if (device* const d = devices_.find(c.subject.get())) return d->control(c);
+  if (c.about != nullptr) return c.about->control(c);
   if (type == sync_type) return sync_file_control(c);
   if (type == dma_buf_type) return buffers_.control(c);
   // A device of a broker that is gone.

@@ -13,8 +13,9 @@ class dispatcher {
  public:
   explicit dispatcher(uapi_driver driver = uapi_driver::vgem) noexcept : device_(driver) {}
 
+  /// Finds out what the call is about (call::about), and answers.
   /// @param may_open  whether the caller is one who may open devices
-  [[nodiscard]] reply handle(const call& c, bool may_open);
+  [[nodiscard]] reply handle(call& c, bool may_open);
 
   [[nodiscard]] device_table& devices() noexcept { return devices_; }
   [[nodiscard]] buffer_table& buffers() noexcept { return buffers_; }

@@ -67,9 +67,19 @@ if(UFENCE_BUILD_TESTS)
   add_uapi_program(igt_syncobj_timeline)
   add_uapi_program(igt_dmabuf_sync_file)
   add_uapi_program(descriptors)
+  add_uapi_program(connections)
 
   pkg_check_modules(libdrm REQUIRED IMPORTED_TARGET libdrm)
   add_uapi_program(libdrm_client LINK PkgConfig::libdrm)
+
+  # Measures, and asserts nothing: docs/NUMBERS.md.
+  add_executable(uapi_round_trip "${CMAKE_CURRENT_LIST_DIR}/testing/round_trip.c")
+  target_link_libraries(uapi_round_trip PRIVATE ufence_flags)
+  target_compile_definitions(uapi_round_trip PRIVATE _GNU_SOURCE)
+  target_compile_options(uapi_round_trip PRIVATE ${no_sanitizer})
+  target_link_options(uapi_round_trip PRIVATE ${no_sanitizer})
+  ufence_add_command_test(uapi.round_trip LABEL bench
+    COMMAND ufence_tool uapi -- "$<TARGET_FILE:uapi_round_trip>")
 
   # Without `ufence uapi`: the first open() starts the broker, and the next ones find it.
   string(SHA256 broker "${PROJECT_BINARY_DIR}")

@@ -1,12 +1,13 @@
 // What the preloaded library and the broker say to each other.
 //
-// Each call is a connection of its own to the broker (SOCK_SEQPACKET): one request, one reply. So a
-// call belongs to one thread of one process, whoever shares the descriptor that it is about; that
-// descriptor is sent along, and is the proof that the caller has it.
+// A connection to the broker (SOCK_SEQPACKET) carries one call at a time: one request, one reply.
+// The descriptor that a call is about is sent along, and is the proof that the caller has it. Each
+// thread keeps one connection for its calls, if the broker says so in the reply; it may be closed
+// between calls at any time. A request that is not answered was not begun, or its broker died.
 //
-// A call about a device makes a pair of sockets and sends one end over the device itself: the other
-// end of that is at the broker that made it, in whatever namespace. All other calls connect to the
-// broker's listener.
+// The first call about a device makes a pair of sockets and sends one end over the device itself:
+// the other end of that is at the broker that made it, in whatever namespace. All other calls
+// connect to the broker's listener.
 //
 // A descriptor of an emulated device is one end of a socket pair, whose other end the broker keeps:
 // it hangs up with the last duplicate in any process. The broker's end is bound to an abstract
@@ -24,7 +25,7 @@
 
 namespace ufence::uapi {
 
-inline constexpr std::uint32_t protocol_version = 0x75610002;
+inline constexpr std::uint32_t protocol_version = 0x75610003;
 
 /// Abstract addresses, without their leading NUL: device_prefix, the kind, '/', random digits.
 inline constexpr std::string_view device_prefix = "ufence-uapi/";
@@ -82,8 +83,9 @@ struct reply_header {
   std::uint32_t data_size = 0;
   std::int32_t descriptor_at = -1;  // where in the argument its number belongs
   std::uint32_t file_size = 0;      // of the data in a file; 0: it is none
+  std::uint32_t keeps = 0;          // 1: the connection stays for another call
 };
 
-static_assert(sizeof(request_header) == 24 && sizeof(reply_header) == 24);
+static_assert(sizeof(request_header) == 24 && sizeof(reply_header) == 28);
 
 }  // namespace ufence::uapi

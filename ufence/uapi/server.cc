@@ -57,17 +57,16 @@ ucred credentials_of(int connection) noexcept {
   return caller;
 }
 
-bool may_open(int connection) noexcept {
-  const uid_t caller = credentials_of(connection).uid;
-  return caller == ::geteuid() || caller == 0;
+bool is_stranger(const ucred& caller) noexcept {
+  return caller.uid != ::geteuid() && caller.uid != 0;
 }
 
-// What a call came with is closed where nobody waits.
+// What a call came with is closed where nobody waits; a device's is a socket of this process.
 class received_with {
  public:
   explicit received_with(call& c) noexcept : call_(c) {}
   ~received_with() {
-    close_received(std::move(call_.subject));
+    if (call_.about == nullptr) close_received(std::move(call_.subject));
     close_received(std::move(call_.other));
   }
   received_with(const received_with&) = delete;
@@ -118,11 +117,17 @@ std::error_code server::run() {
   while (is_needed()) {
     const int n = ::epoll_wait(events_.get(), events.data(), events.size(), timeout_ms());
     if (n < 0 && errno != EINTR) return errno_code(errno);
-    for (int i = 0; i < n; ++i) {
-      const std::uint64_t tag = events[static_cast<std::size_t>(i)].data.u64;
-      if (tag == tag_devices) {
-        static_cast<void>(try_to([this] { look_at_devices(); }));
-      } else if (tag == tag_listener) {
+    const std::span<const epoll_event> come(events.data(),
+                                            static_cast<std::size_t>(std::max(n, 0)));
+    // What was closed before one of these calls was sent is among these events, if all fit.
+    const bool may_be_closed =
+        come.size() == events.size() ||
+        std::ranges::any_of(come, [](const epoll_event& e) { return e.data.u64 == tag_devices; });
+    if (may_be_closed) static_cast<void>(try_to([this] { end_closed_devices(); }));
+    for (const epoll_event& e : come) {
+      const std::uint64_t tag = e.data.u64;
+      if (tag == tag_devices) continue;
+      if (tag == tag_listener) {
         static_cast<void>(try_to([this] { accept_all(); }));
       } else if (tag == tag_owner) {
         owner_is_gone_ = true;
@@ -153,8 +158,9 @@ void server::handle_connection(std::uint64_t number) noexcept {
 
 bool server::is_needed() {
   // Whatever strangers keep open, it ends with its owner.
-  const bool is_called = std::ranges::any_of(
-      connections_, [](const auto& c) { return c.second.waiting || !c.second.is_strangers; });
+  const bool is_called = std::ranges::any_of(connections_, [](const auto& c) {
+    return c.second.waiting || (c.second.is_silent() && !c.second.is_strangers);
+  });
   if (is_called || !dispatcher_.devices().empty() || !owner_is_gone_) return true;
   dispatcher_.buffers().sweep();
   if (!dispatcher_.buffers().empty()) return true;
@@ -167,6 +173,7 @@ int server::timeout_ms() {
   std::int64_t at =
       std::min(dispatcher_.devices().next_time_ns(), dispatcher_.buffers().next_time_ns());
   for (const auto& [number, c] : connections_) {
+    if (waits_ == 0) break;
     if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
   const bool may_end = owner_is_gone_ && dispatcher_.devices().empty();
@@ -180,7 +187,7 @@ void server::on_time() {
   const std::int64_t now = now_ns();
   dispatcher_.devices().on_time(now);
   dispatcher_.buffers().on_time(now);
-  for (auto at = connections_.begin(); at != connections_.end();) {
+  for (auto at = connections_.begin(); waits_ != 0 && at != connections_.end();) {
     const auto next = std::next(at);
     if (at->second.waiting && at->second.waiting->deadline_ns() <= now) finish(at, false);
     at = next;
@@ -215,16 +222,28 @@ bool server::look_at_devices() {
   return found;
 }
 
+// Whatever callers have closed before has ended then. What others send meanwhile can't make it
+// wait.
+void server::end_closed_devices() {
+  std::size_t looks = dispatcher_.devices().looks_for_all();
+  while (looks-- != 0 && look_at_devices()) {
+  }
+}
+
 void server::adopt(unique_fd socket) {
   const std::uint64_t number = next_number_++;
-  const bool is_strangers = !may_open(socket.get());
+  const ucred caller = credentials_of(socket.get());
+  const bool is_strangers = is_stranger(caller);
   make_silence(is_strangers);
   const int fd = socket.get();
   const auto at = connections_
                       .emplace(number, connection{.socket = std::move(socket),
+                                                  .caller = caller,
                                                   .is_strangers = is_strangers,
+                                                  .client = nullptr,
+                                                  .of_place = {},
                                                   .waiting = nullptr,
-                                                  .of_caller = {}})
+                                                  .of_wait = {}})
                       .first;
   ++silent_;
   if (!epoll_add(events_.get(), fd, EPOLLIN, number)) drop(at);
@@ -233,9 +252,9 @@ void server::adopt(unique_fd socket) {
 // Makes room for one more connection that has not called: the oldest such one has to go, of
 // strangers if they have more than is theirs.
 void server::make_silence(bool of_strangers) noexcept {
-  const auto is_silent = [](const auto& c) { return !c.second.waiting; };
+  const auto is_silent = [](const auto& c) { return c.second.is_silent(); };
   const auto is_silent_strangers = [](const auto& c) {
-    return !c.second.waiting && c.second.is_strangers;
+    return c.second.is_silent() && c.second.is_strangers;
   };
   auto oldest = connections_.end();
   if (of_strangers && std::ranges::count_if(connections_, is_silent_strangers) >=
@@ -253,9 +272,9 @@ void server::forget(const waiting_call& w) noexcept {
 }
 
 void server::drop(connections::iterator at) noexcept {
-  if (!at->second.waiting) {
-    --silent_;
-  } else {
+  if (at->second.is_silent()) --silent_;
+  if (at->second.waiting) {
+    --waits_;
     forget(*at->second.waiting);
   }
   // What its caller has sent beside the call may take long to close.
@@ -269,42 +288,63 @@ void server::drop(connections::iterator at) noexcept {
 
 // A request, the end of a connection, or an event that its call waits for.
 void server::on_connection(std::uint64_t number) {
-  // Whatever its caller has closed before has ended. What others send meanwhile can't make it wait.
-  std::size_t looks = dispatcher_.devices().looks_for_all();
-  while (looks-- != 0 && look_at_devices()) {
-  }
   const auto at = connections_.find(number);
   if (at == connections_.end()) return;
-  if (at->second.waiting) {
+  connection& from = at->second;
+  if (from.waiting) {
     look_at(at);
     return;
   }
   call c;
   const received_with closes(c);
-  if (!receive_call(at->second, c)) {
+  if (!receive_call(from, c)) {
     if (errno != EAGAIN) drop(at);
     return;
   }
   reply r;
   try {
-    c.caller = dispatcher_.shares_of_clients().client_of(at->second.socket.get());
-    const ucred caller = credentials_of(at->second.socket.get());
-    c.pid = caller.pid;
-    c.is_privileged = caller.uid == 0;
-    r = dispatcher_.handle(c, may_open(at->second.socket.get()));
-    if (r.later && !dispatcher_.shares_of_clients().may_take(*c.caller, wait_descriptors)) {
-      r = failed(ENOMEM);
+    if (from.is_silent()) {
+      from.client = dispatcher_.shares_of_clients().client_of(from.caller.pid);
+      --silent_;
     }
+    r = answer_to(from, c);
     if (r.later) {
-      at->second.of_caller = charge(c.caller, wait_descriptors);
-      start_waiting(number, at->second, std::move(r.later));
+      from.of_wait = charge(from.client, wait_descriptors);
+      start_waiting(number, from, std::move(r.later));
       return;
     }
   } catch (const std::bad_alloc&) {
     r = failed(ENOMEM);
   }
-  reply_to(at->second.socket.get(), r);
-  drop(at);
+  end_call(at, r);
+}
+
+reply server::answer_to(connection& from, call& c) {
+  c.caller = from.client;
+  c.pid = from.caller.pid;
+  c.is_privileged = from.caller.uid == 0;
+  reply r = dispatcher_.handle(c, !from.is_strangers);
+  if (r.later && !dispatcher_.shares_of_clients().may_take(*from.client, wait_descriptors)) {
+    return failed(ENOMEM);
+  }
+  return r;
+}
+
+bool server::may_keep(connection& c) noexcept {
+  if (c.of_place) return true;
+  if (c.is_silent() || c.is_strangers || !c.client->may_have(resource::connections, 1))
+    return false;
+  c.of_place = charge(c.client, 1, resource::connections);
+  return true;
+}
+
+// A caller that does not wait for the answer has none.
+void server::end_call(connections::iterator at, const reply& r) {
+  last_use_ns_ = now_ns();
+  const int socket = at->second.socket.get();
+  const bool keeps = may_keep(at->second);
+  const bool is_told = send_reply(socket, r, keeps) || send_reply(socket, failed(ENOMEM), keeps);
+  if (!is_told || !keeps) drop(at);
 }
 
 void server::look_at(connections::iterator at) {
@@ -320,7 +360,7 @@ void server::look_at(connections::iterator at) {
 
 void server::finish(connections::iterator at, bool in_time) {
   const std::unique_ptr<waiting_call> done = std::move(at->second.waiting);
-  ++silent_;
+  --waits_;
   forget(*done);
   reply r;
   try {
@@ -328,15 +368,15 @@ void server::finish(connections::iterator at, bool in_time) {
   } catch (const std::bad_alloc&) {
     r = failed(ENOMEM);
   }
-  reply_to(at->second.socket.get(), r);
-  drop(at);
+  at->second.of_wait = {};
+  end_call(at, r);
 }
 
 void server::start_waiting(std::uint64_t number, connection& to,
                            std::unique_ptr<waiting_call> later) {
   if (!epoll_add(events_.get(), later->event(), EPOLLIN, number)) throw std::bad_alloc();
   to.waiting = std::move(later);
-  --silent_;
+  ++waits_;
 }
 
 bool server::receive_call(connection& from, call& c) noexcept {
@@ -360,9 +400,10 @@ bool server::receive_call(connection& from, call& c) noexcept {
   return true;
 }
 
-void server::reply_to(int socket, const reply& r) noexcept {
+bool server::send_reply(int socket, const reply& r, bool keeps) noexcept {
   reply_header header;
   header.error = r.error;
+  header.keeps = keeps ? 1 : 0;
   if (r.error == 0) {
     header.argument_size = static_cast<std::uint32_t>(r.argument.size());
     header.data_size = static_cast<std::uint32_t>(r.data.size());
@@ -379,9 +420,8 @@ void server::reply_to(int socket, const reply& r) noexcept {
   put(r.data.data(), header.data_size);
   const int fd = r.descriptor.get();
   const std::size_t fd_count = r.error == 0 && r.descriptor ? 1 : 0;
-  // Who does not wait for the answer has none.
-  static_cast<void>(send_message(
-      socket, {buffer_.data(), static_cast<std::size_t>(at - buffer_.data())}, {&fd, fd_count}));
+  return !send_message(socket, {buffer_.data(), static_cast<std::size_t>(at - buffer_.data())},
+                       {&fd, fd_count});
 }
 
 }  // namespace ufence::uapi

@@ -1,8 +1,15 @@
-// The broker's loop: connections with one call each, devices that hang up, calls that wait.
+// The broker's loop: connections with one call at a time, devices that hang up, calls that wait.
 //
-// One thread does it all, so that calls come one after the other. Before each call, devices that
-// were closed are ended: a program that closes a device and then makes a call finds it closed.
+// One thread does it all, so that calls come one after the other. Devices that were closed are
+// ended before calls that came later: a program that closes a device and then makes a call finds it
+// closed.
+//
+// A connection stays for its thread's next call where its process has no more of them than it
+// leaves to others. An idle one keeps nothing alive, and is closed with the broker; its call has
+// not begun then.
 #pragma once
+
+#include <sys/socket.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -39,9 +46,13 @@ class server {
  private:
   struct connection {
     unique_fd socket;
+    ucred caller;                           // who made it
     bool is_strangers;                      // of another user
-    std::unique_ptr<waiting_call> waiting;  // null: it has not called yet
-    charge of_caller;                       // while it waits
+    client_ref client;                      // null: it has not called yet
+    charge of_place;                        // while it is kept between calls
+    std::unique_ptr<waiting_call> waiting;  // null: it has no call
+    charge of_wait;
+    [[nodiscard]] bool is_silent() const noexcept { return client == nullptr; }
   };
   using connections = std::map<std::uint64_t, connection>;
 
@@ -55,17 +66,21 @@ class server {
   void handle_connection(std::uint64_t number) noexcept;
   void accept_all();
   bool look_at_devices();
+  void end_closed_devices();
   void adopt(unique_fd socket);
   void rest_listener(bool rests) noexcept;
   void make_silence(bool of_strangers) noexcept;
   void drop(connections::iterator at) noexcept;
   void forget(const waiting_call& w) noexcept;
   void on_connection(std::uint64_t number);
+  [[nodiscard]] reply answer_to(connection& from, call& c);
+  [[nodiscard]] bool may_keep(connection& c) noexcept;
+  void end_call(connections::iterator at, const reply& r);
   void finish(connections::iterator at, bool in_time);
   void look_at(connections::iterator at);
 
   [[nodiscard]] bool receive_call(connection& from, call& c) noexcept;
-  void reply_to(int socket, const reply& r) noexcept;
+  [[nodiscard]] bool send_reply(int socket, const reply& r, bool keeps) noexcept;
   void start_waiting(std::uint64_t number, connection& to, std::unique_ptr<waiting_call> later);
 
   unique_fd listener_;
@@ -76,6 +91,7 @@ class server {
   std::int64_t last_use_ns_ = 0;
   std::uint64_t next_number_ = 1;
   std::size_t silent_ = 0;  // connections that have not called yet
+  std::size_t waits_ = 0;   // calls that wait
   connections connections_;
   dispatcher dispatcher_;
   std::vector<std::byte> buffer_;  // for one request, or one reply

@@ -1,12 +1,12 @@
 #include "ufence/uapi/shares.h"
 
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "ufence/io/reactor.h"
 #include "ufence/sync/exported.h"
 #include "ufence/sync/imported.h"
 
@@ -35,6 +35,8 @@ std::uint64_t limit_of(resource what) noexcept {
   constexpr std::uint64_t objects_max = std::uint64_t{1} << 21;
   constexpr std::uint64_t bytes_min = std::uint64_t{1} << 28;
   if (what == resource::objects) return objects_max;
+  // A connection costs a descriptor each: devices and files need them more.
+  if (what == resource::connections) return std::min<std::uint64_t>(descriptor_limit() / 8, 1024);
   const long pages = ::sysconf(_SC_PHYS_PAGES);
   const auto half = static_cast<std::uint64_t>(std::max(pages, 0L)) / 2 *
                     static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -66,11 +68,7 @@ void client::forget_files() noexcept {
   files_.erase(gone.begin(), gone.end());
 }
 
-client_ref shares::client_of(int connection) {
-  ucred caller{};
-  socklen_t size = sizeof caller;
-  // Those who have no number here share what one of them may have.
-  if (::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0) caller.pid = 0;
+client_ref shares::client_of(pid_t process) {
   if (clients_.size() >= forget_at_) {
     std::erase_if(clients_, [](const auto& c) {
       c.second->forget_files();
@@ -78,7 +76,7 @@ client_ref shares::client_of(int connection) {
     });
     forget_at_ = std::max(clients_.size() * 2, std::size_t{64});
   }
-  client_ref& who = clients_[caller.pid];
+  client_ref& who = clients_[process];
   if (!who) who = std::make_shared<client>(all_);
   return who;
 }
@@ -92,7 +90,8 @@ bool shares::may_take(client& who, std::size_t count) noexcept {
     return used < limit && who.held() + count <= limit - used;
   };
   if (is_enough()) return true;
-  // What its files were counted for may have gone.
+  // What its files were counted for may have gone, or be closed on the other side already.
+  static_cast<void>(detail::the_reactor.make_room(detail::the_reactor.closed_count()));
   for (const auto& [number, c] : clients_) c->forget_files();
   return is_enough();
 }

@@ -6,6 +6,8 @@
 // those who come next. What is taken goes back when what it was taken for has gone.
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +21,8 @@
 namespace ufence::uapi {
 
 /// What there is for everybody. Objects: syncobjs, their pending points, handles of buffers.
-enum class resource : unsigned char { descriptors, objects, bytes };
+/// Connections: those that are kept between calls.
+enum class resource : unsigned char { descriptors, objects, bytes, connections };
 
 /// What one process has of it, or all together. relaxed, all: only numbers.
 class holdings {
@@ -32,7 +35,7 @@ class holdings {
   }
 
  private:
-  std::array<atomic<std::size_t>, 3> held_{};
+  std::array<atomic<std::size_t>, 4> held_{};
 };
 
 /// One process. Threads: the numbers any, concurrently; all else the broker's.
@@ -83,6 +86,7 @@ class charge {
   ~charge() {
     if (to_) to_->change(what_, -static_cast<std::ptrdiff_t>(count_));
   }
+  explicit operator bool() const noexcept { return to_ != nullptr; }
 
  private:
   client_ref to_;
@@ -93,8 +97,8 @@ class charge {
 /// Threads: the broker's alone. May throw std::bad_alloc.
 class shares {
  public:
-  /// The process at the other end of a connection.
-  [[nodiscard]] client_ref client_of(int connection);
+  /// The client of a process; those who have no number here (0) share what one of them may have.
+  [[nodiscard]] client_ref client_of(pid_t process);
   /// May it take so many more?
   [[nodiscard]] bool may_take(client& who, std::size_t count) noexcept;
 

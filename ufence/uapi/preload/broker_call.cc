@@ -40,13 +40,6 @@ bool send_request(int connection, const broker_call& call) noexcept {
   return true;
 }
 
-// The one that there was room for, or -1.
-int descriptor_of(msghdr& message) noexcept {
-  int found = -1;
-  take_fds(message, [&found](int fd) { found = fd; });
-  return found;
-}
-
 broker_reply failed_with(int error, int fd = -1) noexcept {
   if (fd >= 0) close_noted(fd);
   broker_reply reply;
@@ -67,6 +60,33 @@ bool await_reply(int connection, bool is_interruptible) noexcept {
   return true;
 }
 
+// A descriptor for this library is noted as soon as it is there; one for the program is the
+// program's.
+// @return  as recvmsg()
+long receive_message(int connection, const broker_call& call, msghdr& message, int& fd) noexcept {
+  const auto take = [&fd](int came) { fd = came; };
+  const int flags = call.close_on_exec ? MSG_CMSG_CLOEXEC : 0;
+  if (call.for_this_call) {
+    if (!await_reply(connection, call.is_interruptible)) return -1;
+    opening now;
+    const long size = system::receive(connection, message, flags | MSG_DONTWAIT);
+    if (size > 0) take_fds(message, take);
+    if (fd >= 0) now.note(fd);
+    return size;
+  }
+  long size = -1;
+  do {
+    size = system::receive(connection, message, flags);
+  } while (size < 0 && errno == EINTR && !call.is_interruptible);
+  if (size > 0) take_fds(message, take);
+  return size;
+}
+
+// Is a connection that says this at its end, before it has answered?
+bool is_end(int error) noexcept {
+  return error == EPIPE || error == ECONNRESET || error == EBADF || error == ENOTSOCK;
+}
+
 // The data that came in a file.
 broker_reply read_file(int fd, std::size_t size, const broker_call& call) noexcept {
   if (fd < 0 || size > call.reply_data.iov_len) return failed_with(EIO, fd);
@@ -83,8 +103,9 @@ broker_reply read_file(int fd, std::size_t size, const broker_call& call) noexce
   return reply;
 }
 
-// ENODEV: no reply came.
-broker_reply receive_reply(int connection, const broker_call& call) noexcept {
+// `is_lost`: no reply came, since the connection has ended.
+broker_reply receive_reply(call_connection& connection, const broker_call& call,
+                           bool& is_lost) noexcept {
   reply_header header;
   iovec parts[3] = {{&header, sizeof header}, call.reply_argument, call.reply_data};
   fd_room<1> room;
@@ -92,23 +113,18 @@ broker_reply receive_reply(int connection, const broker_call& call) noexcept {
   message.msg_iov = parts;
   message.msg_iovlen = 3;
   make_room_for_fds(message, room);
-  long size = -1;
   int fd = -1;
-  if (await_reply(connection, call.is_interruptible)) {
-    opening now;
-    size = system::receive(connection, message,
-                           MSG_DONTWAIT | (call.close_on_exec ? MSG_CMSG_CLOEXEC : 0));
-    if (size > 0) fd = descriptor_of(message);
-    if (fd >= 0 && call.for_this_call) now.note(fd);
-  }
-  if (size < 0) return failed_with(errno == ECONNRESET ? ENODEV : errno);
-  if (size == 0) return failed_with(ENODEV);
+  const long size = receive_message(connection.get(), call, message, fd);
+  is_lost = size == 0 || (size < 0 && is_end(errno));
+  if (is_lost) return failed_with(ENODEV);
+  if (size < 0) return failed_with(errno);
   const auto received = static_cast<std::size_t>(size);
   if (received < sizeof header || header.version != protocol_version ||
       (message.msg_flags & MSG_TRUNC) != 0 ||
       received != sizeof header + header.argument_size + header.data_size) {
     return failed_with(EIO, fd);
   }
+  if (header.keeps != 0) connection.keep();
   if (header.error != 0) return failed_with(header.error, fd);
   // No number was free for the descriptor.
   if ((message.msg_flags & MSG_CTRUNC) != 0) return failed_with(EMFILE, fd);
@@ -128,46 +144,43 @@ void lower(int& fd, bool close_on_exec) noexcept {
   if (lowest < fd) fd = lowest;
 }
 
-// Over a connection, which is closed then.
-broker_reply call_over(int connection, const broker_call& call) noexcept {
-  broker_reply reply;
-  if (send_request(connection, call)) {
-    reply = receive_reply(connection, call);
-  } else {
-    const int failed = errno;
-    reply = failed_with(failed == EMSGSIZE                        ? ENOMEM
-                        : failed == EPIPE || failed == ECONNRESET ? ENODEV
-                                                                  : failed);
-  }
-  close_noted(connection);
-  if (reply.fd > connection && !call.for_this_call) lower(reply.fd, call.close_on_exec);
-  return reply;
+broker_reply call_over(call_connection& connection, const broker_call& call,
+                       bool& is_lost) noexcept {
+  if (send_request(connection.get(), call)) return receive_reply(connection, call, is_lost);
+  const int failed = errno;
+  is_lost = is_end(failed);
+  // Nothing was sent: the next call finds it as it was.
+  if (!is_lost && connection.was_kept()) connection.keep();
+  return failed_with(is_lost ? ENODEV : failed == EMSGSIZE ? ENOMEM : failed);
 }
 
 }  // namespace
 
 broker_reply call_broker(const broker_call& call) noexcept {
-  if (call.subject >= 0 && device_of(call.subject) != device_kind::none) {
-    const int connection = connect_over_device(call.subject);
-    return connection < 0 ? failed_with(errno) : call_over(connection, call);
-  }
   for (int attempt = 0;; ++attempt) {
-    const int connection = connect_to_broker(true, call.is_interruptible);
-    if (connection < 0) return failed_with(errno);
-    const broker_reply reply = call_over(connection, call);
+    bool is_lost = false;
+    int number = -1;
+    broker_reply reply;
+    {
+      call_connection connection({.device = call.is_about_device ? call.subject : -1,
+                                  .is_interruptible = call.is_interruptible});
+      number = connection.get();
+      if (number < 0) return failed_with(connection.error());
+      reply = call_over(connection, call, is_lost);
+    }
     // A broker that ends has not begun with any call: another one may do it.
-    if (reply.error != ENODEV || attempt == 3) return reply;
+    if (is_lost && attempt != 3) continue;
+    if (reply.fd > number && !call.for_this_call) lower(reply.fd, call.close_on_exec);
+    return reply;
   }
 }
 
-int begin_flush(int device) noexcept { return connect_over_device(device); }
-
-void end_flush(int connection) noexcept {
-  if (connection < 0) connection = connect_to_broker(false, false);
-  if (connection < 0) return;
+void flush(call_connection& connection) noexcept {
+  if (connection.get() < 0) return;
   broker_call call;
   call.what = operation::flush;
-  static_cast<void>(call_over(connection, call));
+  bool is_lost = false;
+  static_cast<void>(call_over(connection, call, is_lost));
 }
 
 }  // namespace ufence::uapi

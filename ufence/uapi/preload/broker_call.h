@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ufence/uapi/preload/call_connection.h"
 #include "ufence/uapi/protocol.h"
 
 namespace ufence::uapi {
@@ -16,8 +17,9 @@ struct broker_call {
   std::uint32_t code = 0;
   const void* argument = nullptr;
   std::size_t argument_size = 0;
-  iovec data[2]{};   // memory of the program, which need not be there: EFAULT
-  int subject = -1;  // the descriptor that it is about; -1: none
+  iovec data[2]{};               // memory of the program, which need not be there: EFAULT
+  int subject = -1;              // the descriptor that it is about; -1: none
+  bool is_about_device = false;  // which is an emulated device's
   int other = -1;
   bool close_on_exec = true;      // what comes back
   bool for_this_call = false;     // what comes back the library closes: with close_noted()
@@ -40,9 +42,7 @@ struct broker_reply {
 ///          another user's; EMFILE, ...
 [[nodiscard]] broker_reply call_broker(const broker_call& call) noexcept;
 
-/// Before a device is closed: a connection to its broker, or -1. After it was closed end_flush()
-/// returns when the broker knows of that.
-[[nodiscard]] int begin_flush(int device) noexcept;
-void end_flush(int connection) noexcept;
+/// Returns when the broker at the other end knows of all that was closed before.
+void flush(call_connection& connection) noexcept;
 
 }  // namespace ufence::uapi

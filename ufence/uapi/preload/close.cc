@@ -17,17 +17,31 @@ constinit next_function<int(int, int, int)> next_dup3("dup3");
 constinit next_function<int(unsigned, unsigned, int)> next_close_range("close_range");
 constinit next_function<void(int)> next_closefrom("closefrom");
 
+void flush_by_name() noexcept {
+  call_connection connection({.starts = false});
+  flush(connection);
+}
+
 // `close` closes the descriptor, if it is one.
 template <class Close>
 int close_one(int fd, Close close) noexcept {
   if (device_of(fd) == device_kind::none) return close();
-  int before = errno;
-  const int connection = begin_flush(fd);
-  errno = before;
-  const int result = close();
-  before = errno;
-  end_flush(connection);
-  errno = before;
+  const int before = errno;
+  int after = before;
+  int result = -1;
+  {
+    call_connection connection({.device = fd, .starts = false});
+    errno = before;
+    result = close();
+    after = errno;
+    if (connection.get() >= 0) {
+      flush(connection);
+      errno = after;
+      return result;
+    }
+  }
+  flush_by_name();
+  errno = after;
   return result;
 }
 
@@ -40,7 +54,8 @@ bool has_device(unsigned first, unsigned last) noexcept {
   return false;
 }
 
-// A connection would be closed as well: the broker is found by its name.
+// A connection would be closed as well: one is made afterwards, to the broker that is found by its
+// name.
 template <class Close>
 auto close_many(unsigned first, unsigned last, Close close) noexcept {
   struct flush_at_end {
@@ -48,7 +63,7 @@ auto close_many(unsigned first, unsigned last, Close close) noexcept {
     ~flush_at_end() {
       if (!is_needed) return;
       const int before = errno;
-      end_flush(-1);
+      flush_by_name();
       errno = before;
     }
   };

@@ -39,6 +39,7 @@ constexpr layout layouts[] = {
      .results = offsetof(drm_unique, text),
      .result_size = 1},
     {.code = drm::set_client_name, .text = offsetof(drm_text, text)},
+    {.code = drm::prime_to_fd},
     {.code = drm::prime_from_fd, .descriptor = offsetof(drm_prime, fd)},
     {.code = drm::syncobj_from_fd, .descriptor = offsetof(drm_syncobj_fd, fd)},
     {.code = drm::syncobj_eventfd, .descriptor = offsetof(drm_syncobj_eventfd, fd)},
@@ -75,6 +76,14 @@ constexpr layout layouts[] = {
 bool is_same(std::uint32_t code, std::uint32_t known) noexcept {
   if (_IOC_TYPE(known) != drm_type) return code == known;
   return _IOC_TYPE(code) == drm_type && _IOC_NR(code) == _IOC_NR(known);
+}
+
+// Null: it refers to nothing.
+const layout* layout_of(std::uint32_t code) noexcept {
+  for (const layout& l : layouts) {
+    if (is_same(code, l.code)) return &l;
+  }
+  return nullptr;
 }
 
 // An argument: its copy, and where the program has it.
@@ -206,20 +215,24 @@ int name_dma_buf(const char* name) noexcept {
   return -1;
 }
 
-int control(int fd, std::uint32_t code, void* theirs) noexcept {
+int control(int fd, bool is_device, std::uint32_t code, void* theirs) noexcept {
   if (code == dma_buf_set_name || code == dma_buf_set_name_a) {
     return name_dma_buf(static_cast<const char*>(theirs));
   }
+  const layout* const found = layout_of(code);
   argument a(code, theirs);
-  if (const int failed = a.fetch()) return end(failed_with(failed), a);
+  // What refers to nothing is sent from where it is.
+  const bool is_looked_at = found != nullptr || code == drm::version;
+  if (const int failed = is_looked_at ? a.fetch() : 0) return end(failed_with(failed), a);
   broker_call call;
   call.code = code;
   call.subject = fd;
-  call.argument = a.bytes();
+  call.is_about_device = is_device;
+  call.argument = is_looked_at ? a.bytes() : theirs;
   call.argument_size = a.sent_size();
   if ((_IOC_DIR(code) & _IOC_READ) != 0) call.reply_argument = {theirs, a.size()};
-  for (const layout& l : layouts) {
-    if (!is_same(code, l.code)) continue;
+  if (found != nullptr) {
+    const layout& l = *found;
     if (const int failed = add_arrays(call, l, a)) return end(failed_with(failed), a);
     const int other = a.at<std::int32_t>(l.descriptor, -1);
     // The broker says what it means that there is none.
@@ -247,6 +260,7 @@ bool is_known(std::uint32_t code) noexcept {
 struct subject {
   bool is_emulated = false;  // false: whatever it is, it is not for us
   int refusal = 0;           // errno, or 0
+  bool is_device = false;
 };
 
 subject subject_of(int fd, std::uint32_t code) noexcept {
@@ -254,13 +268,13 @@ subject subject_of(int fd, std::uint32_t code) noexcept {
   switch (_IOC_TYPE(code)) {
     case sw_sync_type: {
       const device_kind kind = device_of(fd);
-      return {kind != device_kind::none, kind == device_kind::sw_sync ? unknown : ENOTTY};
+      return {kind != device_kind::none, kind == device_kind::sw_sync ? unknown : ENOTTY, true};
     }
     case drm_type: {
       const device_kind kind = device_of(fd);
       const bool is_node = kind == device_kind::drm_card || kind == device_kind::drm_render;
       const int refused = !is_allowed_on(kind, code) ? EACCES : 0;
-      return {kind != device_kind::none, !is_node ? ENOTTY : unknown != 0 ? EINVAL : refused};
+      return {kind != device_kind::none, !is_node ? ENOTTY : unknown != 0 ? EINVAL : refused, true};
     }
     case sync_type: return {is_sync_file(fd), unknown};
     case dma_buf_type: return {is_dma_buf(fd), unknown};
@@ -291,7 +305,8 @@ UFENCE_REPLACES int ioctl(int fd, unsigned long request, ...) noexcept {
   const ufence::uapi::subject subject = ufence::uapi::subject_of(fd, code);
   if (!subject.is_emulated) return ufence::uapi::next_ioctl.get()(fd, request, argument);
   if (subject.refusal == 0) {
-    return ufence::uapi::control(fd, ufence::uapi::of_known_size(code), argument);
+    return ufence::uapi::control(fd, subject.is_device, ufence::uapi::of_known_size(code),
+                                 argument);
   }
   errno = subject.refusal;
   return -1;

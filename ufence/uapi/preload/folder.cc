@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <string_view>
 
+#include "ufence/uapi/preload/call_connection.h"
+#include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/next.h"
 #include "ufence/uapi/preload/paths.h"
 #include "ufence/uapi/preload/system.h"
@@ -117,9 +120,40 @@ DIR* open_stream(const emulated_path& folder) noexcept {
   return reinterpret_cast<DIR*>(s);
 }
 
+// Is it the folder of this process's descriptors, and the entry one of this library's?
+bool is_hidden(DIR* folder, const char* name) noexcept {
+  int number = 0;
+  for (const char* c = name; *c != '\0'; ++c) {
+    if (*c < '0' || *c > '9' || number > 100'000'000) return false;
+    number = number * 10 + (*c - '0');
+  }
+  const int before = errno;
+  bool is_so = false;
+  if (is_kept_connection(number)) {
+    char target[64];
+    std::string_view link = read_link_of(next_dirfd.get()(folder), target, sizeof target);
+    constexpr std::string_view root("/proc/");
+    const bool is_in_proc = link.starts_with(root) && link.ends_with("/fd");
+    pid_t process = 0;
+    for (const char c : is_in_proc ? link.substr(root.size()) : std::string_view()) {
+      if (c < '0' || c > '9') break;
+      process = process * 10 + (c - '0');
+    }
+    is_so = process == ::getpid();
+  }
+  errno = before;
+  return is_so;
+}
+
 dirent* read_one(DIR* folder) noexcept {
   stream* const s = emulated(folder);
-  if (s == nullptr) return next_readdir.get()(folder);
+  if (s == nullptr) {
+    dirent* entry = nullptr;
+    do {
+      entry = next_readdir.get()(folder);
+    } while (entry != nullptr && is_hidden(folder, entry->d_name));
+    return entry;
+  }
   return s->next < s->count ? &s->entries[s->next++] : nullptr;
 }
 
@@ -173,7 +207,13 @@ UFENCE_REPLACES dirent64* readdir64(DIR* folder) {
   return reinterpret_cast<dirent64*>(uapi::read_one(folder));
 }
 UFENCE_REPLACES int readdir_r(DIR* folder, dirent* into, dirent** result) {
-  if (uapi::emulated(folder) == nullptr) return uapi::next_readdir_r.get()(folder, into, result);
+  if (uapi::emulated(folder) == nullptr) {
+    int failed = 0;
+    do {
+      failed = uapi::next_readdir_r.get()(folder, into, result);
+    } while (failed == 0 && *result != nullptr && uapi::is_hidden(folder, into->d_name));
+    return failed;
+  }
   const dirent* const entry = uapi::read_one(folder);
   if (entry != nullptr) std::memcpy(into, entry, sizeof *entry);
   *result = entry != nullptr ? into : nullptr;

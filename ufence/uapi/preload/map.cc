@@ -38,6 +38,7 @@ void* map(next_function<map_function>& next, void* at, std::size_t size, int pro
   broker_call call;
   call.what = operation::memory;
   call.subject = fd;
+  call.is_about_device = true;
   call.argument = &wanted;
   call.argument_size = sizeof wanted;
   const broker_reply reply = call_broker(call);
