@@ -26,7 +26,7 @@ if(Python3_FOUND)
     if(NOT UFENCE_LAB_COMPILER_${compiler})
       continue()
     endif()
-    foreach(part Litmus Faults Unknown Examples)
+    foreach(part Litmus Faults Known Unknown Examples)
       string(TOLOWER ${part} subject)
       ufence_add_command_test(lab_check.${subject}_${compiler} LABEL process TIMEOUT 600
         COMMAND "${Python3_EXECUTABLE}" -B "${folder}/testing/check_test.py" ${part}

@@ -48,7 +48,7 @@ problem byte_notes::write(const actor& who, std::uintptr_t at, std::size_t bytes
     n.writer = static_cast<std::uint8_t>(who.thread);
     n.write_time = who.now();
     n.written = who.where;
-    n.was_written = true;
+    n.was_written = n.was_plainly_written = true;
   }
   return {};
 }
@@ -92,6 +92,14 @@ bool byte_notes::is_untouched(std::uintptr_t at, std::size_t bytes) noexcept {
   for (std::size_t i = 0; i < bytes; ++i) {
     const note* n = notes_.look(at + i);
     if (n != nullptr && n->was_written) return false;
+  }
+  return true;
+}
+
+bool byte_notes::is_plainly_untouched(std::uintptr_t at, std::size_t bytes) noexcept {
+  for (std::size_t i = 0; i < bytes; ++i) {
+    const note* n = notes_.look(at + i);
+    if (n != nullptr && n->was_plainly_written) return false;
   }
   return true;
 }

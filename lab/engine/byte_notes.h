@@ -34,8 +34,9 @@ class byte_notes {
   [[nodiscard]] unit unit_at(std::uintptr_t at) noexcept;
   /// The bytes of a unit are plain data again.
   void dissolve(const unit& u) noexcept;
-  /// Whether no thread has ever written one of these bytes.
+  /// Whether no thread has ever written one of these bytes; or none has by a plain access.
   [[nodiscard]] bool is_untouched(std::uintptr_t at, std::size_t bytes) noexcept;
+  [[nodiscard]] bool is_plainly_untouched(std::uintptr_t at, std::size_t bytes) noexcept;
   /// As if nobody had: memory that is given out again.
   void forget(std::uintptr_t at, std::size_t bytes) noexcept;
 
@@ -49,6 +50,7 @@ class byte_notes {
     std::uint8_t unit_bytes = 0;
     std::uint8_t unit_offset = 0;  // of this byte
     bool was_written = false;
+    bool was_plainly_written = false;
     void renew() noexcept { *this = note{}; }
   };
   [[nodiscard]] static problem look_at_write(const actor& who, const note& n, const char* does);

@@ -32,6 +32,7 @@ class exploration {
     machine_.ignore_deadlines = with.ignore_deadlines;
     machine_.is_raw = machine_.may_keep = with.is_program;
     machine_.static_name = with.static_name;
+    machine_.may_read_unwritten = with.may_read_unwritten;
     machine_.has_futex_waitv = with.has_futex_waitv;
     machine_.weakenings = with.weakenings;
     if (with.prelude) machine_.run_prelude(with.prelude);
@@ -100,6 +101,7 @@ class exploration {
 
   void exhaustive() {
     begin(search::exhaustive);
+    machine_.gives_up_long_ones = with_.is_program && with_.how == search::automatic;
     graph_search search(machine_, with_.skip_retries);
     ending how{};
     while (search.next(how)) {
@@ -197,6 +199,7 @@ class exploration {
   }
   void bounded() {
     begin(search::bounded);
+    machine_.gives_up_long_ones = false;
     bounded_chooser choose(with_.preemptions, with_.old_reads);
     while (choose.next_execution()) {
       if (!count(run_linear(machine_, choose, &result_.trace))) return;

@@ -47,6 +47,8 @@ struct settings {
   /// static data may keep what was allocated.
   bool is_program = false;
   std::function<std::string(std::uintptr_t)> static_name;  // of an address of its static data
+  /// Code that copies what nobody has written, and does not look at it: no failure.
+  std::function<bool(const std::source_location&)> may_read_unwritten;
   bool has_futex_waitv = false;  // threads may sleep on several words; else they are told -ENOSYS
   /// Take a failed retry for the turn that it leads to, where the state is the same
   /// (graph_search.h), and begin with some random executions, which often find a failure sooner.

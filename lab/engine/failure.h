@@ -18,7 +18,7 @@ enum class failure : std::uint8_t {
   deadlock,        // every thread waits, at least one for a lock or a condition
   lost_wakeup,     // every thread waits, at least one sleeps on a futex
   livelock,        // every thread waits or spins; or one execution has no end
-  uninitialised,   // memory is read that was allocated and not written
+  uninitialised,   // memory is read that was not written
   leak,            // a block is allocated when all is done
   misuse,          // of the lab, or of a lock: unlocking what is not locked, ...
   not_explorable,  // the scenario does what the lab does not know

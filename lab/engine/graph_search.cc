@@ -271,7 +271,7 @@ bool graph_search::add_load(unsigned t) {
   const operation& op = *machine_.pending(t);
   const location_id at = machine_.locate(t);
   const event_id newest = g.last_store(at);
-  constexpr std::size_t looks_max = 12;  // at one place, in a loop that is not known to repeat
+  constexpr std::size_t looks_max = 20;  // at one place, in a loop that is not known to repeat
   const bool is_cut = machine_.looks_here(t) >= looks_max;
   open_before_ = open_.size();
   std::vector<std::pair<event_id, bool>> options;  // the store, and whether it fails all the same

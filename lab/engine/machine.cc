@@ -363,7 +363,7 @@ bool machine::enact(event_id id) {
   if (recording_) log_.push_back({e.thread, id, {}, e.where});
   if (order_.size() > events_max) {
     // A thread that only looks might go on if others went first: no failure, but no end either.
-    if (t.turn.size() < events_max / 2) {
+    if (!gives_up_long_ones && t.turn.size() < events_max / 2) {
       fail({is_raw ? failure::not_explorable : failure::livelock,
             "more than " + std::to_string(events_max) + " events in one execution"});
     }
@@ -430,6 +430,10 @@ problem machine::touch_pending(const event& e, const operation& op) {
   const actor who{e.thread, threads_[e.thread].before, e.where};
   problem p = memory_.touch_atomic(who, reinterpret_cast<const void*>(op.at), op.bytes);
   if (p || !is_raw) return p;
+  if (e.kind == event_kind::load && e.source == initial) {
+    p = look_whether_written(who, reinterpret_cast<const void*>(op.at), op.bytes, true);
+    if (p) return p;
+  }
   return bytes_.access(who, op.at, op.bytes, e.kind == event_kind::store);
 }
 
@@ -546,6 +550,20 @@ problem machine::settle_units(const actor& who, std::uintptr_t at, std::size_t b
   return {};
 }
 
+problem machine::look_whether_written(const actor& who, const void* at, std::size_t bytes,
+                                      bool is_atomic) {
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  // Functions of libraries write to memory without telling; what they wrote is seen all the same.
+  const bool is_unwritten = memory_.is_unwritten_local(at, bytes) ||
+                            (memory_.is_as_allocated(at, bytes) &&
+                             (is_atomic ? bytes_.is_plainly_untouched(address, bytes)
+                                        : bytes_.is_untouched(address, bytes)));
+  if (!is_unwritten) return {};
+  if (!is_atomic && may_read_unwritten && may_read_unwritten(who.where)) return {};
+  return {failure::uninitialised, thread_name(who.thread) + " at " + place_name(who.where) +
+                                      " reads what nobody has written"};
+}
+
 void machine::raw_read(const void* at, std::size_t bytes, bool may_be_unwritten,
                        std::source_location where) {
   if (recording_) log_note("reads plain data " + describe(at), where);
@@ -553,11 +571,7 @@ void machine::raw_read(const void* at, std::size_t bytes, bool may_be_unwritten,
   const auto address = reinterpret_cast<std::uintptr_t>(at);
   check(memory_.touch(who, at, bytes), at);
   check(settle_units(who, address, bytes, false), at);
-  if (!may_be_unwritten && memory_.is_of_execution(at) && bytes_.is_untouched(address, bytes)) {
-    check({failure::uninitialised, thread_name(current_) + " at " + place_name(where) +
-                                       " reads what nobody has written since it was allocated"},
-          at);
-  }
+  if (!may_be_unwritten) check(look_whether_written(who, at, bytes, false), at);
   check(bytes_.read(who, address, bytes), at);
   threads_[current_].history = mixed_bytes(threads_[current_].history, at, bytes);
 }

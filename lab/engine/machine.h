@@ -165,6 +165,7 @@ class machine {
   [[nodiscard]] std::string name_of(unsigned t) const;
 
   std::size_t events_max = 4000;
+  bool gives_up_long_ones = false;  // an execution that is too long: without a failure
   bool allow_leaks = false;
   bool explore_timeouts = false;
   bool ignore_deadlines = false;
@@ -174,6 +175,8 @@ class machine {
   /// What static data keeps, directly or not, is not lost.
   bool may_keep = false;
   std::function<std::string(std::uintptr_t)> static_name;  // of an address; empty: it has none
+  /// Code that copies what nobody has written, and does not look at it: no failure.
+  std::function<bool(const std::source_location&)> may_read_unwritten;
   std::vector<weakening> weakenings;
   [[nodiscard]] bool weakening_was_used() const noexcept { return weakening_used_; }
 
@@ -270,6 +273,8 @@ class machine {
   void enact_spawn(event& e, model_thread& t);
   void effect() noexcept;
   [[nodiscard]] problem touch_pending(const event& e, const operation& op);
+  [[nodiscard]] problem look_whether_written(const actor& who, const void* at, std::size_t bytes,
+                                             bool is_atomic);
   [[nodiscard]] problem settle_units(const actor& who, std::uintptr_t at, std::size_t bytes,
                                      bool writes);
   [[nodiscard]] problem settle_unit(const actor& who, const byte_notes::unit& u, bool writes);

@@ -30,9 +30,14 @@ constexpr std::size_t poisoned_bytes = max_threads * page_region_bytes / word;
 constexpr std::size_t mapping_bytes = poisoned_offset + poisoned_bytes;
 
 constexpr std::size_t blocks_max = 60000;
-constexpr int fill_byte = 0xA5;
+constexpr unsigned char fill_byte = 0xA5;
 
 std::size_t round_up(std::size_t n, std::size_t to) noexcept { return (n + to - 1) / to * to; }
+
+bool has_only(const void* at, std::size_t bytes, unsigned char wanted) noexcept {
+  const auto* from = static_cast<const unsigned char*>(at);
+  return std::all_of(from, from + bytes, [wanted](unsigned char c) { return c == wanted; });
+}
 
 // " at fence.cc:120"; operator new and delete do not know where they are called.
 std::string at_place(const std::source_location& where) {
@@ -205,9 +210,19 @@ std::size_t memory::bytes_of(const void* at) noexcept {
   return b == nullptr ? 0 : b->bytes;
 }
 
-bool memory::is_of_execution(const void* at) noexcept {
+bool memory::is_as_allocated(const void* at, std::size_t bytes) noexcept {
   const block* b = block_of(at);
-  return b != nullptr && !b->is_of_prelude && !b->may_stay;
+  if (b == nullptr || b->is_of_prelude || b->may_stay) return false;
+  return has_only(at, bytes, fill_byte);
+}
+
+bool memory::is_unwritten_local(const void* at, std::size_t bytes) const noexcept {
+  constexpr std::size_t fewest = 4;
+  constexpr unsigned char of_gcc = 0xFE;
+  constexpr unsigned char of_clang = 0xAA;
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(at) - mapping_);
+  if (bytes < fewest || offset < stacks_offset || offset >= numbers_offset) return false;
+  return has_only(at, bytes, of_gcc) || has_only(at, bytes, of_clang);
 }
 
 std::string memory::block_name(std::uintptr_t at) const {

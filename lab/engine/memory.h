@@ -59,8 +59,11 @@ class memory {
   /// Gives it out again.
   void allocate_again(const actor& who, void* freed, std::size_t bytes) noexcept;
   [[nodiscard]] std::size_t bytes_of(const void* block) noexcept;
-  /// In a block that was allocated in this execution.
-  [[nodiscard]] bool is_of_execution(const void* at) noexcept;
+  /// In a block that was allocated in this execution, with what it was filled with.
+  [[nodiscard]] bool is_as_allocated(const void* at, std::size_t bytes) noexcept;
+  /// On a stack, with the value that compilers give to variables which nobody has written
+  /// (-ftrivial-auto-var-init=pattern). Too few bytes may have it by chance: those don't look so.
+  [[nodiscard]] bool is_unwritten_local(const void* at, std::size_t bytes) const noexcept;
   /// "block of stack.cc:12 +8"; empty if it is in none.
   [[nodiscard]] std::string block_name(std::uintptr_t at) const;
   /// Zeroed pages, aligned to their size, that are never freed.

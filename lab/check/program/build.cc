@@ -57,6 +57,8 @@ bool compile(const build_options& with, const std::string& file, const std::stri
   for (const char* f : {"memcpy", "memmove", "memset"}) {
     command.push_back(std::string("-fno-builtin-") + f);
   }
+  // A local variable that nobody has written has a value that tells (machine::raw_read()).
+  command.emplace_back("-ftrivial-auto-var-init=pattern");
   const bool is_clang = with.compiler.find("clang") != std::string::npos;
   if (is_clang) command.emplace_back("-Wno-unknown-warning-option");
   const bool names_standard =
@@ -75,8 +77,24 @@ std::vector<std::string> undefined_symbols(const std::string& object, const std:
   return names;
 }
 
+// The standard exceptions: they are made, copied, asked for their text and destroyed in a library.
+bool is_of_exception(std::string_view name) {
+  constexpr std::string_view classes[] = {
+      "9exception",         "9bad_alloc",       "11logic_error",    "12domain_error",
+      "16invalid_argument", "12length_error",   "12out_of_range",   "13runtime_error",
+      "11range_error",      "14overflow_error", "15underflow_error"};
+  for (const std::string_view c : classes) {
+    for (const std::string_view begin : {"_ZNSt", "_ZNKSt"}) {
+      if (!name.starts_with(begin) || !name.substr(begin.size()).starts_with(c)) continue;
+      const std::string_view rest = name.substr(begin.size() + c.size());
+      return rest.starts_with("C") || rest.starts_with("D") || rest.starts_with("4what");
+    }
+  }
+  return false;
+}
+
 // What is the same for every thread, and looks at nothing of the program: tables of types, stack
-// unwinding that never comes to be, what the linker defines.
+// unwinding, what the linker defines.
 bool may_stay(std::string_view name) {
   constexpr std::string_view known[] = {"_GLOBAL_OFFSET_TABLE_",
                                         "__dso_handle",
@@ -88,7 +106,7 @@ bool may_stay(std::string_view name) {
                                         "_ZSt7nothrow",
                                         "__stack_chk_fail",
                                         "_ZNSt6thread6_StateD2Ev"};
-  if (std::ranges::find(known, name) != std::end(known)) return true;
+  if (std::ranges::find(known, name) != std::end(known) || is_of_exception(name)) return true;
   if (name.starts_with("__start_") || name.starts_with("__stop_")) return true;  // of a section
   return name.starts_with("_ZTV") || name.starts_with("_ZTI") || name.starts_with("_ZTS");
 }

@@ -72,6 +72,9 @@ settings settings_of(const options& o, const object_names& names) {
     with.preemptions = static_cast<unsigned>(o.preemptions);
   }
   with.prelude = [] { load_program(); };
+  with.may_read_unwritten = [](const std::source_location& where) {
+    return is_library_code(where);
+  };
   with.static_name = [&names](std::uintptr_t address) {
     return names.name_of(address, program().base);
   };
@@ -109,7 +112,7 @@ std::string steps_text(const std::vector<step>& steps) {
 
 // Puts names where the steps and what is found have places of code.
 void explain(report& r) {
-  name_places(program().path, program().base);
+  name_places();
   // What a library does with its own plain data explains nothing.
   std::erase_if(r.steps, [](const step& s) {
     return is_inside_library(s.place) &&

@@ -88,6 +88,15 @@ UFENCE_LAB_EXPORT std::int64_t UFENCE_LAB_CALL(_ZNSt6chrono3_V212system_clock3no
   return ufence::lab::hooks::now_ns();
 }
 
+// --- Hashes, as of a thread's number ---
+
+UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(_ZSt11_Hash_bytesPKvmm)(const void* from,
+                                                                      std::size_t bytes,
+                                                                      std::size_t seed) {
+  read(from, bytes, UFENCE_LAB_HERE);
+  return std::_Hash_bytes(from, bytes, seed);
+}
+
 // --- Static objects of functions: the first byte of the guard says that the object is there ---
 
 namespace {

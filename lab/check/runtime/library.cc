@@ -29,6 +29,11 @@ void* fill(void* to, int value, std::size_t bytes, std::source_location where) {
   write(to, bytes, where);
   return std::memset(to, value, bytes);
 }
+int compare(const void* a, const void* b, std::size_t bytes, std::source_location where) {
+  read(a, bytes, where);
+  read(b, bytes, where);
+  return std::memcmp(a, b, bytes);
+}
 std::size_t length(const char* text, std::source_location where) {
   const std::size_t n = std::strlen(text);
   read(text, n + 1, where);
@@ -56,10 +61,17 @@ UFENCE_LAB_EXPORT void* __tsan_memset(void* to, int value, std::size_t bytes) {
   return fill(to, value, bytes, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(memcmp)(const void* a, const void* b, std::size_t bytes) {
-  const std::source_location where = UFENCE_LAB_HERE;
-  read(a, bytes, where);
-  read(b, bytes, where);
-  return std::memcmp(a, b, bytes);
+  return compare(a, b, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(bcmp)(const void* a, const void* b, std::size_t bytes) {
+  return compare(a, b, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(memchr)(const void* in, int wanted, std::size_t bytes) {
+  void* const at = const_cast<void*>(std::memchr(in, wanted, bytes));
+  const auto looked_at =
+      static_cast<std::size_t>(static_cast<char*>(at) - static_cast<const char*>(in));
+  read(in, at == nullptr ? bytes : looked_at + 1, UFENCE_LAB_HERE);
+  return at;
 }
 UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(strlen)(const char* text) {
   return length(text, UFENCE_LAB_HERE);
@@ -85,6 +97,16 @@ UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(__assert_fail)(const char* condition, con
     text = std::string("finds that this does not hold: ") + condition;
   }
   fail_at(failure::check_failed, text, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(exit)(int status) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  if (status == 0) fail_at(failure::not_explorable, "calls exit(0): return from main()", where);
+  std::string text;
+  {
+    ufence::lab::mode::outside_scope outside;
+    text = "calls exit(" + std::to_string(status) + ")";
+  }
+  fail_at(failure::check_failed, text, where);
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(abort)() {
   fail_at(failure::check_failed, "calls abort()", UFENCE_LAB_HERE);
@@ -135,6 +157,11 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(clock_gettime)(clockid_t, timespec* to) {
   const std::int64_t now = hooks::now_ns();
   *to = {.tv_sec = now / second_ns, .tv_nsec = now % second_ns};
   return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(timespec_get)(timespec* to, int base) {
+  if (base != TIME_UTC) return 0;
+  static_cast<void>(UFENCE_LAB_CALL(clock_gettime)(CLOCK_REALTIME, to));
+  return base;
 }
 UFENCE_LAB_EXPORT std::time_t UFENCE_LAB_CALL(time)(std::time_t* to) {
   const std::time_t now = hooks::now_ns() / second_ns;

@@ -68,6 +68,7 @@ const loaded_program& program() noexcept { return *loaded; }
 
 void prepare_program(const std::string& path) {
   make_places();
+  notice_uncaught_exceptions();
   loaded = new loaded_program;
   loaded->path = path;
 }

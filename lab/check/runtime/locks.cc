@@ -185,19 +185,22 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_unlock)(pthread_mutex_t* loc
   unlock_mutex(lock, where);
   return 0;
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_timedlock)(pthread_mutex_t* lock,
-                                                               const timespec*) {
-  const std::source_location where = UFENCE_LAB_HERE;
+namespace {
+// By a deadline, or as without one.
+int lock_until(pthread_mutex_t* lock, std::source_location where) {
   if (surprises(where)) return try_mutex(lock, where) ? 0 : ETIMEDOUT;
   lock_mutex(lock, where);
   return 0;
 }
+}  // namespace
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_timedlock)(pthread_mutex_t* lock,
+                                                               const timespec*) {
+  return lock_until(lock, UFENCE_LAB_HERE);
+}
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_clocklock)(pthread_mutex_t* lock, clockid_t,
                                                                const timespec*) {
-  const std::source_location where = UFENCE_LAB_HERE;
-  if (surprises(where)) return try_mutex(lock, where) ? 0 : ETIMEDOUT;
-  lock_mutex(lock, where);
-  return 0;
+  return lock_until(lock, UFENCE_LAB_HERE);
 }
 
 namespace {
@@ -249,6 +252,34 @@ void lock_alone(pthread_rwlock_t* lock, std::source_location where) {
   hold(lock, false, where);
 }
 
+bool try_shared(pthread_rwlock_t* lock, std::source_location where) {
+  std::uint64_t seen = load({.at = lock}, std::memory_order_relaxed, where);
+  while ((seen & writer_bit) == 0) {
+    if (!compare_exchange({.at = lock}, seen, seen + 1, where)) continue;
+    hold(lock, true, where);
+    return true;
+  }
+  return false;
+}
+bool try_alone(pthread_rwlock_t* lock, std::source_location where) {
+  std::uint64_t seen = 0;
+  if (!compare_exchange({.at = lock}, seen, writer_bit, where)) return false;
+  hold(lock, false, where);
+  return true;
+}
+
+// By a deadline, or as without one.
+int lock_shared_until(pthread_rwlock_t* lock, std::source_location where) {
+  if (surprises(where)) return try_shared(lock, where) ? 0 : ETIMEDOUT;
+  lock_shared(lock, where);
+  return 0;
+}
+int lock_alone_until(pthread_rwlock_t* lock, std::source_location where) {
+  if (surprises(where)) return try_alone(lock, where) ? 0 : ETIMEDOUT;
+  lock_alone(lock, where);
+  return 0;
+}
+
 }  // namespace
 
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_init)(pthread_rwlock_t* lock, const void*) {
@@ -268,21 +299,26 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_wrlock)(pthread_rwlock_t* l
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_tryrdlock)(pthread_rwlock_t* lock) {
-  const std::source_location where = UFENCE_LAB_HERE;
-  std::uint64_t seen = load({.at = lock}, std::memory_order_relaxed, where);
-  while ((seen & writer_bit) == 0) {
-    if (!compare_exchange({.at = lock}, seen, seen + 1, where)) continue;
-    hold(lock, true, where);
-    return 0;
-  }
-  return EBUSY;
+  return try_shared(lock, UFENCE_LAB_HERE) ? 0 : EBUSY;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_trywrlock)(pthread_rwlock_t* lock) {
-  const std::source_location where = UFENCE_LAB_HERE;
-  std::uint64_t seen = 0;
-  if (!compare_exchange({.at = lock}, seen, writer_bit, where)) return EBUSY;
-  hold(lock, false, where);
-  return 0;
+  return try_alone(lock, UFENCE_LAB_HERE) ? 0 : EBUSY;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_timedrdlock)(pthread_rwlock_t* lock,
+                                                                  const timespec*) {
+  return lock_shared_until(lock, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_clockrdlock)(pthread_rwlock_t* lock, clockid_t,
+                                                                  const timespec*) {
+  return lock_shared_until(lock, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_timedwrlock)(pthread_rwlock_t* lock,
+                                                                  const timespec*) {
+  return lock_alone_until(lock, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_clockwrlock)(pthread_rwlock_t* lock, clockid_t,
+                                                                  const timespec*) {
+  return lock_alone_until(lock, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_unlock)(pthread_rwlock_t* lock) {
   const std::source_location where = UFENCE_LAB_HERE;
@@ -296,6 +332,15 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_unlock)(pthread_rwlock_t* l
 
 // --- POSIX: condition variables ---
 
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_condattr_init)(pthread_condattr_t* a) {
+  make_object(a, sizeof *a, UFENCE_LAB_HERE);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_condattr_destroy)(pthread_condattr_t*) { return 0; }
+// Clocks of the lab all run the same.
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_condattr_setclock)(pthread_condattr_t*, clockid_t) {
+  return 0;
+}
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_init)(pthread_cond_t* c, const void*) {
   make_object(c, sizeof *c, UFENCE_LAB_HERE);
   return 0;
@@ -379,17 +424,44 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_destroy)(sem_t* s) {
   write(s, 4, UFENCE_LAB_HERE);
   return 0;
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_wait)(sem_t* s) {
+namespace {
+
+void wait_for(sem_t* s, std::source_location where) {
   static_cast<void>(modify({.at = s, .waits = waiting::lock, .until = is_positive},
-                           modification::subtract, 1, std::memory_order_acquire, UFENCE_LAB_HERE));
-  return 0;
+                           modification::subtract, 1, std::memory_order_acquire, where));
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_trywait)(sem_t* s) {
-  const std::source_location where = UFENCE_LAB_HERE;
+bool try_wait(sem_t* s, std::source_location where) {
   std::uint64_t seen = load({.at = s}, std::memory_order_relaxed, where);
   while (seen != 0) {
-    if (compare_exchange({.at = s}, seen, seen - 1, where)) return 0;
+    if (compare_exchange({.at = s}, seen, seen - 1, where)) return true;
   }
+  return false;
+}
+// By a deadline, or as without one.
+int wait_until(sem_t* s, std::source_location where) {
+  if (!surprises(where)) {
+    wait_for(s, where);
+    return 0;
+  }
+  if (try_wait(s, where)) return 0;
+  mine().error = ETIMEDOUT;
+  return -1;
+}
+
+}  // namespace
+
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_wait)(sem_t* s) {
+  wait_for(s, UFENCE_LAB_HERE);
+  return 0;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_timedwait)(sem_t* s, const timespec*) {
+  return wait_until(s, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_clockwait)(sem_t* s, clockid_t, const timespec*) {
+  return wait_until(s, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_trywait)(sem_t* s) {
+  if (try_wait(s, UFENCE_LAB_HERE)) return 0;
   mine().error = EAGAIN;
   return -1;
 }

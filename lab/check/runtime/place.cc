@@ -1,5 +1,7 @@
 #include "lab/check/runtime/place.h"
 
+#include <unistd.h>
+
 #include <bit>
 #include <cstdio>
 #include <cstdlib>
@@ -74,6 +76,7 @@ bool is_of_system(const std::string& file) {
 
 // The first frame, from inside, that is in the program's own files.
 void name_place(place& p, const std::vector<std::pair<std::string, std::string>>& frames) {
+  if (!frames.empty()) p.is_in_library = is_of_system(frames.front().second);
   for (const auto& [function, file_and_line] : frames) {
     const std::size_t colon = file_and_line.rfind(':');
     const std::string file = file_and_line.substr(0, colon);
@@ -96,6 +99,47 @@ const place* place_at(const std::string& text, std::size_t& at) {
     }
   }
   return number != 0 && number <= table->places.size() ? table->places[number - 1].get() : nullptr;
+}
+
+// Files and lines of these, from the program's debug information.
+void name(const std::vector<place*>& places) {
+  if (places.empty()) return;
+  const std::string& library = program().path;
+  // Several explorations may share a program.
+  const std::string own = library + "." + std::to_string(::getpid());
+  const std::string questions = own + ".places";
+  const std::string answers = own + ".names";
+  {
+    std::ofstream out(questions);
+    for (const place* p : places) {
+      // An address of a return is behind the call.
+      for (std::size_t i = 0; i < p->depth; ++i) {
+        out << std::hex << "0x" << p->frames[i] - program().base - 1 << "\n";
+      }
+    }
+  }
+  const std::string command =
+      "addr2line -a -f -i -C -e '" + library + "' < '" + questions + "' > '" + answers + "'";
+  if (std::system(command.c_str()) != 0) return;
+  std::ifstream in(answers);
+  std::string line;
+  bool is_more = static_cast<bool>(std::getline(in, line));
+  for (place* p : places) {
+    std::vector<std::pair<std::string, std::string>> frames;
+    for (std::size_t i = 0; i < p->depth && is_more; ++i) {
+      std::string function;
+      std::string where;
+      is_more = static_cast<bool>(std::getline(in, function));  // behind the address
+      while (is_more && !function.starts_with("0x")) {
+        is_more = static_cast<bool>(std::getline(in, where));
+        where = where.substr(0, where.find(' '));
+        frames.emplace_back(function, where);
+        is_more = static_cast<bool>(std::getline(in, function));
+      }
+      line = function;
+    }
+    name_place(*p, frames);
+  }
 }
 
 const place* first_place(const std::string& text) {
@@ -143,41 +187,20 @@ void leave() noexcept {
   if (d.depth != 0) d.calls[--d.depth] = {};
 }
 
-void name_places(const std::string& library, std::uintptr_t base) {
-  if (table == nullptr || table->places.empty()) return;
-  const std::string questions = library + ".places";
-  const std::string answers = library + ".names";
-  {
-    std::ofstream out(questions);
-    for (const auto& p : table->places) {
-      // An address of a return is behind the call.
-      for (std::size_t i = 0; i < p->depth; ++i) {
-        out << std::hex << "0x" << p->frames[i] - base - 1 << "\n";
-      }
-    }
+void name_places() {
+  std::vector<place*> all;
+  for (const auto& p : table->places) all.push_back(p.get());
+  name(all);
+}
+
+bool is_library_code(const std::source_location& where) {
+  if (where.file_name() != unnamed) return false;
+  place* const p = table->places[where.line() - 1].get();
+  if (p->file.empty()) {
+    mode::outside_scope outside;
+    name({p});
   }
-  const std::string command =
-      "addr2line -a -f -i -C -e '" + library + "' < '" + questions + "' > '" + answers + "'";
-  if (std::system(command.c_str()) != 0) return;
-  std::ifstream in(answers);
-  std::string line;
-  bool is_more = static_cast<bool>(std::getline(in, line));
-  for (const auto& p : table->places) {
-    std::vector<std::pair<std::string, std::string>> frames;
-    for (std::size_t i = 0; i < p->depth && is_more; ++i) {
-      std::string function;
-      std::string where;
-      is_more = static_cast<bool>(std::getline(in, function));  // behind the address
-      while (is_more && !function.starts_with("0x")) {
-        is_more = static_cast<bool>(std::getline(in, where));
-        where = where.substr(0, where.find(' '));
-        frames.emplace_back(function, where);
-        is_more = static_cast<bool>(std::getline(in, function));
-      }
-      line = function;
-    }
-    name_place(*p, frames);
-  }
+  return p->is_in_library;
 }
 
 bool is_inside_library(const std::string& text) {

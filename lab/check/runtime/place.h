@@ -18,6 +18,7 @@ struct place {
   std::string file;
   std::string function;
   unsigned line = 0;
+  bool is_in_library = false;  // the code itself, whoever calls it
 };
 
 /// What std::source_location is made of in libstdc++, for places that no compiler knows.
@@ -27,11 +28,13 @@ struct place {
 void enter(const void* from) noexcept;
 void leave() noexcept;
 
-/// Names the files and lines of all places so far, of a library that was loaded at `base`.
-void name_places(const std::string& library, std::uintptr_t base);
+/// Names the files and lines of all places so far.
+void name_places();
 /// Puts names where a text has places that were not named when it was made.
 [[nodiscard]] std::string with_places(const std::string& text);
 
+/// Whether a place is in a header or template of a library, though the program's own code calls it.
+[[nodiscard]] bool is_library_code(const std::source_location& where);
 /// Whether the first place that a text has is in no file of the program's own.
 [[nodiscard]] bool is_inside_library(const std::string& text);
 /// The function of the first place that a text has.

@@ -69,6 +69,9 @@ void fence(std::memory_order order, std::source_location where);
                                     std::source_location where);
 void join_thread(unsigned thread, std::source_location where);
 
+/// An exception that nobody catches is a failure.
+void notice_uncaught_exceptions();
+
 /// The explored program, once it is loaded.
 struct loaded_program {
   std::string path;

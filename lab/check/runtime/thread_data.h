@@ -38,6 +38,8 @@ struct thread_data {
   void* argument = nullptr;
   void* result = nullptr;
   int error = 0;           // errno
+  void* caught = nullptr;  // the newest exception that it has caught and not ended
+  unsigned uncaught = 0;   // exceptions that it has thrown and nobody has caught
   unsigned surprises = 0;  // sleeps that ended for no reason, or by their deadline
   bool is_detached = false;
   bool is_joined = false;

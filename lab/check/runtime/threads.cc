@@ -57,6 +57,18 @@ int make_key(unsigned* to, void (*destroy)(void*)) {
   return EAGAIN;
 }
 
+// As if its function had returned that. Objects on its stack are not destroyed.
+[[noreturn]] void leave_thread(void* result, std::source_location where) {
+  if (!in_model()) fail_at(failure::not_explorable, "ends its thread", where);
+  mine().result = result;
+  end_thread();
+  mine().depth = 0;
+  ufence::lab::operation last;
+  last.what = ufence::lab::action::end;
+  last.where = where;
+  for (;;) m().perform(last);  // nobody lets it go on
+}
+
 }  // namespace
 
 void ufence::lab::check::end_thread() {
@@ -75,12 +87,33 @@ void ufence::lab::check::end_thread() {
 
 // --- POSIX ---
 
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_create)(pthread_t* to, const pthread_attr_t*,
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_attr_init)(pthread_attr_t* a) {
+  write(a, sizeof *a, UFENCE_LAB_HERE);
+  return pthread_attr_init(a);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_attr_destroy)(pthread_attr_t* a) {
+  return pthread_attr_destroy(a);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_attr_setdetachstate)(pthread_attr_t* a, int state) {
+  return pthread_attr_setdetachstate(a, state);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_attr_setstacksize)(pthread_attr_t* a,
+                                                                 std::size_t bytes) {
+  return pthread_attr_setstacksize(a, bytes);
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_create)(pthread_t* to, const pthread_attr_t* with,
                                                       void* (*run)(void*), void* argument) {
   const std::source_location where = UFENCE_LAB_HERE;
   write(to, sizeof *to, where);
-  *to = handle_of(start_thread(run, argument, where));
+  const unsigned thread = start_thread(run, argument, where);
+  *to = handle_of(thread);
+  int state = PTHREAD_CREATE_JOINABLE;
+  if (with != nullptr) static_cast<void>(pthread_attr_getdetachstate(with, &state));
+  if (state == PTHREAD_CREATE_DETACHED) data_of(thread).is_detached = true;
   return 0;
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(pthread_exit)(void* result) {
+  leave_thread(result, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_join)(pthread_t thread, void** result) {
   const std::source_location where = UFENCE_LAB_HERE;
@@ -143,6 +176,9 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_join)(thrd_t thread, int* result) {
   }
   return thrd_success;
 }
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(thrd_exit)(int result) {
+  leave_thread(reinterpret_cast<void*>(static_cast<std::intptr_t>(result)), UFENCE_LAB_HERE);
+}
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_detach)(thrd_t thread) {
   data_of(thread_of(thread, UFENCE_LAB_HERE)).is_detached = true;
   return thrd_success;
@@ -190,6 +226,14 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_lock)(mtx_t* lock) {
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_trylock)(mtx_t* lock) {
   return try_mutex(mutex_of(lock), UFENCE_LAB_HERE) ? thrd_success : thrd_busy;
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_timedlock)(mtx_t* lock, const timespec*) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  if (surprises(where)) {
+    return try_mutex(mutex_of(lock), where) ? thrd_success : thrd_timedout;
+  }
+  lock_mutex(mutex_of(lock), where);
+  return thrd_success;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_unlock)(mtx_t* lock) {
   unlock_mutex(mutex_of(lock), UFENCE_LAB_HERE);

@@ -125,6 +125,31 @@ UFENCE_LAB_ATOMIC(16)
 UFENCE_LAB_ATOMIC(32)
 UFENCE_LAB_ATOMIC(64)
 
+// What an execution has of an atomic object is one word of it.
+#define UFENCE_LAB_TOO_LARGE(name)                                                                 \
+  UFENCE_LAB_EXPORT void name() {                                                                  \
+    fail_at(failure::not_explorable,                                                               \
+            "accesses 16 bytes atomically, the lab explores 1, 2, 4 and 8: guard them by a lock, " \
+            "or make them an index",                                                               \
+            UFENCE_LAB_HERE);                                                                      \
+  }
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_load)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_store)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_exchange)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_fetch_add)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_fetch_sub)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_fetch_and)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_fetch_or)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_fetch_xor)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_fetch_nand)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_compare_exchange_strong)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_compare_exchange_weak)
+UFENCE_LAB_TOO_LARGE(__tsan_atomic128_compare_exchange_val)
+UFENCE_LAB_TOO_LARGE(UFENCE_LAB_CALL(__atomic_load_16))
+UFENCE_LAB_TOO_LARGE(UFENCE_LAB_CALL(__atomic_store_16))
+UFENCE_LAB_TOO_LARGE(UFENCE_LAB_CALL(__atomic_exchange_16))
+UFENCE_LAB_TOO_LARGE(UFENCE_LAB_CALL(__atomic_compare_exchange_16))
+
 UFENCE_LAB_EXPORT void __tsan_atomic_thread_fence(int order) {
   fence(order_of(order), UFENCE_LAB_HERE);
 }

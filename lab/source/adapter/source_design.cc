@@ -151,7 +151,7 @@ void adjust(const candidate& c, settings& with) {
 }
 
 void explain(report& r) {
-  check::name_places(check::program().path, check::program().base);
+  check::name_places();
   for (step& s : r.steps) {
     if (const std::string function = check::function_in(s.place); !function.empty()) {
       s.function = function;

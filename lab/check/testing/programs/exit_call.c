@@ -1,0 +1,3 @@
+// Not 0.
+#include <stdlib.h>
+int main(void) { exit(3); }
