@@ -15,6 +15,10 @@
 #include "ufence/sched/core.h"
 #include "ufence/sched/job.h"
 
+namespace ufence::debug {
+struct layout;
+}  // namespace ufence::debug
+
 namespace ufence::detail {
 
 /// A friend of those classes.
@@ -115,6 +119,15 @@ struct debug_access {
   static bool is_scheduled_line(const entity_core& e, const timeline* line) noexcept {
     return e.scheduled_line_.line().get() == line;
   }
+
+  // --- Where all that lies in memory (layout.cc) ---
+
+  static void tell_fences(debug::layout& to) noexcept;
+  static void tell_timelines(debug::layout& to) noexcept;
+  static void tell_callbacks(debug::layout& to) noexcept;
+  static void tell_containers(debug::layout& to) noexcept;
+  static void tell_jobs(debug::layout& to) noexcept;
+  static void tell_schedulers(debug::layout& to) noexcept;
 };
 
 /// What is known of a job that has not ended.

@@ -105,6 +105,7 @@ void write(writer& w, const code_place& place) {
   w.member("module", place.module);
   w.member("build_id", place.build_id);
   w.member("offset", place.offset);
+  w.member("symbol", place.symbol);
   w.end('}');
 }
 
@@ -141,6 +142,7 @@ void write(writer& w, const node& n) {
   w.member("error", n.error);
   w.member("age_ns", n.age_ns);
   w.member("note", n.note);
+  w.member("source_context", n.source_context);
   w.member("export_key", n.export_key);
   w.member("enabled", n.is_enabled);
   w.key("place");
@@ -165,6 +167,7 @@ std::string to_json(const snapshot& of) {
   w.member("fences_alive", of.fences_alive);
   w.member("fences_pending", of.fences_pending);
   w.member("nodes_left_out", of.nodes_left_out);
+  w.member("torn", of.torn);
   w.key("timelines");
   w.begin('[');
   for (const timeline_info& t : of.timelines) write(w, t);

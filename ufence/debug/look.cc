@@ -84,6 +84,8 @@ void gatherer::look_at_import(fence& f, std::uint32_t n) {
   node& told = found_.nodes[n];
   told.type = state.is_kernels ? "sync file of the kernel" : "sync file of another process";
   told.export_key = state.timeline;
+  imported_from source{};
+  if (detail::find_source(f, source)) told.source_context = source.context;
   if (state.is_kernels) return;
   node process{.kind = node_kind::process, .id = state.exporter};
   const char letter = state.exporter > 0 ? state_of_process(state.exporter, process.driver) : '\0';
@@ -151,7 +153,7 @@ void gatherer::look_at_backend(fence& f, std::uint32_t n) {
     return;
   }
   node& told = found_.nodes[n];
-  if (ops.retire != nullptr && detail::is_retire_of_jobs(ops.retire)) {
+  if (ops.retire != nullptr && ops.retire == detail::retire_of_jobs()) {
     detail::job_phase phase{};
     const auto* const record = static_cast<const detail::job_record*>(static_cast<const backend*>(data));
     told.type = "job of a driver module";

@@ -18,6 +18,7 @@ struct code_place {
   std::string module = {};    // path of the file; empty: unknown
   std::string build_id = {};  // hexadecimal; empty: the file has none
   std::uint64_t offset = 0;
+  std::string symbol = {};    // of the function there; empty: nobody has looked for it, or it has none
 };
 
 struct timeline_info {
@@ -74,6 +75,7 @@ struct node {
   code_place place = {};              // a thread: where it called the library; a fence: who issues it
   std::string note = {};              // what else is known, for people
   std::vector<std::string> callbacks = {};  // what is queued on a fence
+  std::uint64_t source_context = 0;    // of an import: the context in the process that exports it; 0: unknown
   std::uint64_t export_key = 0;        // equal in the processes that export and import one timeline
   bool is_enabled = false;             // its issuer was asked to notice the completion
 };
@@ -94,6 +96,7 @@ struct snapshot {
   std::uint64_t fences_alive = 0;
   std::uint64_t fences_pending = 0;
   std::uint64_t nodes_left_out = 0;  // there were more than are told
+  std::uint64_t torn = 0;  // things that never held still while they were read: of a look from outside
   std::vector<timeline_info> timelines = {};
   std::vector<node> nodes = {};
   std::vector<edge> edges = {};

@@ -52,6 +52,7 @@ std::string text_of(const code_place& place, bool with_offset) {
   if (place.module.empty()) return with_offset && place.offset != 0 ? hex_text(place.offset) : "";
   std::string text = place.module;
   if (with_offset) text += "+" + hex_text(place.offset);
+  if (with_offset && !place.symbol.empty()) text += " in " + place.symbol;
   if (!place.build_id.empty()) text += " (build " + place.build_id + ")";
   return text;
 }

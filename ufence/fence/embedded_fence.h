@@ -53,6 +53,7 @@ class UFENCE_API embedded_fence : public fence {
 
  private:
   friend class fence;
+  friend struct detail::debug_access;
   void enable_embedded() noexcept;
   void end() noexcept;
 

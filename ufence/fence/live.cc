@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstddef>
 
 #include "ufence/base/clock.h"
 #include "ufence/base/fork.h"
@@ -119,10 +120,31 @@ sleeping_thread::~sleeping_thread() {
   }
 }
 
-/// The next one of a list, for this file alone.
+/// What lies in one, for this file alone.
 struct sleeping_thread::list_access {
   static const sleeping_thread* next(const sleeping_thread& s) noexcept { return s.next_; }
+  static void tell(live_layout& to) noexcept {
+    to.next = offsetof(sleeping_thread, next_);
+    to.previous = offsetof(sleeping_thread, previous_);
+    to.what = offsetof(sleeping_thread, what_);
+    to.id = offsetof(sleeping_thread, id_);
+    to.since_ns = offsetof(sleeping_thread, since_ns_);
+    to.thread = offsetof(sleeping_thread, state_);
+    to.stack = offsetof(sleeping_thread, stack_);
+    to.one = offsetof(sleeping_thread, one_);
+    to.several = offsetof(sleeping_thread, several_);
+  }
 };
+
+live_layout layout_of_live() noexcept UFENCE_NO_TSA {
+  live_layout told{};
+  told.timelines = &live_timelines;
+  told.sleepers = &sleepers[0].first;
+  told.lists = list_count;
+  told.list_size = sizeof(sleeper_list);
+  sleeping_thread::list_access::tell(told);
+  return told;
+}
 
 void visit_timelines(void (*visit)(timeline& line, void* context), void* context) {
   const scoped_lock guard(timelines_lock);

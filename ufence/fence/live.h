@@ -81,6 +81,15 @@ class sleeping_thread {
 [[nodiscard]] callback_function callback_of_wait_any() noexcept;
 [[nodiscard]] callback_function callback_of_pollable() noexcept;
 
+/// Where these lists lie, and what a sleeping_thread is made of: for those who read this process's memory
+/// from outside (debug/layout.h).
+struct live_layout {
+  const void *timelines, *sleepers;  // pointers to the first ones
+  std::uint32_t lists, list_size;    // of sleepers
+  std::uint32_t next, previous, what, id, since_ns, thread, stack, one, several;
+};
+[[nodiscard]] live_layout layout_of_live() noexcept;
+
 /// Calls a function for each timeline that lives. It must neither take a lock nor drop a reference.
 /// Context: holds a leaf lock, which makers of timelines wait for.
 void visit_timelines(void (*visit)(timeline& line, void* context), void* context);

@@ -161,6 +161,12 @@ void visit_fences(void (*visit)(fence& slot, void* context), void* context) {
   }
 }
 
+slab_layout layout_of_slabs() noexcept UFENCE_NO_TSA {
+  slab_layout told{};
+  for (unsigned i = 0; i != 2; ++i) slabs[i].tell_layout(told, i);
+  return told;
+}
+
 }  // namespace detail
 
 std::size_t live_fences() noexcept {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "ufence/base/api.h"
 
@@ -22,6 +23,15 @@ namespace detail {
 void visit_fences(void (*visit)(fence& slot, void* context), void* context);
 
 enum class slot_size : unsigned char { native, legacy };
+
+/// Where the slabs lie: for those who read this process's memory from outside (debug/layout.h).
+struct slab_layout {
+  const void* regions[2];  // pointers to the newest region
+  std::uint32_t slot_bytes[2];
+  std::uint32_t next, spans, touched_slots;  // in a region; in a region; in a span
+  std::uint32_t span_count, span_size, span_bytes;
+};
+[[nodiscard]] slab_layout layout_of_slabs() noexcept;
 
 /// A slot whose count is 0, or nullptr. Takes from a cache of this thread.
 [[nodiscard]] fence* slab_allocate(slot_size size) noexcept;

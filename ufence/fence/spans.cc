@@ -154,5 +154,16 @@ spans::slots spans::next(place& at) const noexcept {
   return {};
 }
 
+void spans::tell_layout(slab_layout& to, unsigned which) const noexcept {
+  to.regions[which] = &regions_;
+  to.slot_bytes[which] = slot_bytes_;
+  to.next = offsetof(region, next);
+  to.spans = offsetof(region, all);
+  to.touched_slots = offsetof(span, touched_slots);
+  to.span_count = region::count;
+  to.span_size = sizeof(span);
+  to.span_bytes = fence_span_bytes;
+}
+
 }  // namespace detail
 }  // namespace ufence

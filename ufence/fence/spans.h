@@ -25,6 +25,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/fence.h"
+#include "ufence/fence/slab.h"
 
 namespace ufence {
 
@@ -95,6 +96,7 @@ class spans {
   };
   [[nodiscard]] place begin() const noexcept { return {.region = regions_}; }
   [[nodiscard]] slots next(place& at) const noexcept;
+  void tell_layout(slab_layout& to, unsigned which) const noexcept;
 
  private:
   struct span {

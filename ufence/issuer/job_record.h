@@ -31,7 +31,8 @@ struct job_record;
 
 /// What in_fence is called with, and what all jobs have as their retire op: to tell them from others.
 [[nodiscard]] callback_function callback_of_in_fences() noexcept;
-[[nodiscard]] bool is_retire_of_jobs(void (*retire)(backend*, retired_by) noexcept) noexcept;
+using retire_function = void (*)(backend*, retired_by) noexcept;
+[[nodiscard]] retire_function retire_of_jobs() noexcept;
 
 /// A callback on an in-fence of a job.
 struct in_fence : callback {

@@ -201,9 +201,7 @@ void detail::accept(job_record& r) noexcept {
   if ((asked & asked_bit::cancel) != 0) d.cancel_accepted(r);
 }
 
-bool detail::is_retire_of_jobs(void (*retire)(backend*, retired_by) noexcept) noexcept {
-  return retire == &retire_job;
-}
+detail::retire_function detail::retire_of_jobs() noexcept { return &retire_job; }
 
 void device::impl::set_ops() noexcept {
   const bool enables = has(UFENCE_F_ENABLE), polls = has(UFENCE_F_POLL);

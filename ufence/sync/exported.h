@@ -36,6 +36,12 @@ struct exported_file {
 /// LOCK.
 [[nodiscard]] bool is_export(const callback& node, callback_function function,
                              sync_name& name) noexcept;
+/// The callback of all exports, and where the file's name lies from there on (debug/layout.h).
+struct export_layout {
+  callback_function function;
+  std::uint32_t name;
+};
+[[nodiscard]] export_layout layout_of_exports() noexcept;
 /// What a label has for the timeline with this context (sync_label::timeline).
 [[nodiscard]] std::uint64_t label_number_of(std::uint64_t context) noexcept;
 

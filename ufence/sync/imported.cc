@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -60,6 +61,7 @@ class imported final : public embedded_fence,
   }
   [[nodiscard]] bool tell(import_state& told) noexcept;
   [[nodiscard]] const origin& came_from() const noexcept { return from_; }
+  static import_layout layout() noexcept;
 
  private:
   explicit imported(const origin& from) noexcept;
@@ -290,6 +292,18 @@ bool imported::tell(import_state& told) noexcept {
   return true;
 }
 
+// Both compilers tell where members of classes with base classes lie.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+import_layout imported::layout() noexcept {
+  constexpr auto from = static_cast<std::uint32_t>(offsetof(imported, from_));
+  return {.release = &imported::release,
+          .is_kernels = from + static_cast<std::uint32_t>(offsetof(origin, is_kernels)),
+          .exporter = from + static_cast<std::uint32_t>(offsetof(origin, exporter)),
+          .their_context = from + static_cast<std::uint32_t>(offsetof(origin, their_context))};
+}
+#pragma GCC diagnostic pop
+
 // --- Where it comes from ---
 
 // The same timeline of the same exporter is the same context here, so that merging keeps its latest
@@ -379,5 +393,7 @@ bool find_import(fence& f, import_state& state) noexcept {
   imported* const import = imported::from(f);
   return import != nullptr && import->tell(state);
 }
+
+import_layout layout_of_imports() noexcept { return imported::layout(); }
 
 }  // namespace ufence::detail

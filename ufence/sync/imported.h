@@ -11,6 +11,10 @@
 #include "ufence/io/peer.h"
 #include "ufence/sync/sync_file.h"
 
+namespace ufence {
+class embedded_fence;
+}  // namespace ufence
+
 namespace ufence::detail {
 
 /// Makes the fence for a sync file that is not this process's; the same one for a file that has
@@ -36,5 +40,12 @@ struct import_state {
 /// False: it is no such fence, or it is over. The caller has a reference.
 /// Threads: any. Blocks: a few system calls. Context: takes the reactor's lock.
 [[nodiscard]] bool find_import(fence& f, import_state& state) noexcept;
+
+/// How such a fence is told from others in memory, and where what is known of it lies (debug/layout.h).
+struct import_layout {
+  void (*release)(embedded_fence&) noexcept;  // of its embedded_type
+  std::uint32_t is_kernels, exporter, their_context;
+};
+[[nodiscard]] import_layout layout_of_imports() noexcept;
 
 }  // namespace ufence::detail

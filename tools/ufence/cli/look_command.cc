@@ -24,13 +24,14 @@ namespace ufence::tool {
 namespace {
 
 struct look_options {
-  std::vector<std::int64_t> processes;  // of `ls`
-  std::int64_t process = 0;             // of `why`
+  std::vector<std::string> processes;  // of `ls`
+  std::string process;                 // of `why`
   std::string fence;
   std::size_t depth = 64;
   bool json = false;
   bool all = false;
   bool down = false;
+  bool from_outside = false;
 };
 
 debug::tree_options trees_of(const look_options& options) {
@@ -38,10 +39,17 @@ debug::tree_options trees_of(const look_options& options) {
 }
 
 // The snapshot, or nothing after a line on stderr.
-std::optional<debug::snapshot> look(std::int64_t process, bool all) {
-  auto found = look_into(process, all);
-  if (auto* const seen = std::get_if<debug::snapshot>(&found)) return std::move(*seen);
-  static_cast<void>(std::fprintf(stderr, "ufence: process %lld: %s\n", static_cast<long long>(process),
+std::optional<debug::snapshot> look(const std::string& process, bool all, const look_options& options) {
+  auto found = look_into({.at = process, .all = all, .from_outside = options.from_outside});
+  if (auto* const seen = std::get_if<debug::snapshot>(&found)) {
+    if (seen->torn != 0) {
+      static_cast<void>(std::fprintf(stderr, "ufence: %s: %llu things changed each time they were read: what is told "
+                                             "of them may be torn\n",
+                                     process.c_str(), static_cast<unsigned long long>(seen->torn)));
+    }
+    return std::move(*seen);
+  }
+  static_cast<void>(std::fprintf(stderr, "ufence: %s: %s\n", process.c_str(),
                                  std::get<std::string>(found).c_str()));
   return {};
 }
@@ -103,10 +111,12 @@ void print_list(const debug::snapshot& s) {
 int list_processes(const look_options& options) {
   int status = 0;
   std::string all_json;
-  const std::vector<std::int64_t> processes =
-      options.processes.empty() ? processes_with_socket() : options.processes;
-  for (const std::int64_t process : processes) {
-    const std::optional<debug::snapshot> seen = look(process, options.all);
+  std::vector<std::string> processes = options.processes;
+  if (processes.empty()) {
+    for (const std::int64_t id : processes_with_socket()) processes.push_back(std::to_string(id));
+  }
+  for (const std::string& process : processes) {
+    const std::optional<debug::snapshot> seen = look(process, options.all, options);
     if (!seen) {
       status = 1;
     } else if (options.json) {
@@ -136,6 +146,14 @@ std::optional<std::uint32_t> find_fence(const debug::snapshot& s, const std::str
   return {};
 }
 
+// Is `f`, of the process that has to signal `imported`, what was imported? A look from outside knows contexts
+// alone.
+bool is_export_of(const debug::node& f, const debug::node& imported) {
+  if (f.seqno != imported.seqno) return false;
+  return (imported.export_key != 0 && f.export_key == imported.export_key) ||
+         (imported.source_context != 0 && f.context == imported.source_context);
+}
+
 // The snapshot of the process that has to signal something here, and where it says so there.
 void explain_elsewhere(const debug::snapshot& here, const std::vector<std::uint32_t>& starts,
                        const look_options& options, std::set<std::int64_t>& seen_processes) {
@@ -153,17 +171,14 @@ void explain_elsewhere(const debug::snapshot& here, const std::vector<std::uint3
       fmt::print("process {} was told above: a circle across processes\n", other);
       continue;
     }
-    const std::optional<debug::snapshot> there = look(other, false);
+    const std::optional<debug::snapshot> there = look(std::to_string(other), false, options);
     if (!there) continue;
     std::vector<std::uint32_t> exported;
     for (const debug::node& imported : here.nodes) {
-      if (imported.kind != debug::node_kind::fence || imported.export_key == 0) continue;
+      if (imported.kind != debug::node_kind::fence) continue;
       for (std::uint32_t n = 0; n < there->nodes.size(); ++n) {
         const debug::node& f = there->nodes[n];
-        if (f.kind == debug::node_kind::fence && f.export_key == imported.export_key &&
-            f.seqno == imported.seqno) {
-          exported.push_back(n);
-        }
+        if (f.kind == debug::node_kind::fence && is_export_of(f, imported)) exported.push_back(n);
       }
     }
     for (const std::uint32_t n : exported) {
@@ -177,7 +192,7 @@ void explain_elsewhere(const debug::snapshot& here, const std::vector<std::uint3
 
 int explain_process(const look_options& options) {
   const bool has_fence = !options.fence.empty();
-  const std::optional<debug::snapshot> seen = look(options.process, has_fence);
+  const std::optional<debug::snapshot> seen = look(options.process, has_fence, options);
   if (!seen) return 1;
   std::vector<std::uint32_t> starts;
   if (has_fence) {
@@ -200,37 +215,44 @@ int explain_process(const look_options& options) {
     fmt::print("why: {}\n{}", clean(line_about(*seen, start)),
                clean_lines(explain(*seen, start, trees_of(options))));
   }
+  // What a core tells of other processes was so once.
+  const bool is_live = options.process.find_first_not_of("0123456789") == std::string::npos;
   std::set<std::int64_t> told{seen->process};
-  explain_elsewhere(*seen, starts, options, told);
+  if (is_live) explain_elsewhere(*seen, starts, options, told);
   return 0;
 }
 
 void add_common(CLI::App& app, look_options& options) {
+  app.add_flag("--outside", options.from_outside, "Read the memory of the process, also where it has a debug socket");
   app.add_flag("--json", options.json, "Print JSON");
 }
+
+constexpr const char* how_it_gets_in =
+    "A process that has a debug socket (UFENCE_DEBUG=1) is asked. The memory of others is read, without stopping "
+    "them: that takes the right to trace them. Of a core file, times are no older than the newest one in it.";
 
 }  // namespace
 
 void add_look_commands(CLI::App& app, command& chosen) {
   auto options = std::make_shared<look_options>();
   CLI::App* const ls = app.add_subcommand(
-      "ls",
-      "Lists what processes have of fences: timelines, threads that sleep, fences waited for\n"
-      "A process is asked by its debug socket: start it with UFENCE_DEBUG=1.");
-  ls->add_option("processes", options->processes, "Process numbers; without, all of this user")
-      ->type_name("PID...");
+      "ls", std::string("Lists what processes have of fences: timelines, threads that sleep, fences waited for\n") +
+                how_it_gets_in);
+  ls->add_option("processes", options->processes,
+                 "Process numbers, or core files; without, all of this user that have a debug socket")
+      ->type_name("PID|CORE...");
   ls->add_flag("--all", options->all, "Also pending fences that nobody waits for");
   add_common(*ls, *options);
   ls->callback([options, &chosen] { chosen = [options] { return list_processes(*options); }; });
 
   auto why_options = std::make_shared<look_options>();
   CLI::App* const why = app.add_subcommand(
-      "why",
-      "Tells why a process does not go on\n"
-      "Of each thread that sleeps for a fence, or of one fence, it tells what everything hangs on, and "
-      "who waits for that. The process is asked by its debug socket: start it with UFENCE_DEBUG=1.");
-  why->add_option("process", why_options->process, "Process number")
-      ->type_name("PID")
+      "why", std::string("Tells why a process does not go on\n"
+                         "Of each thread that sleeps for a fence, or of one fence, it tells what everything hangs "
+                         "on, and who waits for that. ") +
+                 how_it_gets_in);
+  why->add_option("process", why_options->process, "Process number, or a core file")
+      ->type_name("PID|CORE")
       ->required();
   why->add_option("fence", why_options->fence, "A fence")->type_name("CONTEXT:SEQNO");
   why->add_flag("--down", why_options->down, "From the waiter down to the root, not root first");

@@ -11,7 +11,8 @@ namespace {
 using nlohmann::json;
 
 debug::code_place place_of(const json& j) {
-  return {.module = j.at("module"), .build_id = j.at("build_id"), .offset = j.at("offset")};
+  return {.module = j.at("module"), .build_id = j.at("build_id"), .offset = j.at("offset"),
+          .symbol = j.at("symbol")};
 }
 
 debug::timeline_info timeline_of(const json& j) {
@@ -56,6 +57,7 @@ debug::node node_of(const json& j) {
                 .place = place_of(j.at("place")),
                 .note = j.at("note"),
                 .callbacks = j.at("callbacks"),
+                .source_context = j.at("source_context"),
                 .export_key = j.at("export_key"),
                 .is_enabled = j.at("enabled")};
   return n;
@@ -72,7 +74,8 @@ std::variant<debug::snapshot, std::string> parse_snapshot(const std::string& tex
                     .duration_ns = j.at("duration_ns"),
                     .fences_alive = j.at("fences_alive"),
                     .fences_pending = j.at("fences_pending"),
-                    .nodes_left_out = j.at("nodes_left_out")};
+                    .nodes_left_out = j.at("nodes_left_out"),
+                    .torn = j.at("torn")};
   for (const json& t : j.at("timelines")) s.timelines.push_back(timeline_of(t));
   for (const json& n : j.at("nodes")) s.nodes.push_back(node_of(n));
   for (const json& e : j.at("edges")) {

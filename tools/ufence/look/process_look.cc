@@ -13,10 +13,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <optional>
+#include <memory>
 #include <string_view>
 #include <system_error>
 
+#include "tools/ufence/look/outside.h"
+#include "tools/ufence/look/symbols.h"
+#include "tools/ufence/look/target.h"
 #include "ufence/base/fd.h"
 
 namespace ufence::tool {
@@ -86,25 +89,51 @@ std::variant<debug::snapshot, std::string> ask(int connection, bool all) {
 
 }  // namespace
 
-std::variant<debug::snapshot, std::string> look_into(std::int64_t process, bool all) {
-  const std::string number = std::to_string(process);
-  struct stat owner {};
-  if (::stat(("/proc/" + number).c_str(), &owner) != 0) return "there is no such process";
-  std::string why = "it has no debug socket: start it with UFENCE_DEBUG=1, or let it call debug_listen()";
-  for (const std::string& folder : folders_of(owner.st_uid)) {
-    if (!is_users_alone(folder, owner.st_uid)) {
-      if (errno == EACCES || ::access(folder.c_str(), F_OK) == 0) {
-        why = folder + " is not that user's alone, or not to be entered by this one";
-      }
-      continue;
-    }
-    unique_fd connection;
+namespace {
+
+// The socket of a process, or the errno of why there is none: ENOENT, it has none.
+int connect_to_process(std::int64_t process, uid_t owner, unique_fd& connection) {
+  int why = ENOENT;
+  for (const std::string& folder : folders_of(owner)) {
+    if (!is_users_alone(folder, owner)) continue;
     const int failed = connect_to(folder, process, connection);
-    if (failed == EACCES || failed == EPERM) why = "it belongs to another user";
-    if (failed != 0) continue;
-    return ask(connection.get(), all);
+    if (failed == 0) return 0;
+    if (failed == EACCES || failed == EPERM) why = failed;
   }
   return why;
+}
+
+std::variant<debug::snapshot, std::string> look_into_process(std::int64_t process, const look_request& request) {
+  struct stat owner {};
+  if (::stat(("/proc/" + std::to_string(process)).c_str(), &owner) != 0) return "there is no such process";
+  unique_fd connection;
+  if (!request.from_outside && connect_to_process(process, owner.st_uid, connection) == 0) {
+    auto answer = ask(connection.get(), request.all);
+    if (std::holds_alternative<debug::snapshot>(answer)) return answer;
+  }
+  opened_target opened = open_process(process);
+  if (std::string* const why = std::get_if<std::string>(&opened)) {
+    return *why + "; nor does it answer by a debug socket (UFENCE_DEBUG=1, debug_listen())";
+  }
+  return look_from_outside(*std::get<std::unique_ptr<target>>(opened), request.all);
+}
+
+}  // namespace
+
+std::variant<debug::snapshot, std::string> look_into(const look_request& request) {
+  std::int64_t process = 0;
+  const char* const end = request.at.data() + request.at.size();
+  const auto [rest, error] = std::from_chars(request.at.data(), end, process);
+  std::variant<debug::snapshot, std::string> found;
+  if (error == std::errc() && rest == end) {
+    found = look_into_process(process, request);
+  } else {
+    opened_target opened = open_core(request.at);
+    if (std::string* const why = std::get_if<std::string>(&opened)) return std::move(*why);
+    found = look_from_outside(*std::get<std::unique_ptr<target>>(opened), request.all);
+  }
+  if (auto* const seen = std::get_if<debug::snapshot>(&found)) find_symbols(*seen);
+  return found;
 }
 
 std::vector<std::int64_t> processes_with_socket() {

@@ -1,4 +1,4 @@
-// Asks a process what is in it, by its debug socket.
+// Looks into a process: asks it by its debug socket, or reads its memory, or what a core file has of it.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,13 @@
 
 namespace ufence::tool {
 
-/// Asks the process with this number.
-/// @param all  also for pending fences that nobody waits for
+struct look_request {
+  std::string at;             // the number of a process, or the path of a core file
+  bool all = false;           // also pending fences that nobody waits for
+  bool from_outside = false;  // do not ask, also where there is a socket
+};
 /// @return  the snapshot, or why there is none, for people
-[[nodiscard]] std::variant<debug::snapshot, std::string> look_into(std::int64_t process, bool all);
+[[nodiscard]] std::variant<debug::snapshot, std::string> look_into(const look_request& request);
 
 /// The processes of this user that have a debug socket where this program looks for one.
 [[nodiscard]] std::vector<std::int64_t> processes_with_socket();

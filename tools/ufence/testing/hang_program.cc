@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "ufence/base/clock.h"
 #include "ufence/container/array.h"
 #include "ufence/debug/debug.h"
 #include "ufence/fence/fence.h"
@@ -140,6 +142,31 @@ int own_callback() {
   return ready();
 }
 
+// Threads that make, signal and drop timelines, fences, arrays and callbacks, and sleep in between, beside one
+// that waits for ever.
+void be_busy() {
+  for (;;) {
+    auto device = timeline_issuer::create({.driver_name = "busy", .timeline_name = "short"});
+    if (!device) continue;
+    std::array<fence_ref, 8> some;
+    for (fence_ref& f : some) f = *device->emit();
+    std::array<callback, 8> heard;
+    for (std::size_t i = 0; i < heard.size(); ++i) {
+      heard[i].set_function([](callback&, fence&) noexcept {});
+      static_cast<void>(some[i]->add_callback(heard[i]));
+    }
+    const result<fence_ref> all = fence_array::create(some);
+    constexpr std::int64_t soon_ns = 50'000;
+    if (all) static_cast<void>((*all)->wait(now_ns() + soon_ns));
+    device->signal_up_to(some.size());
+  }
+}
+
+int busy() {
+  for (int i = 0; i < 3; ++i) std::thread(be_busy).detach();
+  return never_signaled();
+}
+
 // --- Jobs of a scheduler ---
 
 struct test_job : sched::job {
@@ -202,6 +229,7 @@ int scheduler_stopped() {
 int main(int argc, char** argv) {
   const std::string_view how = argc > 1 ? argv[1] : "";
   if (how == "never_signaled") return never_signaled();
+  if (how == "busy") return busy();
   if (how == "lost_notification") return lost_notification();
   if (how == "circle") return circle();
   if (how == "exports" && argc > 2) return exports(argv[2]);

@@ -1,30 +1,43 @@
-"""`ufence ls` and `ufence why` over programs that hang in known ways."""
+"""`ufence ls` and `ufence why` over programs that hang in known ways: by the debug socket, in the memory of the
+process, and from its core file."""
 
 import json
 import os
 import pathlib
+import resource
+import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
+import time
 import unittest
 
 import support
 
 HANG = os.environ["UFENCE_HANG_PROGRAM"]
+LIBRARY = os.environ["UFENCE_LIBRARY"]
+# Sanitizers reserve terabytes, and forbid cores.
+HAS_CORES = os.environ["UFENCE_HAS_CORES"] == "1"
+TORN_SECONDS = float(os.environ.get("UFENCE_TORN_SECONDS", "2"))
 
 
 class Look(support.Case):
+    SETTINGS = {"UFENCE_DEBUG": "1"}
+    OPTIONS = []
+
     def hang(self, how, **more):
         """Starts the program and returns its process once it hangs in that way."""
         runtime = self.folder / "run"
         runtime.mkdir(mode=0o700, exist_ok=True)
-        self.environment = dict(os.environ, XDG_RUNTIME_DIR=str(runtime), UFENCE_DEBUG="1")
+        self.environment = dict(os.environ, XDG_RUNTIME_DIR=str(runtime), **self.SETTINGS)
         self.environment.pop("UFENCE_WATCHDOG", None)
         self.environment.update(more)
-        started = subprocess.Popen([HANG, how], cwd=self.folder, env=self.environment,
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+        started = subprocess.Popen(
+            [HANG, how], cwd=self.folder, env=self.environment, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2))
         self.addCleanup(self.end, started)
         self.assertEqual(started.stdout.readline(), b"ready\n")
         return started
@@ -41,11 +54,14 @@ class Look(support.Case):
 
     def why(self, started, cause=None):
         """The snapshot, once somebody in it has that cause, and the text about it."""
-        pid = str(started.pid)
         while True:
-            seen = json.loads(self.ufence("why", pid, "--json"))
+            seen = json.loads(self.ufence("why", self.at(started), *self.OPTIONS, "--json"))
             if cause is None or any(n["cause"] == cause for n in seen["nodes"]):
-                return seen, self.ufence("why", pid)
+                return seen, self.ufence("why", self.at(started), *self.OPTIONS)
+
+    def at(self, started):
+        """What `why` is to look at."""
+        return str(started.pid)
 
     def node(self, seen, cause):
         """The one node with this cause."""
@@ -58,6 +74,11 @@ class Look(support.Case):
         self.assertEqual(len(found), 1)
         return found[0]
 
+
+
+class Hangs(Look):
+    """Asks the process."""
+
     def test_names_a_timeline_that_nobody_signals(self):
         started = self.hang("never_signaled")
         seen, text = self.why(started)
@@ -67,18 +88,22 @@ class Look(support.Case):
         self.assertEqual(culprit["place"]["module"], os.path.realpath(HANG))
         self.assertEqual(culprit["place"]["build_id"], build_id(HANG))
         thread = self.thread(seen)
-        self.assertEqual(pathlib.Path(f"/proc/{started.pid}/task/{thread['id']}").exists(), True)
+        self.assertTrue(started.poll() is not None or
+                        pathlib.Path(f"/proc/{started.pid}/task/{thread['id']}").exists())
         self.assertEqual(thread["place"]["module"], os.path.realpath(HANG))
         self.assertIn("wait_for_the_device", function_at(HANG, thread["place"]["offset"]))
+        self.assertIn("wait_for_the_device", thread["place"]["symbol"])
+        self.assertEqual(seen["torn"], 0)
         self.assertRegex(text, r'(?m)^  \d+:1 timeline fence "queue" of "test device", pending.*'
                                r"nobody has signaled it")
         self.assertRegex(text, r"(?m)^    <- thread %d " % thread["id"])
         # From the waiter down it is the same, the other way round.
-        down = self.ufence("why", str(started.pid), "--down")
+        down = self.ufence("why", self.at(started), *self.OPTIONS, "--down")
         self.assertRegex(down, r"(?m)^  thread %d .*\n    -> \d+:1 timeline fence" % thread["id"])
         # And the same of the fence alone.
         name = f"{culprit['context']}:{culprit['seqno']}"
-        self.assertIn(f"<- thread {thread['id']}", self.ufence("why", str(started.pid), name))
+        self.assertIn(f"<- thread {thread['id']}",
+                      self.ufence("why", self.at(started), *self.OPTIONS, name))
 
     def test_names_a_device_that_was_not_heard(self):
         seen, text = self.why(self.hang("lost_notification"))
@@ -90,25 +115,13 @@ class Look(support.Case):
 
     def test_names_a_circle_through_two_arrays(self):
         seen, text = self.why(self.hang("circle"))
-        self.assertEqual(len(seen["circles"]), 1)
+        self.assertEqual(len(seen["circles"]), 1, json.dumps(seen, indent=1))
         circle = [seen["nodes"][n] for n in seen["circles"][0]]
         self.assertEqual(sorted(n["type"] for n in circle),
                          ["array (all of 2)", "array (all of 2)", "plain fence", "plain fence"])
         self.assertTrue(all(n["cause"] == "circle" for n in circle))
         # Which fence a callback signals is a guess, and is told as one.
         self.assertIn("perhaps a circle: ", text)
-
-    def test_names_an_exporter_that_is_stopped(self):
-        started = self.hang("exporter_stopped")
-        seen, text = self.why(started)
-        culprit = self.node(seen, "exporter_stopped")
-        self.assertEqual(culprit["kind"], "process")
-        parent = pathlib.Path(f"/proc/{culprit['id']}/stat").read_text().rsplit(")")[1].split()[1]
-        self.assertEqual(int(parent), started.pid)
-        self.assertIn("the process that has to signal it is stopped", text)
-        os.kill(culprit["id"], signal.SIGCONT)
-        seen, _ = self.why(started, "exporter_runs")
-        self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
 
     def test_names_a_callback_that_waits_for_its_own_thread(self):
         seen, text = self.why(self.hang("own_callback"))
@@ -136,6 +149,42 @@ class Look(support.Case):
         self.assertEqual(self.node(seen, "scheduler_stopped")["type"], "job's finished")
         self.assertIn("not started again", text)
 
+
+class HangsOutside(Hangs):
+    """Reads its memory."""
+
+    SETTINGS = {"UFENCE_DEBUG": "0"}
+
+
+@unittest.skipUnless(HAS_CORES, "sanitizers forbid cores")
+class HangsInCore(Hangs):
+    """Reads its core file."""
+
+    SETTINGS = {"UFENCE_DEBUG": "0"}
+
+    def why(self, started, cause=None):
+        # Once it has come so far.
+        while cause is not None and cause not in self.ufence("why", str(started.pid), "--json"):
+            pass
+        return super().why(started)
+
+    def at(self, started):
+        return str(core_of(started, self.folder))
+
+
+class Sockets(Look):
+    def test_names_an_exporter_that_is_stopped(self):
+        started = self.hang("exporter_stopped")
+        seen, text = self.why(started)
+        culprit = self.node(seen, "exporter_stopped")
+        self.assertEqual(culprit["kind"], "process")
+        parent = pathlib.Path(f"/proc/{culprit['id']}/stat").read_text().rsplit(")")[1].split()[1]
+        self.assertEqual(int(parent), started.pid)
+        self.assertIn("the process that has to signal it is stopped", text)
+        os.kill(culprit["id"], signal.SIGCONT)
+        seen, _ = self.why(started, "exporter_runs")
+        self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
+
     def test_lists_what_a_process_has(self):
         started = self.hang("never_signaled")
         self.why(started)
@@ -154,14 +203,36 @@ class Look(support.Case):
                 "age_ns"] < 1_000_000_000:
             pass
 
-    def test_says_what_is_missing(self):
+    def test_reads_the_memory_of_a_process_that_is_stopped(self):
         started = self.hang("never_signaled", UFENCE_DEBUG="0")
-        finished = self.run_ufence("why", str(started.pid), env=self.environment)
+        started.send_signal(signal.SIGSTOP)
+        seen, _ = self.why(started)
+        self.node(seen, "never_signaled")
+
+    def refused(self, *args):
+        """What `ufence` says to that."""
+        finished = self.run_ufence(*args, env=self.environment)
         self.assert_succeeded(finished, 1)
-        self.assertIn(b"it has no debug socket: start it with UFENCE_DEBUG=1", finished.stderr)
-        finished = self.run_ufence("why", "0", env=self.environment)
-        self.assert_succeeded(finished, 1)
-        self.assertIn(b"there is no such process", finished.stderr)
+        return finished.stderr.decode()
+
+    def test_says_what_is_missing(self):
+        self.hang("never_signaled", UFENCE_DEBUG="0")
+        self.assertIn("there is no such process", self.refused("why", "0"))
+        self.assertIn("it has no libufence", self.refused("why", str(os.getpid())))
+        self.assertIn("No such file", self.refused("why", "no.core"))
+        self.assertIn("it is no core file", self.refused("why", HANG))
+
+    def test_another_version_of_the_layout_is_refused(self):
+        changed = self.folder / "libufence.so.0"
+        content = bytearray(pathlib.Path(LIBRARY).read_bytes())
+        note = content.index(struct.pack("<III8s", 7, 16, 1, b"ufence"))
+        version, = struct.unpack_from("<I", content, note + 20)
+        struct.pack_into("<I", content, note + 20, version + 1)
+        changed.write_bytes(content)
+        started = self.hang("never_signaled", UFENCE_DEBUG="0", LD_PRELOAD=str(changed))
+        self.environment.pop("LD_PRELOAD")
+        self.assertIn(f"{changed} has its memory laid out by version {version + 1}; this program knows "
+                      f"version {version}", self.refused("why", str(started.pid)))
 
     def test_socket_is_its_owners_alone_and_one_that_is_left_over_is_passed_over(self):
         started = self.hang("never_signaled")
@@ -186,6 +257,75 @@ class Look(support.Case):
             opened.chmod(0o777)
         self.assertEqual(answer_to_other_user(path), "b''")
         self.assertRegex(answer_to(path), r"^\{")
+
+
+class Outside(Look):
+    SETTINGS = {"UFENCE_DEBUG": "0"}
+
+    def test_names_an_exporter_that_is_stopped(self):
+        started = self.hang("exporter_stopped")
+        seen, text = self.why(started)
+        culprit = self.node(seen, "exporter_stopped")
+        self.assertEqual(culprit["kind"], "process")
+        parent = pathlib.Path(f"/proc/{culprit['id']}/stat").read_text().rsplit(")")[1].split()[1]
+        self.assertEqual(int(parent), started.pid)
+        self.assertIn("the process that has to signal it is stopped", text)
+        os.kill(culprit["id"], signal.SIGCONT)
+        seen, _ = self.why(started, "exporter_runs")
+        self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
+        # The other one is looked at too: nobody signals it there.
+        _, text = self.why(started)
+        self.assertRegex(text, r"(?m)^process %d .*: nobody has signaled it:$" % culprit["id"])
+
+    def test_what_changes_while_it_is_read_is_never_told_wrong(self):
+        started = self.hang("busy")
+        pid = str(started.pid)
+        until = time.monotonic() + TORN_SECONDS
+        looks = 0
+        while looks < 3 or time.monotonic() < until:
+            seen = json.loads(self.run_ufence("ls", pid, "--all", "--json", env=self.environment).stdout)[0]
+            looks += 1
+            # What stays is always there, and named.
+            stays = [n for n in seen["nodes"] if n["kind"] == "thread" and
+                     "wait_for_the_device" in n["place"]["symbol"]]
+            self.assertGreaterEqual(len(stays), 1, json.dumps(seen, indent=1))
+            for line in seen["timelines"]:
+                self.assertIn((line["driver"], line["name"]), {("test device", "queue"), ("busy", "short")})
+                self.assertLessEqual(line["completed"], 1 << 62)
+            for node in seen["nodes"]:
+                self.assertIn(node["kind"], {"thread", "fence"})
+                if node["kind"] == "fence" and node["state"] == "pending" and node["type"] == "timeline fence":
+                    self.assertIn(node["timeline"], {"queue", "short"})
+            for edge in seen["edges"]:
+                self.assertLess(max(edge["from"], edge["to"]), len(seen["nodes"]))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be another user")
+    def test_another_user_is_refused(self):
+        started = self.hang("never_signaled")
+        program = shutil.copy(os.environ["UFENCE_PROGRAM"], self.folder / "ufence")
+        self.folder.chmod(0o755)
+        shutil.copy(LIBRARY, self.folder / "libufence.so.0")
+        environment = dict(self.environment, LD_LIBRARY_PATH=str(self.folder))
+        finished = subprocess.run([program, "why", str(started.pid)], env=environment, user=65534, group=65534,
+                                  extra_groups=[], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  timeout=support.PATIENCE_S)
+        self.assertEqual(finished.returncode, 1)
+        self.assertIn(b"its memory can not be read (Permission denied)", finished.stderr)
+
+
+def core_of(started, folder):
+    """Ends the program with a core file; again: the same one."""
+    found = sorted(folder.glob("core*"))
+    if found:
+        return found[0]
+    pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if pattern == "core":
+        started.send_signal(signal.SIGABRT)
+        started.wait(support.PATIENCE_S)
+    else:
+        subprocess.run(["gcore", "-o", str(folder / "core"), str(started.pid)], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return sorted(folder.glob("core*"))[0]
 
 
 def answer_to(path):

@@ -1,0 +1,288 @@
+#include "tools/ufence/look/outside.h"
+
+#include <algorithm>
+#include <span>
+
+#include "tools/ufence/look/outside_look.h"
+#include "ufence/base/clock.h"
+#include "ufence/fence/state.h"
+
+namespace ufence::tool {
+
+namespace {
+
+std::string what_it_sleeps_for(std::uint8_t what, std::size_t count, const std::string& first) {
+  switch (what) {  // sleeps_for (ufence/fence/live.h)
+    case 0: return "until " + first + " is signaled";
+    case 1: return "until the callbacks of " + first + " have returned";
+    case 2: return "until the issuer is done with " + first;
+    case 4: return "until a callback of " + first + " has returned";
+    default: return "until one of " + std::to_string(count) + " fences is signaled";
+  }
+}
+
+}  // namespace
+
+std::optional<copied> outside_look::steady(address of, std::size_t size) {
+  std::optional<copied> before = at_.copy(of, size);
+  if (!before || !at_.is_live()) return before;
+  for (int i = 0; i < tries_max; ++i) {
+    std::optional<copied> again = at_.copy(of, size);
+    if (again == before) return again;
+    before = std::move(again);
+    if (!before) return before;
+  }
+  ++found_.torn;
+  return before;
+}
+
+// --- Timelines ---
+
+// False: a link led astray, since somebody changed the list.
+bool outside_look::walk_timelines(std::vector<copied>& found) {
+  found.clear();
+  auto next = at_.get<address>(where_.timelines);
+  if (!next) return false;
+  for (address before = 0; *next != 0;) {
+    std::optional<copied> line = at_.copy(*next, where_.timeline.size);
+    if (!line || line->word(where_.timeline.previous) != before) return false;
+    before = *next;
+    next = line->word(where_.timeline.next);
+    found.push_back(std::move(*line));
+  }
+  return true;
+}
+
+void outside_look::find_timelines() {
+  std::vector<copied> all;
+  for (int i = 1; !walk_timelines(all); ++i) {
+    if (i == tries_max || !at_.is_live()) {
+      ++found_.torn;
+      break;
+    }
+  }
+  for (const copied& line : all) add_line(line);
+}
+
+const outside_look::known_line& outside_look::add_line(const copied& timeline) {
+  constexpr std::uint64_t closed = std::uint64_t{1} << 63;  // timeline::closed
+  const auto& in = where_.timeline;
+  const std::uint64_t value = timeline.word(in.value);
+  debug::timeline_info info{.context = timeline.word(in.context),
+                            .driver = name_text(timeline, in.driver_name),
+                            .name = name_text(timeline, in.name),
+                            .completed = value & ~closed,
+                            .emitted = timeline.word(in.emitted)};
+  info.is_closed = (value & closed) != 0;
+  const address word = timeline.word(in.device_word);
+  const auto written = word != 0 && !info.is_closed ? at_.get<std::uint32_t>(word) : std::nullopt;
+  if (written) {
+    const auto distance = static_cast<std::int32_t>(*written - static_cast<std::uint32_t>(value));
+    info.has_device_word = true;
+    info.device_seqno = info.completed + static_cast<std::uint64_t>(std::int64_t{distance});
+  }
+  info.made_by = modules_.place_of(timeline.word(in.maker));
+  known_line& known = lines_[timeline.address()];
+  known = {.index = static_cast<std::uint32_t>(found_.timelines.size()),
+           .value = value,
+           .context = info.context,
+           .unordered_contexts = timeline.word(in.unordered_contexts)};
+  found_.timelines.push_back(std::move(info));
+  return known;
+}
+
+// --- Threads ---
+
+bool outside_look::walk_sleepers(std::uint32_t list, std::vector<copied>& found) {
+  found.clear();
+  auto next = at_.get<address>(where_.sleepers + std::uint64_t{list} * where_.sleeper_list_size);
+  if (!next) return false;
+  for (address before = 0; *next != 0;) {
+    std::optional<copied> s = at_.copy(*next, where_.sleeper.size);
+    // Nobody sets the link back of the first one.
+    if (!s || (before != 0 && s->word(where_.sleeper.previous) != before)) return false;
+    before = *next;
+    next = s->word(where_.sleeper.next);
+    found.push_back(std::move(*s));
+  }
+  return true;
+}
+
+void outside_look::find_sleepers() {
+  std::vector<copied> some;
+  for (std::uint32_t list = 0; list < where_.sleeper_lists; ++list) {
+    for (int i = 1; !walk_sleepers(list, some); ++i) {
+      if (i == tries_max || !at_.is_live()) {
+        ++found_.torn;
+        break;
+      }
+    }
+    for (const copied& s : some) add_sleeper(s);
+  }
+}
+
+void outside_look::add_sleeper(const copied& s) {
+  constexpr std::size_t told_max = 64;
+  std::vector<address> waits_for;
+  std::size_t count = 1;
+  if (const address one = s.word(where_.sleeper.one)) {
+    waits_for.push_back(one);
+  } else {
+    const auto several = s.get<std::span<const address>>(where_.sleeper.several);
+    count = several.size();
+    waits_for.resize(std::min(count, told_max));
+    const auto bytes = std::as_writable_bytes(std::span(waits_for));
+    waits_for.resize(at_.read(reinterpret_cast<address>(several.data()), bytes) / sizeof(address));
+  }
+  const std::string first = waits_for.empty() ? "?" : name_of(waits_for[0]);
+  const auto n = static_cast<std::uint32_t>(found_.nodes.size());
+  const auto since_ns = s.get<std::int64_t>(where_.sleeper.since_ns);
+  newest_ns_ = std::max(newest_ns_, since_ns);
+  const int id = s.get<int>(where_.sleeper.id);
+  const address stack = s.word(where_.sleeper.stack);
+  found_.nodes.push_back(
+      {.kind = debug::node_kind::thread,
+       .id = id,
+       .driver = at_.thread_name(id),
+       .state = what_it_sleeps_for(s.get<std::uint8_t>(where_.sleeper.what), count,
+                                   first),
+       .age_ns = since_ns,  // fill_ages()
+       .place = modules_.caller_above(stack)});
+  fences_.push_back(0);
+  for (const address f : waits_for) add_edge(n, node_of(f));
+  sleepers_.push_back({.node = n, .stack = stack, .waits_for = std::move(waits_for)});
+  add_frames(n, s.word(where_.sleeper.thread));
+}
+
+// A thread that sleeps changes neither its frames nor its queue.
+void outside_look::add_frames(std::uint32_t n, address thread) {
+  constexpr int told_max = 64;
+  address at = at_.get<address>(thread + where_.thread.frames).value_or(0);
+  for (int i = 0; at != 0 && i < told_max; ++i) {
+    const std::optional<copied> frame = at_.copy(at, where_.frame.size);
+    if (!frame) break;
+    const address of = frame->word(where_.frame.of);
+    const bool is_callback = frame->word(where_.frame.callback) != 0;
+    const std::string name = name_of(of);
+    std::string& note = found_.nodes[n].note;
+    note += (note.empty() ? "" : " ") + ((is_callback ? "inside a callback of " : "inside an op of ") + name);
+    if (is_callback) found_.nodes[n].why = debug::cause::own_callback;
+    add_edge(node_of(of), n, is_callback ? "a callback of it runs there" : "an op of it runs there");
+    at = frame->word(where_.frame.outer);
+  }
+  const address last = at_.get<address>(thread + where_.thread.queue).value_or(0);
+  for (address f = last; f != 0;) {
+    f = at_.get<address>(f + where_.fence.link).value_or(0);
+    if (f != 0) add_edge(node_of(f), n, "that thread will settle it");
+    if (f == last || found_.edges.size() > std::size_t{told_max} * 16) break;
+  }
+}
+
+// --- All fences ---
+
+void outside_look::find_fences() {
+  constexpr int regions_max = 1'000'000;
+  for (unsigned size = 0; size != 2; ++size) {
+    address region = at_.get<address>(where_.regions[size]).value_or(0);
+    for (int i = 0; region != 0 && i < regions_max; ++i) {
+      const std::size_t spans = std::size_t{where_.region.span_count} * where_.region.span_size;
+      const std::optional<copied> head = at_.copy(region, where_.region.spans + spans);
+      if (!head) break;
+      for (std::uint32_t n = 0; n < where_.region.span_count; ++n) {
+        const std::uint32_t span = where_.region.spans + n * where_.region.span_size;
+        const auto touched = head->get<std::uint32_t>(span + where_.region.touched_slots);
+        if (touched == 0 || touched > where_.region.span_bytes / where_.slot_size[size]) continue;
+        look_at_span(region + std::uint64_t{n} * where_.region.span_bytes, touched, where_.slot_size[size]);
+      }
+      region = head->word(where_.region.next);
+    }
+  }
+  for (const address f : waited_for_) node_of(f);
+}
+
+void outside_look::look_at_span(address memory, std::uint32_t slots, std::uint32_t slot_size) {
+  const std::optional<copied> all = at_.copy(memory, std::size_t{slots} * slot_size);
+  if (!all) return;
+  for (std::uint32_t n = 0; n < slots; ++n) look_at_slot(*all, n * slot_size);
+}
+
+void outside_look::look_at_slot(const copied& slots, std::uint32_t offset) {
+  const auto& in = where_.fence;
+  if (slots.get<std::uint32_t>(offset + in.references) == 0) return;
+  ++found_.fences_alive;
+  if ((slots.get<std::uint32_t>(offset + in.state) & fence_state::signaled) != 0) return;
+  const auto kind = slots.get<std::uint8_t>(offset + in.kind);
+  const std::uint64_t seqno = slots.word(offset + in.seqno);
+  const bool has_timeline = (kind & where_.kind.has_timeline) != 0;
+  const auto line = has_timeline ? lines_.find(slots.word(offset + in.owner)) : lines_.end();
+  if (line != lines_.end() && (kind & where_.kind.ordered) != 0 &&
+      static_cast<std::int64_t>((line->second.value << 1 >> 1) - seqno) >= 0) {
+    return;  // completed
+  }
+  if (slots.get<std::uint16_t>(offset + in.generation) != static_cast<std::uint16_t>(generation_)) return;
+  ++found_.fences_pending;
+  if (line != lines_.end()) {
+    debug::timeline_info& info = found_.timelines[line->second.index];
+    ++info.pending;
+    if (info.oldest_pending == 0 || seqno < info.oldest_pending) info.oldest_pending = seqno;
+  }
+  if (all_ || slots.word(offset + in.callbacks) != 0) waited_for_.push_back(slots.address() + offset);
+}
+
+// --- Ages ---
+
+// A fence that is waited for is as old as the longest wait.
+void outside_look::fill_ages() {
+  // A core does not say when it was written: everything is at least as old as the newest time in it tells.
+  found_.time_ns = at_.is_live() ? now_ns() : newest_ns_;
+  for (debug::node& n : found_.nodes) {
+    if (n.kind == debug::node_kind::thread) {
+      n.age_ns = std::max<std::int64_t>(found_.time_ns - n.age_ns, 1);
+    }
+  }
+  for (const debug::edge& e : found_.edges) {
+    const debug::node& from = found_.nodes[e.from];
+    debug::node& to = found_.nodes[e.to];
+    if (from.kind != debug::node_kind::thread || e.is_guess || to.state != "pending") continue;
+    to.age_ns = std::max(to.age_ns, from.age_ns);
+    for (debug::timeline_info& t : found_.timelines) {
+      if (t.context == to.context) t.age_ns = std::max(t.age_ns, to.age_ns);
+    }
+  }
+}
+
+debug::snapshot outside_look::run() {
+  const std::int64_t begin_ns = now_ns();
+  found_.process = at_.process();
+  found_.program = at_.program();
+  generation_ = at_.get<std::uint32_t>(where_.fork_generation).value_or(0);
+  find_timelines();
+  find_sleepers();
+  find_fences();
+  // A node that is looked at may bring others behind it.
+  for (std::uint32_t n = 0; n < found_.nodes.size(); ++n) look_at(n);
+  look_at_scheduled();
+  guess();
+  fill_ages();
+  find_causes(found_);
+  found_.duration_ns = now_ns() - begin_ns;
+  return std::move(found_);
+}
+
+std::variant<debug::snapshot, std::string> look_from_outside(const target& at, bool all) {
+  const target_modules modules(at);
+  const auto& noted = modules.layout();
+  if (!noted) return "it has no libufence, or one that says nothing of its memory";
+  if (noted->version != debug::layout_version || noted->size != sizeof(debug::layout)) {
+    return noted->path + " has its memory laid out by version " + std::to_string(noted->version) +
+           "; this program knows version " + std::to_string(debug::layout_version) +
+           ": take the `ufence` that belongs to that library";
+  }
+  const auto where = at.get<debug::layout>(noted->address);
+  if (!where || where->version != noted->version || where->size != noted->size) {
+    return "its libufence has not been loaded to the end";
+  }
+  return outside_look(at, modules, *where, all).run();
+}
+
+}  // namespace ufence::tool
