@@ -30,7 +30,7 @@ function(ufence_read_layers file)
   set(layers "")
   foreach(line IN LISTS lines)
     string(REPLACE "/" "_" line "${line}")
-    if(NOT line MATCHES "^([a-z_]+):(([ ]+[a-z_]+)*)[ ]+->[ ]+([a-z]+)[ ]*$")
+    if(NOT line MATCHES "^([a-z_]+):(([ ]+[a-z_]+)*)[ ]+->[ ]+([a-z-]+)[ ]*$")
       message(FATAL_ERROR
         "${file}: cannot read \"${line}\": write `layer: layer layer -> library`")
     endif()

@@ -87,7 +87,7 @@ class Tree:
         for number, line in enumerate(file.text.splitlines(), 1):
             if not line or line.startswith("#"):
                 continue
-            match = re.fullmatch(r"([a-z_/]+):((?: +[a-z_/]+)*) +-> +[a-z]+ *", line)
+            match = re.fullmatch(r"([a-z_/]+):((?: +[a-z_/]+)*) +-> +[a-z-]+ *", line)
             if match is None:
                 self.report(file, number, "cannot read this; write `layer: layer layer -> library`")
                 continue
