@@ -101,7 +101,7 @@ UFENCE_STATIC_ASSERT(sizeof(struct rcu_head) == 2 * sizeof(void *), "what is def
 #define UFENCE_DMA_FENCE_BASE                                                                      \
 	__extension__ union {                                                                      \
 		struct dma_fence base;                                                             \
-		u64 ufence_room[18];                                                               \
+		u64 ufence_room[20];                                                               \
 	}
 
 enum dma_fence_flag_bits {
