@@ -165,17 +165,36 @@ addEventListener("load", () => {
 
 
 class Page(Case):
-    def browse(self, address):
+    def chromium(self, *arguments):
         browser = shutil.which("chromium")
         self.assertIsNotNone(browser, "no chromium: run scripts/setup check")
         done = subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-             f"--user-data-dir={self.folder}/profile", "--virtual-time-budget=5000", "--dump-dom",
-             address],
+             f"--user-data-dir={self.folder}/profile", "--virtual-time-budget=5000", *arguments],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             timeout=PATIENCE_S)
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
         return done.stdout
+
+    def browse(self, address):
+        return self.chromium("--dump-dom", address)
+
+    def photograph(self, address):
+        picture = self.folder / "picture.png"
+        self.chromium("--hide-scrollbars", "--window-size=1300,900", f"--screenshot={picture}", address)
+        return picture.read_bytes()
+
+    def test_is_photographed(self):
+        """With UFENCE_PICTURES the whole table, for docs/pictures/lab.png: minutes."""
+        kept = os.environ.get("UFENCE_PICTURES")
+        self.lab(*([] if kept else ["R1", "R11"]), "--html", "page.html", "--quiet")
+        empty = self.folder / "empty.html"
+        empty.write_text("<title>nothing</title>")
+        table = self.photograph((self.folder / "page.html").as_uri())
+        self.assertEqual(table[:8], b"\x89PNG\r\n\x1a\n")
+        self.assertGreater(len(table), 5 * len(self.photograph(empty.as_uri())))
+        if kept:
+            pathlib.Path(kept, "lab.png").write_bytes(table)
 
     def test_shows_the_trace_of_a_cell_that_is_clicked(self):
         self.lab("R1", "R11", "--html", "page.html", "--quiet")
