@@ -91,6 +91,7 @@ std::string_view to_string(report_kind kind) noexcept {
     case report_kind::references_saturated: return "references saturated";
     case report_kind::kernel_warning: return "kernel-style interface";
     case report_kind::stuck: return "stuck";
+    case report_kind::lock_order: return "lock order";
   }
   return "unknown";
 }

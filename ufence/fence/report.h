@@ -22,6 +22,7 @@ enum class report_kind : std::uint8_t {
   references_saturated, // so many references were lost that the count can't tell: it lives for ever
   kernel_warning,      // misuse of the kernel-style interface: what the kernel would warn about
   stuck,               // the watchdog: a wait is older than it allows; the text has the whole chain
+  lock_order,          // debug builds: locks, or locks and waits for fences, in a circle (lock_order.h)
 };
 
 /// The views are valid during the call only.

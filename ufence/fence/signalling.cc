@@ -1,6 +1,7 @@
 #include "ufence/fence/signalling.h"
 
 #include "ufence/base/tls.h"
+#include "ufence/fence/lock_order.h"
 #include "ufence/fence/report.h"
 
 namespace ufence {
@@ -14,8 +15,19 @@ using depth = per_thread<depth_tag, unsigned>;
 
 namespace detail {
 
-void begin_signalling() noexcept { ++depth::get(); }
-void end_signalling() noexcept { --depth::get(); }
+void begin_signalling() noexcept {
+  ++depth::get();
+  order_section_begins();
+}
+void end_signalling() noexcept {
+  order_section_ends();
+  --depth::get();
+}
+
+void check_may_wait() noexcept {
+  check_not_signalling("a thread waits for a fence on the signalling path");
+  order_wait();
+}
 
 void check_not_signalling(const char* what) noexcept {
   if (depth::get() == 0) return;

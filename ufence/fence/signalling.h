@@ -23,10 +23,14 @@ namespace detail {
 void begin_signalling() noexcept;
 void end_signalling() noexcept;
 /// Reports, in debug builds, that this thread waits or allocates inside a signalling section.
+/// check_may_wait(): also that it waits for a fence with locks held that are taken in such sections
+/// (lock_order.h).
 #if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
 void check_not_signalling(const char* what) noexcept;
+void check_may_wait() noexcept;
 #else
 inline void check_not_signalling(const char*) noexcept {}
+inline void check_may_wait() noexcept {}
 #endif
 }  // namespace detail
 

@@ -20,7 +20,7 @@ namespace ufence {
 
 std::error_code fence::may_wait() noexcept {
   rank_check_none();
-  detail::check_not_signalling("a thread waits for a fence on the signalling path");
+  detail::check_may_wait();
   if (thread_state::mine().involves(*this)) return errno_code(EDEADLK);
   if (is_inherited()) return errno_code(EOWNERDEAD);
   return {};
