@@ -26,6 +26,8 @@
 #include "ufence/debug/graph.h"
 #include "ufence/debug/sightings.h"
 #include "ufence/fence/report.h"
+#include "ufence/fence/slab.h"
+#include "ufence/issuer/job_record.h"
 
 namespace ufence {
 
@@ -99,7 +101,9 @@ class watchdog::loop {
       if (!is_late && !told_.contains(key)) continue;
       const bool was_told = told_.contains(key) || told.contains(key);
       note_below(seen, waits, n, told);
-      if (!was_told) tell(seen, n);
+      if (was_told) continue;
+      tell(seen, n);
+      if (options_.cancels_roots) cancel_roots(seen, n);
     }
     // What is gone is forgotten.
     told_ = std::move(told);
@@ -135,6 +139,31 @@ class watchdog::loop {
     } else {
       report_stuck(what);
     }
+  }
+
+  // Asks for the end of the jobs that this wait hangs on.
+  static void cancel_roots(const debug::snapshot& seen, std::uint32_t n) noexcept {
+    for (const std::uint32_t root : roots_of(seen, n)) {
+      const debug::node& r = seen.nodes[root];
+      if (r.kind != debug::node_kind::fence || r.type != "job of a driver module") continue;
+      if (const fence_ref f = find_pending(r.context, r.seqno)) static_cast<void>(detail::cancel_job_of(*f));
+    }
+  }
+
+  static fence_ref find_pending(std::uint64_t context, std::uint64_t seqno) noexcept {
+    struct search {
+      std::uint64_t context, seqno;
+      fence_ref found = {};
+    } wanted{.context = context, .seqno = seqno};
+    detail::visit_fences(
+        [](fence& slot, void* of) {
+          auto& s = *static_cast<search*>(of);
+          if (s.found || !slot.try_get()) return;
+          fence_ref f = fence_ref::adopt(&slot);
+          if (f->context() == s.context && f->seqno() == s.seqno) s.found = std::move(f);
+        },
+        &wanted);
+    return std::move(wanted.found);
   }
 
   const watchdog_options options_;

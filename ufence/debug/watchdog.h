@@ -26,6 +26,11 @@ struct watchdog_options {
   /// (report_kind::stuck).
   void (*told)(const stuck& what, void* context) noexcept = nullptr;
   void* context = nullptr;
+  /// Asks the driver modules that have the job at a root of a late wait to cancel it, after it was told: those with
+  /// UFENCE_F_CANCEL; a job that no driver has seen yet is ended. It is a request: the driver ends the job, with
+  /// an error, once its device is done with the memory (D-12). Once for each job. Not for jobs of drivers with
+  /// UFENCE_F_TIMELINE or UFENCE_F_LEGACY, of which a job alone can not be told by its fence.
+  bool cancels_roots = false;
 };
 
 /// Looks about four times within the limit, and at most once for each 20 ms; tells of each wait once, and of

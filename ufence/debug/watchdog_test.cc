@@ -12,11 +12,12 @@
 #include "ufence/fence/fence.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/timeline.h"
+#include "ufence/issuer/issuer_test_support.h"
 
 namespace ufence {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr std::int64_t at_once_ns = 1;
 
@@ -115,6 +116,48 @@ TEST(watchdog, may_be_told_to_end_what_hangs) {
                               .context = &end});
   ASSERT_TRUE(dog);
   EXPECT_EQ(f.fence->wait_result(), errno_code(ETIMEDOUT));
+}
+
+TEST(watchdog, may_ask_for_the_end_of_a_job_that_a_driver_has) {
+  puppet_device p;
+  listener heard;
+  auto dog = watchdog::start(
+      {.limit_ns = at_once_ns, .told = &listener::told, .context = &heard, .cancels_roots = true});
+  ASSERT_TRUE(dog);
+  const fence_ref held = p.give(puppet::hold);
+  EXPECT_EQ(held->wait_result(), errno_code(ECANCELED));
+  EXPECT_THAT(heard.wait_for(1), HasSubstr("its driver module has the job and has not ended it"));
+  EXPECT_EQ(p.board->cancels, 1U);
+  // One that no driver has seen is ended at once; a driver decides when it ends its own.
+  new_fence in = make();
+  const fence_ref waiting = p.give(puppet::hold, {.after = {in.fence}});
+  p.board->ignores_cancel = 1;
+  const fence_ref busy = p.give(puppet::hold);
+  std::thread late([&] { EXPECT_FALSE(busy->wait()); });
+  while (p.board->cancels < 2) std::this_thread::yield();
+  EXPECT_FALSE(busy->is_signaled());
+  p.give(puppet::finish, {.value = busy->seqno()});
+  late.join();
+  EXPECT_EQ(busy->status(), 1);
+  EXPECT_FALSE(waiting->is_signaled());  // it hangs on `in`, not on the driver
+  in.signal.signal();
+  p.give(puppet::finish_all);
+  p.unload();
+}
+
+TEST(watchdog, asks_for_nothing_unless_told_to) {
+  puppet_device p;
+  listener heard;
+  auto dog = watchdog::start({.limit_ns = at_once_ns, .told = &listener::told, .context = &heard});
+  ASSERT_TRUE(dog);
+  const fence_ref held = p.give(puppet::hold);
+  std::thread late([&] { EXPECT_FALSE(held->wait()); });
+  static_cast<void>(heard.wait_for(1));
+  p.give(puppet::finish_all);
+  late.join();
+  EXPECT_EQ(p.board->cancels, 0U);
+  EXPECT_EQ(held->status(), 1);
+  p.unload();
 }
 
 TEST(watchdog, reports_by_itself) {

@@ -172,6 +172,14 @@ std::error_code device::impl::cancel(fence& f) noexcept {
   return cancel_single(*static_cast<job_record*>(op.data()));
 }
 
+std::error_code detail::cancel_job_of(fence& f) noexcept {
+  // Inside the op the record, and so the device, stays.
+  const issuer_op op(f);
+  if (!op) return errno_code(f.is_signaled() ? EALREADY : EINVAL);
+  if (op.data()->ops->retire != retire_of_jobs()) return errno_code(EINVAL);
+  return static_cast<job_record*>(op.data())->owner->cancel(f);
+}
+
 // Inside an op of its fence, or with a reference to a legacy one: the record stays.
 std::error_code device::impl::cancel_single(job_record& r) noexcept {
   if (r.elect(job_phase::waiting, job_phase::given_up)) {

@@ -17,6 +17,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
 
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
@@ -31,6 +32,9 @@ struct job_record;
 
 /// What in_fence is called with, and what all jobs have as their retire op: to tell them from others.
 [[nodiscard]] callback_function callback_of_in_fences() noexcept;
+/// Asks the driver that has the job of this fence to cancel it, or ends it if no driver has seen it.
+/// @return  as device::cancel(); -EINVAL also for a job of a driver with UFENCE_F_TIMELINE or UFENCE_F_LEGACY
+[[nodiscard]] std::error_code cancel_job_of(fence& f) noexcept;
 using retire_function = void (*)(backend*, retired_by) noexcept;
 [[nodiscard]] retire_function retire_of_jobs() noexcept;
 
