@@ -132,6 +132,7 @@ void write(writer& w, const node& n) {
   w.begin('{');
   w.member("kind", kinds[static_cast<std::size_t>(n.kind)]);
   w.member("cause", name_of(n.why));
+  w.member("process", n.process);
   w.member("id", n.id);
   w.member("context", n.context);
   w.member("seqno", n.seqno);

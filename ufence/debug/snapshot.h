@@ -64,6 +64,7 @@ enum class cause : std::uint8_t {
 struct node {
   node_kind kind = node_kind::fence;
   cause why = cause::none;
+  std::int64_t process = 0;      // that it is in; 0: the one that the snapshot is of
   std::int64_t id = 0;           // of a thread or a process: its number
   std::uint64_t context = 0;     // of a fence
   std::uint64_t seqno = 0;       // the same

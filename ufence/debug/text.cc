@@ -82,6 +82,11 @@ std::string about_thread(const node& n) {
   return text;
 }
 
+// Of a node of another process than the snapshot's.
+std::string process_text(const node& n) {
+  return n.process != 0 ? "in process " + std::to_string(n.process) + ": " : "";
+}
+
 // Draws the nodes below one, each at its first place.
 class tree_writer {
  public:
@@ -153,6 +158,7 @@ std::string about_circle(const snapshot& of, std::uint32_t node_at) {
     std::string text = is_guess ? "perhaps a circle: " : "a circle: ";
     for (const std::uint32_t n : circle) {
       const node& member = of.nodes[n];
+      text += process_text(member);
       text += member.kind == node_kind::thread ? "thread " + std::to_string(member.id)
               : member.kind == node_kind::process
                   ? "process " + std::to_string(member.id)
@@ -178,12 +184,12 @@ std::string_view sentence_of(cause why) noexcept { return words_of(why).sentence
 std::string line_about(const snapshot& of, std::uint32_t at) {
   if (at >= of.nodes.size()) return {};
   const node& n = of.nodes[at];
-  std::string text;
+  std::string text = process_text(n);
   switch (n.kind) {
-    case node_kind::thread: text = about_thread(n); break;
-    case node_kind::fence: text = about_fence(n); break;
+    case node_kind::thread: text += about_thread(n); break;
+    case node_kind::fence: text += about_fence(n); break;
     case node_kind::process:
-      text = "process " + std::to_string(n.id) + " \"" + n.driver + "\", " + n.state;
+      text += "process " + std::to_string(n.id) + " \"" + n.driver + "\", " + n.state;
       break;
   }
   if (n.why != cause::none) text.append(": ").append(sentence_of(n.why));

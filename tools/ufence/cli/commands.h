@@ -32,6 +32,8 @@ void add_lab_command(CLI::App& app, command& chosen);
 void add_uapi_command(CLI::App& app, command& chosen);
 /// `ufence ls` and `ufence why`: look into processes that run.
 void add_look_commands(CLI::App& app, command& chosen);
+/// `ufence top`: the same again and again.
+void add_top_command(CLI::App& app, command& chosen);
 /// `ufence describe`, hidden: all of this as JSON, for man pages and completions.
 void add_describe_command(CLI::App& app, command& chosen);
 

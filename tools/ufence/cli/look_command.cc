@@ -17,6 +17,8 @@
 
 #include "tools/ufence/cli/commands.h"
 #include "tools/ufence/hash/sum_line.h"
+#include "tools/ufence/look/compare.h"
+#include "tools/ufence/look/merge.h"
 #include "tools/ufence/look/process_look.h"
 #include "ufence/debug/snapshot.h"
 
@@ -27,6 +29,7 @@ struct look_options {
   std::vector<std::string> processes;  // of `ls`
   std::string process;                 // of `why`
   std::string fence;
+  std::string since;  // a dump
   std::size_t depth = 64;
   bool json = false;
   bool all = false;
@@ -108,7 +111,21 @@ void print_list(const debug::snapshot& s) {
   if (s.nodes_left_out != 0) fmt::print("{} more are not told\n", s.nodes_left_out);
 }
 
+int list_changes(const look_options& options) {
+  if (options.processes.size() != 1) throw std::runtime_error("--since takes one process");
+  const auto before = look(options.since, false, options);
+  const auto after = look(options.processes.front(), options.all, options);
+  if (!before || !after) return 1;
+  if (before->process != after->process) {
+    throw std::runtime_error(fmt::format("{} is of process {}, not of {}", options.since, before->process, after->process));
+  }
+  fmt::print("process {} {}, {} after the dump\n{}", after->process, clean(after->program),
+             seconds(after->time_ns - before->time_ns), changes_between(*before, *after));
+  return 0;
+}
+
 int list_processes(const look_options& options) {
+  if (!options.since.empty()) return list_changes(options);
   int status = 0;
   std::string all_json;
   std::vector<std::string> processes = options.processes;
@@ -146,54 +163,26 @@ std::optional<std::uint32_t> find_fence(const debug::snapshot& s, const std::str
   return {};
 }
 
-// Is `f`, of the process that has to signal `imported`, what was imported? A look from outside knows contexts
-// alone.
-bool is_export_of(const debug::node& f, const debug::node& imported) {
-  if (f.seqno != imported.seqno) return false;
-  return (imported.export_key != 0 && f.export_key == imported.export_key) ||
-         (imported.source_context != 0 && f.context == imported.source_context);
-}
-
-// The snapshot of the process that has to signal something here, and where it says so there.
-void explain_elsewhere(const debug::snapshot& here, const std::vector<std::uint32_t>& starts,
-                       const look_options& options, std::set<std::int64_t>& seen_processes) {
-  std::set<std::int64_t> others;
-  for (const std::uint32_t start : starts) {
-    for (const std::uint32_t root : roots_of(here, start)) {
-      const debug::node& r = here.nodes[root];
-      if (r.kind == debug::node_kind::process && r.why == debug::cause::exporter_runs) {
-        others.insert(r.id);
-      }
-    }
-  }
-  for (const std::int64_t other : others) {
-    if (!seen_processes.insert(other).second) {
-      fmt::print("process {} was told above: a circle across processes\n", other);
-      continue;
-    }
-    const std::optional<debug::snapshot> there = look(std::to_string(other), false, options);
-    if (!there) continue;
-    std::vector<std::uint32_t> exported;
-    for (const debug::node& imported : here.nodes) {
-      if (imported.kind != debug::node_kind::fence) continue;
-      for (std::uint32_t n = 0; n < there->nodes.size(); ++n) {
-        const debug::node& f = there->nodes[n];
-        if (f.kind == debug::node_kind::fence && is_export_of(f, imported)) exported.push_back(n);
-      }
-    }
-    for (const std::uint32_t n : exported) {
-      fmt::print("process {} {}, {}:\n{}", there->process, clean(there->program),
-                 clean(line_about(*there, n)),
-                 clean_lines(explain(*there, n, trees_of(options))));
-    }
-    explain_elsewhere(*there, exported, options, seen_processes);
+// The processes that have to signal something here, and what they in turn wait for.
+void add_other_processes(debug::snapshot& seen, const look_options& options) {
+  constexpr std::size_t processes_max = 256;
+  std::set<std::int64_t> known{seen.process};
+  for (std::size_t n = 0; n < seen.nodes.size() && known.size() < processes_max; ++n) {
+    const debug::node& other = seen.nodes[n];
+    if (other.kind != debug::node_kind::process || other.why != debug::cause::exporter_runs) continue;
+    if (!known.insert(other.id).second) continue;
+    if (const auto there = look(std::to_string(other.id), false, options)) merge(seen, *there);
   }
 }
 
 int explain_process(const look_options& options) {
   const bool has_fence = !options.fence.empty();
-  const std::optional<debug::snapshot> seen = look(options.process, has_fence, options);
+  std::optional<debug::snapshot> seen = look(options.process, has_fence, options);
   if (!seen) return 1;
+  const auto own = seen->nodes.size();
+  // What a core or a dump tells of other processes was so once.
+  const bool is_live = options.process.find_first_not_of("0123456789") == std::string::npos;
+  if (is_live) add_other_processes(*seen, options);
   std::vector<std::uint32_t> starts;
   if (has_fence) {
     const auto found = find_fence(*seen, options.fence);
@@ -205,6 +194,7 @@ int explain_process(const look_options& options) {
     starts = {*found};
   } else {
     starts = waiters_in(*seen);
+    std::erase_if(starts, [own](std::uint32_t n) { return n >= own; });
   }
   if (options.json) {
     fmt::print("{}\n", to_json(*seen));
@@ -215,10 +205,6 @@ int explain_process(const look_options& options) {
     fmt::print("why: {}\n{}", clean(line_about(*seen, start)),
                clean_lines(explain(*seen, start, trees_of(options))));
   }
-  // What a core tells of other processes was so once.
-  const bool is_live = options.process.find_first_not_of("0123456789") == std::string::npos;
-  std::set<std::int64_t> told{seen->process};
-  if (is_live) explain_elsewhere(*seen, starts, options, told);
   return 0;
 }
 
@@ -239,8 +225,11 @@ void add_look_commands(CLI::App& app, command& chosen) {
       "ls", std::string("Lists what processes have of fences: timelines, threads that sleep, fences waited for\n") +
                 how_it_gets_in);
   ls->add_option("processes", options->processes,
-                 "Process numbers, or core files; without, all of this user that have a debug socket")
-      ->type_name("PID|CORE...");
+                 "Process numbers, core files, or what --json has printed; without, all of this user that have a debug socket")
+      ->type_name("PID|CORE|DUMP...");
+  ls->add_option("--since", options->since,
+                 "Tell what of it is still there, has gone and is new since a dump: what --json has printed")
+      ->type_name("DUMP");
   ls->add_flag("--all", options->all, "Also pending fences that nobody waits for");
   add_common(*ls, *options);
   ls->callback([options, &chosen] { chosen = [options] { return list_processes(*options); }; });
@@ -251,8 +240,8 @@ void add_look_commands(CLI::App& app, command& chosen) {
                          "Of each thread that sleeps for a fence, or of one fence, it tells what everything hangs "
                          "on, and who waits for that. ") +
                  how_it_gets_in);
-  why->add_option("process", why_options->process, "Process number, or a core file")
-      ->type_name("PID|CORE")
+  why->add_option("process", why_options->process, "Process number, a core file, or what --json has printed")
+      ->type_name("PID|CORE|DUMP")
       ->required();
   why->add_option("fence", why_options->fence, "A fence")->type_name("CONTEXT:SEQNO");
   why->add_flag("--down", why_options->down, "From the waiter down to the root, not root first");

@@ -21,6 +21,18 @@ std::string what_it_sleeps_for(std::uint8_t what, std::size_t count, const std::
   }
 }
 
+// Who is looked at may have any bytes there.
+bool is_sane(const debug::layout& of) {
+  constexpr std::uint32_t longest = 65'536;  // of an object
+  const auto fits = [](std::uint32_t size, std::uint32_t least) { return size >= least && size <= longest; };
+  return fits(of.fence.size, 64) && fits(of.slot_size[0], of.fence.size) && fits(of.slot_size[1], of.fence.size) &&
+         fits(of.region.span_size, 8) && fits(of.region.span_bytes, of.slot_size[1]) &&
+         fits(of.region.span_count, 1) && fits(of.region.spans, 8) && fits(of.timeline.size, 64) &&
+         fits(of.sleeper.size, 64) && fits(of.frame.size, 8) && fits(of.callback.size, 16) &&
+         fits(of.job.size, 64) && fits(of.entity.size, 64) && fits(of.scheduler.size, 64) &&
+         fits(of.sleeper_lists, 1) && of.job.finished >= of.job.from_callback;
+}
+
 }  // namespace
 
 std::optional<copied> outside_look::steady(address of, std::size_t size) {
@@ -43,7 +55,7 @@ bool outside_look::walk_timelines(std::vector<copied>& found) {
   found.clear();
   auto next = at_.get<address>(where_.timelines);
   if (!next) return false;
-  for (address before = 0; *next != 0;) {
+  for (address before = 0; *next != 0 && found.size() < things_max;) {
     std::optional<copied> line = at_.copy(*next, where_.timeline.size);
     if (!line || line->word(where_.timeline.previous) != before) return false;
     before = *next;
@@ -97,7 +109,7 @@ bool outside_look::walk_sleepers(std::uint32_t list, std::vector<copied>& found)
   found.clear();
   auto next = at_.get<address>(where_.sleepers + std::uint64_t{list} * where_.sleeper_list_size);
   if (!next) return false;
-  for (address before = 0; *next != 0;) {
+  for (address before = 0; *next != 0 && found.size() < things_max;) {
     std::optional<copied> s = at_.copy(*next, where_.sleeper.size);
     // Nobody sets the link back of the first one.
     if (!s || (before != 0 && s->word(where_.sleeper.previous) != before)) return false;
@@ -282,6 +294,7 @@ std::variant<debug::snapshot, std::string> look_from_outside(const target& at, b
   if (!where || where->version != noted->version || where->size != noted->size) {
     return "its libufence has not been loaded to the end";
   }
+  if (!is_sane(*where)) return "the layout of its libufence makes no sense";
   return outside_look(at, modules, *where, all).run();
 }
 

@@ -23,6 +23,7 @@ class outside_look {
  private:
   using address = std::uint64_t;
   static constexpr std::uint32_t no_node = UINT32_MAX;
+  static constexpr std::size_t things_max = 10'000'000;  // of one kind: links may lead in a circle
   static constexpr int tries_max = 16;  // of what changes while it is read
 
   struct sleeper {

@@ -45,6 +45,7 @@ debug::node node_of(const json& j) {
                         : kind == "process" ? debug::node_kind::process
                                             : debug::node_kind::fence,
                 .why = cause_of(j.at("cause").get<std::string>()),
+                .process = j.at("process"),
                 .id = j.at("id"),
                 .context = j.at("context"),
                 .seqno = j.at("seqno"),
@@ -66,7 +67,8 @@ debug::node node_of(const json& j) {
 }  // namespace
 
 std::variant<debug::snapshot, std::string> parse_snapshot(const std::string& text) try {
-  const json j = json::parse(text);
+  json j = json::parse(text);
+  if (j.is_array()) j = json(j.at(0));  // of `ufence ls`
   if (j.at("version") != 1) return "the process has a libufence that this program does not know";
   debug::snapshot s{.process = j.at("process"),
                     .program = j.at("program"),

@@ -13,7 +13,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -120,6 +123,19 @@ std::variant<debug::snapshot, std::string> look_into_process(std::int64_t proces
 
 }  // namespace
 
+namespace {
+
+// What `--json` has printed.
+std::optional<std::string> dump_in(const std::string& path) {
+  std::ifstream file(path);
+  char first = 0;
+  if (!(file >> first) || (first != '{' && first != '[')) return {};
+  file.seekg(0);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+}  // namespace
+
 std::variant<debug::snapshot, std::string> look_into(const look_request& request) {
   std::int64_t process = 0;
   const char* const end = request.at.data() + request.at.size();
@@ -127,6 +143,8 @@ std::variant<debug::snapshot, std::string> look_into(const look_request& request
   std::variant<debug::snapshot, std::string> found;
   if (error == std::errc() && rest == end) {
     found = look_into_process(process, request);
+  } else if (const std::optional<std::string> dump = dump_in(request.at)) {
+    return parse_snapshot(*dump);
   } else {
     opened_target opened = open_core(request.at);
     if (std::string* const why = std::get_if<std::string>(&opened)) return std::move(*why);

@@ -1,4 +1,4 @@
-// Looks into a process: asks it by its debug socket, or reads its memory, or what a core file has of it.
+// Looks into a process: asks it by its debug socket, or reads its memory, what a core file has of it, or a dump.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 namespace ufence::tool {
 
 struct look_request {
-  std::string at;             // the number of a process, or the path of a core file
+  std::string at;             // the number of a process, or the path of a core file or of a dump (JSON)
   bool all = false;           // also pending fences that nobody waits for
   bool from_outside = false;  // do not ask, also where there is a socket
 };

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "ufence/base/clock.h"
 #include "ufence/container/array.h"
@@ -103,11 +104,19 @@ int exports(const char* pipe) {
   for (;;) ::pause();
 }
 
+// Takes a descriptor of another process, whose number it writes to a pipe.
+unique_fd from_child(pid_t child, int pipe) {
+  int number = -1;
+  if (::read(pipe, &number, sizeof number) != sizeof number) return {};
+  const unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  return unique_fd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+}
+
 // A child of this process exports a fence, and is stopped. It is a program of its own: with a debug socket
 // this process has a thread already, and ThreadSanitizer ends a child of fork() that then starts another.
 int exporter_stopped() {
   int ends[2];
-  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0) return 1;
+  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) return 1;
   const std::string pipe = std::to_string(ends[1]);
   const pid_t child = ::fork();
   if (child == 0) {
@@ -116,13 +125,47 @@ int exporter_stopped() {
     ::_exit(1);
   }
   ::close(ends[1]);
-  int number = -1;
-  if (::read(ends[0], &number, sizeof number) != sizeof number) return 1;
-  const unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  const unique_fd file(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
-  static const fence_ref imported = *sync_file_get_fence(file.get());
+  static const fence_ref imported = *sync_file_get_fence(from_child(child, ends[0]).get());
   std::thread([] { wait_for_the_device(imported); }).detach();
   if (::kill(child, SIGSTOP) != 0 || ::waitpid(child, nullptr, WUNTRACED) != child) return 1;
+  return ready();
+}
+
+// Signals a fence once another process has signaled one.
+[[gnu::noinline]] void signal_after(const fence_ref& imported, signaler right) {
+  wait_for_the_device(imported);
+  right.signal();
+}
+
+// The child of circle_across(): signals what it exports after what it imports.
+int crosses(const char* pipe, const char* imported_file) {
+  static const fence_ref imported = *sync_file_get_fence(std::atoi(imported_file));
+  static new_fence own = make();
+  const result<unique_fd> file = sync_file_create(own.fence, "of the child");
+  std::thread([] { signal_after(imported, std::move(own.signal)); }).detach();
+  until_a_thread_sleeps();
+  const int number = file ? file->get() : -1;
+  if (::write(std::atoi(pipe), &number, sizeof number) != sizeof number) return 1;
+  for (;;) ::pause();
+}
+
+// Two processes, each of which signals its fence after the other's.
+int circle_across() {
+  int ends[2];
+  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) return 1;
+  static new_fence own = make();
+  const result<unique_fd> file = sync_file_create(own.fence, "of the parent");
+  const int inherited = file ? ::dup(file->get()) : -1;
+  const std::string pipe = std::to_string(ends[1]), number = std::to_string(inherited);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::execl("/proc/self/exe", "tool_hang_program", "crosses", pipe.c_str(), number.c_str(), nullptr);
+    ::_exit(1);
+  }
+  ::close(ends[1]);
+  static const fence_ref imported = *sync_file_get_fence(from_child(child, ends[0]).get());
+  std::thread([] { signal_after(imported, std::move(own.signal)); }).detach();
   return ready();
 }
 
@@ -165,6 +208,37 @@ void be_busy() {
 int busy() {
   for (int i = 0; i < 3; ++i) std::thread(be_busy).detach();
   return never_signaled();
+}
+
+// So many pending fences on so many timelines, and a thread that waits; and one that makes timelines, fences and
+// waits, and tells on standard output the longest time that it took for one round, in ns, since it last told:
+// once for each byte that it reads.
+int many(std::size_t fences, std::size_t timelines) {
+  static std::vector<timeline_issuer> issuers;
+  static std::vector<fence_ref> pending;
+  for (std::size_t i = 0; i < timelines; ++i) {
+    issuers.push_back(*timeline_issuer::create({.driver_name = "many", .timeline_name = "one of many"}));
+  }
+  for (std::size_t i = 0; i < fences; ++i) pending.push_back(*issuers[i % timelines].emit());
+  static atomic<std::int64_t> longest_ns{0};
+  std::thread([] {
+    for (;;) {
+      const std::int64_t begin_ns = now_ns();
+      auto device = timeline_issuer::create({.driver_name = "many", .timeline_name = "short"});
+      if (device && (*device->emit())->wait(begin_ns + 1)) device->signal_up_to(1);
+      const std::int64_t took_ns = now_ns() - begin_ns;
+      // relaxed: a figure
+      if (took_ns > longest_ns.load(mo::relaxed)) longest_ns.store(took_ns, mo::relaxed);
+    }
+  }).detach();
+  std::thread([] { wait_for_the_device(pending.front()); }).detach();
+  std::puts("ready");
+  std::fflush(stdout);
+  for (char asked = 0; ::read(STDIN_FILENO, &asked, 1) == 1;) {
+    std::printf("%lld\n", static_cast<long long>(longest_ns.exchange(0, mo::relaxed)));  // relaxed: a figure
+    std::fflush(stdout);
+  }
+  ::_exit(0);
 }
 
 // --- Jobs of a scheduler ---
@@ -230,9 +304,12 @@ int main(int argc, char** argv) {
   const std::string_view how = argc > 1 ? argv[1] : "";
   if (how == "never_signaled") return never_signaled();
   if (how == "busy") return busy();
+  if (how == "many" && argc > 3) return many(std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10));
   if (how == "lost_notification") return lost_notification();
   if (how == "circle") return circle();
   if (how == "exports" && argc > 2) return exports(argv[2]);
+  if (how == "crosses" && argc > 3) return crosses(argv[2], argv[3]);
+  if (how == "circle_across") return circle_across();
   if (how == "exporter_stopped") return exporter_stopped();
   if (how == "own_callback") return own_callback();
   if (how == "not_pushed") return not_pushed();

@@ -123,6 +123,21 @@ class Hangs(Look):
         # Which fence a callback signals is a guess, and is told as one.
         self.assertIn("perhaps a circle: ", text)
 
+    def test_names_a_circle_across_two_processes(self):
+        if isinstance(self, HangsInCore):
+            self.skipTest("a core knows one process")
+        started = self.hang("circle_across")
+        seen, text = self.why(started)
+        self.assertEqual(len(seen["circles"]), 1, json.dumps(seen, indent=1))
+        circle = [seen["nodes"][n] for n in seen["circles"][0]]
+        self.assertEqual(sorted(n["type"] for n in circle if n["kind"] == "fence"),
+                         ["plain fence"] * 2 + ["sync file of another process"] * 2)
+        self.assertEqual(sum(n["kind"] == "thread" for n in circle), 2)
+        others = {n["process"] for n in circle}
+        self.assertEqual(len(others), 2)
+        self.assertIn(0, others)
+        self.assertRegex(text, r"perhaps a circle: .*in process \d+: ")
+
     def test_names_a_callback_that_waits_for_its_own_thread(self):
         seen, text = self.why(self.hang("own_callback"))
         culprit = self.node(seen, "own_callback")
@@ -170,6 +185,22 @@ class HangsInCore(Hangs):
 
     def at(self, started):
         return str(core_of(started, self.folder))
+
+    def test_a_damaged_core_is_refused_or_told_as_far_as_it_goes(self):
+        core = core_of(self.hang("no_credits"), self.folder)
+        content = bytearray(core.read_bytes())
+        for part in range(1, 16):
+            core.write_bytes(content[:len(content) * part // 16])
+            finished = self.run_ufence("why", str(core), env=self.environment)
+            self.assertIn(finished.returncode, (0, 1))
+            self.assertEqual(finished.returncode == 0, b"ufence:" not in finished.stderr, finished.stderr)
+        # Each word of the headers, and of what the note leads to, in turn.
+        for at in range(0, 4096, 40):
+            damaged = bytearray(content)
+            damaged[at:at + 8] = b"\xa5" * 8
+            core.write_bytes(damaged)
+            finished = self.run_ufence("why", str(core), env=self.environment)
+            self.assertIn(finished.returncode, (0, 1), f"at {at}: {finished.stderr}")
 
 
 class Sockets(Look):
@@ -262,6 +293,52 @@ class Sockets(Look):
 class Outside(Look):
     SETTINGS = {"UFENCE_DEBUG": "0"}
 
+    def test_the_watchdog_names_each_culprit(self):
+        expected = {"never_signaled": "nobody has signaled it",
+                    "lost_notification": "nobody has called notify()",
+                    "circle": "perhaps a circle: ",
+                    "circle_across": "another process has to signal it",
+                    "exporter_stopped": "the process that has to signal it is stopped",
+                    "own_callback": "it sleeps inside a callback",
+                    "not_pushed": "armed and never pushed",
+                    "no_credits": "the device has its job and has not signaled its fence",
+                    "scheduler_stopped": "not started again"}
+        running = {how: self.hang(how, UFENCE_WATCHDOG="1") for how in expected}
+        for how, sentence in expected.items():
+            told = b""
+            while sentence.encode() not in told:
+                line = running[how].stderr.readline()
+                self.assertTrue(line, f"{how}: {told.decode()}")
+                told += line
+            self.assertIn(b"stuck", told)
+
+    def test_tells_what_went_on_since_a_dump(self):
+        started = self.hang("never_signaled")
+        pid = str(started.pid)
+        dump = self.folder / "dump.json"
+        dump.write_text(self.ufence("ls", pid, "--json"))
+        told = self.ufence("ls", pid, "--since", str(dump))
+        self.assertRegex(told, r"(?m)^still there\n  thread \d+ .*\n  \d+:1 timeline fence ")
+        self.assertRegex(told, r'(?m)^  \d+ "queue" of "test device": stands at 0 of 1, 1 pending$')
+        self.assertNotIn("gone", told)
+        # Nothing of the one is in the other.
+        seen = json.loads(dump.read_text())
+        for node in seen[0]["nodes"]:
+            node["context"] += 1000
+            node["id"] += 1000
+        seen[0]["timelines"][0]["context"] += 1000
+        dump.write_text(json.dumps(seen))
+        told = self.ufence("ls", pid, "--since", str(dump))
+        self.assertRegex(told, r"(?s)^process .*\ngone\n  thread .*\nnew\n  thread .*: gone\n$")
+        # A dump is explained as a process is.
+        self.assertIn("nobody has signaled it", self.ufence("why", str(dump)))
+
+    def test_top_shows_the_oldest_first(self):
+        started = self.hang("never_signaled")
+        told = self.ufence("top", str(started.pid), "--count", "2", "--interval", "0.05")
+        self.assertEqual(told.count("OLDEST"), 2)
+        self.assertRegex(told, r"(?m)^ +\d+\.\d s +0 +0 +1 +1 +\d+  queue of test device\nthread \d+ ")
+
     def test_names_an_exporter_that_is_stopped(self):
         started = self.hang("exporter_stopped")
         seen, text = self.why(started)
@@ -275,7 +352,7 @@ class Outside(Look):
         self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
         # The other one is looked at too: nobody signals it there.
         _, text = self.why(started)
-        self.assertRegex(text, r"(?m)^process %d .*: nobody has signaled it:$" % culprit["id"])
+        self.assertRegex(text, r"(?m)^  in process %d: .* plain fence .*: nobody has signaled it$" % culprit["id"])
 
     def test_what_changes_while_it_is_read_is_never_told_wrong(self):
         started = self.hang("busy")

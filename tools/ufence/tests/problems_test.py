@@ -192,7 +192,7 @@ class Usage(Case):
                      ["run", "--reload-every", "soon"], ["run", "--policy", "refuse"],
                      ["run", "--policy", ""], ["run", "--policy", "1"], ["run", "--via", "pipe"],
                      ["run", "--output", ""], ["run", "--input"], ["run", "--driver-path"], ["sum"],
-                     ["uapi"], ["why"], ["why", "me"]):
+                     ["uapi"], ["why"], ["top", "me", "--interval", "0"]):
             with self.subTest(args=args):
                 finished = self.run_ufence(*args)
                 self.assertEqual(finished.returncode, 2)
@@ -210,7 +210,7 @@ class Usage(Case):
                          r"^ufence: --workers: .*; see `ufence run --help`\n$")
 
     def test_help_fits_80_columns(self):
-        commands = [[]] + [[name] for name in ("run", "sum", "modules", "uapi", "ls", "why")]
+        commands = [[]] + [[name] for name in ("run", "sum", "modules", "uapi", "ls", "why", "top")]
         if os.environ.get("UFENCE_HAS_LAB") == "1":
             commands += [["lab"], ["lab", "check"]]
         for command in commands:
