@@ -72,6 +72,8 @@ class gatherer {
   void look_at_issuer(fence& f, std::uint32_t n);
   void look_at_backend(fence& f, std::uint32_t n);
   void look_at_import(fence& f, std::uint32_t n);
+  void look_at_shared(fence& f, std::uint32_t n);
+  void wait_for_process(std::uint32_t n, int id, bool is_gone);
   void look_at_job(access::entity_core& e, fence& f, std::uint32_t n);
   void tell_queued_job(access::job_look& job, std::uint32_t n);
   void look_at_scheduled();

@@ -10,6 +10,7 @@
 #include "ufence/issuer/job_record.h"
 #include "ufence/sync/exported.h"
 #include "ufence/sync/imported.h"
+#include "ufence/sync/shared_live.h"
 
 // What is read has private members, or a base class. Both compilers tell where its members lie all the same.
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
@@ -22,7 +23,7 @@ extern "C" {
 #define UFENCE_TEXT_OF(what) #what
 #define UFENCE_TEXT(what) UFENCE_TEXT_OF(what)
 // The size of a layout: the assembler can not ask for it.
-#define UFENCE_LAYOUT_SIZE 568
+#define UFENCE_LAYOUT_SIZE 608
 static_assert(sizeof(ufence::debug::layout) == UFENCE_LAYOUT_SIZE);
 static_assert(ufence::debug::layout_note_type == 1);
 __asm__(
@@ -150,6 +151,16 @@ void debug_access::tell_containers(layout& to) noexcept {
   to.chain = {.previous = offsetof(fence_chain, previous_),
               .contained = offsetof(fence_chain, contained_),
               .callbacks_chain = offsetof(fence_chain::list_nodes, chain)};
+  const shared_layout shared = layout_of_shared_timelines();
+  to.shared_timelines = address_of(shared.first);
+  to.shared = {.next = shared.next,
+               .page = shared.page,
+               .context = shared.context,
+               .name = shared.name,
+               .is_owner = shared.is_owner,
+               .name_size = sizeof(shared_timeline_state::name),
+               .page_owner = shared.page_owner,
+               .page_value = shared.page_value};
   const import_layout imports = layout_of_imports();
   to.release_of_imports = address_of(imports.release);
   to.import = {.is_kernels = imports.is_kernels,

@@ -16,7 +16,7 @@ namespace ufence::debug {
 inline constexpr char layout_note_name[] = "ufence";
 inline constexpr std::uint32_t layout_note_type = 1;
 /// To be raised with each change of what is below, or of what it means.
-#define UFENCE_LAYOUT_VERSION 1
+#define UFENCE_LAYOUT_VERSION 2
 inline constexpr std::uint32_t layout_version = UFENCE_LAYOUT_VERSION;
 
 struct layout_note {
@@ -43,6 +43,7 @@ struct layout {
   layout_address regions[2];       // a pointer to the newest region of fences of a size
   std::uint32_t slot_size[2];
   layout_address fork_generation;  // 32 bits
+  layout_address shared_timelines;  // a pointer to the first one
 
   // --- What objects and callbacks are told by ---
 
@@ -104,6 +105,11 @@ struct layout {
     layout_offset name;
     std::uint32_t name_size;
   } exported;  // from its callback on
+  struct {
+    layout_offset next, page, context, name, is_owner;
+    std::uint32_t name_size;
+    layout_offset page_owner, page_value;  // in the page
+  } shared;
   struct {
     layout_offset retire;
   } backend_ops;

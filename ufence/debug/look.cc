@@ -8,6 +8,7 @@
 #include "ufence/issuer/job_record.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/imported.h"
+#include "ufence/sync/shared_live.h"
 
 namespace ufence::debug {
 
@@ -25,6 +26,15 @@ char state_of_process(int id, std::string& name) {
   return text[close + 2];
 }
 
+// The process that a thread belongs to; 0: unknown.
+int process_of_thread(int id) {
+  std::ifstream file("/proc/" + std::to_string(id) + "/status");
+  for (std::string word; file >> word;) {
+    if (word == "Tgid:" && file >> id) return id;
+  }
+  return 0;
+}
+
 }  // namespace
 
 void gatherer::look_at(std::uint32_t n) {
@@ -38,6 +48,7 @@ void gatherer::look_at(std::uint32_t n) {
     told.why = cause::never_signaled;
     look_at_issuer(*f, n);
     look_into(*f, n);
+    look_at_shared(*f, n);
   } else {
     // A completed timeline fence that nobody has looked at has no callbacks.
     const bool is_unmarked = access::is_ordered(*f) && (state & fence_state::awaited) == 0;
@@ -87,9 +98,26 @@ void gatherer::look_at_import(fence& f, std::uint32_t n) {
   imported_from source{};
   if (detail::find_source(f, source)) told.source_context = source.context;
   if (state.is_kernels) return;
-  node process{.kind = node_kind::process, .id = state.exporter};
-  const char letter = state.exporter > 0 ? state_of_process(state.exporter, process.driver) : '\0';
-  if (state.maker == detail::peer_state::closed || letter == 'Z' || letter == 'X') {
+  wait_for_process(n, state.exporter, state.maker == detail::peer_state::closed);
+}
+
+// A point that another process has to signal.
+void gatherer::look_at_shared(fence& f, std::uint32_t n) {
+  detail::shared_timeline_state state;
+  if (f.owner() != nullptr || !detail::find_shared_timeline(f.context(), state)) return;
+  node& told = found_.nodes[n];
+  told.type = "point of a shared timeline";
+  told.timeline = state.name.data();
+  told.note = "the last point that is reached is " + std::to_string(state.value);
+  if (state.is_owner) return;
+  wait_for_process(n, process_of_thread(static_cast<int>(state.owner_thread)), state.owner_thread == 0);
+}
+
+// @param id  0: unknown
+void gatherer::wait_for_process(std::uint32_t n, int id, bool is_gone) {
+  node process{.kind = node_kind::process, .id = id};
+  const char letter = id > 0 ? state_of_process(id, process.driver) : '\0';
+  if (is_gone || letter == 'Z' || letter == 'X') {
     process.state = "gone";
     process.why = cause::exporter_gone;
   } else if (letter == 'T' || letter == 't') {
@@ -99,7 +127,7 @@ void gatherer::look_at_import(fence& f, std::uint32_t n) {
     process.state = letter == 0 ? "not to be seen from here" : "running";
     process.why = cause::exporter_runs;
   }
-  told.why = cause::none;
+  found_.nodes[n].why = cause::none;
   for (std::uint32_t p = 0; p < found_.nodes.size(); ++p) {
     if (found_.nodes[p].kind == node_kind::process && found_.nodes[p].id == process.id) {
       return add_edge(n, p, {});

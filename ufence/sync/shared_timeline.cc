@@ -10,6 +10,7 @@
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/sync/page_file.h"
+#include "ufence/sync/shared_live.h"
 #include "ufence/sync/shared_page.h"
 
 namespace ufence {
@@ -33,7 +34,7 @@ constexpr auto later_first = [](const auto& a, const auto& b) { return a.point >
 shared_timeline::shared_timeline(shared_page& page, unique_fd fd, bool is_owner, bool may_signal,
                                  bool peers_may_signal) noexcept
     : generation_(fork_generation()),
-      page_(page),
+      page_(&page),
       fd_(std::move(fd)),
       is_owner_(is_owner),
       may_signal_(may_signal),
@@ -46,9 +47,13 @@ shared_timeline::shared_timeline(shared_page& page, unique_fd fd, bool is_owner,
     if (name_bytes_[length] == 0) break;
   }
   name_ = {name_bytes_.data(), length};
+  detail::live_shared_timelines::add(*this);
 }
 
-shared_timeline::~shared_timeline() { detail::unmap_page(page_); }
+shared_timeline::~shared_timeline() {
+  detail::live_shared_timelines::remove(*this);
+  detail::unmap_page(*page_);
+}
 
 result<shared_timeline_ref> shared_timeline::create(
     const shared_timeline_options& options) noexcept {
@@ -130,16 +135,16 @@ shared_timeline::look shared_timeline::look_at_page() const noexcept {
   look now{};
 
   // [SHARED.2] acquire: not older than the value that was counted; pairs with [SHARED.1]
-  now.sequence = page_.sequence.load(mo::acquire);
+  now.sequence = page_->sequence.load(mo::acquire);
   // [SHARED.4] acquire: the last value of a dead owner; pairs with the kernel's store
-  now.owner = page_.owner.load(mo::acquire);
+  now.owner = page_->owner.load(mo::acquire);
   // [SHARED.3] acquire: what was written before the point was reached, and error; pairs with
   // [SHARED.8], [SHARED.9]
-  const std::uint64_t value = page_.value.load(mo::acquire);
+  const std::uint64_t value = page_->value.load(mo::acquire);
   now.point = value & ~shared_page::closed;
   if ((value & shared_page::closed) != 0) {
     // relaxed: stored before `closed`
-    now.ended = sane_error(page_.error.load(mo::relaxed));
+    now.ended = sane_error(page_->error.load(mo::relaxed));
   } else if ((now.owner & FUTEX_OWNER_DIED) != 0 && !is_owner_) {
     now.ended = -EOWNERDEAD;
   }
@@ -148,8 +153,8 @@ shared_timeline::look shared_timeline::look_at_page() const noexcept {
 
 void shared_timeline::changed() noexcept {
   // [SHARED.1] release: the value before its count; pairs with [SHARED.2]
-  page_.sequence.fetch_add(1, mo::release);
-  futex_wake_all_shared(page_.sequence);
+  page_->sequence.fetch_add(1, mo::release);
+  futex_wake_all_shared(page_->sequence);
   static_cast<void>(complete_pending());
 }
 
@@ -167,13 +172,13 @@ std::error_code shared_timeline::signal(std::uint64_t point) noexcept {
     return errno_code(ended == -EOWNERDEAD ? EOWNERDEAD : ECANCELED);
   }
   // relaxed: the CAS looks again
-  std::uint64_t value = page_.value.load(mo::relaxed);
+  std::uint64_t value = page_->value.load(mo::relaxed);
   do {
     if ((value & shared_page::closed) != 0) return errno_code(ECANCELED);
     if (value >= point) return {};
     // [SHARED.8] release: what is done for the point; relaxed if it fails: tried again; pairs with
     // [SHARED.3]
-  } while (!page_.value.compare_exchange_weak(value, point, mo::release, mo::relaxed));
+  } while (!page_->value.compare_exchange_weak(value, point, mo::release, mo::relaxed));
   changed();
   return {};
 }
@@ -184,9 +189,9 @@ std::error_code shared_timeline::fail(int error) noexcept {
   std::int32_t none = 0;
   const std::int32_t checked = error < 0 && error >= -4095 ? error : -EINVAL;
   // relaxed: read behind `closed`
-  const bool is_first = page_.error.compare_exchange(none, checked, mo::relaxed, mo::relaxed);
+  const bool is_first = page_->error.compare_exchange(none, checked, mo::relaxed, mo::relaxed);
   // [SHARED.9] release: the error before `closed`; pairs with [SHARED.3]
-  const std::uint64_t before = page_.value.fetch_or(shared_page::closed, mo::release);
+  const std::uint64_t before = page_->value.fetch_or(shared_page::closed, mo::release);
   if ((before & shared_page::closed) == 0) changed();
   return is_first ? std::error_code() : errno_code(ECANCELED);
 }
@@ -203,16 +208,16 @@ std::error_code shared_timeline::wait(std::uint64_t point,
     if (now.point >= point) return {};
     if (now.ended != 0) {
       // The kernel wakes one, who wakes the others.
-      if (now.ended == -EOWNERDEAD) futex_wake_all_shared(page_.owner);
+      if (now.ended == -EOWNERDEAD) futex_wake_all_shared(page_->owner);
       return errno_code(-now.ended);
     }
     if (expired) return errno_code(ETIME);
     const std::array<futex_waiter, 2> words = {
-        futex_waiter{.word = &page_.sequence, .expected = now.sequence, .is_shared = true},
-        futex_waiter{.word = &page_.owner, .expected = now.owner, .is_shared = true}};
+        futex_waiter{.word = &page_->sequence, .expected = now.sequence, .is_shared = true},
+        futex_waiter{.word = &page_->owner, .expected = now.owner, .is_shared = true}};
     int rc = futex_wait_any(words, std::min<std::int64_t>(deadline_ns, deadline_after(look_again_ns)));
     if (rc == -ENOSYS) {
-      rc = futex_wait_shared(page_.sequence, now.sequence,
+      rc = futex_wait_shared(page_->sequence, now.sequence,
                              std::min<std::int64_t>(deadline_ns, deadline_after(poll_owner_ns)));
     }
     expired = rc == -ETIME && now_ns() >= deadline_ns;

@@ -28,6 +28,10 @@
 #include "ufence/fence/ref.h"
 #include "ufence/fence/reference_count.h"
 
+namespace ufence::detail {
+struct live_shared_timelines;
+}  // namespace ufence::detail
+
 namespace ufence {
 
 class shared_timeline;
@@ -108,6 +112,7 @@ class UFENCE_API shared_timeline {
   }
 
  private:
+  friend struct detail::live_shared_timelines;
   struct pending {
     std::uint64_t point;
     signaler right;
@@ -146,12 +151,14 @@ class UFENCE_API shared_timeline {
                                                                             "a shared timeline"};
   reference_count references_;
   const std::uint32_t generation_;  // of fork(); constant, as all up to lock_
-  shared_page& page_;
+  shared_page* const page_;
   const unique_fd fd_;
   const bool is_owner_;
   const bool may_signal_;
   const bool peers_may_signal_;
   const std::uint64_t context_;
+  shared_timeline* next_ = nullptr;      // in the list of those that live (shared_live.h): its lock
+  shared_timeline* previous_ = nullptr;  // the same
   std::array<char, 64> name_bytes_{};
   std::string_view name_;
 

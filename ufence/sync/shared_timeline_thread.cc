@@ -53,7 +53,7 @@ void shared_timeline::tell_thread(std::uint32_t what) noexcept {
 }
 
 void shared_timeline::follow_as_owner() noexcept {
-  const detail::robust_word dies_with_us(page_.owner);
+  const detail::robust_word dies_with_us(page_->owner);
   // relaxed: see wait_until_thread_started()
   is_started_.store(1, mo::relaxed);
   futex_wake_all(is_started_);
@@ -73,12 +73,12 @@ void shared_timeline::follow() noexcept {
     }
     const std::array<futex_waiter, 3> words = {
         futex_waiter{.word = &kicks_, .expected = kicks},
-        futex_waiter{.word = &page_.sequence, .expected = seen.sequence, .is_shared = true},
-        futex_waiter{.word = &page_.owner, .expected = seen.owner, .is_shared = true}};
+        futex_waiter{.word = &page_->sequence, .expected = seen.sequence, .is_shared = true},
+        futex_waiter{.word = &page_->owner, .expected = seen.owner, .is_shared = true}};
     if (futex_wait_any(words, deadline_after(look_again_ns)) == -ENOSYS) {
-      futex_wait_shared(page_.sequence, seen.sequence, deadline_after(poll_ns));
+      futex_wait_shared(page_->sequence, seen.sequence, deadline_after(poll_ns));
     }
-    if (look_at_page().ended == -EOWNERDEAD) futex_wake_all_shared(page_.owner);
+    if (look_at_page().ended == -EOWNERDEAD) futex_wake_all_shared(page_->owner);
   }
 }
 

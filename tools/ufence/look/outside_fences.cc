@@ -1,4 +1,5 @@
 // What one fence is, what it waits for, and who hears of it.
+#include <linux/futex.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -24,6 +25,15 @@ char state_of_process(std::int64_t id, std::string& name) {
   if (open == std::string::npos || close == std::string::npos || close + 2 >= text.size()) return 0;
   name = text.substr(open + 1, close - open - 1);
   return text[close + 2];
+}
+
+// The process that a thread belongs to; 0: unknown.
+int process_of_thread(int id) {
+  std::ifstream file("/proc/" + std::to_string(id) + "/status");
+  for (std::string word; file >> word;) {
+    if (word == "Tgid:" && file >> id) return id;
+  }
+  return 0;
 }
 
 std::string hexadecimal(std::uint64_t value) {
@@ -179,7 +189,8 @@ void outside_look::look_at_pending(const copied& f, std::uint32_t n) {
                                                         : "plain fence";
   if (owner_of(f) != 0) look_at_timeline(f, n);
   if (has(f, where_.kind.embedded)) return look_at_container(f, n);
-  if (has(f, where_.kind.has_backend)) look_at_backend(f, n);
+  if (has(f, where_.kind.has_backend)) return look_at_backend(f, n);
+  if (owner_of(f) == 0) look_at_shared(f, n);
 }
 
 void outside_look::look_at_timeline(const copied& f, std::uint32_t n) {
@@ -231,12 +242,40 @@ void outside_look::look_at_import(const copied& f, std::uint32_t n) {
   told.type = is_kernels ? "sync file of the kernel" : "sync file of another process";
   if (is_kernels) return;
   told.source_context = at_.get<std::uint64_t>(f.address() + where_.import.their_context).value_or(0);
-  debug::node process{.kind = debug::node_kind::process,
-                      .id = at_.get<int>(f.address() + where_.import.exporter).value_or(0)};
-  const bool can_be_asked = at_.is_live() && process.id > 0;
-  const char letter = can_be_asked ? state_of_process(process.id, process.driver) : '\0';
-  const bool is_gone = can_be_asked && letter == 0 && ::kill(static_cast<pid_t>(process.id), 0) != 0 &&
-                       errno == ESRCH;
+  wait_for_process(n, at_.get<int>(f.address() + where_.import.exporter).value_or(0), false);
+}
+
+// A point that another process has to signal.
+void outside_look::look_at_shared(const copied& f, std::uint32_t n) {
+  constexpr int looked_at_max = 100'000;
+  const auto& in = where_.shared;
+  address at = at_.get<address>(where_.shared_timelines).value_or(0);
+  for (int i = 0; at != 0 && i < looked_at_max; ++i) {
+    if (at_.get<std::uint64_t>(at + in.context) == f.word(where_.fence.owner)) break;
+    at = at_.get<address>(at + in.next).value_or(0);
+  }
+  const address page = at != 0 ? at_.get<address>(at + in.page).value_or(0) : 0;
+  const auto value = at_.get<std::uint64_t>(page + in.page_value);
+  const auto owner = at_.get<std::uint32_t>(page + in.page_owner);
+  if (page == 0 || !value || !owner) return;
+  constexpr std::uint64_t closed = std::uint64_t{1} << 63;
+  debug::node& told = found_.nodes[n];
+  told.type = "point of a shared timeline";
+  told.timeline = at_.text(at + in.name, in.name_size).c_str();
+  told.note = "the last point that is reached is " + std::to_string(*value & ~closed);
+  if (at_.get<std::uint8_t>(at + in.is_owner).value_or(1) != 0) return;
+  const bool is_gone = (*owner & FUTEX_OWNER_DIED) != 0;
+  const auto thread = static_cast<int>(*owner & FUTEX_TID_MASK);
+  wait_for_process(n, at_.is_live() && !is_gone ? process_of_thread(thread) : 0, is_gone);
+}
+
+// `id`: 0 if it is unknown.
+void outside_look::wait_for_process(std::uint32_t n, std::int64_t id, bool is_gone) {
+  debug::node process{.kind = debug::node_kind::process, .id = id};
+  const bool can_be_asked = at_.is_live() && id > 0;
+  const char letter = can_be_asked ? state_of_process(id, process.driver) : '\0';
+  is_gone = is_gone ||
+            (can_be_asked && letter == 0 && ::kill(static_cast<pid_t>(id), 0) != 0 && errno == ESRCH);
   if (is_gone || letter == 'Z' || letter == 'X') {
     process.state = "gone";
     process.why = cause::exporter_gone;
@@ -247,7 +286,7 @@ void outside_look::look_at_import(const copied& f, std::uint32_t n) {
     process.state = letter == 0 ? "not to be seen from here" : "running";
     process.why = cause::exporter_runs;
   }
-  told.why = cause::none;
+  found_.nodes[n].why = cause::none;
   for (std::uint32_t p = 0; p < found_.nodes.size(); ++p) {
     if (found_.nodes[p].kind == debug::node_kind::process && found_.nodes[p].id == process.id) {
       return add_edge(n, p);

@@ -67,6 +67,8 @@ class outside_look {
   void look_at_pending(const copied& f, std::uint32_t n);
   void look_at_container(const copied& f, std::uint32_t n);
   void look_at_import(const copied& f, std::uint32_t n);
+  void look_at_shared(const copied& f, std::uint32_t n);
+  void wait_for_process(std::uint32_t n, std::int64_t id, bool is_gone);
   void look_at_timeline(const copied& f, std::uint32_t n);
   void look_at_backend(const copied& f, std::uint32_t n);
   void look_at_callbacks(const copied& f, std::uint32_t n);

@@ -24,6 +24,7 @@
 #include "ufence/sched/entity.h"
 #include "ufence/sched/job.h"
 #include "ufence/sched/scheduler.h"
+#include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/sync_file.h"
 
 namespace {
@@ -127,6 +128,34 @@ int exporter_stopped() {
   ::close(ends[1]);
   static const fence_ref imported = *sync_file_get_fence(from_child(child, ends[0]).get());
   std::thread([] { wait_for_the_device(imported); }).detach();
+  if (::kill(child, SIGSTOP) != 0 || ::waitpid(child, nullptr, WUNTRACED) != child) return 1;
+  return ready();
+}
+
+// The child of owner_stopped(), which owns a timeline.
+int owns(const char* pipe) {
+  const auto line = shared_timeline::create({.name = "of the child"});
+  const auto file = line ? (*line)->export_fd(shared_access::wait) : result<unique_fd>();
+  const int number = file ? file->get() : -1;
+  if (::write(std::atoi(pipe), &number, sizeof number) != sizeof number) return 1;
+  for (;;) ::pause();
+}
+
+// A child of this process owns a shared timeline, and is stopped.
+int owner_stopped() {
+  int ends[2];
+  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) return 1;
+  const std::string pipe = std::to_string(ends[1]);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::execl("/proc/self/exe", "tool_hang_program", "owns", pipe.c_str(), nullptr);
+    ::_exit(1);
+  }
+  ::close(ends[1]);
+  static const shared_timeline_ref line = *shared_timeline::import(from_child(child, ends[0]).get());
+  static const fence_ref point = *line->fence_at(7);
+  std::thread([] { wait_for_the_device(point); }).detach();
   if (::kill(child, SIGSTOP) != 0 || ::waitpid(child, nullptr, WUNTRACED) != child) return 1;
   return ready();
 }
@@ -308,6 +337,8 @@ int main(int argc, char** argv) {
   if (how == "lost_notification") return lost_notification();
   if (how == "circle") return circle();
   if (how == "exports" && argc > 2) return exports(argv[2]);
+  if (how == "owns" && argc > 2) return owns(argv[2]);
+  if (how == "owner_stopped") return owner_stopped();
   if (how == "crosses" && argc > 3) return crosses(argv[2], argv[3]);
   if (how == "circle_across") return circle_across();
   if (how == "exporter_stopped") return exporter_stopped();

@@ -123,6 +123,20 @@ class Hangs(Look):
         # Which fence a callback signals is a guess, and is told as one.
         self.assertIn("perhaps a circle: ", text)
 
+    def test_names_the_owner_of_a_shared_timeline(self):
+        started = self.hang("owner_stopped")
+        seen, text = self.why(started)
+        point, = [n for n in seen["nodes"] if n["type"] == "point of a shared timeline"]
+        self.assertEqual((point["timeline"], point["seqno"]), ("of the child", 7))
+        self.assertIn("the last point that is reached is 0", point["note"])
+        if isinstance(self, HangsInCore):
+            self.assertIn("another process has to signal it", text)
+            return
+        owner = self.node(seen, "exporter_stopped")
+        parent = pathlib.Path(f"/proc/{owner['id']}/stat").read_text().rsplit(")")[1].split()[1]
+        self.assertEqual(int(parent), started.pid)
+        self.assertIn("the process that has to signal it is stopped", text)
+
     def test_names_a_circle_across_two_processes(self):
         if isinstance(self, HangsInCore):
             self.skipTest("a core knows one process")
@@ -253,6 +267,7 @@ class Sockets(Look):
         self.assertIn("No such file", self.refused("why", "no.core"))
         self.assertIn("it is no core file", self.refused("why", HANG))
 
+    @unittest.skipUnless(HAS_CORES, "sanitizers want to be the first library")
     def test_another_version_of_the_layout_is_refused(self):
         changed = self.folder / "libufence.so.0"
         content = bytearray(pathlib.Path(LIBRARY).read_bytes())
