@@ -1,4 +1,4 @@
-// Peterson's and Dekker's way to keep two threads apart, with loads and stores alone.
+// Peterson's way to keep two threads apart, with loads and stores alone.
 #include <atomic>
 #include <cassert>
 #include <thread>
