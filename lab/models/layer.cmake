@@ -3,7 +3,7 @@
 
 set(UFENCE_LAB_PRODUCT_DOUBLES "${CMAKE_CURRENT_SOURCE_DIR}/models/doubles")
 set(product_sources "")
-foreach(part rcu fence container syncobj sched issuer)
+foreach(part rcu fence foreign container syncobj sched issuer)
   file(GLOB part_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/ufence/${part}/*.cc")
   # What these have stands in doubles.
   list(FILTER part_sources EXCLUDE REGEX "(_test(_support)?|/rcu/readers|/fence/live)\\.cc$")

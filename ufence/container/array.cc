@@ -9,15 +9,21 @@
 
 namespace ufence {
 
-const embedded_type fence_array::type_of_arrays{
-    .driver_name = "dma_fence_array", .timeline_name = "unbound", .release = &fence_array::release};
+constexpr fence_type fence_array::type_of_arrays{
+    .driver_name = "dma_fence_array",
+    .timeline_name = "unbound",
+    .enable = &library_fence::enable,
+    .end = &library_fence::end,
+    .release = &fence_array::release,
+    .child = &fence_array::child_of,
+    .before = [](fence&) noexcept { return fence_ref(); }};
 
 const backend_ops fence_array::ops_of_arrays{.enable_signaling = &fence_array::enable,
                                              .poll = &fence_array::poll,
                                              .set_deadline = &fence_array::forward_deadline};
 
 fence_array::fence_array(array_mode mode, std::uint32_t size) noexcept
-    : embedded_fence(type_of_arrays), backend{&ops_of_arrays}, mode_(mode), size_(size) {}
+    : backend{&ops_of_arrays}, mode_(mode), size_(size) {}
 
 std::size_t fence_array::bytes_before_nodes(std::size_t size) noexcept {
   static_assert(alignof(child_word) <= alignof(fence_array) &&
@@ -41,7 +47,7 @@ result<fence_ref> fence_array::make(const Fences& fences, array_mode mode, std::
   auto* array = ::new (memory) fence_array(mode, static_cast<std::uint32_t>(fences.size()));
   child_word* child = array->children();
   for (auto& f : fences) *child++ = reference_of(f).release();
-  array->init(context, seqno, array);
+  array->init(type_of_arrays, context, seqno, array);
   return fence_ref::adopt(array);
 }
 
@@ -71,7 +77,13 @@ result<fence_ref> fence_array::create_of(std::span<fence* const> fences) noexcep
               [](fence* f) { return fence_ref::take(*f); });
 }
 
-void fence_array::release(embedded_fence& f) noexcept {
+fence_ref fence_array::child_of(fence& f, std::uint32_t i) noexcept {
+  static_assert(is_complete(type_of_arrays));
+  const auto& array = static_cast<fence_array&>(f);
+  return i < array.size_ ? fence_ref::take(array.child(i)) : nullptr;
+}
+
+void fence_array::release(fence& f) noexcept {
   auto& array = static_cast<fence_array&>(f);
   for (std::uint32_t i = 0; i < array.size_; ++i) array.child(i).put();
   // Nobody has a reference, but an RCU reader may still look at the count.
@@ -137,10 +149,10 @@ void fence_array::on_child(callback& which, fence&) noexcept {
   auto& n = static_cast<node&>(which);
   fence_array& array = *n.array;
   array.note(n);
-  if (array.mode_ == array_mode::any) array.complete_embedded(array.result_now());
+  if (array.mode_ == array_mode::any) array.signal(array.result_now());
   // [CONT.2] acq_rel: as [CONT.1]; pairs with [CONT.1], [CONT.2]
   if (array.remaining_.fetch_sub(1, mo::acq_rel) != 1) return;
-  if (array.mode_ == array_mode::all) array.complete_embedded(array.result_now());
+  if (array.mode_ == array_mode::all) array.signal(array.result_now());
   array.put();
 }
 

@@ -8,7 +8,7 @@
 #include "ufence/base/api.h"
 #include "ufence/base/atomic.h"
 #include "ufence/base/result.h"
-#include "ufence/fence/embedded_fence.h"
+#include "ufence/fence/library_fence.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
@@ -23,7 +23,7 @@ enum class array_mode : std::uint8_t {
 /// It takes notice of its children once it is enabled: by a wait, a callback, or poll(), which
 /// enables it and polls what is below. Source: Linux struct dma_fence_array; differs: nests; a
 /// polled array keeps its children's errors
-class UFENCE_API fence_array final : public embedded_fence, private backend, private rcu::deferred {
+class UFENCE_API fence_array final : public library_fence, private backend, private rcu::deferred {
  public:
   /// @param fences   references are taken; the span stays the caller's
   /// @return  -EINVAL none, or a null one; -ENOMEM: nothing was taken
@@ -72,7 +72,8 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
   [[nodiscard]] static result<fence_ref> make(const Fences& fences, array_mode mode,
                                               std::uint64_t context, std::uint64_t seqno,
                                               Reference reference_of) noexcept;
-  static void release(embedded_fence& f) noexcept;
+  static void release(fence& f) noexcept;
+  static fence_ref child_of(fence& f, std::uint32_t i) noexcept;
   static int enable(backend* data) noexcept;
   static int poll(backend* data) noexcept;
   static void forward_deadline(backend* data, std::int64_t deadline_ns) noexcept;
@@ -87,7 +88,7 @@ class UFENCE_API fence_array final : public embedded_fence, private backend, pri
   [[nodiscard]] static std::size_t bytes_before_nodes(std::size_t size) noexcept;
   [[nodiscard]] static std::size_t bytes_for(std::size_t size) noexcept;
 
-  static const embedded_type type_of_arrays;
+  static const fence_type type_of_arrays;
   static const backend_ops ops_of_arrays;
 
   const array_mode mode_;

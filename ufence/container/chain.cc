@@ -10,8 +10,14 @@
 
 namespace ufence {
 
-const embedded_type fence_chain::type_of_chains{
-    .driver_name = "dma_fence_chain", .timeline_name = "unbound", .release = &fence_chain::release};
+constexpr fence_type fence_chain::type_of_chains{
+    .driver_name = "dma_fence_chain",
+    .timeline_name = "unbound",
+    .enable = &library_fence::enable,
+    .end = &library_fence::end,
+    .release = &fence_chain::release,
+    .child = &fence_chain::child_of,
+    .before = &fence_chain::walk};
 
 const backend_ops fence_chain::ops_of_chains{.enable_signaling = &fence_chain::enable,
                                              .poll = &fence_chain::poll,
@@ -19,8 +25,7 @@ const backend_ops fence_chain::ops_of_chains{.enable_signaling = &fence_chain::e
 
 fence_chain::fence_chain(fence_ref previous, fence_ref contained, std::uint64_t previous_point,
                          std::uint64_t place) noexcept
-    : embedded_fence(type_of_chains),
-      backend{&ops_of_chains},
+    : backend{&ops_of_chains},
       previous_(previous.release()),
       contained_(contained.release()),
       previous_point_(previous_point),
@@ -65,12 +70,17 @@ fence_ref fence_chain::create(room memory, fence_ref previous, fence_ref contain
   const std::uint64_t place = before != nullptr ? before->place_ + 1 : 1;
   auto* chain = ::new (std::exchange(memory.memory_, nullptr))
       fence_chain(std::move(previous), std::move(contained), joins ? previous_point : 0, place);
-  chain->init(context, joins ? point : std::max(previous_point, point), chain);
+  chain->init(type_of_chains, context, joins ? point : std::max(previous_point, point), chain);
   return fence_ref::adopt(chain);
 }
 
+fence_ref fence_chain::child_of(fence& f, std::uint32_t i) noexcept {
+  static_assert(is_complete(type_of_chains));
+  return i == 0 ? fence_ref::take(static_cast<fence_chain&>(f).contained()) : nullptr;
+}
+
 // The nodes before this one end after it: the queue of ending fences keeps the stack flat.
-void fence_chain::release(embedded_fence& f) noexcept {
+void fence_chain::release(fence& f) noexcept {
   auto& chain = static_cast<fence_chain&>(f);
   // relaxed, as below: the last reference is gone
   if (fence* before = chain.previous_.load(mo::relaxed)) before->put();
@@ -225,7 +235,7 @@ void fence_chain::on_contained(callback& node, fence&) noexcept {
   fence_chain& chain = *static_cast<list_nodes&>(node).chain;
   const int how = chain.watch_next();
   if (how == 0) return;
-  chain.complete_embedded(how);
+  chain.signal(how);
   chain.put();
 }
 

@@ -14,14 +14,14 @@
 #include "ufence/base/atomic.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/result.h"
-#include "ufence/fence/embedded_fence.h"
+#include "ufence/fence/library_fence.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
 
 /// Threads: any, concurrently. No operation recurses, however long the chain.
 /// Source: Linux struct dma_fence_chain; differs: contains anything; remembers the first error
-class UFENCE_API fence_chain final : public embedded_fence, private backend {
+class UFENCE_API fence_chain final : public library_fence, private backend {
  public:
   /// Makes a point.
   /// @param previous  the point before, another fence, or null
@@ -94,7 +94,8 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend {
   friend struct detail::debug_access;
   fence_chain(fence_ref previous, fence_ref contained, std::uint64_t previous_point,
               std::uint64_t place) noexcept;
-  static void release(embedded_fence& f) noexcept;
+  static void release(fence& f) noexcept;
+  static fence_ref child_of(fence& f, std::uint32_t i) noexcept;
   static int enable(backend* data) noexcept;
   static int poll(backend* data) noexcept;
   static void forward_deadline(backend* data, std::int64_t deadline_ns) noexcept;
@@ -111,7 +112,7 @@ class UFENCE_API fence_chain final : public embedded_fence, private backend {
   }
   void note_failed(fence& failed, std::uint64_t place) noexcept;
 
-  static const embedded_type type_of_chains;
+  static const fence_type type_of_chains;
   static const backend_ops ops_of_chains;
 
   // What the node is listed as: the callback on the contained fence that is waited for now, one at

@@ -9,7 +9,7 @@
 #include "ufence/container/array.h"
 #include "ufence/container/chain.h"
 #include "ufence/container/unwrap.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/slab.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/rcu/rcu.h"
@@ -19,13 +19,13 @@ using namespace ufence::testing;
 
 namespace {
 
-constexpr legacy_ops plain_ops = {.lock = [](void*) noexcept {}, .unlock = [](void*) noexcept {}};
-
-// Fences of all kinds whose last references are dropped: a legacy one takes the slabs' lock each
-// time.
-void drop_last_references(timeline_issuer& issuer) {
+// Takes the slabs' lock each time, as the drop of a last reference may: large slots have no cache
+// of their thread.
+void use_slabs() {
   for (int i = 0; i < 100; ++i) {
-    create_legacy_fence(issuer, plain_ops, nullptr).value().signal.signal();
+    fence* const slot = detail::slab_allocate(detail::slot_size::large);
+    ASSERT_NE(slot, nullptr);
+    detail::slab_free(*slot, detail::slot_size::large);
   }
 }
 
@@ -37,10 +37,9 @@ TEST(F18_fork, regress_readers_that_drop_and_makers_of_containers_do_not_stop_it
   std::atomic<bool> stop = false;
   std::vector<std::jthread> threads;
   threads.emplace_back([&] {
-    timeline_issuer issuer = make_timeline();
     while (!stop) {
       const rcu::read_section section;
-      drop_last_references(issuer);
+      use_slabs();
     }
   });
   threads.emplace_back([&] {

@@ -7,7 +7,8 @@
 namespace ufence::detail {
 
 [[nodiscard]] inline bool is_remote(const fence& f) noexcept {
-  return f.is_embedded() && embedded_fence::of(f).type().is_remote;
+  const fence_type* const type = embedded_fence::type_of(f);
+  return type != nullptr && type->is_remote;
 }
 
 /// May `earlier` be dropped for `later`, of the same context? As fence::stands_for().

@@ -10,36 +10,20 @@
 #include "ufence/container/chain.h"
 #include "ufence/container/fence_list.h"
 #include "ufence/container/later.h"
-#include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/timeline.h"
 
 namespace ufence {
 
 namespace {
 
-// Containers nest; other embedded fences are leaves.
-bool is_container(fence& f) noexcept {
-  if (f.is_independent() && !f.is_embedded()) return false;
-  return fence_array::from(f) != nullptr || fence_chain::from(f) != nullptr ||
-         legacy_fence::container_in(f) != nullptr;
+// The type of a container of any layer, or null.
+const fence_type* container_type(const fence& f) noexcept {
+  const fence_type* const type = embedded_fence::type_of(f);
+  return type != nullptr && type->child != nullptr ? type : nullptr;
 }
 
-// The i-th fence inside, or null.
-fence_ref child_of(fence& container, std::uint32_t i) noexcept {
-  if (fence_array* array = fence_array::from(container)) {
-    return i < array->size() ? fence_ref::take(array->child(i)) : nullptr;
-  }
-  if (legacy_fence* foreign = legacy_fence::container_in(container)) {
-    return foreign->ops->child(foreign->data, i);
-  }
-  return i == 0 ? fence_ref::take(fence_chain::contained_in(container)) : nullptr;
-}
-
-// Of a chain.
-fence_ref node_before(fence& container) noexcept {
-  legacy_fence* foreign = legacy_fence::container_in(container);
-  return foreign != nullptr ? foreign->ops->before(foreign->data) : fence_chain::walk(container);
-}
+bool is_container(const fence& f) noexcept { return container_type(f) != nullptr; }
 
 }  // namespace
 
@@ -88,9 +72,9 @@ fence* leaves::next() noexcept {
   }
   while (depth_ != 0 && !is_incomplete_) {
     level& top = levels_[depth_ - 1];
-    fence_ref child = child_of(*top.container, top.next_child++);
+    fence_ref child = container_type(*top.container)->child(*top.container, top.next_child++);
     if (!child) {
-      fence_ref before = node_before(*top.container);
+      fence_ref before = container_type(*top.container)->before(*top.container);
       if (before && is_container(*before)) {
         if (enter(*before)) {
           // It takes this one's level.

@@ -28,7 +28,10 @@ struct debug_access {
   // relaxed: told to people, and stale by then
   static std::uint32_t state(const fence& f) noexcept { return f.state_.load(mo::relaxed); }
   static bool is_ordered(const fence& f) noexcept { return f.is_ordered(); }
-  static bool is_in_order(const fence& f) noexcept { return (f.kind_ & fence::kind::in_order) != 0; }
+  static bool is_embedded(const fence& f) noexcept { return f.is_embedded(); }
+  static bool is_in_order(const fence& f) noexcept {
+    return (f.kind_ & fence::kind::in_order) != 0;
+  }
   static bool has_backend(const fence& f) noexcept { return f.has_backend(); }
   /// Of a pending fence with one; may be the issuer's again at once: only its address is told.
   static const void* backend_of(const fence& f) noexcept {

@@ -82,7 +82,7 @@ void debug_access::tell_fences(layout& to) noexcept {
   to.kind = {.has_timeline = fence::kind::has_timeline,
              .ordered = fence::kind::ordered,
              .in_order = fence::kind::in_order,
-             .legacy = fence::kind::legacy,
+             .legacy = fence::kind::foreign,
              .has_backend = fence::kind::has_backend,
              .embedded = fence::kind::embedded};
 }
@@ -141,9 +141,9 @@ void debug_access::tell_containers(layout& to) noexcept {
   to.type_of_arrays = address_of(&fence_array::type_of_arrays);
   to.type_of_chains = address_of(&fence_chain::type_of_chains);
   to.embedded = {.type = offsetof(embedded_fence, type_)};
-  to.embedded_type = {.driver_name = offsetof(embedded_type, driver_name),
-                      .timeline_name = offsetof(embedded_type, timeline_name),
-                      .release = offsetof(embedded_type, release)};
+  to.embedded_type = {.driver_name = offsetof(fence_type, driver_name),
+                      .timeline_name = offsetof(fence_type, timeline_name),
+                      .release = offsetof(fence_type, release)};
   to.array = {.is_any = offsetof(fence_array, mode_),
               .size = offsetof(fence_array, size_),
               .children = sizeof(fence_array),

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "ufence/debug/gatherer.h"
-#include "ufence/fence/embedded_fence.h"
 #include "ufence/issuer/job_record.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/imported.h"
@@ -84,7 +83,7 @@ void gatherer::look_into(fence& f, std::uint32_t n) {
     }
     if (before && !before->is_signaled()) add_edge(n, node_of(*before), "the point before");
     found_.nodes[n].why = cause::none;
-  } else if (f.is_embedded()) {
+  } else if (access::is_embedded(f)) {
     look_at_import(f, n);
   }
 }
@@ -146,7 +145,7 @@ void gatherer::look_at_issuer(fence& f, std::uint32_t n) {
   const timeline* const line = f.owner();
   told.type = !f.is_independent()      ? "legacy fence"
               : access::is_ordered(f)  ? "timeline fence"
-              : f.is_embedded()        ? "fence of the library"
+              : access::is_embedded(f) ? "fence of the library"
               : line != nullptr        ? "fence"
                                        : "plain fence";
   if (line != nullptr) {
@@ -162,7 +161,7 @@ void gatherer::look_at_issuer(fence& f, std::uint32_t n) {
       }
     }
   }
-  if (!f.is_embedded() && access::has_backend(f)) look_at_backend(f, n);
+  if (!access::is_embedded(f) && access::has_backend(f)) look_at_backend(f, n);
 }
 
 // The issuer's data may go at any time: it is read as memory that may not be there.

@@ -110,7 +110,7 @@ void fence::unlink(callback& node) noexcept {
 // --- Adding and removing ---
 
 std::error_code fence::add_callback(callback& node, callback_group* group) noexcept {
-  constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::legacy;
+  constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::foreign;
   if (may_be_inherited_or(asks_issuer) || group != nullptr || node.function_ == nullptr ||
       !try_lock()) [[unlikely]] {
     return add_callback_slow(node, group);

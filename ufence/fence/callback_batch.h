@@ -48,11 +48,11 @@ class callback_batch {
   [[nodiscard]] bool is_full() const noexcept { return size_ == capacity; }
   void append(callback& node) noexcept { std::construct_at(&slots_[size_++].node, &node); }
 
-  /// Whose turn it is.
+  /// The place in the batch of the callback that runs now.
   using position = std::uint32_t;
   [[nodiscard]] callback& node(position at) const noexcept { return *slots_[at].node.get(); }
 
-  /// Shows that the callback of this turn has returned, and whose turn is next; there is a next one.
+  /// Shows that the callback at this place has returned, and that the next one, which is there, runs.
   void show_next(position at) noexcept {
     // [FENCE.7] release: the callback has returned; pairs with [FENCE.8]
     at_.store(at + 1, mo::release);
@@ -101,7 +101,7 @@ class callback_batch {
 
   atomic<std::uint32_t> at_{0};       // index of the current node
   std::uint32_t size_ = 0;            // constant once the batch is in word_
-  std::array<slot, capacity> slots_;  // LOCK; the settling thread's own when it is their turn
+  std::array<slot, capacity> slots_;  // LOCK; the settling thread's own while they run
 };
 
 }  // namespace ufence

@@ -1,68 +1,36 @@
 #include "ufence/fence/embedded_fence.h"
 
-#include "ufence/fence/thread_state.h"
+#include "ufence/base/check.h"
+#include "ufence/fence/timeline.h"
 #include "ufence/fence/trace.h"
 
 namespace ufence {
 
-void embedded_fence::init(std::uint64_t context, std::uint64_t seqno, backend* data) noexcept {
+using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
+
+void embedded_fence::init(const fence_type& type, std::uint64_t context, std::uint64_t seqno,
+                          backend* data, std::uint32_t refs, bool seqno_wraps) noexcept {
+  UFENCE_DEBUG_CHECK(is_complete(type) && "a type has all that goes with what it says of itself");
+  type_ = &type;
   owner_.context = context;
-  data_ = data;
-  fence::init(kind::embedded | (type_->seqno_wraps ? kind::wraps : 0), seqno, data, 1);
+  fence::init(kind::embedded | (type.is_foreign ? kind::foreign : 0) |
+                  (seqno_wraps ? kind::wraps : 0),
+              seqno, data, refs);
 }
 
-void embedded_fence::complete_embedded(int error, std::int64_t timestamp_ns) noexcept {
-  get();
-  settlement later;
-  decide_into(detail::checked_error(error < 0 ? error : 0, *this), later, timestamp_ns);
+void embedded_fence::init_next(const fence_type& type, timeline_issuer& issuer,
+                               std::uint32_t refs) noexcept {
+  type_ = &type;
+  const std::uint64_t seqno = issuer.number(*this);
+  fence::init(kind::embedded | kind::has_timeline | (type.is_foreign ? kind::foreign : 0), seqno,
+              nullptr, refs);
+  UFENCE_TRACE(dma_fence_emit, *this);
 }
 
-// Enabling a container registers on what it holds, which enables other containers: they are elected
-// here, and enabled by the outermost call, which returns when all are.
-void embedded_fence::enable_embedded() noexcept {
-  thread_state& thread = thread_state::mine();
-  backend* data = nullptr;
-  if (!enter_op(fence_state::enabled, data)) return;
-  UFENCE_TRACE(dma_fence_enable_signal, *this);
-  get();
-  next_ = thread.to_enable;
-  thread.to_enable = this;
-  if (thread.is_enabling) return;
-
-  thread.is_enabling = true;
-  embedded_fence* done = nullptr;
-  while (embedded_fence* f = thread.to_enable) {
-    thread.to_enable = f->next_;
-    {
-      foreign_scope scope(thread, *f);
-      f->enable_result_ = f->data_->ops->enable_signaling(f->data_);
-    }
-    f->next_ = done;
-    done = f;
-  }
-  thread.is_enabling = false;
-
-  // Callbacks of others may run from here on.
-  while (embedded_fence* f = done) {
-    done = f->next_;
-    f->leave_op(f->data_);
-    f->complete(f->enable_result_);
-    f->put();
-  }
-  thread.run_queue();
-}
-
-void embedded_fence::end() noexcept {
-  thread_state& thread = thread_state::mine();
-  next_ = thread.to_end;
-  thread.to_end = this;
-  if (thread.is_ending) return;
-  thread.is_ending = true;
-  while (embedded_fence* f = thread.to_end) {
-    thread.to_end = f->next_;
-    f->type_->release(*f);
-  }
-  thread.is_ending = false;
+void embedded_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {
+  timestamp_.set(timestamp_ns);
+  // relaxed: nobody else knows it yet
+  state_.store(signaled | enabled | settled | retired, mo::relaxed);
 }
 
 }  // namespace ufence

@@ -7,7 +7,6 @@
 #include "ufence/base/futex.h"
 #include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
-#include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/signalling.h"
 #include "ufence/fence/slab.h"
@@ -23,6 +22,9 @@ namespace {
 
 constinit atomic<std::uint64_t> next_context{1};
 
+// Of an embedded fence.
+const fence_type& type_of(const fence& f) noexcept { return embedded_fence::of(f).type(); }
+
 }  // namespace
 
 alignas(fence::preferred_alignment) constinit fence fence::stub_{signaled | enabled | settled |
@@ -30,15 +32,15 @@ alignas(fence::preferred_alignment) constinit fence fence::stub_{signaled | enab
 
 // --- Birth and death ---
 
-fence* fence::allocate_slot(bool legacy) noexcept {
+fence* fence::allocate_slot() noexcept {
   detail::check_not_signalling("a thread allocates a fence on the signalling path");
-  return detail::slab_allocate(legacy ? detail::slot_size::legacy : detail::slot_size::native);
+  return detail::slab_allocate(detail::slot_size::native);
 }
 
 void fence::init(std::uint32_t kinds, std::uint64_t seqno, backend* data,
                  std::uint32_t refs) noexcept {
   // relaxed, as all but the last: nobody looks at a slot whose count is 0
-  state_.store(data == nullptr && (kinds & kind::legacy) == 0 ? retired : 0, mo::relaxed);
+  state_.store(data == nullptr && (kinds & kind::foreign) == 0 ? retired : 0, mo::relaxed);
   seqno_ = seqno;
   timestamp_.set(0);
   set_callbacks(nullptr);
@@ -89,16 +91,11 @@ std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
 
 void fence::destroy() noexcept {
   UFENCE_TRACE(dma_fence_destroy, *this);
-  if ((kind_ & kind::in_place) != 0) return legacy_fence::of(*this).end_in_place();
+  if (is_embedded()) return type_of(*this).end(*this);
   UFENCE_DEBUG_CHECK(callbacks() == nullptr && "a queued callback has a pending fence");
-  if (is_embedded()) return embedded_fence::of(*this).end();
-  const bool is_legacy = !is_independent();
   timeline* line = owner();
-  if (is_legacy) legacy_fence::of(*this).release();
-  detail::slab_free(*this, is_legacy ? detail::slot_size::legacy : detail::slot_size::native);
+  detail::slab_free(*this, detail::slot_size::native);
   if (line != nullptr) line->put();
-  // A release op may have signaled others.
-  if (is_legacy) thread_state::mine().run_queue();
 }
 
 bool fence::try_get() noexcept {
@@ -216,19 +213,12 @@ void fence::enable_signaling() noexcept {
     return;
   }
   // relaxed: only a hint that saves two RMWs
-  if ((kind_ & (kind::has_backend | kind::legacy)) == 0 ||
+  if ((kind_ & (kind::has_backend | kind::embedded)) == 0 ||
       (state_.load(mo::relaxed) & (enabled | signaled)) != 0) {
     return;
   }
+  if (is_embedded()) return type_of(*this).enable(*this);
   UFENCE_TRACE(dma_fence_enable_signal, *this);
-  if (!is_independent()) {
-    legacy_fence::of(*this).enable_legacy();
-    return;
-  }
-  if (is_embedded()) {
-    embedded_fence::of(*this).enable_embedded();
-    return;
-  }
   int op_result = 0;
   call_op(enabled, [&](const backend_ops& ops, backend* data) {
     if (ops.enable_signaling != nullptr) op_result = ops.enable_signaling(data);
@@ -251,8 +241,8 @@ bool fence::poll() noexcept {
   } else if (is_ordered()) {
     settlement later;
     static_cast<void>(owner()->fold_device_word(later));
-  } else if (!is_independent()) {
-    op_result = legacy_fence::of(*this).poll_legacy();
+  } else if (is_foreign()) {
+    op_result = type_of(*this).poll(*this);
   }
   complete(op_result);
   return is_signaled();
@@ -262,8 +252,8 @@ void fence::set_deadline(absolute_deadline deadline_ns) noexcept {
   if (is_inherited()) return;
   if (is_ordered()) {
     if (!is_signaled()) owner()->set_deadline(deadline_ns);
-  } else if (!is_independent()) {
-    legacy_fence::of(*this).set_deadline_legacy(deadline_ns);
+  } else if (is_foreign()) {
+    type_of(*this).set_deadline(*this, deadline_ns);
   } else if (has_backend()) {
     call_op(0, [&](const backend_ops& ops, backend* data) {
       if (ops.set_deadline != nullptr) ops.set_deadline(data, deadline_ns);
@@ -291,10 +281,8 @@ int checked_error(int error, const fence& f) noexcept {
 bool signaler::signal(int error, std::int64_t timestamp_ns) noexcept {
   if (fence_ == nullptr) return false;
   const int checked = detail::checked_error(error, *fence_);
-  if (!fence_->is_independent()) {
-    return legacy_fence::of(*std::exchange(fence_, nullptr)).signal_legacy(checked, false);
-  }
   fence& f = *std::exchange(fence_, nullptr);
+  if (f.is_foreign()) return type_of(f).signal(f, checked);
   if (!f.has_backend()) return f.signal_plain(checked, timestamp_ns);
   settlement later;
   return f.decide_into(checked, later, timestamp_ns);

@@ -39,60 +39,25 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/fd.h"
 #include "ufence/base/result.h"
+#include "ufence/fence/backend.h"
 #include "ufence/fence/callback.h"
 #include "ufence/fence/ref.h"
 #include "ufence/fence/reference_count.h"
 #include "ufence/fence/settlement.h"
+#include "ufence/fence/signaler.h"
 #include "ufence/fence/state.h"
 
 namespace ufence {
 
 class fence;
 class timeline;
-class signaler;
+class timeline_issuer;
 namespace detail {
 struct live_access;
 struct debug_access;  // reads what the classes of the library keep for themselves: debug/access.h
 }  // namespace detail
 class callback_batch;
 enum class batch_place : std::uint8_t;
-struct legacy_ops;
-
-using fence_ref = ref<fence>;
-
-/// Who called retire(): F8.
-enum class retired_by : std::uint8_t { settlement, last_op };
-
-struct backend;
-
-/// The issuer's ops. All optional (null), all noexcept, none called with a lock of ours held (F6,
-/// F9); each gets the backend pointer pinned by its gate and must not look for it in the fence. An
-/// op may signal its own fence, drop references, take issuer locks; it must not block for long.
-/// Results of enable_signaling and poll: 0 pending; 1 complete; <0 complete with that error. What
-/// is complete, the library signals. Source: Linux struct dma_fence_ops; differs: no lock held, no
-/// names, retire instead of release.
-struct backend_ops {
-  /// Somebody waits: make sure that the completion is noticed. At most once, never started after
-  /// the decision (F7), but it may finish after it: F8 makes that harmless.
-  int (*enable_signaling)(backend*) noexcept = nullptr;
-  /// Is it complete? Called by fence::poll() only.
-  int (*poll)(backend*) noexcept = nullptr;
-  /// A hint, many times; keep the soonest. Absolute ns of CLOCK_MONOTONIC.
-  void (*set_deadline)(backend*, std::int64_t deadline_ns) noexcept = nullptr;
-  /// Exactly once, after the decision, when no op is inside: the data is the issuer's to free (F8).
-  /// It must unlink it from the issuer's lists, where a late enable_signaling may have put it.
-  void (*retire)(backend*, retired_by) noexcept = nullptr;
-  /// Timelines only: somebody waits for this seqno; at most once per new minimum.
-  void (*request_notify)(backend*, std::uint64_t seqno) noexcept = nullptr;
-};
-
-/// The issuer's data of a fence, or of a timeline; the issuer derives from it or embeds it first.
-struct backend {
-  const backend_ops* ops;
-};
-
-/// A fence and the right to signal it.
-struct new_fence;
 
 /// See the top of this file. 64 bytes (F14); lives in the library's own type-stable memory, there
 /// one cache line, and is handled through fence_ref.
@@ -172,9 +137,7 @@ class UFENCE_API alignas(16) fence {
   /// Allocates: the string; may throw std::bad_alloc.  Source: Linux dma_fence_describe()
   [[nodiscard]] std::string describe();
   /// False: its ops, lock and names are its issuer's, which it pins (F16).
-  [[nodiscard]] bool is_independent() const noexcept { return (kind_ & kind::legacy) == 0; }
-  /// In memory of its own, which is the library's: a container.
-  [[nodiscard]] bool is_embedded() const noexcept { return (kind_ & kind::embedded) != 0; }
+  [[nodiscard]] bool is_independent() const noexcept { return !is_foreign(); }
   /// The timeline it belongs to, or null.
   [[nodiscard]] timeline* owner() const noexcept {
     return (kind_ & kind::has_timeline) != 0 ? owner_.owner : nullptr;
@@ -182,7 +145,7 @@ class UFENCE_API alignas(16) fence {
   /// Its seqno is compared as 32 bits that wrap: a fence of the kernel's interface without SEQNO64, here or
   /// in the process that it is imported from.
   [[nodiscard]] bool seqno_wraps() const noexcept {
-    return (kind_ & (kind::has_timeline | kind::wraps)) == kind::wraps;
+    return (kind_ & kind::wraps) != 0;
   }
   /// Is `this` later than `other` on the same context? False for different contexts.
   /// Source: Linux dma_fence_is_later()
@@ -312,21 +275,19 @@ class UFENCE_API alignas(16) fence {
   friend class any_waiter;
   friend result<std::size_t> wait_any(std::span<const fence_ref> fences,
                                       absolute_deadline deadline_ns) noexcept;
-  friend struct legacy_fence;
-  friend class embedded_fence;
+  friend class embedded_fence;  // what all types of the layers above are built on
   friend struct detail::debug_access;
 
-  // What it is: kind_.
+  // What it is: kind_. What is neither ordered nor embedded is told by the other bits: plain, or a
+  // fence with ops.
   struct kind {
     static constexpr std::uint32_t has_timeline = 1;  // owner_ is a timeline, else a context id
     static constexpr std::uint32_t ordered = 2;       // completed by the timeline's value
-    static constexpr std::uint32_t legacy = 4;        // a legacy_fence (128 bytes)
-    static constexpr std::uint32_t has_backend = 8;   // the issuer's data comes with ops
-    static constexpr std::uint32_t embedded = 16;     // an embedded_fence, in memory of its own
-    static constexpr std::uint32_t in_place = 32;     // a legacy_fence in memory of its issuer
-    static constexpr std::uint32_t is_polled = 64;    // that one's issuer says when it is complete
-    static constexpr std::uint32_t in_order = 128;    // with a timeline: has its context, and a signaler
-    static constexpr std::uint32_t wraps = 128;       // without a timeline: seqno_wraps()
+    static constexpr std::uint32_t has_backend = 4;   // the issuer's data comes with ops
+    static constexpr std::uint32_t in_order = 8;      // has its timeline's context, and a signaler
+    static constexpr std::uint32_t embedded = 16;     // an embedded_fence: its type stands behind it
+    static constexpr std::uint32_t foreign = 32;      // that type is fence_type::is_foreign
+    static constexpr std::uint32_t wraps = 64;        // seqno_wraps()
   };
   // What decide() left to do.
   enum class outcome : std::uint8_t { lost, done, open };
@@ -335,11 +296,13 @@ class UFENCE_API alignas(16) fence {
   constexpr explicit fence(std::uint32_t state) noexcept : state_(state), refs_(1) {}
 
   void init(std::uint32_t kinds, std::uint64_t seqno, backend* data, std::uint32_t refs) noexcept;
-  static fence* allocate_slot(bool legacy = false) noexcept;
+  static fence* allocate_slot() noexcept;
   void destroy() noexcept;
   void saturate(std::uint32_t count) noexcept;  // the count of references, which was found too high
 
   [[nodiscard]] bool is_ordered() const noexcept { return (kind_ & kind::ordered) != 0; }
+  [[nodiscard]] bool is_embedded() const noexcept { return (kind_ & kind::embedded) != 0; }
+  [[nodiscard]] bool is_foreign() const noexcept { return (kind_ & kind::foreign) != 0; }
   // Of a fence with a timeline: is its context the timeline's, or its own?
   [[nodiscard]] bool has_timelines_context() const noexcept {
     return (kind_ & (kind::ordered | kind::in_order)) != 0;
@@ -370,7 +333,7 @@ class UFENCE_API alignas(16) fence {
   void unlink(callback& node) noexcept;                             // LOCK held
   [[nodiscard]] bool is_queued(const callback& node) const noexcept;  // here; LOCK held
 
-  struct callback_turn;                                   // settle.cc
+  struct taken_callbacks;                                 // settle.cc
   void fix_result(int error, std::int64_t now) noexcept;  // LOCK held
   std::uint32_t mark(std::uint32_t flags) noexcept;       // drops LOCK
   outcome decide(int error, std::int64_t now) noexcept;
@@ -384,8 +347,8 @@ class UFENCE_API alignas(16) fence {
   void settle() noexcept;                 // drops a reference
   // Callbacks are run; the last of them to return sets `last_flag`, or nothing.
   void run_all_callbacks(std::uint32_t last_flag) noexcept;
-  void run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept;
-  void take_callbacks(callback_turn& turn) noexcept;     // LOCK held
+  void run_callbacks(taken_callbacks& taken, std::uint32_t last_flag) noexcept;
+  void take_callbacks(taken_callbacks& taken) noexcept;     // LOCK held
   void end_callbacks(std::uint32_t last_flag) noexcept;  // drops LOCK
   [[nodiscard]] bool is_contested() const noexcept;
   bool end_undisturbed(std::uint32_t last_flag) noexcept;
@@ -456,130 +419,7 @@ namespace detail {
 }
 }  // namespace detail
 
-/// The right to signal a fence, and the duty: dropped unused it signals -ECANCELED and is reported
-/// (F12). Move-only; owns a reference. Threads: one at a time per object; share() for more.
-class UFENCE_API signaler {
- public:
-  constexpr signaler() noexcept = default;
-  signaler(signaler&& other) noexcept : fence_(std::exchange(other.fence_, nullptr)) {}
-  signaler& operator=(signaler&& other) noexcept {
-    fence* const taken = std::exchange(other.fence_, nullptr);  // first: `other` may be this one
-    drop();
-    fence_ = taken;
-    return *this;
-  }
-  ~signaler() {
-    if (fence_ != nullptr) drop();
-  }
-
-  /// decide(), then settle: retire and callbacks run here. No lock of the caller's that they take
-  /// may be held.
-  /// @param error  0 or a negative errno (F2); anything else becomes -EINVAL and is reported
-  /// @param timestamp_ns  when it was signaled, of CLOCK_MONOTONIC; 0: now, as always for legacy fences
-  /// @return  true this call signaled it; false somebody else had (F1). The right is used up.
-  /// Blocks: never by itself. Allocates: never. Context: signalling path ok.
-  /// Source: Linux dma_fence_check_and_signal(); differs: error argument, true means "it was me"
-  bool signal(int error = 0, std::int64_t timestamp_ns = 0) noexcept;
-
-  /// Fixes the result, marks, wakes waiters; runs no foreign code, allocates nothing, may be called
-  /// with any lock held (F5). Retire, callbacks and the reference move to `later`.
-  /// @return  as signal(); a bad error becomes -EINVAL without a report
-  bool decide(int error, settlement& later) noexcept;
-
-  /// Another right to signal the same fence, for instance for the timeout path: the first one wins.
-  [[nodiscard]] signaler share() const noexcept;
-
-  [[nodiscard]] fence* get() const noexcept { return fence_; }
-  explicit operator bool() const noexcept { return fence_ != nullptr; }
-
-  /// The C interface carries a right as one pointer, which owns what the object does.
-  [[nodiscard]] static signaler adopt(fence* right) noexcept { return signaler(right); }
-  [[nodiscard]] fence* give_up() noexcept { return std::exchange(fence_, nullptr); }
-
- private:
-  friend class fence;
-  friend class timeline_issuer;
-  friend struct legacy_fence;
-  friend class embedded_fence;
-  friend bool signal_locked(signaler right, int error) noexcept;
-  constexpr explicit signaler(fence* f) noexcept : fence_(f) {}
-  void drop() noexcept;
-
-  fence* fence_ = nullptr;
-};
-
-struct new_fence {
-  fence_ref fence;
-  signaler signal;
-};
-
-/// Memory for one fence: what can fail of making the fence is done, and has no number yet. Move-only;
-/// what was not used goes back to the slabs. Used by timeline_issuer::create_unordered().
-class UFENCE_API fence_room {
- public:
-  constexpr fence_room() noexcept = default;
-  fence_room(fence_room&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
-  fence_room& operator=(fence_room&& other) noexcept {
-    std::swap(slot_, other.slot_);
-    return *this;
-  }
-  ~fence_room();
-
-  /// @return  -ENOMEM
-  /// Threads: any. Blocks: never. Allocates: 64 bytes of the library's slabs.
-  [[nodiscard]] static result<fence_room> reserve() noexcept;
-
-  /// As signaler::adopt() and give_up().
-  [[nodiscard]] static fence_room adopt(fence* slot) noexcept { return fence_room(slot); }
-  [[nodiscard]] fence* give_up() noexcept { return std::exchange(slot_, nullptr); }
-
- private:
-  constexpr explicit fence_room(fence* slot) noexcept : slot_(slot) {}
-
-  fence* slot_ = nullptr;  // its count of references is 0
-};
-
-/// Registers a callable for as long as it lives: dropping it removes the callback and waits for it
-/// if it runs (F11). `Function` is called with the fence; it must not throw. Not movable: nothing
-/// is allocated.
-template <class Function>
-class callback_registration : private callback {
- public:
-  explicit callback_registration(Function function) noexcept
-      : callback(&callback_registration::run), function_(std::move(function)) {}
-  ~callback_registration() { remove(); }
-
-  /// As fence::add_callback(). One fence at a time: -EBUSY.
-  [[nodiscard]] std::error_code add(const fence_ref& f) noexcept {
-    if (fence_) return errno_code(EBUSY);
-    const std::error_code failed = f->add_callback(*this);
-    if (!failed) fence_ = f;
-    return failed;
-  }
-  /// As fence::remove_callback(); false if nothing is registered. Aborts, after a report, where two
-  /// running callbacks drop each other's registration: there is no way to go on.
-  bool remove() noexcept;
-
- private:
-  static void run(callback& node, fence& f) noexcept {
-    static_cast<callback_registration&>(node).function_(f);
-  }
-  fence_ref fence_;
-  Function function_;
-};
-
-namespace detail {
-/// A registration can't be dropped (F11, -EDEADLK): reports and aborts.
-[[noreturn]] UFENCE_API void registration_deadlock(fence& f) noexcept;
-}  // namespace detail
-
-template <class Function>
-bool callback_registration<Function>::remove() noexcept {
-  if (!fence_) return false;
-  const result<bool> removed = fence_->remove_callback(*this);
-  if (!removed) detail::registration_deadlock(*fence_);
-  fence_.reset();
-  return *removed;
-}
-
 }  // namespace ufence
+
+// Users of fence.h need no other header for these.
+#include "ufence/fence/callback_registration.h"  // IWYU pragma: export

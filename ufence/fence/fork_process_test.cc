@@ -10,7 +10,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/fence.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/slab.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/fence/wait.h"
@@ -239,11 +239,12 @@ TEST(F18_fork, while_other_threads_create_signal_wait_and_report) {
     }
   });
   threads.emplace_back([&] {
-    // Legacy fences have no cache of their thread: each takes the slabs' lock.
-    static constexpr legacy_ops ops = {.lock = [](void*) noexcept {},
-                                       .unlock = [](void*) noexcept {}};
-    timeline_issuer issuer = make_timeline();
-    while (!stop) create_legacy_fence(issuer, ops, nullptr).value().signal.signal();
+    // Large slots have no cache of their thread: each takes the slabs' lock.
+    while (!stop) {
+      fence* const slot = detail::slab_allocate(detail::slot_size::large);
+      ASSERT_NE(slot, nullptr);
+      detail::slab_free(*slot, detail::slot_size::large);
+    }
   });
   threads.emplace_back([&] {
     while (!stop) {

@@ -1,7 +1,7 @@
 // Deciding and settling: from the result to the last callback.
 #include "ufence/fence/callback_batch.h"
+#include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/fence_lock.h"
-#include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/thread_state.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/fence/trace.h"
@@ -39,8 +39,8 @@ fence::outcome fence::decide(int error, std::int64_t now) noexcept {
   fix_result(error, now);
   // relaxed: constant while pending
   const bool has_backend = word_.load(mo::relaxed) != 0;
-  // A legacy fence is settled by the last of its callbacks and its ops (legacy.cc).
-  const bool nothing_to_call = callbacks() == nullptr && is_independent();
+  // A foreign fence is settled by its type, after its callbacks and its ops.
+  const bool nothing_to_call = callbacks() == nullptr && !is_foreign();
   const std::uint32_t s = mark(signaled + (nothing_to_call ? settled : 0));
   const bool must_retire = has_backend && ops_inside(s) == 0;
   return nothing_to_call && !must_retire ? outcome::done : outcome::open;
@@ -58,7 +58,7 @@ bool fence::decide_into(int error, settlement& later, std::int64_t now) noexcept
 }
 
 // Callbacks that are run: a part of the list.
-struct fence::callback_turn {
+struct fence::taken_callbacks {
   callback_batch batch;
   callback_group* group = nullptr;  // theirs
   callback_group::running_callback record;
@@ -92,7 +92,7 @@ inline bool fence::signal_unobserved(int error, std::int64_t now) noexcept {
 
 // Was it decided without LOCK, and are there no callbacks any more that would end with SETTLED?
 bool fence::has_nothing_to_settle() noexcept {
-  constexpr std::uint32_t others = kind::ordered | kind::has_backend | kind::legacy;
+  constexpr std::uint32_t others = kind::ordered | kind::has_backend | kind::foreign;
   if ((kind_ & others) != 0) return false;
   // In a child of fork() nobody runs them, and LOCK may be held by a thread that it does not have.
   if (is_inherited()) return callbacks() == nullptr && batch() == nullptr;
@@ -129,40 +129,46 @@ bool fence::signal_plain(int error, std::int64_t now) noexcept {
     return true;
   }
   {
-    callback_turn turn;
-    take_callbacks(turn);
+    taken_callbacks taken;
+    take_callbacks(taken);
     mark(signaled);
-    run_callbacks(turn, settled);
+    run_callbacks(taken, settled);
   }
   put();
   thread.run_queue();
   return true;
 }
 
-// --- Deciding a fence in place, whose external lock is held ---
+// --- Deciding a foreign fence ---
 
-bool legacy_fence::begin_decision() noexcept {
-  lock();
-  return callbacks() != nullptr;
+bool embedded_fence::begin_decision() noexcept {
+  if ((lock() & signaled) == 0) return true;
+  unlock();
+  return false;
 }
 
-void legacy_fence::decide_without_callbacks() noexcept {
+void embedded_fence::mark_decided() noexcept {
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
   mark(signaled);
 }
 
-void legacy_fence::decide_and_call_back() noexcept {
+void embedded_fence::mark_and_call_back() noexcept {
   UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
-  callback_turn turn;
-  take_callbacks(turn);
+  taken_callbacks taken;
+  take_callbacks(taken);
   mark(signaled);
-  run_callbacks(turn, 0);
+  run_callbacks(taken, 0);
+}
+
+void embedded_fence::queue_settling() noexcept {
+  settlement later;
+  later.append(*this);
 }
 
 // --- Settling ---
 
 void fence::settle() noexcept {
-  if (!is_independent()) return legacy_fence::of(*this).settle_legacy();
+  if (is_foreign()) return embedded_fence::of(*this).type().settle(*this);
   // relaxed: the decision that filled the settlement is before this
   auto* data = reinterpret_cast<backend*>(word_.load(mo::relaxed));
   word_.store(0, mo::relaxed);
@@ -176,10 +182,10 @@ void fence::settle() noexcept {
 void fence::run_all_callbacks(std::uint32_t last_flag) noexcept {
   lock();
   if (callbacks() == nullptr) return end_callbacks(last_flag);
-  callback_turn turn;
-  take_callbacks(turn);
+  taken_callbacks taken;
+  take_callbacks(taken);
   unlock();
-  run_callbacks(turn, last_flag);
+  run_callbacks(taken, last_flag);
 }
 
 // After a step without LOCK: does somebody look for a callback?
@@ -190,28 +196,28 @@ inline bool fence::is_contested() const noexcept {
   return (state_.load(mo::relaxed) & contested) != 0;
 }
 
-void fence::run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept {
+void fence::run_callbacks(taken_callbacks& taken, std::uint32_t last_flag) noexcept {
   foreign_scope scope(thread_state::mine(), *this);
   callback_batch::position at = 0;
   for (;;) {
-    scope.begins(turn.group);
+    scope.begins(taken.group);
     for (;; ++at) {
-      callback& node = turn.batch.node(at);
+      callback& node = taken.batch.node(at);
       node.next_.set(nullptr);
       scope.runs(node);
       node.function_(node, *this);  // may free the node
-      if (turn.batch.is_last(at)) break;
-      turn.batch.show_next(at);
+      if (taken.batch.is_last(at)) break;
+      taken.batch.show_next(at);
       if (is_contested()) [[unlikely]]
         break;
     }
     scope.ends();
-    if (turn.group != nullptr) turn.group->end(turn.record);
-    if (turn.is_last && turn.batch.is_last(at) && end_undisturbed(last_flag)) return;
+    if (taken.group != nullptr) taken.group->end(taken.record);
+    if (taken.is_last && taken.batch.is_last(at) && end_undisturbed(last_flag)) return;
     lock();
-    if (!turn.batch.advance_locked(at)) {
+    if (!taken.batch.advance_locked(at)) {
       if (callbacks() == nullptr) break;
-      take_callbacks(turn);
+      take_callbacks(taken);
       at = 0;
     }
     wake(unlock());
@@ -223,27 +229,27 @@ void fence::run_callbacks(callback_turn& turn, std::uint32_t last_flag) noexcept
 
 // Up to a batch of them: one of a group, or several of none: what begins in a group is told to it
 // under LOCK.
-void fence::take_callbacks(callback_turn& turn) noexcept {
+void fence::take_callbacks(taken_callbacks& taken) noexcept {
   callback* const first = callbacks();
   callback* const last = first->previous_.get();
-  turn.group = first->group_;
-  turn.batch.clear();
+  taken.group = first->group_;
+  taken.batch.clear();
   callback* node = first;
   bool more = false;
   do {
-    turn.batch.append(*node);  // its next_ stays set until its turn: it is in use
+    taken.batch.append(*node);  // its next_ stays set until it is called: it is in use
     more = node != last;
     node = node->next_.get();
-  } while (more && turn.group == nullptr && node->group_ == nullptr && !turn.batch.is_full());
+  } while (more && taken.group == nullptr && node->group_ == nullptr && !taken.batch.is_full());
   if (more) {
     node->previous_.set(last);
     last->next_.set(node);
   }
   set_callbacks(more ? node : nullptr);
-  turn.is_last = !more;
-  if (turn.group != nullptr) turn.group->begin(*first, turn.record);
+  taken.is_last = !more;
+  if (taken.group != nullptr) taken.group->begin(*first, taken.record);
   // relaxed: read under LOCK
-  word_.store(turn.batch.to_word(), mo::relaxed);
+  word_.store(taken.batch.to_word(), mo::relaxed);
 }
 
 // Wakes also those who wait for a callback to return.

@@ -46,8 +46,8 @@ class UFENCE_API settlement {
 
  private:
   friend class fence;
+  friend class embedded_fence;
   friend class timeline_issuer;
-  friend struct legacy_fence;
   void append(fence& decided) noexcept;
   void settle_slow() noexcept;
 

@@ -6,15 +6,9 @@
 #include "ufence/base/fork.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/tls.h"
-#include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/spans.h"
 
 namespace ufence {
-
-namespace {
-struct alignas(fence::preferred_alignment) legacy_slot : legacy_fence {};
-static_assert(sizeof(legacy_slot) == 128);
-}  // namespace
 
 namespace detail {
 namespace {
@@ -26,7 +20,7 @@ constexpr std::uint32_t batch = 64;        // moved at once between a cache and 
 
 constinit mutex slab_lock{lock_rank::slab};
 constinit spans slabs[2] UFENCE_GUARDED_BY(slab_lock){spans{sizeof(fence)},
-                                                      spans{sizeof(legacy_slot)}};
+                                                      spans{large_slot_bytes}};
 
 spans& slab_of(slot_size size) noexcept UFENCE_REQUIRES(slab_lock) {
   return slabs[static_cast<unsigned>(size)];
@@ -144,7 +138,7 @@ void slab_free(fence& slot, slot_size size) noexcept {
 }
 
 void visit_fences(void (*visit)(fence& slot, void* context), void* context) {
-  for (const slot_size size : {slot_size::native, slot_size::legacy}) {
+  for (const slot_size size : {slot_size::native, slot_size::large}) {
     slab_lock.lock();
     const std::uint32_t bytes = slab_of(size).slot_bytes();
     spans::place at = slab_of(size).begin();

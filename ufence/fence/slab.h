@@ -22,7 +22,9 @@ namespace detail {
 /// as soon as the function looks at it (fence::try_get()).
 void visit_fences(void (*visit)(fence& slot, void* context), void* context);
 
-enum class slot_size : unsigned char { native, legacy };
+/// Slots for fences alone, and for embedded ones that live in the slabs (legacy_fence).
+enum class slot_size : unsigned char { native, large };
+inline constexpr std::size_t large_slot_bytes = 128;
 
 /// Where the slabs lie: for those who read this process's memory from outside (debug/layout.h).
 struct slab_layout {

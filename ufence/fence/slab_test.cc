@@ -6,15 +6,13 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <random>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "ufence/fence/fence.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/testing/memory_use.h"
 #include "ufence/fence/testing/refuse_call.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
@@ -22,97 +20,18 @@
 using namespace ufence;
 using namespace ufence::testing;
 
-namespace {
-
-constexpr legacy_ops no_ops = {.lock = [](void*) noexcept {}, .unlock = [](void*) noexcept {}};
-constexpr std::size_t page_bytes = 4096;
-// What may stay of a large number of fences: what the library keeps, and where caches of threads
-// have a slot.
-constexpr std::size_t stay_bytes_max = std::size_t{4} * 1024 * 1024;
-
-// How many there are to be: UFENCE_FENCES for long runs.
-std::size_t many_fences() {
-  const char* const text = std::getenv("UFENCE_FENCES");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : 300'000;
-}
-
-struct process_size {
-  std::size_t address_space_bytes = 0;
-  std::size_t resident_bytes = 0;
-};
-process_size size_of_process() {
-  std::ifstream file("/proc/self/statm");
-  process_size pages;
-  file >> pages.address_space_bytes >> pages.resident_bytes;
-  return {pages.address_space_bytes * page_bytes, pages.resident_bytes * page_bytes};
-}
-
-// The pages that some fences lie in.
-class pages_of {
- public:
-  explicit pages_of(const std::vector<fence_ref>& fences) {
-    for (const fence_ref& f : fences) {
-      const std::uintptr_t page = reinterpret_cast<std::uintptr_t>(f.get()) / page_bytes;
-      if (pages_.empty() || pages_.back() != page) pages_.push_back(page);
-    }
-    std::ranges::sort(pages_);
-    pages_.erase(std::ranges::unique(pages_).begin(), pages_.end());
-  }
-  [[nodiscard]] std::size_t bytes() const { return pages_.size() * page_bytes; }
-  [[nodiscard]] std::size_t resident_bytes() const {
-    std::size_t resident = 0;
-    for (const std::uintptr_t page : pages_) {
-      unsigned char is_there = 0;
-      if (::mincore(reinterpret_cast<void*>(page * page_bytes), page_bytes, &is_there) != 0)
-        return SIZE_MAX;
-      resident += is_there & 1U;
-    }
-    return resident * page_bytes;
-  }
-
- private:
-  std::vector<std::uintptr_t> pages_;
-};
-
-std::vector<fence_ref> make_signaled(std::size_t count) {
-  std::vector<fence_ref> all;
-  all.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    new_fence made = fence::create(1, i).value();
-    made.signal.signal();
-    all.push_back(std::move(made.fence));
-  }
-  return all;
-}
-
-std::vector<fence_ref> make_signaled_legacy(timeline_issuer& issuer, std::size_t count) {
-  std::vector<fence_ref> all;
-  all.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    new_fence made = create_legacy_fence(issuer, no_ops, nullptr).value();
-    made.signal.signal();
-    all.push_back(std::move(made.fence));
-  }
-  return all;
-}
-
-}  // namespace
-
-TEST(slab, counts_fences_of_all_kinds_and_threads) {
+TEST(slab, counts_fences_of_all_threads) {
   const std::size_t before = live_fences();
   timeline_issuer issuer = make_timeline();
   new_fence bare = make_fence();
-  new_fence legacy = create_legacy_fence(issuer, no_ops, nullptr).value();
   fence_ref ordered;
   std::thread([&] { ordered = issuer.emit().value(); }).join();
-  EXPECT_EQ(live_fences(), before + 3);
+  EXPECT_EQ(live_fences(), before + 2);
   issuer.signal_up_to(2);
   ordered.reset();
-  EXPECT_EQ(live_fences(), before + 2);
+  EXPECT_EQ(live_fences(), before + 1);
   bare.signal.signal();
-  legacy.signal.signal();
   bare.fence.reset();
-  legacy.fence.reset();
   EXPECT_EQ(live_fences(), before);
 }
 
@@ -197,23 +116,12 @@ TEST(slab, memory_goes_back_whoever_drops_in_whatever_order) {
   EXPECT_LE(pages.resident_bytes(), stay_bytes_max) << "of " << pages.bytes();
 }
 
-TEST(slab, memory_of_legacy_fences_goes_back) {
-  timeline_issuer issuer = make_timeline();
-  std::vector<fence_ref> all = make_signaled_legacy(issuer, many_fences() / 2);
-  const pages_of pages(all);
-  all.clear();
-  EXPECT_LE(pages.resident_bytes(), stay_bytes_max) << "of " << pages.bytes();
-}
-
 TEST(slab, memory_that_went_back_is_used_again) {
-  timeline_issuer issuer = make_timeline();
   std::size_t first_round = 0;
   for (int round = 0; round < 6; ++round) {
     {
-      const std::vector<fence_ref> natives = make_signaled(many_fences() / 2);
-      const std::vector<fence_ref> legacies = make_signaled_legacy(issuer, many_fences() / 4);
-      for (const fence_ref& f : natives) ASSERT_EQ(f->status(), 1);
-      for (const fence_ref& f : legacies) ASSERT_EQ(f->status(), 1);
+      const std::vector<fence_ref> all = make_signaled(many_fences() / 2);
+      for (const fence_ref& f : all) ASSERT_EQ(f->status(), 1);
     }
     if (round == 0) first_round = size_of_process().address_space_bytes;
   }

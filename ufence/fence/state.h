@@ -13,7 +13,8 @@
 //                                                                    that was decided without LOCK, and had
 //                                                                    no callbacks, does without the bit
 //   RETIRED       retire, once; at birth of a fence without backend  the issuer's data is the issuer's again
-//                 (a legacy fence: its callbacks have returned, ops may still be inside)
+//                 (CALLED_BACK, the same bit, of a foreign fence: its callbacks have returned; ops may
+//                 still be inside, and its data stays until the last reference is dropped)
 //   AWAITED       a timeline fence is     never                      who unlinks the awaited entry settles
 //                 linked
 //   SEVERAL       signaler::share()       never                      several may signal it: LOCK elects
@@ -38,6 +39,7 @@ inline constexpr std::uint32_t enabled = 1U << 3;
 inline constexpr std::uint32_t waiters = 1U << 4;
 inline constexpr std::uint32_t settled = 1U << 5;
 inline constexpr std::uint32_t retired = 1U << 6;
+inline constexpr std::uint32_t called_back = retired;
 inline constexpr std::uint32_t awaited = 1U << 7;
 inline constexpr std::uint32_t several = 1U << 8;
 inline constexpr std::uint32_t one_op = 1U << 9;

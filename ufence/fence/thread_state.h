@@ -11,7 +11,7 @@
 
 namespace ufence {
 
-class embedded_fence;
+class library_fence;
 
 /// Foreign code that runs on this thread: an op, a retire, or a callback of a fence.
 struct frame {
@@ -42,9 +42,10 @@ struct thread_state {
   // Spinlocks of kernel-style issuers that it holds: settling waits until they are dropped.
   std::uint32_t spinlocks_held = 0;
 
-  // Embedded fences, one inside the other, are enabled and ended one after the other: no recursion.
-  embedded_fence* to_enable = nullptr;
-  embedded_fence* to_end = nullptr;
+  // Fences of the library, one inside the other, are enabled and ended one after the other: no
+  // recursion.
+  library_fence* to_enable = nullptr;
+  library_fence* to_end = nullptr;
   // Containers that a walk of the kernel's interface has visited, while it is between containers.
   void* visited = nullptr;
   bool is_enabling = false;

@@ -536,8 +536,8 @@ void timeline_issuer::drop() noexcept {
   }
 }
 
-fence* timeline_issuer::new_slot(std::uint64_t& seqno, bool legacy) noexcept {
-  fence* f = fence::allocate_slot(legacy);
+fence* timeline_issuer::new_slot(std::uint64_t& seqno) noexcept {
+  fence* f = fence::allocate_slot();
   if (f != nullptr) seqno = number(*f);
   return f;
 }

@@ -243,11 +243,9 @@ class UFENCE_API timeline_issuer {
  private:
   explicit timeline_issuer(timeline_ref line) noexcept : line_(std::move(line)) {}
   void drop() noexcept;
-  friend result<new_fence> create_legacy_fence(timeline_issuer& issuer, const legacy_ops& ops,
-                                               void* data) noexcept;
-  result<new_fence> create_legacy(const legacy_ops& ops, void* data) noexcept;
+  friend class embedded_fence;
   result<new_fence> create(std::uint32_t kinds, backend* data) noexcept;
-  fence* new_slot(std::uint64_t& seqno, bool legacy = false) noexcept;
+  fence* new_slot(std::uint64_t& seqno) noexcept;
   std::uint64_t number(fence& slot) noexcept;
   static std::string_view copy_name(std::string_view name, char* to) noexcept;
 

@@ -7,7 +7,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/futex.h"
-#include "ufence/fence/legacy_fence.h"
+#include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/live.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/signalling.h"
@@ -65,7 +65,8 @@ std::error_code fence::wait(absolute_deadline deadline_ns) noexcept {
   UFENCE_TRACE(dma_fence_wait_start, *this);
   enable_signaling();
   std::error_code failed;
-  const int op_result = is_independent() ? 0 : legacy_fence::of(*this).wait_legacy(deadline_ns);
+  const int op_result =
+      is_foreign() ? embedded_fence::of(*this).type().wait(*this, deadline_ns) : 0;
   if (op_result < 0) {
     failed = is_signaled() ? std::error_code() : errno_code(-op_result);
   } else {

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "ufence/base/fork.h"
-#include "ufence/fence/legacy_fence.h"
 #include "ufence/fence/thread_state.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/foreign/legacy_fence.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 
 namespace ufence {
@@ -162,9 +162,10 @@ std::error_code device::impl::cancel(fence& f) noexcept {
   const detail::counted here(submitters);
   if (is_timeline()) return cancel_in_line(f);
   if (is_legacy()) {
-    if (f.is_independent() || legacy_fence::of(f).ops != &old_ops) return errno_code(EINVAL);
+    const legacy_fence* const of_job = legacy_fence::from(f);
+    if (of_job == nullptr || &of_job->ops() != &old_ops) return errno_code(EINVAL);
     if (f.is_signaled()) return errno_code(EALREADY);
-    return cancel_single(*static_cast<job_record*>(legacy_fence::of(f).data));
+    return cancel_single(*static_cast<job_record*>(of_job->data()));
   }
   const issuer_op op(f);
   if (!op) return errno_code(f.is_signaled() ? EALREADY : EINVAL);

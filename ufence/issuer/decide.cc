@@ -1,7 +1,7 @@
 // Decisions, and what they leave of a job's record: nothing.
 #include <utility>
 
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 
 namespace ufence {
 

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "ufence/base/fork.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/module/overdue.h"
 #include "ufence/module/validate.h"

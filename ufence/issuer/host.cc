@@ -12,7 +12,7 @@
 #include "ufence/base/system_thread.h"
 #include "ufence/fence/report.h"
 #include "ufence/issuer/counters.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
 #include "ufence/module/loader.h"

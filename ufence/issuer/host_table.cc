@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 
 struct ufence_fence {};

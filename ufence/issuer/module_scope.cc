@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/violations.h"
 
 namespace ufence::detail {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 
 namespace ufence {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ufence/base/lock.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/module/process_end.h"
 
 namespace ufence::detail {

@@ -6,7 +6,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/fence/thread_state.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
 

@@ -9,7 +9,7 @@
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
 #include "ufence/fence/thread_state.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
 #include "ufence/module/overdue.h"
@@ -55,7 +55,7 @@ class unload_attempt {
         &unload_attempt::end_callbacks, &unload_attempt::stop,     &unload_attempt::wait_until_out,
         &unload_attempt::exit,        &unload_attempt::unmap};
     report_.pins.clear();
-    // relaxed, as all of next_step: this thread's turn
+    // relaxed, as all of next_step: this thread has the claim
     int step_no = d_.next_step.load(mo::relaxed);
     for (bool is_done = true; is_done && step_no <= last_step;) {
       report_.last_step = step_no;
@@ -385,18 +385,18 @@ void unload_attempt::quiet() noexcept {
   detail::report_driver(d_, 0, text);
 }
 
-// Who has it unloads; others are told that it is busy.
-class unload_turn {
+// The thread that has the claim unloads the device; others are told that it is busy.
+class unload_claim {
  public:
-  explicit unload_turn(atomic<std::uint32_t>& flag) noexcept
+  explicit unload_claim(atomic<std::uint32_t>& flag) noexcept
       // [ISSUER.15] acquire: the last attempt's state; pairs with [ISSUER.16]
       : flag_(flag), is_mine_(flag.exchange(1, mo::acquire) == 0) {}
-  ~unload_turn() {
+  ~unload_claim() {
     // [ISSUER.16] release: this attempt's state; pairs with [ISSUER.15]
     if (is_mine_) flag_.store(0, mo::release);
   }
-  unload_turn(const unload_turn&) = delete;
-  unload_turn& operator=(const unload_turn&) = delete;
+  unload_claim(const unload_claim&) = delete;
+  unload_claim& operator=(const unload_claim&) = delete;
   explicit operator bool() const noexcept { return is_mine_; }
 
  private:
@@ -413,8 +413,8 @@ result<unload_report> device::impl::unload(const unload_options& options) noexce
       thread.runs_one_of(callbacks)) {
     return failure(EDEADLK);
   }
-  const unload_turn turn(is_unloading);
-  if (!turn) return failure(EBUSY);
+  const unload_claim claim(is_unloading);
+  if (!claim) return failure(EBUSY);
   if (is_gone()) return failure(ENODEV);
   const std::int64_t begin = now_ns();
   unload_attempt(*this, options).run();
@@ -428,9 +428,9 @@ result<unload_report> device::impl::unload(const unload_options& options) noexce
 }
 
 bool device::impl::retry_unmapping() noexcept {
-  const unload_turn turn(is_unloading);
-  // relaxed: this thread's turn
-  if (!turn || next_step.load(mo::relaxed) != 8) return false;
+  const unload_claim claim(is_unloading);
+  // relaxed: this thread has the claim
+  if (!claim || next_step.load(mo::relaxed) != 8) return false;
   unload_attempt(*this, {}).run();
   if (is_gone()) detail::forget_at_process_end(*this);
   return is_gone();
@@ -445,8 +445,8 @@ void device::impl::end_with_process() noexcept {
                          thread.runs_one_of(callbacks);
   const std::int64_t give_up_at = deadline_after(patience_ns);
   for (;;) {
-    const unload_turn turn(is_unloading);
-    if (!turn) {  // somebody unloads it: perhaps to the end
+    const unload_claim claim(is_unloading);
+    if (!claim) {  // somebody unloads it: perhaps to the end
       if (is_inside || now_ns() >= give_up_at) return;
       futex_wait(is_unloading, 1, deadline_after(look_again_ns));
       continue;
@@ -456,7 +456,7 @@ void device::impl::end_with_process() noexcept {
     const unload_options options{.policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true};
     unload_attempt attempt(*this, options);
     if (!is_inside) attempt.run(7);
-    // relaxed: this thread's turn
+    // relaxed: this thread has the claim
     if (is_inside || next_step.load(mo::relaxed) < 5) attempt.quiet();
     return;
   }

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "ufence/fence/report.h"
-#include "ufence/issuer/instance.h"
+#include "ufence/issuer/device_impl.h"
 
 namespace ufence::detail {
 namespace {

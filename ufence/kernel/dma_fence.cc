@@ -46,7 +46,7 @@ dma_fence* dma_fence_get_rcu_safe(dma_fence** fencep) {
 void dma_fence_release(kref* count) {
   auto* fence =
       reinterpret_cast<dma_fence*>(reinterpret_cast<char*>(count) - offsetof(dma_fence, refcount));
-  kernel_fence::of(*fence).end_in_place();
+  kernel_fence::end(kernel_fence::of(*fence));
 }
 
 void dma_fence_free(dma_fence* fence) {

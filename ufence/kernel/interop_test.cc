@@ -15,7 +15,7 @@
 #include "ufence/container/array.h"
 #include "ufence/container/resv.h"
 #include "ufence/container/unwrap.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/names.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/wait.h"

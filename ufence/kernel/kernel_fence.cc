@@ -4,100 +4,30 @@
 #include <new>
 
 #include "ufence/base/atomic.h"
+#include "ufence/fence/callback_batch.h"
 #include "ufence/fence/report.h"
 #include "ufence/fence/thread_state.h"
+#include "ufence/fence/trace.h"
 #include "ufence/kernel/linux/dma-fence-array.h"
 #include "ufence/kernel/linux/dma-fence-chain.h"
 #include "ufence/rcu/rcu.h"
 
 // What a caller in C can see of the fence lies where the fence has it.
-static_assert(offsetof(dma_fence, ufence_ops) == sizeof(ufence::fence));
-static_assert(offsetof(dma_fence, ops) == sizeof(ufence::legacy_fence));
+static_assert(offsetof(dma_fence, ufence_type) == sizeof(ufence::fence));
+static_assert(offsetof(dma_fence, ops) == sizeof(ufence::kernel_fence));
 static_assert(sizeof(ufence::callback) <= sizeof(dma_fence_cb::ufence_node));
 static_assert(sizeof(rcu_head) == sizeof(ufence::rcu::deferred));
 
 namespace ufence {
 namespace {
 
-kernel_fence& fence_at(void* data) noexcept {
-  return *static_cast<kernel_fence*>(static_cast<legacy_fence*>(data));
-}
-
-// --- Ops as the library calls them: RCU section, lock and results as the kernel has them ---
-
-void op_lock(void* data) noexcept { fence_at(data).lock_foreign(); }
-void op_unlock(void* data) noexcept { fence_at(data).unlock_foreign(); }
-
-int op_enable(void* data) noexcept {
-  static_cast<void>(fence_at(data).enable_locked());
-  return 0;
-}
-
-int op_poll(void* data) noexcept {
-  static_cast<void>(fence_at(data).poll_now(false));
-  return 0;
-}
-
-void op_set_deadline(void* data, std::int64_t deadline_ns) noexcept {
-  fence_at(data).tell_deadline(deadline_ns);
-}
-
-int op_wait(void* data, std::int64_t deadline_ns) noexcept {
-  dma_fence& f = fence_at(data).c();
-  const dma_fence_ops* ops = fence_at(data).attached_ops();
-  if (ops == nullptr || ops->wait == nullptr || ops->wait == &dma_fence_default_wait) return 0;
-  signed long timeout = MAX_SCHEDULE_TIMEOUT;
-  if (deadline_ns != no_deadline) {
-    const std::int64_t left = deadline_ns - now_ns();
-    timeout = left > 0 ? (left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
-  }
-  const signed long how = ops->wait(&f, false, timeout);
-  if (how == 0) return -ETIME;
-  return how < 0 ? static_cast<int>(how) : 0;
-}
-
-void op_release(void* data) noexcept { fence_at(data).end(); }
-
-bool op_is_container(void* data) noexcept { return dma_fence_is_container(&fence_at(data).c()); }
-
-bool op_copy_names(void* data, void (*take)(void*, const char*, const char*), void* to) noexcept {
-  dma_fence& f = fence_at(data).c();
-  const op_section section(f);
-  const dma_fence_ops* ops = fence_at(data).naming_ops();
-  if (ops == nullptr) return false;
-  take(to, ops->get_driver_name(&f), ops->get_timeline_name(&f));
-  return true;
+kernel_fence& kernel_fence_at(const fence& f) noexcept {
+  return static_cast<kernel_fence&>(const_cast<fence&>(f));
 }
 
 fence_ref adopt(dma_fence* f) noexcept {
   return f != nullptr ? fence_ref::adopt(&kernel_fence::of(*f)) : nullptr;
 }
-
-fence_ref op_child(void* data, std::uint32_t i) noexcept {
-  dma_fence& f = fence_at(data).c();
-  if (const dma_fence_chain* node = to_dma_fence_chain(&f)) {
-    return i == 0 ? adopt(dma_fence_get(node->fence)) : nullptr;
-  }
-  return adopt(dma_fence_get(dma_fence_array_next(&f, i)));
-}
-
-fence_ref op_before(void* data) noexcept {
-  dma_fence& f = fence_at(data).c();
-  if (!dma_fence_is_chain(&f)) return nullptr;
-  return adopt(dma_fence_chain_walk(dma_fence_get(&f)));
-}
-
-constexpr legacy_ops ops_in_place{.lock = &op_lock,
-                                  .unlock = &op_unlock,
-                                  .enable_signaling = &op_enable,
-                                  .poll = &op_poll,
-                                  .set_deadline = &op_set_deadline,
-                                  .wait = &op_wait,
-                                  .release = &op_release,
-                                  .is_container = &op_is_container,
-                                  .child = &op_child,
-                                  .before = &op_before,
-                                  .copy_names = &op_copy_names};
 
 void run_callback(callback& node, fence& f) noexcept {
   auto* cb = reinterpret_cast<dma_fence_cb*>(reinterpret_cast<char*>(&node) -
@@ -114,8 +44,77 @@ callback& node_of(dma_fence_cb& cb) noexcept {
 
 }  // namespace
 
-bool kernel_fence::is_one(const fence& f) noexcept {
-  return !f.is_independent() && static_cast<const legacy_fence&>(f).ops == &ops_in_place;
+// --- As the library sees it: RCU section, lock and results as the kernel has them ---
+
+constexpr fence_type kernel_fence::type_of_fences{
+    // The kernel's placeholders: what its issuer says may go, and is copied.
+    .driver_name = "detached-driver",
+    .timeline_name = "signaled-timeline",
+    .enable = &op_enable<kernel_fence>,
+    .end = &end,
+    .is_foreign = true,
+    .poll = &op_poll<kernel_fence>,
+    .set_deadline = &op_set_deadline<kernel_fence>,
+    .wait = &op_wait<kernel_fence>,
+    .settle = &op_settle<kernel_fence>,
+    .copy_names = &copy_names};
+
+constexpr fence_type kernel_fence::type_of_containers = [] {
+  fence_type type = type_of_fences;
+  type.child = &child;
+  type.before = &before;
+  return type;
+}();
+
+int kernel_fence::ask_to_enable() noexcept {
+  static_assert(is_complete(type_of_fences) && is_complete(type_of_containers));
+  static_cast<void>(enable_locked());
+  return 0;
+}
+
+int kernel_fence::ask_whether_complete() noexcept {
+  static_cast<void>(poll_now(false));
+  return 0;
+}
+
+int kernel_fence::ask_to_wait(std::int64_t deadline_ns) noexcept {
+  const dma_fence_ops* attached = attached_ops();
+  if (attached == nullptr || attached->wait == nullptr ||
+      attached->wait == &dma_fence_default_wait) {
+    return 0;
+  }
+  signed long timeout = MAX_SCHEDULE_TIMEOUT;
+  if (deadline_ns != no_deadline) {
+    const std::int64_t left = deadline_ns - now_ns();
+    timeout = left > 0 ? (left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
+  }
+  const signed long how = attached->wait(&c(), false, timeout);
+  if (how == 0) return -ETIME;
+  return how < 0 ? static_cast<int>(how) : 0;
+}
+
+bool kernel_fence::copy_names(const fence& f, void (*take)(void*, const char*, const char*),
+                              void* to) noexcept {
+  kernel_fence& self = kernel_fence_at(f);
+  const op_section section(self.c());
+  const dma_fence_ops* attached = self.naming_ops();
+  if (attached == nullptr) return false;
+  take(to, attached->get_driver_name(&self.c()), attached->get_timeline_name(&self.c()));
+  return true;
+}
+
+fence_ref kernel_fence::child(fence& f, std::uint32_t i) noexcept {
+  dma_fence& self = kernel_fence_at(f).c();
+  if (const dma_fence_chain* node = to_dma_fence_chain(&self)) {
+    return i == 0 ? adopt(dma_fence_get(node->fence)) : nullptr;
+  }
+  return adopt(dma_fence_get(dma_fence_array_next(&self, i)));
+}
+
+fence_ref kernel_fence::before(fence& f) noexcept {
+  dma_fence& self = kernel_fence_at(f).c();
+  if (!dma_fence_is_chain(&self)) return nullptr;
+  return adopt(dma_fence_chain_walk(dma_fence_get(&self)));
 }
 
 void queue_work(void* (&words)[2], void (*run)(thread_work&) noexcept) noexcept {
@@ -137,13 +136,14 @@ void warn(const char* text, const dma_fence* about) noexcept {
 void kernel_fence::init(dma_fence& f, const dma_fence_ops* its_ops, std::uint64_t context,
                         std::uint64_t seqno, unsigned long flags,
                         const ufence_fence_services* services) noexcept {
-  auto* made = static_cast<kernel_fence*>(::new (static_cast<void*>(&f)) legacy_fence);
+  auto* const made = ::new (static_cast<void*>(&f)) kernel_fence;
   f.ops = its_ops;
   f.flags = flags | flag(DMA_FENCE_FLAG_INITIALIZED_BIT);
   f.ufence_services = services;
-  const bool is_polled = its_ops != nullptr && its_ops->signaled != nullptr;
+  f.ufence_is_polled = its_ops != nullptr && its_ops->signaled != nullptr ? 1 : 0;
   const bool wraps = (flags & flag(DMA_FENCE_FLAG_SEQNO64_BIT)) == 0;
-  made->init_in_place(ops_in_place, context, seqno, is_polled, wraps);
+  made->foreign_fence::init(dma_fence_is_container(&f) ? type_of_containers : type_of_fences,
+                            context, seqno, nullptr, 1, wraps);
 }
 
 void kernel_fence::init_signaled(dma_fence& f, std::int64_t timestamp_ns) noexcept {
@@ -155,17 +155,32 @@ void kernel_fence::init_signaled(dma_fence& f, std::int64_t timestamp_ns) noexce
   of(f).set_signaled_at_birth(timestamp_ns);
 }
 
-void kernel_fence::end() noexcept {
-  if (has_callbacks() && !has_signaled_flag()) {
-    warn("a fence is released with callbacks pending; it ends with -EDEADLK", &c());
-    lock_foreign();
-    as_cell(c().error).set(-EDEADLK);
-    const std::int64_t when = now_ns();
-    static_cast<void>(begin_decision());
-    publish(when);
-    decide_and_call_back();
-    unlock_foreign();
+void kernel_fence::end(fence& f) noexcept {
+  auto& self = static_cast<kernel_fence&>(f);
+  thread_state& thread = thread_state::mine();
+  {
+    const foreign_scope scope(thread, self);
+    self.end_callbacks_pending();
+    self.call_release();
   }
+  // It may have signaled others.
+  thread.run_queue();
+}
+
+void kernel_fence::end_callbacks_pending() noexcept {
+  if (callbacks() == nullptr || has_signaled_flag()) return;
+  warn("a fence is released with callbacks pending; it ends with -EDEADLK", &c());
+  lock_issuer();
+  as_cell(c().error).set(-EDEADLK);
+  const std::int64_t when = now_ns();
+  if (begin_decision()) {
+    publish(when);
+    mark_and_call_back();
+  }
+  unlock_issuer();
+}
+
+void kernel_fence::call_release() noexcept {
   if (attached_ops() == nullptr) return dma_fence_free(&c());
   const op_section section(c());
   const dma_fence_ops* attached = attached_ops();
@@ -178,7 +193,7 @@ void kernel_fence::end() noexcept {
 
 // --- Locking ---
 
-void kernel_fence::lock_foreign() noexcept {
+void kernel_fence::lock_issuer() noexcept {
   spinlock_t* lock = dma_fence_spinlock(&c());
   if (c().ufence_services != nullptr) {
     c().ufence_services->lock(lock);
@@ -188,7 +203,7 @@ void kernel_fence::lock_foreign() noexcept {
   }
 }
 
-void kernel_fence::unlock_foreign() noexcept {
+void kernel_fence::unlock_issuer() noexcept {
   spinlock_t* lock = dma_fence_spinlock(&c());
   if (c().ufence_services != nullptr) {
     c().ufence_services->unlock(lock);
@@ -200,27 +215,25 @@ void kernel_fence::unlock_foreign() noexcept {
 
 void kernel_fence::lock_settled() noexcept {
   for (;;) {
-    lock_foreign();
-    if (!has_signaled_flag() || is_settled() || is_of_parent() ||
+    lock_issuer();
+    if (!has_signaled_flag() || is_settled() || is_inherited() ||
         thread_state::mine().involves(*this)) {
       return;
     }
     // Its callbacks still want the lock, or have just returned.
-    unlock_foreign();
+    unlock_issuer();
     wait_until_settled_elsewhere();
   }
 }
 
 void kernel_fence::unlock_and_settle() noexcept {
-  unlock_foreign();
+  unlock_issuer();
   thread_state::mine().run_queue();
 }
 
 // --- Signaling ---
 
-bool kernel_fence::has_signaled_flag() noexcept { return dma_fence_test_signaled_flag(&c()); }
-
-// The lock is held, it is not signaled yet, and begin_decision() was called.
+// The external lock and LOCK are held, and it is not signaled yet.
 void kernel_fence::publish(std::int64_t when) noexcept {
   constexpr unsigned long flags =
       flag(DMA_FENCE_FLAG_SIGNALED_BIT) | flag(DMA_FENCE_FLAG_TIMESTAMP_BIT);
@@ -235,44 +248,11 @@ void kernel_fence::publish(std::int64_t when) noexcept {
 }
 
 bool kernel_fence::signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept {
-  if (is_of_parent()) return false;
-  if (!lock_is_held) lock_foreign();
-  if (has_signaled_flag()) {
-    if (!lock_is_held) unlock_and_settle();
-    return false;
-  }
-  const std::int64_t when = timestamp_ns != 0 ? timestamp_ns : now_ns();
-  if (begin_decision()) {
-    signal_with_callbacks(when, lock_is_held);
-  } else {
-    // Others may drop their references as soon as they see it signaled. Its memory stays until the
-    // end of the section, or until it is settled, if it lies on the stack of a thread that waits.
-    const rcu::read_section section;
-    publish(when);
-    decide_without_callbacks();
-    if (!lock_is_held) unlock_foreign();
-    finish();
-  }
-  thread_state::mine().run_queue();
-  return true;
-}
-
-void kernel_fence::signal_with_callbacks(std::int64_t when, bool lock_is_held) noexcept {
-  const thread_state& thread = thread_state::mine();
-  // One of them may drop the last reference that others have.
-  get();
-  if (lock_is_held || thread.is_outermost()) {
-    publish(when);
-    decide_and_call_back();
-    if (!lock_is_held) unlock_foreign();
-    finish_and_put();
-  } else {
-    publish(when);
-    decide_without_callbacks();
-    queue_on_thread();
-    if (!lock_is_held) unlock_foreign();
-    put();
-  }
+  if (is_inherited()) return false;
+  // Its error is in its place already.
+  return signal_with(*this, lock_is_held, [this, timestamp_ns] {
+    publish(timestamp_ns != 0 ? timestamp_ns : now_ns());
+  });
 }
 
 // --- Asking its issuer ---
@@ -289,7 +269,7 @@ bool kernel_fence::enable_locked() noexcept {
     const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
     if (attached == nullptr || attached->enable_signaling == nullptr) return true;
-    trace_enable();
+    UFENCE_TRACE(dma_fence_enable_signal, *this);
     const foreign_scope scope(thread_state::mine(), *this);
     is_complete = !attached->enable_signaling(&c());
   }
@@ -302,14 +282,14 @@ void kernel_fence::enable() noexcept {
   const unsigned long flags = as_atomic(c().flags).load(mo::relaxed);
   constexpr unsigned long done =
       flag(DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT) | flag(DMA_FENCE_FLAG_SIGNALED_BIT);
-  if ((flags & done) != 0 || is_of_parent()) return;
-  lock_foreign();
+  if ((flags & done) != 0 || is_inherited()) return;
+  lock_issuer();
   static_cast<void>(enable_locked());
   unlock_and_settle();
 }
 
 bool kernel_fence::poll_now(bool lock_is_held) noexcept {
-  if (has_signaled_flag() || is_of_parent()) return has_signaled_flag();
+  if (has_signaled_flag() || is_inherited()) return has_signaled_flag();
   bool is_complete = false;
   {
     const op_section section(c());
@@ -329,7 +309,7 @@ bool kernel_fence::poll_now(bool lock_is_held) noexcept {
 }
 
 void kernel_fence::set_deadline_polled(std::int64_t deadline_ns) noexcept {
-  if (is_of_parent()) return;
+  if (is_inherited()) return;
   {
     const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
@@ -359,14 +339,14 @@ int kernel_fence::add(dma_fence_cb& cb, dma_fence_func_t func) noexcept {
   int refused = 0;
   if (has_signaled_flag()) {
     refused = ENOENT;
-  } else if (is_of_parent()) {
+  } else if (is_inherited()) {
     refused = EOWNERDEAD;
   } else if (is_enabled_or_need_not_be()) {
-    refused = push_callback(*node);
+    refused = push_unless_signaled(*node);
   } else {
     // One step for those who signal it, be it because they are told to by the issuer's op.
-    lock_foreign();
-    refused = enable_locked() ? push_callback(*node) : ENOENT;
+    lock_issuer();
+    refused = enable_locked() ? push_unless_signaled(*node) : ENOENT;
     unlock_and_settle();
   }
   if (refused != 0) INIT_LIST_HEAD(&cb.node);
@@ -405,6 +385,21 @@ bool kernel_fence::remove(dma_fence_cb& cb) noexcept {
   return true;
 }
 
+bool kernel_fence::had_callbacks() noexcept {
+  lock();
+  const bool is_any = callbacks() != nullptr;
+  unlock();
+  return is_any;
+}
+
+bool kernel_fence::is_done_with(callback& node) noexcept {
+  if (is_inherited()) return true;  // what runs it is a thread of the parent's
+  lock();
+  const bool runs = find_in_batch(node) == batch_place::runs;
+  unlock();
+  return !runs || wait_until_returned(node) >= 0;
+}
+
 // --- Waiting ---
 
 std::int64_t deadline_of(signed long timeout) noexcept {
@@ -421,7 +416,7 @@ signed long jiffies_left(signed long timeout, std::int64_t deadline_ns) noexcept
 }
 
 signed long kernel_fence::wait_jiffies(bool is_interruptible, signed long timeout) noexcept {
-  if (is_of_parent() && !is_signaled()) return -EOWNERDEAD;
+  if (is_inherited() && !is_signaled()) return -EOWNERDEAD;
   const std::int64_t deadline_ns = deadline_of(timeout);
   const int failed = wait_until_signaled(deadline_ns, is_interruptible);
   if (failed != 0) return failed == -EINTR ? -ERESTARTSYS : 0;
@@ -429,14 +424,28 @@ signed long kernel_fence::wait_jiffies(bool is_interruptible, signed long timeou
   return jiffies_left(timeout, deadline_ns);
 }
 
+void kernel_fence::wait_until_settled_elsewhere() noexcept {
+  if (is_settled() || is_inherited() || thread_state::mine().involves(*this)) return;
+  static_cast<void>(wait_for_settling(fence_state::settled, no_deadline));
+}
+
+int kernel_fence::wait_until_signaled(std::int64_t deadline_ns, bool is_interruptible) noexcept {
+  if (is_signaled()) return 0;
+  rank_check_none();
+  UFENCE_TRACE(dma_fence_wait_start, *this);
+  const std::error_code failed = wait_for(fence_state::signaled, deadline_ns, is_interruptible);
+  UFENCE_TRACE(dma_fence_wait_end, *this);
+  return -failed.value();
+}
+
 // Kernel code takes the end of a wait for the end of the callbacks, and of the lock that was held
 // over them: the fence may be on its stack.
 void kernel_fence::wait_until_through() noexcept {
   wait_until_settled_elsewhere();
   const thread_state& thread = thread_state::mine();
-  if (thread.top != nullptr || thread.spinlocks_held != 0 || is_of_parent()) return;
-  lock_foreign();
-  unlock_foreign();
+  if (thread.top != nullptr || thread.spinlocks_held != 0 || is_inherited()) return;
+  lock_issuer();
+  unlock_issuer();
 }
 
 }  // namespace ufence

@@ -1,7 +1,7 @@
 // The fence inside a struct dma_fence; for the sources of this layer.
 //
-// It is a legacy fence in place: its lock, ops and callbacks are handled as ufence/fence/legacy.h
-// says.
+// It is a foreign fence in memory of its issuer: its lock, ops and callbacks are handled as
+// ufence/foreign/foreign_fence.h says.
 //
 // Orders: KERNEL.1 what a signal publishes through the flags; KERNEL.6..8 spinlocks.
 #pragma once
@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "ufence/base/atomic.h"
-#include "ufence/fence/legacy_fence.h"
+#include "ufence/foreign/foreign_fence.h"
 #include "ufence/kernel/linux/dma-fence.h"
 #include "ufence/rcu/rcu.h"
 
@@ -63,13 +63,15 @@ class op_section {
   const ufence_fence_services* const services_;
 };
 
-class kernel_fence : public legacy_fence {
+class kernel_fence : public foreign_fence {
  public:
   [[nodiscard]] static kernel_fence& of(dma_fence& f) noexcept {
     return reinterpret_cast<kernel_fence&>(f);
   }
   /// Is it the fence of a struct dma_fence?
-  [[nodiscard]] static bool is_one(const fence& f) noexcept;
+  [[nodiscard]] static bool is_one(const fence& f) noexcept {
+    return is_of(f, type_of_fences) || is_of(f, type_of_containers);
+  }
   [[nodiscard]] dma_fence& c() noexcept { return reinterpret_cast<dma_fence&>(*this); }
 
   static void init(dma_fence& f, const dma_fence_ops* its_ops, std::uint64_t context,
@@ -101,10 +103,10 @@ class kernel_fence : public legacy_fence {
   void wait_until_through() noexcept;
   void lock_settled() noexcept;
   void unlock_and_settle() noexcept;
-  void lock_foreign() noexcept;
-  void unlock_foreign() noexcept;
+  void lock_issuer() noexcept;
+  void unlock_issuer() noexcept;
   /// The last reference is gone.
-  void end() noexcept;
+  static void end(fence& f) noexcept;
 
   [[nodiscard]] const dma_fence_ops* attached_ops() noexcept {
     // relaxed: the ops are older than the fence's publication, and only ever become null
@@ -115,15 +117,40 @@ class kernel_fence : public legacy_fence {
   [[nodiscard]] const dma_fence_ops* naming_ops() noexcept {
     return has_signaled_flag() ? nullptr : attached_ops();
   }
-  [[nodiscard]] bool has_signaled_flag() noexcept;
-
-  using legacy_fence::had_callbacks;
+  [[nodiscard]] bool has_signaled_flag() noexcept { return dma_fence_test_signaled_flag(&c()); }
+  /// Does somebody wait for it by a callback? May be stale at once.
+  [[nodiscard]] bool had_callbacks() noexcept;
 
  private:
-  /// Makes its result readable by its flags.
+  friend class foreign_fence;
+  static const fence_type type_of_fences;
+  static const fence_type type_of_containers;
+  static constexpr bool is_in_issuers_memory = true;
+
+  // For foreign_fence.
+  [[nodiscard]] bool was_signaled() noexcept { return has_signaled_flag(); }
+  [[nodiscard]] int ask_to_enable() noexcept;
+  [[nodiscard]] int ask_whether_complete() noexcept;
+  [[nodiscard]] int ask_to_wait(std::int64_t deadline_ns) noexcept;
+
+  static bool copy_names(const fence& f,
+                         void (*take)(void* to, const char* driver, const char* timeline),
+                         void* to) noexcept;
+  static fence_ref child(fence& f, std::uint32_t i) noexcept;
+  static fence_ref before(fence& f) noexcept;
+
+  /// Makes its result readable by its flags. LOCK is held.
   void publish(std::int64_t when) noexcept;
-  void signal_with_callbacks(std::int64_t when, bool lock_is_held) noexcept;
+  void end_callbacks_pending() noexcept;
+  void call_release() noexcept;
   [[nodiscard]] bool is_enabled_or_need_not_be() noexcept;
+  /// Waits until it is settled, unless it is this very thread that has to settle it.
+  void wait_until_settled_elsewhere() noexcept;
+  /// fence::wait(), also inside an op of the fence, and without asking its ops.
+  /// @return  0; -ETIME; -EINTR a signal handler ran, and the caller asked for that
+  [[nodiscard]] int wait_until_signaled(std::int64_t deadline_ns, bool is_interruptible) noexcept;
+  /// fence::remove_callback() for a node that is known to be no longer queued, or never was.
+  [[nodiscard]] bool is_done_with(callback& node) noexcept;
 };
 
 [[nodiscard]] constexpr unsigned long flag(dma_fence_flag_bits bit) noexcept { return 1UL << bit; }

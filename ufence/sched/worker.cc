@@ -12,8 +12,8 @@ namespace {
 
 // How long the thread stays when there is nothing to do.
 constexpr std::int64_t linger_ns = 10'000'000;
-// After so many turns without a pause the worker looks whether a job is late.
-constexpr std::uint32_t turns_between_looks = 64;
+// After so many rounds without a pause the worker looks whether a job is late.
+constexpr std::uint32_t rounds_between_looks = 64;
 
 }  // namespace
 
@@ -171,7 +171,7 @@ void scheduler_core::leave_locked() noexcept {
 void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcept UFENCE_NO_TSA {
   job* ended = nullptr;
   bool look_at_clock = true;
-  for (std::uint32_t turn = 1;; ++turn) {
+  for (std::uint32_t round = 1;; ++round) {
     if (ended != nullptr) {
       ended_locked(*ended);
       give_back_locked(*ended);
@@ -187,7 +187,7 @@ void scheduler_core::work_locked(std::size_t jobs_max, std::size_t& ran) noexcep
       look_at_clock = true;
       continue;
     }
-    look_at_clock = turn % turns_between_looks == 0;
+    look_at_clock = round % rounds_between_looks == 0;
     is_giving_ = next.give != nullptr;
     lock_.unlock();
     while (dead != nullptr) {

@@ -9,7 +9,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/container/unwrap.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/names.h"
 #include "ufence/fence/signalling.h"
 #include "ufence/io/peer.h"
 #include "ufence/io/reactor.h"

@@ -13,7 +13,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/clock.h"
-#include "ufence/fence/embedded_fence.h"
+#include "ufence/fence/library_fence.h"
 #include "ufence/io/peer.h"
 #include "ufence/io/reactor.h"
 #include "ufence/io/side_work.h"
@@ -42,7 +42,7 @@ struct origin {
   sync_name timeline_name{};
 };
 
-class imported final : public embedded_fence,
+class imported final : public library_fence,
                        private backend,
                        private rcu::deferred,
                        private watched {
@@ -54,10 +54,9 @@ class imported final : public embedded_fence,
   }
   static const imported* from(const fence& f) noexcept { return from(const_cast<fence&>(f)); }
   static imported* from(fence& f) noexcept {
-    if (!f.is_embedded() || embedded_fence::of(f).type().release != &imported::release) {
-      return nullptr;
-    }
-    return static_cast<imported*>(&embedded_fence::of(f));
+    const fence_type* const type = type_of(f);
+    return type != nullptr && type->release == &imported::release ? static_cast<imported*>(&f)
+                                                                  : nullptr;
   }
   [[nodiscard]] bool tell(import_state& told) noexcept;
   [[nodiscard]] const origin& came_from() const noexcept { return from_; }
@@ -76,7 +75,7 @@ class imported final : public embedded_fence,
   // The reference of a proxy that is found in the table, unless it is the last one's end.
   fence_ref try_get() noexcept { return fence::get_rcu(self_); }
 
-  static void release(embedded_fence& f) noexcept;
+  static void release(fence& f) noexcept;
   static int poll(backend* data) noexcept;
   static void hint(backend* data, std::int64_t deadline_ns) noexcept;
   static void retire(backend* data, retired_by who) noexcept;
@@ -88,7 +87,7 @@ class imported final : public embedded_fence,
   static const watched_kind kind_of_imports;
 
   const origin from_;
-  const embedded_type own_type_;
+  const fence_type own_type_;  // with names of its own
   atomic<fence*> self_;
   unique_fd file_;           // until retire or release
   bool is_watched_ = false;  // the reactor's lock
@@ -108,14 +107,14 @@ const watched_kind imported::kind_of_imports{.waits_for = watched_kind::event::r
 // --- Birth and death ---
 
 imported::imported(const origin& from) noexcept
-    : embedded_fence(own_type_),
-      backend{&ops_of_imports},
+    : backend{&ops_of_imports},
       from_(from),
       own_type_{.driver_name = from_.driver_name.data(),
                 .timeline_name = from_.timeline_name.data(),
+                .enable = &library_fence::enable,
+                .end = &library_fence::end,
                 .release = &imported::release,
-                .is_remote = true,
-                .seqno_wraps = from_.seqno_wraps},
+                .is_remote = true},
       self_(this) {
   watched::kind = &kind_of_imports;
   key = from.key;
@@ -128,7 +127,7 @@ result<fence_ref> imported::create(const origin& from, int file) noexcept {
   void* memory = allocate_aligned(alignof(imported), sizeof(imported));
   if (memory == nullptr) return failure(ENOMEM);
   auto* const made = ::new (memory) imported(from);
-  made->init(from.context, from.seqno, made);
+  made->init(made->own_type_, from.context, from.seqno, made, from.seqno_wraps);
   made->file_ = std::move(own);
   fence_ref mine = fence_ref::adopt(made);
   // What is over already is born so, and needs no thread.
@@ -167,7 +166,7 @@ void imported::stop() noexcept {
   if (file && !from_.is_kernels && is_of_another_user(file.get())) close_aside(std::move(file));
 }
 
-void imported::release(embedded_fence& f) noexcept {
+void imported::release(fence& f) noexcept {
   auto& self = static_cast<imported&>(f);
   self.stop();
   rcu::defer(self, [](rcu::deferred* d) noexcept {
@@ -232,7 +231,7 @@ int imported::look_at_verdict(const std::error_code& why) noexcept {
 // It ended when its exporter says; of a time that can't be, when it was seen.
 int imported::end_at(int status, std::int64_t timestamp_ns) noexcept {
   if (timestamp_ns > 0 && timestamp_ns <= now_ns()) {
-    complete_embedded(status < 0 ? status : 0, timestamp_ns);
+    signal(status < 0 ? status : 0, timestamp_ns);
   }
   return status;
 }

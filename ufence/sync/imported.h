@@ -11,10 +11,6 @@
 #include "ufence/io/peer.h"
 #include "ufence/sync/sync_file.h"
 
-namespace ufence {
-class embedded_fence;
-}  // namespace ufence
-
 namespace ufence::detail {
 
 /// Makes the fence for a sync file that is not this process's; the same one for a file that has
@@ -43,7 +39,7 @@ struct import_state {
 
 /// How such a fence is told from others in memory, and where what is known of it lies (debug/layout.h).
 struct import_layout {
-  void (*release)(embedded_fence&) noexcept;  // of its embedded_type
+  void (*release)(fence&) noexcept;  // of its fence_type
   std::uint32_t is_kernels, exporter, their_context;
 };
 [[nodiscard]] import_layout layout_of_imports() noexcept;

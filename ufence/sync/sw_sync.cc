@@ -11,7 +11,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/lock.h"
-#include "ufence/fence/embedded_fence.h"
+#include "ufence/fence/library_fence.h"
 #include "ufence/fence/reference_count.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/rcu/rcu.h"
@@ -53,7 +53,7 @@ class sw_line {
   void forget(sw_point& p) noexcept;
   void note_deadline(sw_point& p, std::int64_t deadline_ns) noexcept;
   [[nodiscard]] std::int64_t deadline_of(const sw_point& p) const noexcept;
-  [[nodiscard]] const embedded_type& type_of_points() const noexcept { return type_of_points_; }
+  [[nodiscard]] const fence_type& type_of_points() const noexcept { return type_of_points_; }
 
  private:
   explicit sw_line(std::string_view name) noexcept;
@@ -75,33 +75,30 @@ class sw_line {
   const std::uint32_t generation_ = ufence::fork_generation();
   const std::uint64_t context_ = fence::allocate_contexts(1);
   std::array<char, 32> name_{};
-  embedded_type type_of_points_;
+  fence_type type_of_points_;  // with the name of this line
 };
 
 // A fence of a software timeline.
-class sw_point final : public embedded_fence, private backend, private rcu::deferred {
+class sw_point final : public library_fence, private backend, private rcu::deferred {
  public:
   static result<fence_ref> create(sw_line& line, std::uint64_t value) noexcept;
   [[nodiscard]] static sw_point* from(fence& f) noexcept {
-    return f.is_embedded() && of(f).type().release == &sw_point::release
-               ? static_cast<sw_point*>(&f)
-               : nullptr;
+    const fence_type* const type = type_of(f);
+    return type != nullptr && type->release == &sw_point::release ? static_cast<sw_point*>(&f)
+                                                                  : nullptr;
   }
   // A reference, or null if the last one is being dropped. The line's lock is held, and the point
   // linked.
   [[nodiscard]] fence_ref try_get() noexcept {
     return fence::try_get() ? fence_ref::adopt(this) : nullptr;
   }
-  void end(int error) noexcept { complete_embedded(error); }
+  void end(int error) noexcept { signal(error); }
   [[nodiscard]] sw_line& line() const noexcept { return *line_; }
 
  private:
   friend class sw_line;
-  sw_point(sw_line& line) noexcept
-      : embedded_fence(line.type_of_points()),
-        backend{&ops_of_points},
-        line_(ref<sw_line>::take(line)) {}
-  static void release(embedded_fence& f) noexcept;
+  sw_point(sw_line& line) noexcept : backend{&ops_of_points}, line_(ref<sw_line>::take(line)) {}
+  static void release(fence& f) noexcept;
   static int enable(backend*) noexcept { return 0; }  // who moves the timeline needs no notice
   static void hint(backend* data, std::int64_t deadline_ns) noexcept {
     auto& self = *static_cast<sw_point*>(data);
@@ -125,11 +122,11 @@ result<fence_ref> sw_point::create(sw_line& line, std::uint64_t value) noexcept 
   void* memory = allocate_aligned(alignof(sw_point), sizeof(sw_point));
   if (memory == nullptr) return failure(ENOMEM);
   auto* const made = ::new (memory) sw_point(line);
-  made->init(line.context(), value, made);
+  made->init(line.type_of_points(), line.context(), value, made);
   return fence_ref::adopt(made);
 }
 
-void sw_point::release(embedded_fence& f) noexcept {
+void sw_point::release(fence& f) noexcept {
   auto& self = static_cast<sw_point&>(f);
   self.line_->forget(self);
   rcu::defer(self, [](rcu::deferred* d) noexcept {
@@ -142,8 +139,10 @@ void sw_point::release(embedded_fence& f) noexcept {
 // --- The line ---
 
 sw_line::sw_line(std::string_view name) noexcept
-    : type_of_points_{
-          .driver_name = "sw_sync", .timeline_name = {}, .release = &sw_point::release} {
+    : type_of_points_{.driver_name = "sw_sync",
+                      .enable = &sw_point::library_fence::enable,
+                      .end = &sw_point::library_fence::end,
+                      .release = &sw_point::release} {
   if (name.empty()) {
     ::pthread_getname_np(::pthread_self(), name_.data(), name_.size());
   } else {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "ufence/container/unwrap.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/names.h"
 
 namespace ufence::detail {
 namespace {

@@ -1,5 +1,5 @@
 // Legacy fences, explored: an external lock, ops and callbacks under it, and who frees it.
-#include "ufence/fence/legacy.h"
+#include "ufence/foreign/legacy.h"
 
 #include "lab/models/testing/harness.h"
 

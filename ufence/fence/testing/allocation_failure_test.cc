@@ -12,7 +12,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/fence/fence.h"
-#include "ufence/fence/legacy.h"
+#include "ufence/fence/testing/drained_slabs.h"
 #include "ufence/fence/testing/fail_each.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/testing/without_futex_waitv.h"
@@ -28,37 +28,7 @@ std::atomic<long> news = 0;  // calls of operator new
 
 const std::error_code no_memory = errno_code(ENOMEM);
 
-// Holds all free slots, so that the next fence needs pages.
-class drained_slabs {
- public:
-  explicit drained_slabs(std::function<result<new_fence>()> create) {
-    allocations::refuse_all = 1;
-    for (;;) {
-      result<new_fence> made = create();
-      if (!made) break;
-      held_.push_back(std::move(*made));
-    }
-    allocations::refuse_all = 0;
-  }
-  ~drained_slabs() {
-    for (new_fence& made : held_) made.signal.signal();
-  }
-
- private:
-  std::vector<new_fence> held_;
-};
-
 result<new_fence> create_bare() { return fence::create(1, 1); }
-
-struct lock_of_nothing {
-  static void lock(void*) noexcept {}
-};
-template <class T>
-std::error_code error_of(const result<T>& r) {
-  return r ? std::error_code() : r.error();
-}
-
-constexpr legacy_ops legacy = {.lock = &lock_of_nothing::lock, .unlock = &lock_of_nothing::lock};
 
 // Counts what is allocated while it lives, by the library and with operator new.
 class allocation_count {
@@ -129,20 +99,6 @@ TEST(allocation_failure, of_an_unordered_fence_leaves_its_backend_alone) {
   EXPECT_EQ(failed, 1);
   EXPECT_EQ(data.retires, 1);
   EXPECT_EQ(issuer.line()->emitted(), 1U);
-}
-
-TEST(allocation_failure, of_a_legacy_fence) {
-  timeline_issuer issuer = make_timeline();
-  const auto create = [&] { return create_legacy_fence(issuer, legacy, nullptr); };
-  const drained_slabs drained(create);
-  const std::uint64_t before = issuer.line()->emitted();
-  const int failed = fail_each([&] {
-    result<new_fence> made = create();
-    if (made) made->signal.signal();
-    return error_of(made);
-  });
-  EXPECT_EQ(failed, 1);
-  EXPECT_EQ(issuer.line()->emitted(), before + 1);
 }
 
 TEST(allocation_failure, of_a_pollable_fd_closes_what_it_opened) {

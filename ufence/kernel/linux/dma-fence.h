@@ -82,8 +82,8 @@ struct dma_fence {
 	unsigned short ufence_generation;
 	void *ufence_word[2];
 	/* Who completes it. */
-	const void *ufence_ops;
-	void *ufence_data;
+	const void *ufence_type;
+	unsigned long ufence_is_polled; /* there is a `signaled` op to ask */
 	const struct dma_fence_ops __rcu *ops; /* NULL once it is signaled, unless wait or release */
 	unsigned long flags;
 	const struct ufence_fence_services *ufence_services;
@@ -354,21 +354,17 @@ static inline bool dma_fence_test_signaled_flag(struct dma_fence *fence)
 	return test_bit_acquire(DMA_FENCE_FLAG_SIGNALED_BIT, &fence->flags);
 }
 
-/* In ufence_kind: there is a `signaled` op to ask. */
-#define UFENCE_DMA_FENCE_IS_POLLED 64U
-
 /* Polls: may signal it, and run its callbacks here. */
 static inline bool dma_fence_is_signaled(struct dma_fence *fence)
 {
 	return dma_fence_test_signaled_flag(fence) ||
-	       ((fence->ufence_kind & UFENCE_DMA_FENCE_IS_POLLED) && ufence_dma_fence_poll(fence));
+	       (fence->ufence_is_polled && ufence_dma_fence_poll(fence));
 }
 
 static inline bool dma_fence_is_signaled_locked(struct dma_fence *fence)
 {
 	return dma_fence_test_signaled_flag(fence) ||
-	       ((fence->ufence_kind & UFENCE_DMA_FENCE_IS_POLLED) &&
-		ufence_dma_fence_poll_locked(fence));
+	       (fence->ufence_is_polled && ufence_dma_fence_poll_locked(fence));
 }
 
 /* 0 not signaled; 1; or its error. An array that is done may still be told of errors, and drop them. */

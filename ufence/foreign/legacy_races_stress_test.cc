@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "ufence/fence/fence.h"
-#include "ufence/fence/legacy.h"
 #include "ufence/fence/testing/race.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
+#include "ufence/foreign/legacy.h"
 
 using namespace ufence;
 using namespace ufence::testing;

@@ -1,5 +1,5 @@
 // F16: issuers that work like old kernel drivers.
-#include "ufence/fence/legacy.h"
+#include "ufence/foreign/legacy.h"
 
 #include <gtest/gtest.h>
 

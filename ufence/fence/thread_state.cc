@@ -1,0 +1,89 @@
+#include "ufence/fence/thread_state.h"
+
+#include "ufence/fence/timeline.h"
+
+namespace ufence {
+
+template <class Match>
+bool thread_state::any(Match match) const noexcept {
+  for (const frame* f = top; f != nullptr; f = f->outer) {
+    if (match(*f->of)) return true;
+  }
+  if (queue == nullptr) return false;
+  const fence* f = queue;
+  do {
+    if (match(*f)) return true;
+    f = f->link_.get();
+  } while (f != queue);
+  return false;
+}
+
+bool thread_state::involves(const fence& f) const noexcept {
+  return any([&](const fence& other) { return &other == &f; });
+}
+
+bool thread_state::involves(std::uint64_t context) const noexcept {
+  return any([&](const fence& other) {
+    const timeline* line = other.owner();
+    return (line != nullptr ? line->context() : other.context()) == context;
+  });
+}
+
+bool thread_state::runs(const callback& node, const fence& of) const noexcept {
+  for (const frame* f = top; f != nullptr; f = f->outer) {
+    if (f->node == &node && f->of == &of) return true;
+  }
+  return false;
+}
+
+bool thread_state::runs_one_of(const callback_group& group) const noexcept {
+  for (const frame* f = top; f != nullptr; f = f->outer) {
+    if (f->group == &group) return true;
+  }
+  return false;
+}
+
+void thread_state::queue_chain(fence* last) noexcept {
+  if (queue != nullptr) {
+    fence* first = queue->link_.get();
+    queue->link_.set(last->link_.get());
+    last->link_.set(first);
+  }
+  queue = last;
+}
+
+void thread_state::queue_work(thread_work& added) noexcept {
+  added.next = nullptr;
+  if (work == nullptr) {
+    work = &added;
+  } else {
+    last_work->next = &added;
+  }
+  last_work = &added;
+}
+
+// What was decided is settled before further work is begun: as in the kernel, whose nested signals call
+// back at once, and whose irq_work runs later.
+void thread_state::drain_queue() noexcept {
+  draining = true;
+  for (;;) {
+    if (queue != nullptr) {
+      fence* first = queue->link_.get();
+      if (first == queue) {
+        queue = nullptr;
+      } else {
+        queue->link_.set(first->link_.get());
+      }
+      first->settle();
+    } else if (work != nullptr) {
+      thread_work& first = *work;
+      work = first.next;
+      first.run(first);  // may queue it again, or free it
+    } else {
+      break;
+    }
+  }
+  draining = false;
+}
+
+}  // namespace ufence
