@@ -32,7 +32,7 @@ gatherer::seen_callback gatherer::copy_callback(callback& c) {
     fence* const of = static_cast<detail::in_fence&>(c).job->of.get();
     if (of != nullptr && of->try_get()) seen.target = fence_ref::adopt(of);
   } else {
-    seen.is_export = detail::is_export(c, seen.function, seen.file);
+    seen.is_export = detail::is_export(c, seen.function, seen.file, seen.export_fd);
   }
   return seen;
 }
@@ -67,6 +67,7 @@ std::string gatherer::tell_callback(seen_callback& c, std::uint32_t n) {
     return "an entity of a scheduler";
   }
   if (c.is_export) {
+    found_.nodes[n].export_fds.push_back(c.export_fd);
     found_.nodes[n].export_key = detail::label_number_of(found_.nodes[n].context);
     return "sync file \"" + std::string(c.file.data()) + "\"";
   }

@@ -53,6 +53,7 @@ class gatherer {
     ref<access::entity_core> entity = {};
     detail::sync_name file{};
     bool is_export = false;
+    int export_fd = -1;
   };
 
   // gather.cc

@@ -144,6 +144,10 @@ void write(writer& w, const node& n) {
   w.member("age_ns", n.age_ns);
   w.member("note", n.note);
   w.member("source_context", n.source_context);
+  w.key("export_fds");
+  w.begin('[');
+  for (const int fd : n.export_fds) w.value(fd);
+  w.end(']');
   w.member("export_key", n.export_key);
   w.member("enabled", n.is_enabled);
   w.key("place");

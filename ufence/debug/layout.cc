@@ -134,7 +134,7 @@ void debug_access::tell_callbacks(layout& to) noexcept {
   to.pollables_callback = address_of(callback_of_pollable());
   const export_layout exports = layout_of_exports();
   to.exports_callback = address_of(exports.function);
-  to.exported = {.name = exports.name, .name_size = sizeof(sync_name)};
+  to.exported = {.name = exports.name, .end = exports.end, .name_size = sizeof(sync_name)};
 }
 
 void debug_access::tell_containers(layout& to) noexcept {

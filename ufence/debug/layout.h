@@ -16,7 +16,7 @@ namespace ufence::debug {
 inline constexpr char layout_note_name[] = "ufence";
 inline constexpr std::uint32_t layout_note_type = 1;
 /// To be raised with each change of what is below, or of what it means.
-#define UFENCE_LAYOUT_VERSION 2
+#define UFENCE_LAYOUT_VERSION 3
 inline constexpr std::uint32_t layout_version = UFENCE_LAYOUT_VERSION;
 
 struct layout_note {
@@ -102,7 +102,7 @@ struct layout {
     layout_offset is_kernels, exporter, their_context;
   } import;
   struct {
-    layout_offset name;
+    layout_offset name, end;
     std::uint32_t name_size;
   } exported;  // from its callback on
   struct {

@@ -77,6 +77,7 @@ struct node {
   std::string note = {};              // what else is known, for people
   std::vector<std::string> callbacks = {};  // what is queued on a fence
   std::uint64_t source_context = 0;    // of an import: the context in the process that exports it; 0: unknown
+  std::vector<int> export_fds = {};    // descriptors of its process: the other ends of its sync files
   std::uint64_t export_key = 0;        // equal in the processes that export and import one timeline
   bool is_enabled = false;             // its issuer was asked to notice the completion
 };

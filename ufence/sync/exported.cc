@@ -34,7 +34,8 @@ class exported final : public watched, public callback {
   }
   [[nodiscard]] const exported_file& file() const noexcept { return file_; }
   static callback_function function_of_all() noexcept { return &exported::on_signaled; }
-  [[nodiscard]] static std::uint32_t name_from_callback() noexcept;
+  [[nodiscard]] int end() const noexcept { return end_.get(); }
+  [[nodiscard]] static export_layout layout() noexcept;
 
  private:
   exported(const fence_ref& f, std::string_view file_name, std::size_t room) noexcept;
@@ -320,26 +321,28 @@ bool find_exported(int fd, exported_file& file) noexcept {
   return true;
 }
 
-bool is_export(const callback& node, callback_function function, sync_name& name) noexcept {
+bool is_export(const callback& node, callback_function function, sync_name& name,
+               int& end) noexcept {
   if (function != exported::function_of_all()) return false;
   name = static_cast<const exported&>(node).file().name;
+  end = static_cast<const exported&>(node).end();
   return true;
 }
 
 // Both compilers tell where members of classes with base classes lie.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
-std::uint32_t exported::name_from_callback() noexcept {
+export_layout exported::layout() noexcept {
   auto* const some = reinterpret_cast<exported*>(std::uintptr_t{1} << 20);  // nobody looks there
-  const auto begin = reinterpret_cast<std::uintptr_t>(static_cast<callback*>(some));
-  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(some) + offsetof(exported, file_) +
-                                    offsetof(exported_file, name) - begin);
+  const std::uintptr_t before = reinterpret_cast<std::uintptr_t>(static_cast<callback*>(some)) -
+                                reinterpret_cast<std::uintptr_t>(some);
+  return {.function = function_of_all(),
+          .name = static_cast<std::uint32_t>(offsetof(exported, file_) + offsetof(exported_file, name) - before),
+          .end = static_cast<std::uint32_t>(offsetof(exported, end_) - before)};
 }
 #pragma GCC diagnostic pop
 
-export_layout layout_of_exports() noexcept {
-  return {.function = exported::function_of_all(), .name = exported::name_from_callback()};
-}
+export_layout layout_of_exports() noexcept { return exported::layout(); }
 
 std::uint64_t label_number_of(std::uint64_t context) noexcept { return mix_secretly(context); }
 

@@ -32,14 +32,15 @@ struct exported_file {
 /// Does this process still export the sync file with this cookie (socket_cookie())?
 [[nodiscard]] bool is_exported(std::uint64_t cookie) noexcept;
 
-/// Is the callback on a fence that of a sync file of it? Then the file's name. Under the fence's
-/// LOCK.
-[[nodiscard]] bool is_export(const callback& node, callback_function function,
-                             sync_name& name) noexcept;
-/// The callback of all exports, and where the file's name lies from there on (debug/layout.h).
+/// Is the callback on a fence that of a sync file of it? Then the file's name, and the descriptor of
+/// the exporting end. Under the fence's LOCK.
+[[nodiscard]] bool is_export(const callback& node, callback_function function, sync_name& name,
+                             int& end) noexcept;
+/// The callback of all exports, and where the file's name and the descriptor lie from there on
+/// (debug/layout.h).
 struct export_layout {
   callback_function function;
-  std::uint32_t name;
+  std::uint32_t name, end;
 };
 [[nodiscard]] export_layout layout_of_exports() noexcept;
 /// What a label has for the timeline with this context (sync_label::timeline).

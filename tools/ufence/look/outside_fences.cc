@@ -385,6 +385,9 @@ std::string outside_look::tell_callback(const copied& c, std::uint32_t n) {
     return "an entity of a scheduler";
   }
   if (function == where_.exports_callback) {
+    if (const auto end = at_.get<int>(c.address() + where_.exported.end)) {
+      found_.nodes[n].export_fds.push_back(*end);
+    }
     const std::string name = at_.text(c.address() + where_.exported.name, where_.exported.name_size);
     return "sync file \"" + std::string(name.c_str()) + "\"";
   }

@@ -59,6 +59,7 @@ debug::node node_of(const json& j) {
                 .note = j.at("note"),
                 .callbacks = j.at("callbacks"),
                 .source_context = j.at("source_context"),
+                .export_fds = j.at("export_fds"),
                 .export_key = j.at("export_key"),
                 .is_enabled = j.at("enabled")};
   return n;

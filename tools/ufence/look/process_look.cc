@@ -20,6 +20,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "tools/ufence/look/holders.h"
 #include "tools/ufence/look/outside.h"
 #include "tools/ufence/look/symbols.h"
 #include "tools/ufence/look/target.h"
@@ -143,6 +144,7 @@ std::variant<debug::snapshot, std::string> look_into(const look_request& request
   std::variant<debug::snapshot, std::string> found;
   if (error == std::errc() && rest == end) {
     found = look_into_process(process, request);
+    if (auto* const seen = std::get_if<debug::snapshot>(&found)) find_holders(*seen);
   } else if (const std::optional<std::string> dump = dump_in(request.at)) {
     return parse_snapshot(*dump);
   } else {

@@ -151,6 +151,10 @@ class Hangs(Look):
         self.assertEqual(len(others), 2)
         self.assertIn(0, others)
         self.assertRegex(text, r"perhaps a circle: .*in process \d+: ")
+        # Who holds its sync file.
+        own, = [n for n in circle if n["process"] == 0 and n["type"] == "plain fence"]
+        other, = others - {0}
+        self.assertRegex(own["note"], rf'its sync file is held by process .*\b{other} "')
 
     def test_names_a_callback_that_waits_for_its_own_thread(self):
         seen, text = self.why(self.hang("own_callback"))
@@ -367,7 +371,8 @@ class Outside(Look):
         self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
         # The other one is looked at too: nobody signals it there.
         _, text = self.why(started)
-        self.assertRegex(text, r"(?m)^  in process %d: .* plain fence .*: nobody has signaled it$" % culprit["id"])
+        self.assertRegex(text, r"(?m)^  in process %d: .* plain fence .*: nobody has signaled it; "
+                               r"its sync file is held by process " % culprit["id"])
 
     def test_what_changes_while_it_is_read_is_never_told_wrong(self):
         started = self.hang("busy")
