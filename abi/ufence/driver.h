@@ -26,7 +26,7 @@
  *        allows; the host decides nothing for it while the device may touch memory. It may come while
  *        the driver is deciding the job.
  *  D-13  The object imports no function that creates threads (pthread_create, thrd_create, std::thread,
- *        clone, timers that call back on a thread).
+ *        clone, timers that call back on a thread), nor one of another library (g_thread_new).
  *  D-14  The object can be unmapped: no GNU-unique symbol (-fno-gnu-unique), no NODELETE flag; a
  *        thread_local with a destructor defers unmapping and is reported.
  *  D-15  Ops may be called by any thread, concurrently, with no lock of the host held. They do not
@@ -43,7 +43,7 @@
  *  D-20  Module code never asks for its own unload (-EDEADLK).
  *  D-21  Nothing of the module is registered in the process once exit() has returned: signal handlers,
  *        timers and signal stacks; memory in the environment (putenv), in openlog() or in setvbuf();
- *        terminate, unexpected and new handlers; buffers, callbacks and locales of C++ streams; keys
+ *        terminate, unexpected and new handlers; buffers, ties, callbacks, locales of C++ streams; keys
  *        with destructors; on_exit(); whatever other libraries keep, as OPENSSL_atexit() does. atexit(),
  *        at_quick_exit() and pthread_atfork() end with the module. Objects with destructors are made in
  *        init() or in the first submit(), or they go before stop() when the process exits.

@@ -109,6 +109,26 @@ TEST(companions, are_named_from_the_files_alone) {
   EXPECT_THAT(inspect(test_module("puppet")).libraries, IsEmpty());
 }
 
+TEST(companions, a_library_with_threads_that_the_module_opens_stays_when_it_closes_it) {
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              host h;
+              std::size_t threads = 0;
+              for (int round = 0; round < 20; ++round) {
+                const device_ref d = load_module(h, test_module("opens_library"));
+                UFENCE_CHILD_EXPECT(d != nullptr && use(d) == 0);
+                const result<unload_report> done = h.unload(d);
+                UFENCE_CHILD_EXPECT(done && done->state == unload_state::unmapped);
+                UFENCE_CHILD_EXPECT((round != 0 || done->kept.size() == 1));
+                UFENCE_CHILD_EXPECT(round != 0 || done->kept.front().contains("libkeeps.so"));
+                if (round == 1) threads = threads_now();
+              }
+              UFENCE_CHILD_EXPECT(threads_now() <= threads + 1);
+              return 0;
+            }),
+            0);
+}
+
 TEST(companions, a_module_that_brings_none_keeps_none) {
   puppet_device p;
   EXPECT_THAT(p.device->notes(), IsEmpty());

@@ -178,6 +178,9 @@ result<device_ref> host::impl::load(const std::string& path, const load_options&
   if (!d->internals().threads.join_all(deadline_after(patience_ns))) {
     problem += "; D-4: and it left threads running, so it stays mapped";
     leave_mapped(d);
+  } else if (const auto left = d->internals().module->left_behind(); !left.empty()) {
+    problem += "; D-4: and " + left.front() + " lies in it and is left registered, so it stays mapped";
+    leave_mapped(d);
   }
   tell(why, path, problem);
   return failure(-error);

@@ -15,6 +15,31 @@ if(UFENCE_BUILD_TESTS)
 
   add_test_module(ends issuer/testing/ends.cc LIBRARIES ufence_flags)
   add_test_module(leaves issuer/testing/leaves.cc LIBRARIES ufence_flags)
+  add_test_module(leaves_init_fails issuer/testing/leaves.cc LIBRARIES ufence_flags DEFINE INIT_FAILS)
+  # Libraries that keep functions of others, beside the modules that need them.
+  foreach(library IN ITEMS libkeeps libgoes)
+    string(REPLACE lib "" source "${library}")
+    add_library(${library} MODULE "${CMAKE_CURRENT_SOURCE_DIR}/issuer/testing/${source}.c")
+    target_include_directories(${library} PRIVATE "${PROJECT_SOURCE_DIR}")
+    set_target_properties(${library} PROPERTIES PREFIX "" SUFFIX ".so"
+      LIBRARY_OUTPUT_DIRECTORY "${UFENCE_TEST_MODULE_DIRECTORY}"
+      C_VISIBILITY_PRESET default
+      BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+    target_link_options(${library} PRIVATE LINKER:-soname,${library}.so)
+  endforeach()
+  set(keeps "${UFENCE_TEST_MODULE_DIRECTORY}/libkeeps.so")
+  set(goes "${UFENCE_TEST_MODULE_DIRECTORY}/libgoes.so")
+  target_link_libraries(libgoes PRIVATE "${keeps}")
+  target_link_libraries(libkeeps PRIVATE Threads::Threads)
+  add_dependencies(libgoes libkeeps)
+  set(gives issuer/testing/gives.cc OPTIONS NO_CHECK LIBRARIES ufence_flags)
+  add_test_module(gives_itself ${gives} "${keeps}" DEFINE GIVES_ITSELF)
+  add_test_module(gives_another ${gives} "${goes}" DEFINE GIVES_ANOTHER)
+  add_test_module(opens_library ${gives} DEFINE OPENS="${keeps}")
+  foreach(module IN ITEMS gives_itself gives_another opens_library)
+    set_target_properties(${module} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+    add_dependencies(${module} libkeeps libgoes)
+  endforeach()
   # A driver for each library with threads, or values of threads, that modules may bring.
   find_library(UFENCE_LIBPYTHON python3.11 REQUIRED)
   find_library(UFENCE_LIBMIMALLOC mimalloc REQUIRED)

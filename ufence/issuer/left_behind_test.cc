@@ -1,4 +1,5 @@
 // What a module leaves registered in the process is found before its code goes.
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <exception>
 #include <iostream>
 #include <latch>
+#include <locale>
 #include <new>
 #include <string>
 #include <thread>
@@ -66,6 +68,8 @@ TEST_P(left_registered, pins_the_module_by_name_until_it_is_undone) {
 }
 
 std::streambuf* const cout_before = std::cout.rdbuf();
+std::wstreambuf* const wcin_before = std::wcin.rdbuf();
+std::ostream* const clog_tie_before = std::clog.tie();
 
 INSTANTIATE_TEST_SUITE_P(
     , left_registered,
@@ -94,8 +98,36 @@ INSTANTIATE_TEST_SUITE_P(
         left{leaves::cout_buffer, "the buffer of std::cout", [] { std::cout.rdbuf(cout_before); }},
         left{leaves::cout_class, "the buffer of std::cout", [] { std::cout.rdbuf(cout_before); }},
         left{leaves::stdout_buffer, "the buffer of stdout",
-             [] { ::setvbuf(stdout, nullptr, _IONBF, 0); }}),
+             [] { ::setvbuf(stdout, nullptr, _IONBF, 0); }},
+        left{leaves::wcin_buffer, "the buffer of std::wcin", [] { std::wcin.rdbuf(wcin_before); }},
+        left{leaves::tied_stream, "the stream tied to std::clog", [] { std::clog.tie(clog_tie_before); }},
+        left{leaves::stream_callback, "a callback of std::clog",
+             [] { std::clog.copyfmt(std::ios(nullptr)); }},
+        left{leaves::stream_locale, "a facet of the locale of std::clog",
+             [] { std::clog.imbue(std::locale::classic()); }},
+        left{leaves::global_locale, "a facet of the C++ locale",
+             [] { std::locale::global(std::locale::classic()); }}),
     [](const auto& name) { return "opcode_" + std::to_string(name.param.what); });
+
+// A library that lies beside the modules, and is mapped.
+class library_of_tests {
+ public:
+  explicit library_of_tests(const char* name)
+      : handle_(::dlopen(test_module(name).c_str(), RTLD_NOW | RTLD_NOLOAD)) {}
+  ~library_of_tests() {
+    if (handle_ != nullptr) ::dlclose(handle_);
+  }
+  library_of_tests(const library_of_tests&) = delete;
+  library_of_tests& operator=(const library_of_tests&) = delete;
+
+  template <class Result, class... Args>
+  Result call(const char* function, Args... args) const {
+    return reinterpret_cast<Result (*)(Args...)>(::dlsym(handle_, function))(args...);
+  }
+
+ private:
+  void* handle_;
+};
 
 TEST(left_behind, nothing_pins_nothing) {
   const kept_reports quiet;
@@ -103,6 +135,73 @@ TEST(left_behind, nothing_pins_nothing) {
   const device_ref d = load_module(h, test_module("leaves"));
   ASSERT_TRUE(d->submit({.opcode = leaves::nothing}));
   expect_unmapped(h.unload(d));
+}
+
+TEST(left_behind, by_an_init_that_failed_keeps_the_module) {
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              std::string why;
+              {
+                host h;
+                UFENCE_CHILD_EXPECT(error_of(h.load(test_module("leaves_init_fails"), &why)) ==
+                                    errno_code(ENODEV));
+                UFENCE_CHILD_EXPECT(why.contains("D-4") && why.contains("the handler of signal SIGUSR2"));
+              }
+              ::raise(SIGUSR2);  // the handler is there
+              host h;
+              UFENCE_CHILD_EXPECT(error_of(h.load(test_module("leaves_init_fails"), &why)) ==
+                                  errno_code(EEXIST));
+              return 0;
+            }),
+            0);
+}
+
+TEST(left_behind, in_the_data_of_a_library_pins_by_its_name_until_it_is_undone) {
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              host h;
+              for (int round = 0; round < 3; ++round) {
+                const device_ref d = load_module(h, test_module("gives_itself"));
+                UFENCE_CHILD_EXPECT(d != nullptr);
+                const auto f = d->submit({});
+                UFENCE_CHILD_EXPECT(f && !(*f)->wait());
+                const auto pinned = h.unload(d);
+                UFENCE_CHILD_EXPECT(pinned && pinned->state == unload_state::pinned);
+                UFENCE_CHILD_EXPECT(pinned->pins.size() == 1);
+                const std::string pin = pinned->pins.front();
+                UFENCE_CHILD_EXPECT(pin.starts_with("D-21: what libkeeps.so has in its data"));
+                library_of_tests keeps("libkeeps");
+                UFENCE_CHILD_EXPECT(keeps.call<int>("keeps_call") == 1);
+                keeps.call<void>("keeps_set", static_cast<void*>(nullptr));
+                const auto done = h.unload(d);
+                UFENCE_CHILD_EXPECT(done && done->state == unload_state::unmapped);
+                UFENCE_CHILD_EXPECT(done->kept.size() == 1);
+              }
+              return 0;
+            }),
+            0);
+}
+
+TEST(left_behind, of_a_library_in_another_one_keeps_it) {
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              host h;
+              for (int round = 0; round < 3; ++round) {
+                const device_ref d = load_module(h, test_module("gives_another"));
+                UFENCE_CHILD_EXPECT(d != nullptr);
+                const auto f = d->submit({});
+                UFENCE_CHILD_EXPECT(f && !(*f)->wait());
+                const auto done = h.unload(d);
+                UFENCE_CHILD_EXPECT(done && done->state == unload_state::unmapped);
+                UFENCE_CHILD_EXPECT(std::ranges::any_of(done->kept, [](const std::string& text) {
+                  return text.starts_with("libgoes.so") && text.contains("libkeeps.so");
+                }));
+                library_of_tests keeps("libkeeps");
+                UFENCE_CHILD_EXPECT(keeps.call<int>("keeps_call") == 42);
+              }
+              return 0;
+            }),
+            0);
 }
 
 TEST(left_behind, is_warned_about_by_import) {

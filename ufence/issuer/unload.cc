@@ -131,6 +131,14 @@ class unload_attempt {
     return pinned();
   }
 
+  // stop() and exit() may close it.
+  void keep_what_it_opened() noexcept {
+    try {
+      d_.module->keep_what_it_opened();
+    } catch (const std::exception&) {  // no memory: it is closed as it always was
+    }
+  }
+
   bool cancel_returns() noexcept {
     if (!d_.slow_call.is_under_way() && (!d_.has(UFENCE_F_CANCEL) || d_.pending.count() == 0)) {
       return true;
@@ -244,6 +252,7 @@ bool unload_attempt::stop() noexcept {
                             "its file was changed in place since it was loaded: its code may not be what "
                             "was checked, and stop() and exit() are called in it");
     }
+    if (!d_.slow_call.is_under_way()) keep_what_it_opened();
     if (!returns("stop()", &call_stop)) return false;
     d_.is_stopped.store(1, mo::relaxed);
   }

@@ -2,119 +2,23 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <link.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <exception>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "ufence/base/fd.h"
 #include "ufence/base/lock.h"
+#include "ufence/driver.h"
 #include "ufence/module/elf_file.h"
 #include "ufence/module/file_stamp.h"
 #include "ufence/module/library_file.h"
+#include "ufence/module/loaded_objects.h"
 
 namespace ufence::detail {
 namespace {
-
-// An object as the dynamic linker has it now.
-struct loaded_object {
-  std::string path;
-  std::uintptr_t base = 0;
-  address_range range;
-  std::string soname;
-  std::vector<std::string> needed;
-  std::uint64_t static_tls_size = 0;
-
-  [[nodiscard]] bool has_name(std::string_view name) const noexcept {
-    const std::string_view file = std::string_view(path).substr(path.rfind('/') + 1);
-    return name == soname || name == file || name == path;
-  }
-};
-
-struct snapshot {
-  std::vector<loaded_object> objects;  // the program comes first
-  std::exception_ptr failed;
-};
-
-// The dynamic linker has added the load address to what the section points to; some machines leave the
-// section as it is.
-std::uintptr_t address_in(const dl_phdr_info& object, std::uintptr_t value) noexcept {
-  return value < object.dlpi_addr ? value + object.dlpi_addr : value;
-}
-
-void read_dynamic(const dl_phdr_info& from, const ElfW(Dyn) * section, loaded_object& into) {
-  const char* strings = nullptr;
-  std::uint64_t flags = 0;
-  for (const auto* d = section; d->d_tag != DT_NULL; ++d) {
-    if (d->d_tag == DT_STRTAB) {
-      strings = reinterpret_cast<const char*>(  // NOLINT(performance-no-int-to-ptr)
-          address_in(from, d->d_un.d_ptr));
-    }
-    if (d->d_tag == DT_FLAGS) flags = d->d_un.d_val;
-  }
-  if ((flags & DF_STATIC_TLS) == 0) into.static_tls_size = 0;
-  if (strings == nullptr) return;
-  for (const auto* d = section; d->d_tag != DT_NULL; ++d) {
-    if (d->d_tag == DT_NEEDED) into.needed.emplace_back(strings + d->d_un.d_val);
-    if (d->d_tag == DT_SONAME) into.soname = strings + d->d_un.d_val;
-  }
-}
-
-// The dynamic linker holds its list still while it calls this.
-int add_object(dl_phdr_info* from, std::size_t, void* to) {
-  auto& into = *static_cast<snapshot*>(to);
-  try {
-    loaded_object o;
-    o.path = from->dlpi_name;
-    o.base = from->dlpi_addr;
-    o.range.begin = UINTPTR_MAX;
-    const ElfW(Dyn)* section = nullptr;
-    for (int n = 0; n < from->dlpi_phnum; ++n) {
-      const ElfW(Phdr)& part = from->dlpi_phdr[n];
-      const std::uintptr_t at = from->dlpi_addr + part.p_vaddr;
-      if (part.p_type == PT_LOAD) {
-        o.range.begin = std::min(o.range.begin, at);
-        o.range.end = std::max(o.range.end, at + part.p_memsz);
-      }
-      if (part.p_type == PT_TLS) o.static_tls_size = part.p_memsz;
-      if (part.p_type == PT_DYNAMIC) {
-        section = reinterpret_cast<const ElfW(Dyn)*>(at);  // NOLINT(performance-no-int-to-ptr)
-      }
-    }
-    if (section != nullptr) read_dynamic(*from, section, o);
-    into.objects.push_back(std::move(o));
-    return 0;
-  } catch (...) {
-    into.failed = std::current_exception();
-    return 1;
-  }
-}
-
-std::vector<loaded_object> objects_now() {
-  snapshot s;
-  ::dl_iterate_phdr(&add_object, &s);
-  if (s.failed) std::rethrow_exception(s.failed);
-  return std::move(s.objects);
-}
-
-// What these names stand for, and what that needs, and so on.
-std::vector<const loaded_object*> closure(const std::vector<loaded_object>& objects,
-                                          const std::vector<std::string>& needed) {
-  std::vector<const loaded_object*> found;
-  std::vector<std::string> names = needed;
-  for (std::size_t n = 0; n < names.size(); ++n) {
-    const auto named = std::ranges::find_if(
-        objects, [&](const loaded_object& o) { return o.has_name(names[n]); });
-    if (named == objects.end() || std::ranges::find(found, &*named) != found.end()) continue;
-    found.push_back(&*named);
-    names.insert(names.end(), named->needed.begin(), named->needed.end());
-  }
-  return found;
-}
 
 // A library that some load has looked at.
 struct known_library {
@@ -123,6 +27,7 @@ struct known_library {
   file_stamp stamp;         // of its file when it was seen first
   void* handle = nullptr;   // our reference, if it is kept
   std::vector<std::string> needed;
+  std::vector<address_range> data;
   bool is_from_start = false;
 
   [[nodiscard]] bool has_name(const std::string& name) const noexcept {
@@ -167,7 +72,8 @@ void know_the_start() {
     found.push_back({.what = describe(*o),
                      .base = o->base,
                      .stamp = {},
-                     .needed = {},
+                     .needed = o->needed,
+                     .data = o->data,
                      .is_from_start = true});
   }
   const scoped_lock hold(libraries.lock);
@@ -201,13 +107,20 @@ std::optional<std::vector<known_library>> known_closure(const std::vector<std::s
   return found;
 }
 
+// A driver module goes as its own unload says.
+bool is_driver(const elf_file& file) noexcept {
+  return std::ranges::any_of(file.symbols, [](const elf_symbol& s) {
+    return s.is_defined && s.name == UFENCE_DRIVER_SYMBOL;
+  });
+}
+
 void look_into_file(companion& c) {
   const unique_fd fd(::open(c.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat file {};
   if (!fd || ::fstat(fd.get(), &file) != 0) return;
   fd_source source(fd.get(), static_cast<std::uint64_t>(file.st_size));
   const auto library = read_elf(source);
-  if (!library) return;
+  if (!library || is_driver(*library)) return;
   c.kept = reason_to_keep(*library);
   c.stays = !c.kept.empty() || (library->flags_1 & DF_1_NODELETE) != 0;
 }
@@ -230,6 +143,7 @@ known_library look_up(const loaded_object& o, bool& is_new) {
   made.base = o.base;
   made.stamp = stamp_of(o.path.c_str());
   made.needed = o.needed;
+  made.data = o.data;
   look_into_file(made.what);
   if (!made.what.kept.empty()) made.handle = reference(o.path);
   {
@@ -299,6 +213,24 @@ bool libraries_here::has(const std::string& name) const {
   return std::ranges::find(names_, name) != names_.end();
 }
 
+std::optional<std::vector<static_data>> data_that_stays(
+    const std::vector<std::string>& needed, bool (*leaves_out)(std::string_view name) noexcept) {
+  std::vector<static_data> found;
+  std::vector<std::string_view> names(needed.begin(), needed.end());
+  const scoped_lock hold(libraries.lock);
+  for (std::size_t n = 0; n < names.size(); ++n) {
+    if (leaves_out(names[n])) continue;
+    const auto known = std::ranges::find_if(list_locked(), [&](const known_library& k) {
+      return k.is_forever() && (k.what.name == names[n] || k.what.path == names[n]);
+    });
+    if (known == list_locked().end()) return std::nullopt;
+    if (std::ranges::find(found, known->base, &static_data::base) != found.end()) continue;
+    found.push_back({.name = known->what.name, .base = known->base, .parts = known->data});
+    names.insert(names.end(), known->needed.begin(), known->needed.end());
+  }
+  return found;
+}
+
 companions_found find_companions(const std::vector<std::string>& needed) {
   companions_found found;
   know_the_start();
@@ -322,6 +254,23 @@ companions_found find_companions(const std::vector<std::string>& needed) {
     found.all.push_back(std::move(k.what));
   }
   return found;
+}
+
+std::vector<std::uintptr_t> bases_now() {
+  std::vector<std::uintptr_t> bases;
+  for (const loaded_object& o : objects_now()) bases.push_back(o.base);
+  return bases;
+}
+
+std::vector<companion> find_opened(const std::vector<std::uintptr_t>& before, address_range but) {
+  std::vector<companion> kept;
+  for (const loaded_object& o : objects_now()) {
+    if (o.range.begin == but.begin || std::ranges::find(before, o.base) != before.end()) continue;
+    bool is_new = false;
+    known_library k = look_up(o, is_new);
+    if (!k.what.kept.empty()) kept.push_back(std::move(k.what));
+  }
+  return kept;
 }
 
 void keep_companion(companion& c, std::string reason) {

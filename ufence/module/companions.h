@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ufence/module/inspect.h"
@@ -33,6 +35,19 @@ struct companions_found {
   std::vector<std::string> notes;  // for people: libraries kept since this load; files that changed
 };
 
+/// What a library that stays for as long as the process may write to.
+struct static_data {
+  std::string name;
+  std::uintptr_t base = 0;
+  std::vector<address_range> parts;
+};
+
+/// Of the libraries with these names and what they need, but for those that are left out; nothing if one is
+/// not known to stay.
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::optional<std::vector<static_data>> data_that_stays(
+    const std::vector<std::string>& needed, bool (*leaves_out)(std::string_view name) noexcept);
+
 /// The libraries that are in the process, with all that they need, at the first question.
 class libraries_here {
  public:
@@ -47,6 +62,17 @@ class libraries_here {
 /// Looks at what came with an object that needs these libraries, and keeps what must stay.
 /// Not with the dynamic linker's lock held. Allocates: may throw std::bad_alloc.
 [[nodiscard]] companions_found find_companions(const std::vector<std::string>& needed);
+
+/// Where objects lie in the process.
+/// Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::vector<std::uintptr_t> bases_now();
+
+/// Looks at what has come since, but for the object at that range and driver modules, and keeps what must
+/// stay: those that it returns.
+/// @param before  what bases_now() said
+/// Not with the dynamic linker's lock held. Allocates: may throw std::bad_alloc.
+[[nodiscard]] std::vector<companion> find_opened(const std::vector<std::uintptr_t>& before,
+                                                 address_range but);
 
 /// Keeps a library for a reason that was found later.
 /// Allocates: may throw std::bad_alloc.

@@ -152,6 +152,11 @@ class checker {
                             ", which starts threads that an unload can't account for: " +
                             std::string(instead_of_thread_starter(s.name)));
       }
+      if (makes_types(s.name)) {
+        refuse(ENOEXEC, "D-21: imports " + std::string(s.name) +
+                            ", which registers a type for as long as the process lives: register it in a "
+                            "library that the module needs, or with g_type_register_dynamic()");
+      }
       has_thread_exit |=
           std::ranges::find(thread_exit_functions, s.name) != thread_exit_functions.end();
     }
@@ -233,6 +238,12 @@ bool has_static_objects(const elf_file& file) noexcept {
          });
 }
 
+bool opens_libraries(const elf_file& file) noexcept {
+  return std::ranges::any_of(file.symbols, [](const elf_symbol& s) {
+    return !s.is_defined && (s.name == "dlopen" || s.name == "dlmopen");
+  });
+}
+
 std::optional<elf_file> check_elf(byte_source& source, module_info& info, module_layout* layout) {
   info.file_size = source.size();
   std::expected<elf_file, std::string> file = read_elf(source);
@@ -256,7 +267,8 @@ std::optional<elf_file> check_elf(byte_source& source, module_info& info, module
              .end = (file->span_end() + page - 1) & ~(page - 1),
              .driver_at = check.entry()->value,
              .driver_size = check.entry()->size,
-             .has_static_objects = has_static_objects(*file)};
+             .has_static_objects = has_static_objects(*file),
+             .opens_libraries = opens_libraries(*file)};
   return std::move(*file);
 }
 

@@ -17,6 +17,7 @@ struct module_layout {
   std::uint64_t driver_at = 0;    // the entry symbol
   std::uint64_t driver_size = 0;
   bool has_static_objects = false;  // with destructors, or other functions for the end of the process
+  bool opens_libraries = false;     // by dlopen()
 };
 
 /// Checks D-1, D-2, D-13, D-14 and D-21 to D-23, and for damage; fills everything of `info` but its

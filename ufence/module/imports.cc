@@ -16,9 +16,15 @@ constexpr std::array thread_starters = {
     "clone3"sv,         "timer_create"sv, "mq_notify"sv,   "aio_read"sv,   "aio_read64"sv,
     "aio_write"sv,      "aio_write64"sv,  "aio_fsync"sv,   "aio_fsync64"sv, "lio_listio"sv,
     "lio_listio64"sv,   "getaddrinfo_a"sv,
+    // of other libraries: threads in their caller's code
+    "uv_thread_create"sv, "uv_thread_create_ex"sv, "g_thread_new"sv, "g_thread_try_new"sv,
+    "g_thread_create_full"sv, "SDL_CreateThread"sv, "SDL_CreateThreadWithStackSize"sv,
+    "apr_thread_create"sv, "PR_CreateThread"sv, "zmq_threadstart"sv, "zactor_new"sv,
 };
-// std::thread and what is built on it
-constexpr std::string_view thread_starter_prefix = "_ZNSt6thread15_M_start_thread";
+// std::thread and what is built on it, boost::thread, QThread.
+constexpr std::array thread_starter_prefixes = {"_ZNSt6thread15_M_start_thread"sv,
+                                                "_ZN5boost6thread21start_thread_noexceptE"sv,
+                                                "_ZN7QThread5startE"sv};
 
 constexpr std::array key_makers = {"pthread_key_create"sv, "__pthread_key_create"sv, "tss_create"sv};
 
@@ -52,9 +58,16 @@ constexpr auto registrations = std::to_array<registration>({
     registration{"_ZSt15set_new_handlerPFvvE", "the new handler", restore, true},
     registration{"_ZNSt9basic_iosIcSt11char_traitsIcEE5rdbufEPSt15basic_streambufIcS1_E",
                  "the buffer of a C++ stream", restore, true},
+    registration{"_ZNSt9basic_iosIwSt11char_traitsIwEE5rdbufEPSt15basic_streambufIwS1_E",
+                 "the buffer of a C++ stream", restore, true},
     registration{"_ZNSt8ios_base17register_callbackEPFvNS_5eventERS_iEi", "a callback of a C++ stream",
-                 "use a stream of its own", false},
-    registration{"_ZNSt6locale6globalERKS_", "the C++ locale", restore, false},
+                 "use a stream of its own", true},
+    registration{"_ZNSt6locale6globalERKS_", "the C++ locale", restore, true},
+    registration{"__register_frame", "a table for unwinding", "call __deregister_frame()", false},
+    registration{"__register_frame_info", "a table for unwinding", "call __deregister_frame_info()",
+                 false},
+    registration{"__register_frame_table", "a table for unwinding", "call __deregister_frame_info()",
+                 false},
     registration{"pthread_key_create", "a key with a destructor", "call pthread_key_delete()", true},
     registration{"__pthread_key_create", "a key with a destructor", "call pthread_key_delete()", true},
     registration{"tss_create", "a key with a destructor", "call tss_delete()", true},
@@ -63,6 +76,7 @@ constexpr auto registrations = std::to_array<registration>({
     registration{"register_printf_modifier", "a conversion of printf()", no_way_back, false},
     registration{"register_printf_type", "a conversion of printf()", no_way_back, false},
     registration{"fopencookie", "functions of a stream", "close the stream", false},
+    registration{"fmemopen", "the memory of a stream", "close the stream", false},
     registration{"uselocale", "the locale of this thread", restore, false},
     registration{"mallopt", "settings of malloc()", no_way_back, false},
     registration{"mtrace", "a trace of malloc()", "call muntrace()", false},
@@ -82,9 +96,16 @@ constexpr auto registrations = std::to_array<registration>({
     registration{"g_log_set_writer_func", "the log function of GLib", no_way_back, false},
 });
 
+// Types of GObject stay in it for as long as the process lives, with the functions of their classes.
+constexpr std::array type_makers = {
+    "g_type_register_static"sv,         "g_type_register_static_simple"sv,
+    "g_type_register_fundamental"sv,    "g_boxed_type_register_static"sv,
+    "g_pointer_type_register_static"sv, "g_enum_register_static"sv,
+    "g_flags_register_static"sv,        "g_param_type_register_static"sv};
+
 // Functions that libraries use harmlessly, for themselves: no reason to keep them mapped.
 constexpr std::array harmless_in_libraries = {"setitimer"sv, "alarm"sv, "ualarm"sv, "uselocale"sv,
-                                              "mallopt"sv, "fopencookie"sv, "openlog"sv,
+                                              "mallopt"sv, "fopencookie"sv, "fmemopen"sv, "openlog"sv,
                                               "ERR_load_strings"sv};
 
 // Most imports are none of these: one look tells it of nearly all.
@@ -125,7 +146,9 @@ bool has_barrier_of(const elf_file& file, std::string_view function) noexcept {
 
 bool starts_threads(std::string_view function) noexcept {
   return std::ranges::find(thread_starters, function) != thread_starters.end() ||
-         function.starts_with(thread_starter_prefix);
+         std::ranges::any_of(thread_starter_prefixes, [function](std::string_view prefix) {
+           return function.starts_with(prefix);
+         });
 }
 
 std::string_view instead_of_thread_starter(std::string_view function) noexcept {
@@ -152,7 +175,12 @@ bool makes_keys(std::string_view function) noexcept {
   return std::ranges::find(key_makers, function) != key_makers.end();
 }
 
+bool makes_types(std::string_view function) noexcept {
+  return std::ranges::find(type_makers, function) != type_makers.end();
+}
+
 bool leaves_unseen(std::string_view function) noexcept {
+  if (makes_types(function)) return true;
   const registration* const r = find(function);
   return r != nullptr && !r->is_seen &&
          std::ranges::find(harmless_in_libraries, function) == harmless_in_libraries.end();

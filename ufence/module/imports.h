@@ -18,6 +18,8 @@ namespace ufence::detail {
 [[nodiscard]] std::string readable_name(std::string_view symbol);
 /// Makes a key under which threads keep values, with a destructor that their ends call.
 [[nodiscard]] bool makes_keys(std::string_view function) noexcept;
+/// Makes a type of GObject that stays for as long as the process lives, with functions of the caller (D-21).
+[[nodiscard]] bool makes_types(std::string_view function) noexcept;
 /// Leaves a function or memory of its caller registered in the process, where nobody can look (D-21).
 [[nodiscard]] bool leaves_unseen(std::string_view function) noexcept;
 

@@ -63,11 +63,21 @@ TEST(inspect, what_stays_registered_is_warned_of_by_import) {
   const std::vector<std::string> warnings = inspect(test_module("registers")).warnings;
   for (const char* const name :
        {"on_exit", "openlog", "setitimer", "OPENSSL_atexit", "CRYPTO_set_mem_functions", "Py_AtExit",
-        "sqlite3_auto_extension", "g_log_set_default_handler", "xmlSetGenericErrorFunc"}) {
+        "sqlite3_auto_extension", "g_log_set_default_handler", "xmlSetGenericErrorFunc",
+        "__register_frame", "fmemopen"}) {
     EXPECT_THAT(warnings, Contains(AllOf(HasSubstr("D-21: imports " + std::string(name) + ":"),
                                          HasSubstr("can't see it"))));
   }
-  EXPECT_EQ(warnings.size(), 9U);
+  EXPECT_EQ(warnings.size(), 11U);
+}
+
+TEST(inspect, threads_that_other_libraries_start_are_refused_by_import) {
+  const module_info info = inspect(test_module("registers_threads"));
+  EXPECT_EQ(info.error, ENOEXEC);
+  for (const char* const name : {"uv_thread_create", "g_thread_new", "SDL_CreateThread", "zmq_threadstart",
+                                 "boost::thread::start_thread_noexcept()"}) {
+    EXPECT_THAT(info.problems, Contains(HasSubstr("D-13: imports " + std::string(name) + ", which")));
+  }
 }
 
 TEST(inspect, a_libstdcxx_that_is_linked_in_is_told_from_unique_symbols_of_the_modules_own) {
@@ -141,6 +151,7 @@ INSTANTIATE_TEST_SUITE_P(
                     refusal{"entry_is_code", ENOEXEC, "D-1: ufence_driver is not data"},
                     refusal{"unmappable_std_thread", ENOEXEC,
                             "D-13: imports std::thread::_M_start_thread("},
+                    refusal{"registers_types", ENOEXEC, "D-21: imports g_type_register_static, which"},
                     refusal{"unmappable_unique", ENOEXEC, "D-14: defines GNU-unique symbols ("}),
     [](const auto& name) { return std::string(name.param.module); });
 

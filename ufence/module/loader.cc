@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <exception>
 #include <string_view>
 #include <utility>
 
 #include "ufence/base/check.h"
+#include "ufence/module/left_pointers.h"
 #include "ufence/module/module_file.h"
 #include "ufence/module/registered.h"
 #include "ufence/module/registry.h"
@@ -218,6 +220,7 @@ std::expected<std::unique_ptr<loaded_module>, load_failure> loaded_module::load(
   module->notes_ = m->file.info.warnings;
   module->notes_.insert(module->notes_.end(), came.notes.begin(), came.notes.end());
   module->companions_ = std::move(came.all);
+  if (m->file.layout.opens_libraries) module->others_ = detail::bases_now();
   module->has_static_objects_ = m->file.layout.has_static_objects;
   module->info_ = std::move(m->file.info);
   module->info_.path = path;
@@ -231,8 +234,19 @@ std::expected<std::unique_ptr<loaded_module>, load_failure> loaded_module::load(
   return module;
 }
 
+// A module whose load failed comes here without an unload.
+bool loaded_module::leaves_nothing() noexcept {
+  try {
+    const std::vector<std::string> left = left_behind();
+    if (left.empty()) return true;
+    tell_of_unload("it has left registered " + left.front());
+  } catch (const std::exception&) {  // no memory to look
+  }
+  return false;
+}
+
 loaded_module::~loaded_module() {
-  if (state_ == mapping::mapped) static_cast<void>(unload());
+  if (state_ == mapping::mapped && leaves_nothing()) static_cast<void>(unload());
   if (record_ != nullptr) detail::orphan_module(record_);
 }
 
@@ -303,13 +317,25 @@ void loaded_module::tell_of_unload(std::string text) noexcept {
   if (record_ != nullptr) detail::tell_of_module(record_, std::move(text));
 }
 
+void loaded_module::keep_what_it_opened() {
+  if (others_.empty()) return;
+  for (detail::companion& c : detail::find_opened(others_, range_)) {
+    const auto is_it = [&c](const detail::companion& other) { return other.path == c.path; };
+    if (std::ranges::none_of(companions_, is_it)) companions_.push_back(std::move(c));
+  }
+}
+
 std::vector<std::string> loaded_module::left_behind() {
   for (detail::companion& c : companions_) {
     if (c.stays) continue;
     const std::vector<std::string> left = detail::registered_in(c.range);
     if (!left.empty()) detail::keep_companion(c, "it has left registered " + left.front());
   }
-  return detail::registered_in(range_);
+  std::vector<std::string> left = detail::registered_in(range_);
+  for (std::string& what : detail::pointers_left(range_, info_.needed, companions_)) {
+    left.push_back(std::move(what));
+  }
+  return left;
 }
 
 bool is_reserved_for_test(detail::address_range range) { return detail::is_reserved(range); }

@@ -48,7 +48,8 @@ class loaded_module {
 
   loaded_module(const loaded_module&) = delete;
   loaded_module& operator=(const loaded_module&) = delete;
-  /// Unmaps it, if it was not asked to go. What stays mapped stays known: its file is not loaded twice.
+  /// Unmaps it, if it was not asked to go and has left nothing registered. What stays mapped stays known: its
+  /// file is not loaded twice.
   ~loaded_module();
 
   /// The validated table; while mapped.
@@ -78,6 +79,9 @@ class loaded_module {
   [[nodiscard]] bool has_static_objects() const noexcept { return has_static_objects_; }
   /// Says what became of an unload that has not unmapped it, for those that load its file again.
   void tell_of_unload(std::string text) noexcept;
+  /// Keeps what the module has opened itself, where that would not survive its closing. Before stop().
+  /// Allocates: may throw std::bad_alloc.
+  void keep_what_it_opened();
   /// What the module has left registered in the process, by name and address; keeps libraries that came
   /// with it and have left something. After exit(), before unload().
   /// Allocates: may throw std::bad_alloc.
@@ -85,6 +89,7 @@ class loaded_module {
 
  private:
   loaded_module() = default;
+  bool leaves_nothing() noexcept;
 
   void* handle_ = nullptr;
   const ufence_driver* driver_ = nullptr;
@@ -92,6 +97,7 @@ class loaded_module {
   detail::address_range range_;
   detail::module_record* record_ = nullptr;  // the process-wide list owns it
   std::vector<detail::companion> companions_;
+  std::vector<std::uintptr_t> others_;  // where objects lay when it came; empty: it opens none
   std::vector<std::string> notes_;
   bool has_static_objects_ = false;
   int look_error_ = 0;  // why the mappings could not be looked at

@@ -14,6 +14,7 @@
 #include <exception>
 #include <ios>
 #include <iostream>
+#include <locale>
 #include <new>
 #include <string>
 #include <string_view>
@@ -53,6 +54,34 @@ class key_table {
  private:
   const key_entry* entries_ = nullptr;
 };
+
+#if defined(__GLIBCXX__)
+// Of the C++ library's locales: what they begin with, and since ever.
+struct locale_parts {
+  int references;
+  const void* const* facets;
+  std::size_t count;
+};
+static_assert(sizeof(std::locale) == sizeof(const locale_parts*));
+
+const locale_parts* parts_of(const std::locale& l) noexcept {
+  const locale_parts* parts = nullptr;
+  ::memcpy(&parts, static_cast<const void*>(&l), sizeof parts);
+  return parts;
+}
+
+// What the streams' base class keeps to itself and its children.
+class stream_callbacks : public std::ios_base {
+ public:
+  template <class Visit>
+  static void visit_all(const std::ios_base& stream, Visit visit) {
+    for (const _Callback_list* c = stream.*(&stream_callbacks::_M_callbacks); c != nullptr;
+         c = c->_M_next) {
+      visit(c->_M_fn);
+    }
+  }
+};
+#endif
 
 class look {
  public:
@@ -139,21 +168,47 @@ class look {
     add("the buffer of stdin", stdin->_IO_buf_base);
     add("the buffer of stdout", stdout->_IO_buf_base);
     add("the buffer of stderr", stderr->_IO_buf_base);
-    at_stream("std::cin", std::cin);
-    at_stream("std::cout", std::cout);
-    at_stream("std::cerr", std::cerr);
-    at_stream("std::clog", std::clog);
-    at_stream("std::wcout", std::wcout);
-    at_stream("std::wcerr", std::wcerr);
+    const std::locale now;
+    at_locale("the C++ locale", now);
+    at_stream("std::cin", std::cin, now);
+    at_stream("std::cout", std::cout, now);
+    at_stream("std::cerr", std::cerr, now);
+    at_stream("std::clog", std::clog, now);
+    at_stream("std::wcin", std::wcin, now);
+    at_stream("std::wcout", std::wcout, now);
+    at_stream("std::wcerr", std::wcerr, now);
+    at_stream("std::wclog", std::wclog, now);
   }
-  // The buffer may lie in the range, or its class, by the table of its functions.
+  // An object may lie in the range, or its class, by the table of its functions.
+  template <class Text>
+  void add_object(Text what, const void* object) {
+    if (object == nullptr) return;
+    const void* const functions = *static_cast<const void* const*>(object);
+    add(what, range_.contains(object) ? object : functions);
+  }
   template <class Stream>
-  void at_stream(std::string_view name, const Stream& stream) {
-    const void* const buffer = stream.rdbuf();
-    if (buffer == nullptr) return;
-    const void* const functions = *static_cast<const void* const*>(buffer);
-    const auto text = [name] { return "the buffer of " + std::string(name); };
-    add(text, range_.contains(buffer) ? buffer : functions);
+  void at_stream(std::string_view name, const Stream& stream, const std::locale& global) {
+    add_object([name] { return "the buffer of " + std::string(name); }, stream.rdbuf());
+    const auto tied = [name] { return "the stream tied to " + std::string(name); };
+    add_object(tied, stream.tie());
+    const void* const other = stream.tie();
+    const bool is_looked_at = other == &std::cout || other == &std::wcout;
+    if (other != nullptr && !is_looked_at) add_object(tied, stream.tie()->rdbuf());
+    const std::locale own = stream.getloc();
+    if (own != global) at_locale("the locale of " + std::string(name), own);
+#if defined(__GLIBCXX__)
+    stream_callbacks::visit_all(stream, [&](auto* callback) {
+      add_function([name] { return "a callback of " + std::string(name); }, callback);
+    });
+#endif
+  }
+  void at_locale([[maybe_unused]] const std::string& name, [[maybe_unused]] const std::locale& l) {
+#if defined(__GLIBCXX__)
+    const locale_parts* const parts = parts_of(l);
+    for (std::size_t n = 0; n < parts->count; ++n) {
+      add_object([&name] { return "a facet of " + name; }, parts->facets[n]);
+    }
+#endif
   }
 
   const address_range range_;

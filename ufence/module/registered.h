@@ -10,8 +10,8 @@
 namespace ufence::detail {
 
 /// Looks at signal dispositions and this thread's signal stack, the environment, the terminate,
-/// unexpected and new handlers, destructors of keys, the standard streams of C and C++, and the
-/// program's name.
+/// unexpected and new handlers, destructors of keys, the standard streams of C and C++ (buffers, ties,
+/// callbacks, locales), the C++ locale, and the program's name.
 /// @return  one line for each that lies in the range, with its address
 /// Allocates: may throw std::bad_alloc.
 [[nodiscard]] std::vector<std::string> registered_in(address_range range);

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 
 #include <array>
+#include <cerrno>
 #include <exception>
 #include <iostream>
+#include <locale>
 #include <new>
 #include <streambuf>
 
@@ -29,6 +31,11 @@ void on_thread_end(void*) {}
 class own_buffer : public std::streambuf {
   int overflow(int c) override { return c; }
 };
+class own_wide_buffer : public std::wstreambuf {};
+class own_facet : public std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+};
+void on_stream(std::ios_base::event, std::ios_base&, int) {}
 alignas(own_buffer) std::array<char, sizeof(own_buffer)> buffer_memory;
 
 void leave(std::uint32_t what) {
@@ -53,6 +60,11 @@ void leave(std::uint32_t what) {
       ::setvbuf(stdout, stream_buffer.data(), _IOFBF, stream_buffer.size());
       break;
     case leaves::thread_exit: ::pthread_exit(nullptr);
+    case leaves::wcin_buffer: std::wcin.rdbuf(new own_wide_buffer); break;
+    case leaves::tied_stream: std::clog.tie(new std::ostream(new (buffer_memory.data()) own_buffer)); break;
+    case leaves::stream_callback: std::clog.register_callback(&on_stream, 0); break;
+    case leaves::stream_locale: std::clog.imbue(std::locale(std::locale(), new own_facet)); break;
+    case leaves::global_locale: std::locale::global(std::locale(std::locale(), new own_facet)); break;
     default: break;
   }
 }
@@ -63,6 +75,17 @@ int submit(void*, ufence_job* job) {
   return 0;
 }
 
+#if defined(INIT_FAILS)
+// D-4: it leaves a handler.
+int fail(const ufence_host*, ufence_device*, void**) {
+  leave(leaves::signal_handler);
+  return -ENODEV;
+}
+#define INIT fail
+#else
+#define INIT plain_driver::init
+#endif
+
 }  // namespace
 
-PLAIN_DRIVER("leaves", submit, plain_driver::quiet, plain_driver::quiet);
+PLAIN_DRIVER_WITH("leaves", INIT, submit, plain_driver::quiet, plain_driver::quiet);

@@ -17,6 +17,11 @@ enum opcode : std::uint32_t {
   cout_class,
   stdout_buffer,
   thread_exit,  // leaves nothing: calls pthread_exit()
+  wcin_buffer,
+  tied_stream,
+  stream_callback,
+  stream_locale,
+  global_locale,
 };
 
 }  // namespace ufence::leaves

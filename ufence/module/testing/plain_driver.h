@@ -28,7 +28,11 @@ constexpr ufence_device_ops ops_with(int (*submit)(void*, ufence_job*)) {
 }  // namespace plain_driver
 
 /// At global scope, in one source of the module.
-#define PLAIN_DRIVER(driver_name, submit_function, stop_function, exit_function)                \
+#define PLAIN_DRIVER(driver_name, submit_function, stop_function, exit_function) \
+  PLAIN_DRIVER_WITH(driver_name, plain_driver::init, submit_function, stop_function, exit_function)
+
+/// The same with an init() of its own.
+#define PLAIN_DRIVER_WITH(driver_name, init_function, submit_function, stop_function, exit_function) \
   static constexpr ufence_device_ops plain_driver_ops = plain_driver::ops_with(submit_function); \
   UFENCE_DRIVER = {.size = sizeof(ufence_driver),                                               \
                    .abi_version = UFENCE_ABI_VERSION,                                           \
@@ -37,6 +41,6 @@ constexpr ufence_device_ops ops_with(int (*submit)(void*, ufence_job*)) {
                    .timeline = nullptr,                                                         \
                    .description = nullptr,                                                      \
                    .ops = &plain_driver_ops,                                                    \
-                   .init = plain_driver::init,                                                  \
+                   .init = init_function,                                                       \
                    .stop = stop_function,                                                       \
                    .exit = exit_function}

@@ -1,5 +1,6 @@
-/* A driver that imports functions by which things stay registered in the process (D-21). They are weak:
-   the libraries that have some of them need not be there, and none is called. */
+/* A driver that imports functions by which things stay registered in the process (D-21), or by which other
+   libraries start threads (D-13). They are weak: the libraries that have some of them need not be there, and
+   none is called. */
 #include "ufence/driver.h"
 
 #define IMPORT(name)                                    \
@@ -15,6 +16,18 @@ IMPORT(Py_AtExit)
 IMPORT(sqlite3_auto_extension)
 IMPORT(g_log_set_default_handler)
 IMPORT(xmlSetGenericErrorFunc)
+IMPORT(__register_frame)
+IMPORT(fmemopen)
+#if defined(MAKES_TYPES)
+IMPORT(g_type_register_static)
+#endif
+#if defined(STARTS_THREADS)
+IMPORT(uv_thread_create)
+IMPORT(g_thread_new)
+IMPORT(SDL_CreateThread)
+IMPORT(zmq_threadstart)
+IMPORT(_ZN5boost6thread21start_thread_noexceptEv)
+#endif
 
 static int submit(void *state, struct ufence_job *job)
 {
