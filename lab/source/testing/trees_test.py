@@ -98,9 +98,14 @@ class Trees(unittest.TestCase):
     def test_the_locks_that_are_needed_are_named(self):
         tree = TREES[-1]
         shown = run("--source", tree, "--no-models", "--weaken", "R1", "R17", "R22", "Q12")
-        needed = [l for l in shown.splitlines() if l.startswith("  ") and "nothing here" not in l]
+        needed = [l for l in shown.splitlines() if l.startswith("  ") and "none of ours" not in l]
         self.assertTrue(any("spin_lock in dma_fence_add_callback" in l for l in needed), shown)
-        self.assertIn("nothing here", shown)
+        self.assertIn("none of ours", shown)
+
+    def test_a_hazard_that_is_open_anyway_notices_too(self):
+        """It goes wrong in another way: without the lock there is no deadlock."""
+        shown = run("--source", TREES[-1], "--no-models", "--weaken", "R11", "Q15")
+        self.assertRegex(shown, r"spin_lock in dma_fence_\S+ .*\b(R11|Q15) [a-z-]+ \(else deadlock\)")
 
 
 if __name__ == "__main__":
