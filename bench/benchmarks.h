@@ -44,6 +44,7 @@ void sync_file_create_close_on(session& s);
 void sync_file_merge_two(session& s);
 void sync_file_wake(session& s);
 void sw_sync_random_merge(session& s);
+void recorded_event(session& s);
 void unload_load_0(session& s);
 void unload_load_1000(session& s);
 void unload_load_100000(session& s);

@@ -64,6 +64,7 @@ constexpr entry benchmarks[] = {
     {"sync_file_merge", sync_file_merge_two},
     {"sync_file_wake", sync_file_wake},
     {"sw_sync_random_merge", sw_sync_random_merge},
+    {"recorded_event", recorded_event},
     {"unload_load_0", unload_load_0},
     {"unload_load_1000", unload_load_1000},
     {"unload_load_100000", unload_load_100000},

@@ -6,6 +6,7 @@
 
 #include "ufence/container/below.h"
 #include "ufence/container/block.h"
+#include "ufence/fence/trace.h"
 
 namespace ufence {
 
@@ -48,6 +49,11 @@ result<fence_ref> fence_array::make(const Fences& fences, array_mode mode, std::
   child_word* child = array->children();
   for (auto& f : fences) *child++ = reference_of(f).release();
   array->init(type_of_arrays, context, seqno, array);
+  if (trace::is_recording()) [[unlikely]] {
+    for (std::uint32_t i = 0; i < array->size_; ++i) {
+      trace::record_dependency(*array, array->child(i));
+    }
+  }
   return fence_ref::adopt(array);
 }
 

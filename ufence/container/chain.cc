@@ -7,6 +7,7 @@
 #include "ufence/container/below.h"
 #include "ufence/container/block.h"
 #include "ufence/fence/timeline.h"
+#include "ufence/fence/trace.h"
 
 namespace ufence {
 
@@ -71,6 +72,11 @@ fence_ref fence_chain::create(room memory, fence_ref previous, fence_ref contain
   auto* chain = ::new (std::exchange(memory.memory_, nullptr))
       fence_chain(std::move(previous), std::move(contained), joins ? previous_point : 0, place);
   chain->init(type_of_chains, context, joins ? point : std::max(previous_point, point), chain);
+  if (trace::is_recording()) [[unlikely]] {
+    if (before != nullptr) trace::record_dependency(*chain, *before);
+    // relaxed: nobody else knows the chain yet
+    trace::record_dependency(*chain, *chain->contained_.load(mo::relaxed));
+  }
   return fence_ref::adopt(chain);
 }
 

@@ -26,6 +26,7 @@
 #include "ufence/debug/gather.h"
 #include "ufence/debug/sightings.h"
 #include "ufence/debug/socket_folder.h"
+#include "ufence/trace/record.h"
 
 namespace ufence {
 namespace debug {
@@ -34,7 +35,7 @@ namespace {
 // How long somebody who has connected may keep the thread waiting.
 constexpr timeval patience{.tv_sec = 5, .tv_usec = 0};
 
-// One line: `look`, or `look all`. Empty: nothing, or something else came.
+// One line: `look`, `look all`, or `record`. Empty: nothing, or something else came.
 std::string read_request(int connection) {
   std::string line;
   std::array<char, 64> part;
@@ -120,13 +121,17 @@ class server {
   }
 
   void serve() noexcept try {
-    const unique_fd connection(::accept4(socket_.socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    unique_fd connection(::accept4(socket_.socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!connection || !is_of_same_user(connection.get())) return;
-    const ending end_of(connection.get());
     for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
       ::setsockopt(connection.get(), SOL_SOCKET, option, &patience, sizeof patience);
     }
     const std::string request = read_request(connection.get());
+    if (request == "record") {  // refused where something is recorded already: it is closed
+      static_cast<void>(record_start(std::move(connection)));
+      return;
+    }
+    const ending end_of(connection.get());
     if (request != "look" && request != "look all") return;
     snapshot seen = gather({.all_fences = request == "look all"});
     sightings_.update(seen);

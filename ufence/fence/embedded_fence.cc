@@ -24,13 +24,15 @@ void embedded_fence::init_next(const fence_type& type, timeline_issuer& issuer,
   const std::uint64_t seqno = issuer.number(*this);
   fence::init(kind::embedded | kind::has_timeline | (type.is_foreign ? kind::foreign : 0), seqno,
               nullptr, refs);
-  UFENCE_TRACE(dma_fence_emit, *this);
+  UFENCE_PROBE(dma_fence_emit, *this);
 }
 
 void embedded_fence::set_signaled_at_birth(std::int64_t timestamp_ns) noexcept {
   timestamp_.set(timestamp_ns);
   // relaxed: nobody else knows it yet
   state_.store(signaled | enabled | settled | retired, mo::relaxed);
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_fence(trace::event::signaled, *this);
 }
 
 }  // namespace ufence

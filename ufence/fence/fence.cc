@@ -51,7 +51,7 @@ void fence::init(std::uint32_t kinds, std::uint64_t seqno, backend* data,
   link_.set(nullptr);
   // [FENCE.11] release: all fields before the count; pairs with [FENCE.13]
   refs_.store(refs, mo::release);
-  UFENCE_TRACE(dma_fence_init, *this);
+  UFENCE_TRACE(init, *this);
 }
 
 result<new_fence> fence::create(std::uint64_t context, std::uint64_t seqno,
@@ -81,6 +81,8 @@ result<fence_ref> fence::create_signaled(std::int64_t timestamp_ns) noexcept {
   f->timestamp_.set(timestamp_ns);
   // relaxed: nobody else knows it yet
   f->state_.store(signaled | enabled | settled | retired, mo::relaxed);
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_fence(trace::event::signaled, *f);
   return fence_ref::adopt(f);
 }
 
@@ -90,7 +92,7 @@ std::uint64_t fence::allocate_contexts(std::uint64_t n) noexcept {
 }
 
 void fence::destroy() noexcept {
-  UFENCE_TRACE(dma_fence_destroy, *this);
+  UFENCE_PROBE(dma_fence_destroy, *this);
   if (is_embedded()) return type_of(*this).end(*this);
   UFENCE_DEBUG_CHECK(callbacks() == nullptr && "a queued callback has a pending fence");
   timeline* line = owner();
@@ -218,7 +220,7 @@ void fence::enable_signaling() noexcept {
     return;
   }
   if (is_embedded()) return type_of(*this).enable(*this);
-  UFENCE_TRACE(dma_fence_enable_signal, *this);
+  UFENCE_TRACE(enable_signal, *this);
   int op_result = 0;
   call_op(enabled, [&](const backend_ops& ops, backend* data) {
     if (ops.enable_signaling != nullptr) op_result = ops.enable_signaling(data);

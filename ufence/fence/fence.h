@@ -56,6 +56,9 @@ namespace detail {
 struct live_access;
 struct debug_access;  // reads what the classes of the library keep for themselves: debug/access.h
 }  // namespace detail
+namespace trace {
+struct fence_access;  // the same for trace.h
+}
 class callback_batch;
 enum class batch_place : std::uint8_t;
 
@@ -277,6 +280,7 @@ class UFENCE_API alignas(16) fence {
                                       absolute_deadline deadline_ns) noexcept;
   friend class embedded_fence;  // what all types of the layers above are built on
   friend struct detail::debug_access;
+  friend struct trace::fence_access;
 
   // What it is: kind_. What is neither ordered nor embedded is told by the other bits: plain, or a
   // fence with ops.

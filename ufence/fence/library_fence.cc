@@ -24,7 +24,7 @@ void library_fence::enable(fence& f) noexcept {
   thread_state& thread = thread_state::mine();
   backend* data = nullptr;
   if (!self.enter_op(fence_state::enabled, data)) return;
-  UFENCE_TRACE(dma_fence_enable_signal, self);
+  UFENCE_TRACE(enable_signal, self);
   self.get();
   self.next_ = thread.to_enable;
   thread.to_enable = &self;

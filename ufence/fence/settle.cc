@@ -15,7 +15,7 @@ using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits 
 inline void fence::fix_result(int error, std::int64_t now) noexcept {
   error_.set(error);
   timestamp_.set(now != 0 ? now : now_ns());
-  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
+  UFENCE_TRACE_ERROR(signaled, *this, error);
 }
 
 // Drops LOCK; returns the state.
@@ -148,12 +148,12 @@ bool embedded_fence::begin_decision() noexcept {
 }
 
 void embedded_fence::mark_decided() noexcept {
-  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
+  UFENCE_TRACE_ERROR(signaled, *this, error_.get());
   mark(signaled);
 }
 
 void embedded_fence::mark_and_call_back() noexcept {
-  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error_.get());
+  UFENCE_TRACE_ERROR(signaled, *this, error_.get());
   taken_callbacks taken;
   take_callbacks(taken);
   mark(signaled);
@@ -258,7 +258,7 @@ void fence::end_callbacks(std::uint32_t last_flag) noexcept {
   const std::uint32_t old = state_.fetch_add(last_flag, mo::release);
   unlock();
   wake(old);
-  if (last_flag != 0) UFENCE_TRACE(dma_fence_settled, *this);
+  if (last_flag != 0) UFENCE_TRACE(settled, *this);
 }
 
 // Leaves the last batch without LOCK, unless somebody looks for a callback in it.
@@ -269,7 +269,7 @@ bool fence::end_undisturbed(std::uint32_t last_flag) noexcept {
   if (last_flag == 0) return true;
   // [FENCE.28] release: as [FENCE.9]; pairs with [FENCE.16], [FENCE.18], [FENCE.23]
   wake(state_.fetch_add(last_flag, mo::release));
-  UFENCE_TRACE(dma_fence_settled, *this);
+  UFENCE_TRACE(settled, *this);
   return true;
 }
 
@@ -281,7 +281,7 @@ void fence::run_retire(backend* data, retired_by who) noexcept {
   }
   // [FENCE.10] release: the issuer has its data back; pairs with [FENCE.18]
   wake(state_.fetch_add(retired, mo::release));
-  UFENCE_TRACE(dma_fence_retired, *this);
+  UFENCE_TRACE(retired, *this);
 }
 
 }  // namespace ufence

@@ -18,9 +18,7 @@ using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits 
 
 // --- The timeline's own ---
 
-void timeline::get() noexcept {
-  references_.get(counted);
-}
+void timeline::get() noexcept { references_.get(counted); }
 
 void timeline::put() noexcept {
   if (!references_.put(counted)) return;
@@ -144,7 +142,7 @@ void timeline::note_linked(fence& f, std::uint32_t flags) noexcept {
   f.get();
   // relaxed: under the fence's LOCK
   f.state_.fetch_or(flags, mo::relaxed);
-  if ((flags & silent) == 0) UFENCE_TRACE(dma_fence_enable_signal, f);
+  if ((flags & silent) == 0) UFENCE_TRACE(enable_signal, f);
 }
 
 // Marked before the lock is dropped: a fence that waited for this one to leave the list is not seen
@@ -258,7 +256,17 @@ void timeline::complete_up_to(std::uint64_t seqno, settlement& later) noexcept {
          !value_.compare_exchange_weak(value, seqno, mo::seq_cst, mo::relaxed)) {
   }
   // [TL.2] seq_cst: SB, the minimum after the value; pairs with [TL.3]
-  if (!is_later(awaited_min_.load(mo::seq_cst), seqno)) drain(later);
+  const bool completes_awaited = !is_later(awaited_min_.load(mo::seq_cst), seqno);
+  if (trace::is_recording()) [[unlikely]]
+    return complete_recorded(seqno, completes_awaited, later);
+  if (completes_awaited) drain(later);
+}
+
+// Out of line: the path on which nothing is recorded saves no registers for it.
+[[gnu::cold]] void timeline::complete_recorded(std::uint64_t seqno, bool completes_awaited,
+                                               settlement& later) noexcept {
+  trace::record_timeline(trace::event::value, *this, seqno);
+  if (completes_awaited) drain(later);
 }
 
 void timeline::close(int error, settlement& later) noexcept {
@@ -269,6 +277,8 @@ void timeline::close(int error, settlement& later) noexcept {
   // the lock, so a fence that is added is found by it or sees CLOSED under the lock; pairs with
   // [TL.5], [TL.9]
   const std::uint64_t old = value_.fetch_or(closed, mo::release);
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_timeline(trace::event::closed, *this, old & ~closed, error);
   drain(later);
   if (gate_ != nullptr && (old & closed) == 0) {
     gate_->get();
@@ -359,7 +369,7 @@ void fence::mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept
   const int error = how < 0 ? how : 0;
   error_.set(error);
   timestamp_.set(now);
-  UFENCE_TRACE_ERROR(dma_fence_signaled, *this, error);
+  UFENCE_TRACE_ERROR(signaled, *this, error);
   // [FENCE.24] release: as [FENCE.3], but no op leaves a timeline fence; pairs with [FENCE.4],
   // [FENCE.16], [FENCE.18], [FENCE.23]
   const std::uint32_t old = state_.fetch_add(flips, mo::release);
@@ -390,8 +400,8 @@ void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& la
   }
 }
 
-// It was unlinked and marked; its reference is the caller's. Settling tells the device a minimum that
-// rose.
+// It was unlinked and marked; its reference is the caller's. Settling tells the device a minimum
+// that rose.
 void fence::leave_list(bool nothing_to_call, settlement& later) noexcept {
   if (nothing_to_call && owner_.owner->gate_ == nullptr) {
     put();
@@ -406,7 +416,7 @@ bool fence::await_locked(std::uint32_t s, std::uint64_t& to_tell) noexcept {
   if ((s & silent) != 0) {
     // relaxed: under LOCK
     state_.fetch_and(~silent, mo::relaxed);
-    UFENCE_TRACE(dma_fence_enable_signal, *this);
+    UFENCE_TRACE(enable_signal, *this);
     to_tell = timeline::lowest;
   }
   return true;
@@ -560,7 +570,7 @@ result<fence_ref> timeline_issuer::emit() noexcept {
   // relaxed: for the report of drop() alone
   line_->last_ordered_.store(seqno, mo::relaxed);
   f->init(fence::kind::has_timeline | fence::kind::ordered, seqno, nullptr, 1);
-  UFENCE_TRACE(dma_fence_emit, *f);
+  UFENCE_PROBE(dma_fence_emit, *f);
   return fence_ref::adopt(f);
 }
 
@@ -572,7 +582,7 @@ new_fence timeline_issuer::create_unordered(fence_room memory, backend* data) no
   fence* const f = memory.give_up();
   UFENCE_CHECK(f != nullptr);
   f->init(fence::kind::has_timeline, number(*f), data, 2);
-  UFENCE_TRACE(dma_fence_emit, *f);
+  UFENCE_PROBE(dma_fence_emit, *f);
   return new_fence{fence_ref::adopt(f), signaler(f)};
 }
 
@@ -587,7 +597,7 @@ result<new_fence> timeline_issuer::create(std::uint32_t kinds, backend* data) no
   fence* f = new_slot(seqno);
   if (f == nullptr) return failure(ENOMEM);
   f->init(kinds, seqno, data, 2);
-  UFENCE_TRACE(dma_fence_emit, *f);
+  UFENCE_PROBE(dma_fence_emit, *f);
   return new_fence{fence_ref::adopt(f), signaler(f)};
 }
 

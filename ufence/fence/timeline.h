@@ -17,9 +17,9 @@
 // Whoever unlinks an awaited entry settles its fence, also if another marked it signaled.
 //
 // Order (F19): a consumer that drops a fence for a later one adds the dropped one to the list,
-// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one is in
-// the list, it stays there, with its result and AHEAD, and is signaled when it is the first there.
-// Lock ranks: fence, then timeline.
+// SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one
+// is in the list, it stays there, with its result and AHEAD, and is signaled when it is the first
+// there. Lock ranks: fence, then timeline.
 #pragma once
 
 #include <cstdint>
@@ -66,8 +66,8 @@ struct timeline_options {
   /// only, and when a wait begins, never after fail() or decide_fail() returned: it stays mapped
   /// until then.
   const atomic<std::uint32_t>* device_word = nullptr;
-  /// An address in the code that the timeline belongs to, for those who look into a process that hangs;
-  /// null: the caller.
+  /// An address in the code that the timeline belongs to, for those who look into a process that
+  /// hangs; null: the caller.
   const void* made_by = nullptr;
 };
 
@@ -101,6 +101,7 @@ class UFENCE_API timeline {
   friend class timeline_issuer;
   friend struct detail::live_access;
   friend struct detail::debug_access;
+  friend struct trace::fence_access;
 
   static constexpr std::uint64_t seqno_max = (std::uint64_t{1} << 62) - 1;  // of the first fence
   static constexpr std::uint64_t closed = std::uint64_t{1} << 63;
@@ -136,6 +137,7 @@ class UFENCE_API timeline {
   void tell(std::uint64_t seqno) noexcept;                 // that, or tell_minimum(); no lock held
 
   void complete_up_to(std::uint64_t seqno, settlement& later) noexcept;
+  void complete_recorded(std::uint64_t seqno, bool completes_awaited, settlement& later) noexcept;
   void close(int error, settlement& later) noexcept;
   std::error_code fold_device_word(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
   void drain(settlement& later) noexcept UFENCE_EXCLUDES(lock_);
@@ -162,9 +164,10 @@ class UFENCE_API timeline {
   std::string_view driver_name_;          // in the same block of memory
   std::string_view timeline_name_;
   const atomic<std::uint32_t>* device_word_ = nullptr;
-  const void* maker_ = nullptr;  // timeline_options::made_by; for people
+  const void* maker_ = nullptr;        // timeline_options::made_by; for people
   timeline* next_live_ = nullptr;      // in the list of those that live (live.h): its lock
   timeline* previous_live_ = nullptr;  // the same
+  atomic<std::uint32_t> named_in_{0};  // the recording that knows its names; see trace.cc
   // With ops: a fence whose gate and retire are the timeline's (its backend is
   // timeline_options::data). Decided by close.
   fence* gate_ = nullptr;

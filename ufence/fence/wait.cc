@@ -62,7 +62,7 @@ std::error_code fence::wait_for(std::uint32_t bits, std::int64_t deadline_ns,
 std::error_code fence::wait(absolute_deadline deadline_ns) noexcept {
   if (is_signaled()) return {};
   if (const std::error_code refused = may_wait()) return refused;
-  UFENCE_TRACE(dma_fence_wait_start, *this);
+  UFENCE_TRACE(wait_start, *this);
   enable_signaling();
   std::error_code failed;
   const int op_result =
@@ -74,7 +74,7 @@ std::error_code fence::wait(absolute_deadline deadline_ns) noexcept {
     // A timeline may have completed it without marking it.
     if (failed && is_signaled()) failed = {};
   }
-  UFENCE_TRACE(dma_fence_wait_end, *this);
+  UFENCE_TRACE_ERROR(wait_end, *this, -failed.value());
   return failed;
 }
 
@@ -104,19 +104,50 @@ std::error_code fence::wait_for_settling(std::uint32_t bits, std::int64_t deadli
   return wait_for(bits, deadline_ns);
 }
 
+namespace {
+
+// A wait of this thread as a recording has it: one that the static points do not know of.
+class recorded_wait {
+ public:
+  recorded_wait(const fence& f, std::uint64_t count) noexcept : of_(&f) {
+    if (trace::is_recording()) [[unlikely]]
+      trace::record_wait(trace::event::wait_start, f, count);
+  }
+  /// By this fence, if it did not fail.
+  void ended_by(const fence& f) noexcept { of_ = &f; }
+  std::error_code failed(std::error_code how) noexcept {
+    error_ = -how.value();
+    return how;
+  }
+  ~recorded_wait() {
+    if (trace::is_recording()) [[unlikely]]
+      trace::record_wait(trace::event::wait_end, *of_, 0, error_);
+  }
+  recorded_wait(const recorded_wait&) = delete;
+  recorded_wait& operator=(const recorded_wait&) = delete;
+
+ private:
+  const fence* of_;
+  int error_ = 0;
+};
+
+}  // namespace
+
 std::error_code fence::wait_settled(absolute_deadline deadline_ns) noexcept {
   if (is_settled()) return {};
   if (const std::error_code refused = may_wait()) return refused;
+  recorded_wait wait(*this, 1);
   enable_signaling();
-  return wait_for_settling(fence_state::settled, deadline_ns);
+  return wait.failed(wait_for_settling(fence_state::settled, deadline_ns));
 }
 
 std::error_code fence::wait_quiesced(absolute_deadline deadline_ns) noexcept {
   constexpr std::uint32_t quiesced = fence_state::signaled | fence_state::retired;
   if (!wait_for(quiesced, 0)) return {};
   if (const std::error_code refused = may_wait()) return refused;
+  recorded_wait wait(*this, 1);
   if (is_ordered()) enable_signaling();
-  return wait_for_settling(quiesced, deadline_ns);
+  return wait.failed(wait_for_settling(quiesced, deadline_ns));
 }
 
 // --- Several fences ---
@@ -231,22 +262,29 @@ class any_waiter {
   const std::int64_t deadline_ns_;
 };
 
-result<std::size_t> wait_any(std::span<const fence_ref> fences, absolute_deadline deadline_ns) noexcept {
+result<std::size_t> wait_any(std::span<const fence_ref> fences,
+                             absolute_deadline deadline_ns) noexcept {
   if (fences.empty() || has_null(fences)) return failure(EINVAL);
   if (const std::size_t found = first_signaled(fences); found != none_signaled) return found;
   for (const fence_ref& f : fences) {
     if (const std::error_code refused = f->may_wait()) return std::unexpected(refused);
   }
+  recorded_wait wait(*fences[0], fences.size());
   for (const fence_ref& f : fences) f->enable_signaling();
   any_waiter waiter(fences, deadline_ns);
-  if (fences.size() <= futex_wait_any_max) {
-    const result<std::size_t> found = waiter.by_futex();
-    if (found || found.error() != errno_code(ENOSYS)) return found;
+  result<std::size_t> found = failure(ENOSYS);
+  if (fences.size() <= futex_wait_any_max) found = waiter.by_futex();
+  if (!found && found.error() == errno_code(ENOSYS)) found = waiter.by_callbacks();
+  if (found) {
+    wait.ended_by(*fences[*found]);
+  } else {
+    static_cast<void>(wait.failed(found.error()));
   }
-  return waiter.by_callbacks();
+  return found;
 }
 
-std::error_code wait_all(std::span<const fence_ref> fences, absolute_deadline deadline_ns) noexcept {
+std::error_code wait_all(std::span<const fence_ref> fences,
+                         absolute_deadline deadline_ns) noexcept {
   if (has_null(fences)) return errno_code(EINVAL);
   for (const fence_ref& f : fences) f->enable_signaling();
   for (const fence_ref& f : fences) {

@@ -59,7 +59,7 @@ bool legacy_fence::signal(int error, bool lock_is_held) noexcept {
 }
 
 int legacy_fence::ask_to_enable() noexcept {
-  UFENCE_TRACE(dma_fence_enable_signal, *this);
+  UFENCE_TRACE(enable_signal, *this);
   return ops_->enable_signaling != nullptr ? ops_->enable_signaling(data_) : 0;
 }
 

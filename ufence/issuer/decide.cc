@@ -1,6 +1,7 @@
 // Decisions, and what they leave of a job's record: nothing.
 #include <utility>
 
+#include "ufence/fence/trace.h"
 #include "ufence/issuer/device_impl.h"
 
 namespace ufence {
@@ -15,6 +16,8 @@ void device::impl::finish(job_record& r, int error, settlement& later) noexcept 
     (error == -ECANCELED ? unload_cancelled : unload_drained).fetch_add(1, mo::relaxed);
   }
   r.poison_args();
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_job(trace::event::job_done, *r.of.get(), 0, 0, error);
   // Before the decision: the device may go right after a record is vacant.
   if (pending.sub()) tell_room(later);
   if (!is_timeline()) {
@@ -44,7 +47,8 @@ void device::impl::reap(settlement& later) noexcept {
       const bool is_passed = !is_later(r->seqno.get(), completed);
       if (r->users != 0) break;
       if (!r->is_done) {
-        if (!(is_passed || is_closed) || !r->elect(job_phase::with_driver, job_phase::decided)) break;
+        if (!(is_passed || is_closed) || !r->elect(job_phase::with_driver, job_phase::decided))
+          break;
         r->poison_args();
         ++(is_passed ? passed : failed);
       }

@@ -7,6 +7,7 @@
 #include "ufence/issuer/module_scope.h"
 #include "ufence/module/overdue.h"
 #include "ufence/module/validate.h"
+#include "ufence/trace/hooks.h"
 
 namespace ufence {
 
@@ -41,14 +42,16 @@ std::string device::impl::check_interface(const load_options& wanted) {
   }
   return "the interface " + wanted.interface_name + " " + std::to_string(wanted.interface_version) +
          " is wanted, and the driver " +
-         (interface_name.empty() ? "does not say what its opcodes mean"
-                                 : "has " + interface_name + " " + std::to_string(interface_version));
+         (interface_name.empty()
+              ? "does not say what its opcodes mean"
+              : "has " + interface_name + " " + std::to_string(interface_version));
 }
 
 std::string device::impl::set_options(const load_options& wanted) {
   for (auto given = wanted.options.begin(); given != wanted.options.end(); ++given) {
     const auto& [name, value] = *given;
-    if (std::any_of(wanted.options.begin(), given, [&](const auto& o) { return o.first == name; })) {
+    if (std::any_of(wanted.options.begin(), given,
+                    [&](const auto& o) { return o.first == name; })) {
       return "the option " + name + " is given twice";
     }
     const auto found = std::ranges::find(driver_options, name, &driver_option::name);
@@ -65,7 +68,8 @@ std::string device::impl::set_options(const load_options& wanted) {
 }
 
 const char* device::impl::option(const char* name) const noexcept {
-  const auto found = std::ranges::find(driver_options, std::string_view(name), &driver_option::name);
+  const auto found =
+      std::ranges::find(driver_options, std::string_view(name), &driver_option::name);
   return found != driver_options.end() ? found->value.c_str() : nullptr;
 }
 
@@ -179,6 +183,19 @@ device_stats device::stats() const noexcept {
           .retired_by_settlement = impl_->retired_by_settlement.load(mo::relaxed),
           .retired_by_last_op = impl_->retired_by_last_op.load(mo::relaxed),
           .entries = impl_->gate.inside()};
+}
+
+void device::impl::record(trace::event what, int step, int error) const noexcept {
+  if (!trace::is_recording()) return;
+  trace::record({.time_ns = 0,
+                 .context = instance,
+                 .seqno = static_cast<std::uint64_t>(step),
+                 .a = 0,
+                 .b = 0,
+                 .error = error,
+                 .kind = what,
+                 .more = 0},
+                driver_name, path);
 }
 
 }  // namespace ufence

@@ -1,7 +1,7 @@
 // One loaded instance of a driver: what the host keeps of it, for its sources.
 //
-// Lock ranks: device (lock), then those of the fence layer, then violations. A driver's locks may be
-// held when it calls us; nothing of ours is held when we call it.
+// Lock ranks: device (lock), then those of the fence layer, then violations. A driver's locks may
+// be held when it calls us; nothing of ours is held when we call it.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@
 #include "ufence/issuer/violations.h"
 #include "ufence/module/bounded_call.h"
 #include "ufence/module/loader.h"
+#include "ufence/trace/format.h"
 
 // The C name of a device::impl.
 struct ufence_device {};
@@ -54,9 +55,9 @@ struct device::impl final : ::ufence_device {
 
   // --- Constant once the device is handed out. ---
   std::unique_ptr<loaded_module> module;
-  const ufence_driver* driver = nullptr;      // null once exit() was called
+  const ufence_driver* driver = nullptr;  // null once exit() was called
   const ufence_device_ops* ops = nullptr;
-  void* state = nullptr;                      // what init() made
+  void* state = nullptr;  // what init() made
   std::uint64_t features = 0;
   std::string driver_name, timeline_name, description, path;
   std::string interface_name;
@@ -64,13 +65,13 @@ struct device::impl final : ::ufence_device {
   std::vector<driver_option> driver_options;
   std::uint64_t instance = 0;
   std::uint64_t context = 0;
-  std::uint32_t pending_max = 0;              // jobs; 0: no limit
-  std::uint32_t generation = 0;               // of fork()s
+  std::uint32_t pending_max = 0;                       // jobs; 0: no limit
+  std::uint32_t generation = 0;                        // of fork()s
   const atomic<std::uint32_t>* device_word = nullptr;  // set in init()
   backend_ops job_ops, line_ops;
   legacy_ops old_ops;
   detail::timeline_backend line_data{{&line_ops}, this};
-  std::optional<timeline_issuer> line;        // made after init(); see has_line
+  std::optional<timeline_issuer> line;  // made after init(); see has_line
 
   // --- Shared. ---
   detail::module_gate gate;         // threads in ops of the module
@@ -78,22 +79,22 @@ struct device::impl final : ::ufence_device {
   detail::zero_counter pending;     // jobs that are not decided
   detail::zero_counter unretired;   // records not vacant; and the timeline's gate
   detail::violation_list violations;
-  callback_group callbacks;         // of the module, on fences of others
+  callback_group callbacks;  // of the module, on fences of others
   detail::driver_threads threads{*this};
   atomic<std::uint64_t> submitted{0}, retired_by_settlement{0}, retired_by_last_op{0};
   atomic<std::uint64_t> unload_drained{0}, unload_cancelled{0};
-  atomic<std::uint32_t> refuses_callbacks{0};  // unloading has begun
-  atomic<std::uint32_t> has_line{0};           // threads that init() started may look for it
-  atomic<std::uint32_t> is_stopped{0};         // stop() has returned
-  atomic<std::uint32_t> makes_late_objects{0}; // its first submit() may register static objects
+  atomic<std::uint32_t> refuses_callbacks{0};   // unloading has begun
+  atomic<std::uint32_t> has_line{0};            // threads that init() started may look for it
+  atomic<std::uint32_t> is_stopped{0};          // stop() has returned
+  atomic<std::uint32_t> makes_late_objects{0};  // its first submit() may register static objects
 
   mutex lock{lock_rank::device};
   detail::job_pool jobs UFENCE_GUARDED_BY(lock);
   bool is_accepting UFENCE_GUARDED_BY(lock) = false;
   // Timelines: a job is in one of these from its birth until its record is vacant.
-  detail::job_queue turns UFENCE_GUARDED_BY(lock);       // not submitted, by seqno
-  detail::job_queue with_device UFENCE_GUARDED_BY(lock); // submitted, by seqno
-  bool is_submitting UFENCE_GUARDED_BY(lock) = false;    // a thread takes the turns
+  detail::job_queue turns UFENCE_GUARDED_BY(lock);        // not submitted, by seqno
+  detail::job_queue with_device UFENCE_GUARDED_BY(lock);  // submitted, by seqno
+  bool is_submitting UFENCE_GUARDED_BY(lock) = false;     // a thread takes the turns
   std::uint64_t last_submitted UFENCE_GUARDED_BY(lock) = 0;
   // The fence of room() and the right to signal it: while `pending` is watched.
   fence_ref room_fence UFENCE_GUARDED_BY(lock);
@@ -101,11 +102,11 @@ struct device::impl final : ::ufence_device {
 
   // --- Unloading: by the thread that has `is_unloading`. ---
   atomic<std::uint32_t> is_unloading{0};
-  atomic<int> next_step{1};           // beyond 8: it is gone
+  atomic<int> next_step{1};  // beyond 8: it is gone
   unload_report report;
-  detail::bounded_call slow_call;     // into the module: it may be under way between two attempts
+  detail::bounded_call slow_call;  // into the module: it may be under way between two attempts
   mapping last_mapping = mapping::mapped;
-  bool has_ended = false;             // exit() of the process has stopped it, as far as could be
+  bool has_ended = false;  // exit() of the process has stopped it, as far as could be
 
   // --- A module that stays mapped when its host goes (host.cc). ---
   impl* next_left = nullptr;
@@ -187,8 +188,10 @@ struct device::impl final : ::ufence_device {
   [[nodiscard]] result<unload_report> unload(const unload_options& options) noexcept;
   /// Looks again at a mapping that was deferred or pinned; true: it has gone.
   [[nodiscard]] bool retry_unmapping() noexcept;
-  /// exit() was called: stops the device and ends its module's work, before its static objects go. Also
-  /// from module code: then without its exit().
+  /// A step of its life, for a recording: event::module_load, event::module_step.
+  void record(trace::event what, int step, int error) const noexcept;
+  /// exit() was called: stops the device and ends its module's work, before its static objects go.
+  /// Also from module code: then without its exit().
   void end_with_process() noexcept;
 };
 

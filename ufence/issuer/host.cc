@@ -81,7 +81,8 @@ struct host::impl {
 
 namespace {
 
-// While it lives, one more device finds room in the list: what is loaded is not lost for lack of memory.
+// While it lives, one more device finds room in the list: what is loaded is not lost for lack of
+// memory.
 class room_for_one {
  public:
   explicit room_for_one(host::impl& h) : host_(h) {
@@ -107,11 +108,12 @@ namespace {
 // While a file is loaded there is no device yet: its path says what it is about.
 void report_slow_load(void* path, const char*, std::int64_t age_ns) noexcept {
   std::array<char, 4200> text;
-  std::snprintf(text.data(), text.size(),
-                "loading %s has not ended for %lld s: a constructor in it, or in a library that it needs, "
-                "may not return",
-                static_cast<const std::string*>(path)->c_str(),
-                static_cast<long long>(age_ns / 1'000'000'000));
+  std::snprintf(
+      text.data(), text.size(),
+      "loading %s has not ended for %lld s: a constructor in it, or in a library that it needs, "
+      "may not return",
+      static_cast<const std::string*>(path)->c_str(),
+      static_cast<long long>(age_ns / 1'000'000'000));
   send_report({.kind = report_kind::driver,
                .context = 0,
                .seqno = 0,
@@ -145,8 +147,8 @@ result<device_ref> host::impl::load(const std::string& path, const load_options&
   }
   const room_for_one room(*this);
   // relaxed: only the numbers have to differ
-  auto made = std::make_unique<device::impl>(std::move(*loaded),
-                                             next_instance.fetch_add(1, mo::relaxed));
+  auto made =
+      std::make_unique<device::impl>(std::move(*loaded), next_instance.fetch_add(1, mo::relaxed));
   const auto d = std::make_shared<device>(std::move(made));
   d->internals().pending_max = options.pending_max;
   std::string problem;
@@ -169,6 +171,7 @@ result<device_ref> host::impl::load(const std::string& path, const load_options&
     detail::report_driver(d->internals(), 0, note);
   }
   if (error == 0) {
+    d->internals().record(trace::event::module_load, 0, 0);
     detail::stop_at_process_end(d);
     const scoped_lock hold(lock);
     devices.push_back(d);
@@ -206,8 +209,8 @@ host::~host() {
       leave_mapped(d);
       continue;
     }
-    const result<unload_report> done =
-        unload(d, {.policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true});
+    const result<unload_report> done = unload(
+        d, {.policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true});
     if (done && done->state == unload_state::unmapped) continue;
     // In a child of fork() the module is the parent's: nothing is wrong, and nothing can be done.
     if (done || done.error() != errno_code(EOWNERDEAD)) report_left(*d, done);
@@ -269,7 +272,8 @@ result<fence_ref> host::unload_async(const device_ref& d, const unload_options& 
   if (!d || !impl_->has(d)) return failure(ENODEV);
   result<new_fence> made = fence::create(fence::allocate_contexts(1), 1);
   if (!made) return failure(ENOMEM);
-  auto* const u = new (std::nothrow) async_unload{*impl_, d, options, report, std::move(made->signal)};
+  auto* const u =
+      new (std::nothrow) async_unload{*impl_, d, options, report, std::move(made->signal)};
   if (u == nullptr) {
     made->signal.signal(-ENOMEM);
     return failure(ENOMEM);

@@ -6,6 +6,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/fork.h"
 #include "ufence/fence/thread_state.h"
+#include "ufence/fence/trace.h"
 #include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/module_scope.h"
 #include "ufence/issuer/process_end.h"
@@ -77,6 +78,8 @@ void describe_job(job_record& r, const job_request& request, const fence& f) noe
 // Calls the driver's submit(). The job is with the driver if that is 0.
 int call_submit(device::impl& d, job_record& r) noexcept {
   int error = 0;
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_job(trace::event::job_run, *r.of.get());
   {
     const marked_op mark(r.inside, job_op::submit);
     error = call_module(d, "submit()", -EIO, [&] { return d.ops->submit(d.state, &r.job); });
@@ -130,6 +133,10 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
   // relaxed: a counter
   submitted.fetch_add(1, mo::relaxed);
   detail::describe_job(*r, request, *f);
+  if (trace::is_recording()) [[unlikely]] {
+    trace::record_job(trace::event::job_queue, *f);
+    for (const fence_ref& in : request.in_fences) trace::record_dependency(*f, *in);
+  }
   detail::watch_in_fences(*r);
   // [ISSUER.11] release: the record is complete for who tells its name; pairs with [ISSUER.7]. Who
   // gives the job up has waited for this thread; who takes it to the driver was in in_pending.
@@ -151,8 +158,8 @@ int device::impl::make_fence(job_record& r, fence_ref& f) noexcept {
     turns.push(r);
   } else {
     r.ops = &job_ops;
-    result<new_fence> made = is_legacy() ? create_legacy_fence(*line, old_ops, &r)
-                                         : line->create_unordered(&r);
+    result<new_fence> made =
+        is_legacy() ? create_legacy_fence(*line, old_ops, &r) : line->create_unordered(&r);
     if (!made) return made.error().value();
     f = std::move(made->fence);
     r.right = std::move(made->signal);
@@ -181,8 +188,8 @@ void device::impl::job_ready(job_record& r) noexcept {
   const int error = r.runs_after_failure ? 0 : r.in_error.load(mo::relaxed);
   const job_phase next = error != 0 ? job_phase::decided : job_phase::ready;
   job_phase expected = job_phase::waiting;
-  // [ISSUER.18] release: who finds the job on its way to the driver finds this thread in submitters;
-  // pairs with [ISSUER.12], [ISSUER.19]. Given up on failure.
+  // [ISSUER.18] release: who finds the job on its way to the driver finds this thread in
+  // submitters; pairs with [ISSUER.12], [ISSUER.19]. Given up on failure.
   if (!r.phase.compare_exchange(expected, next, mo::release, mo::relaxed)) return;
   r.drop_in_fences();
   if (error != 0) {

@@ -1,5 +1,5 @@
-// The eight steps of an unload. Each either is done, or says what holds it up; then it is the first one
-// of the next attempt.
+// The eight steps of an unload. Each either is done, or says what holds it up; then it is the first
+// one of the next attempt.
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -14,6 +14,7 @@
 #include "ufence/issuer/process_end.h"
 #include "ufence/module/overdue.h"
 #include "ufence/rcu/rcu.h"
+#include "ufence/trace/hooks.h"
 
 namespace ufence {
 
@@ -51,9 +52,10 @@ class unload_attempt {
   void run(int last_step = 8) noexcept {
     using step = bool (unload_attempt::*)() noexcept;
     static constexpr std::array<step, 8> steps = {
-        &unload_attempt::check_pins,  &unload_attempt::refuse_new, &unload_attempt::end_jobs,
-        &unload_attempt::end_callbacks, &unload_attempt::stop,     &unload_attempt::wait_until_out,
-        &unload_attempt::exit,        &unload_attempt::unmap};
+        &unload_attempt::check_pins, &unload_attempt::refuse_new,
+        &unload_attempt::end_jobs,   &unload_attempt::end_callbacks,
+        &unload_attempt::stop,       &unload_attempt::wait_until_out,
+        &unload_attempt::exit,       &unload_attempt::unmap};
     report_.pins.clear();
     // relaxed, as all of next_step: this thread has the claim
     int step_no = d_.next_step.load(mo::relaxed);
@@ -62,6 +64,7 @@ class unload_attempt {
       step_deadline_ns_ = deadline_after(options_.give_up_ns);
       is_done = (this->*steps[static_cast<std::size_t>(step_no) - 1])();
       d_.violations.flush(d_);
+      d_.record(trace::event::module_step, step_no, is_done ? 0 : -EBUSY);
       if (is_done) d_.next_step.store(++step_no, mo::relaxed);
     }
     // relaxed: the jobs have ended, or go on counting
@@ -103,7 +106,8 @@ class unload_attempt {
       if (r->phase.load(mo::acquire) == job_phase::preparing || n++ >= pins_max) continue;
       pin([&] { return name_of_fence(*r) + text(*r); });
     }
-    if (n > pins_max) pin([&] { return "and " + counted(n - pins_max, "fence", "fences") + " more"; });
+    if (n > pins_max)
+      pin([&] { return "and " + counted(n - pins_max, "fence", "fences") + " more"; });
   }
   std::string name_of_fence(const job_record& r) const {
     const std::uint64_t seqno = r.seqno.get();
@@ -111,8 +115,8 @@ class unload_attempt {
            d_.timeline_name + " " + d_.driver_name + ": ";
   }
 
-  // A call into the module, by a name that people know; true: it has returned. Else the module is pinned,
-  // and the next attempt waits for the same call.
+  // A call into the module, by a name that people know; true: it has returned. Else the module is
+  // pinned, and the next attempt waits for the same call.
   bool returns(const char* name, detail::bounded_call::function call) noexcept {
     // A call that takes no time is not given up, however short the limit.
     constexpr std::int64_t moment_ns = 20'000'000;
@@ -167,7 +171,8 @@ class unload_attempt {
   std::int64_t step_deadline_ns_ = 0;
 };
 
-// 1. What pins, or a policy that refuses. With the same lock held nothing new is accepted from here on.
+// 1. What pins, or a policy that refuses. With the same lock held nothing new is accepted from here
+// on.
 bool unload_attempt::check_pins() noexcept {
   bool is_refused = false;
   {
@@ -237,20 +242,24 @@ bool unload_attempt::end_callbacks() noexcept {
   const std::error_code failed = d_.callbacks.close(&removed, step_deadline_ns_);
   report_.callbacks_removed += removed;
   if (!failed) return true;
-  pin([] { return std::string("a callback of the module on a fence of somebody else has not returned"); });
+  pin([] {
+    return std::string("a callback of the module on a fence of somebody else has not returned");
+  });
   return pinned();
 }
 
-// 5. No op enters any more; the device is quiet, the threads have ended; the host ends what is pending.
+// 5. No op enters any more; the device is quiet, the threads have ended; the host ends what is
+// pending.
 bool unload_attempt::stop() noexcept {
   d_.gate.close();
   d_.threads.close();
   // relaxed: this thread's own
   if (d_.is_stopped.load(mo::relaxed) == 0) {
     if (!d_.slow_call.is_under_way() && d_.module->was_changed_in_place()) {
-      detail::report_driver(d_, 0,
-                            "its file was changed in place since it was loaded: its code may not be what "
-                            "was checked, and stop() and exit() are called in it");
+      detail::report_driver(
+          d_, 0,
+          "its file was changed in place since it was loaded: its code may not be what "
+          "was checked, and stop() and exit() are called in it");
     }
     if (!d_.slow_call.is_under_way()) keep_what_it_opened();
     if (!returns("stop()", &call_stop)) return false;
@@ -267,17 +276,18 @@ bool unload_attempt::stop() noexcept {
   return returns("retire()", [](void* d) { static_cast<device::impl*>(d)->fail_pending(); });
 }
 
-// A thread that ends waits for the dynamic linker, if it has thread_local objects. That is no fault of the
-// driver where somebody unloads under its lock: in a constructor or destructor of a library.
+// A thread that ends waits for the dynamic linker, if it has thread_local objects. That is no fault
+// of the driver where somebody unloads under its lock: in a constructor or destructor of a library.
 void unload_attempt::tell_threads() noexcept {
   const bool is_locked = detail::is_linker_locked();
   try {
     for (const std::string& name : d_.threads.names()) {
       pin([&] {
         return (is_locked ? "thread " : "D-8: thread ") + name + " has not ended after stop()" +
-               (is_locked ? ": it may wait for the dynamic linker's lock, which is held, as it is in "
-                            "constructors and destructors of libraries"
-                          : "");
+               (is_locked
+                    ? ": it may wait for the dynamic linker's lock, which is held, as it is in "
+                      "constructors and destructors of libraries"
+                    : "");
       });
     }
   } catch (const std::exception&) {
@@ -297,7 +307,8 @@ void unload_attempt::tell_who_is_inside() noexcept {
       names += name_of(op);
     }
     if (!names.empty()) return names + " has not returned";
-    return r.phase_now() < job_phase::decided ? "pending" : "decided, but its settlement has not run";
+    return r.phase_now() < job_phase::decided ? "pending"
+                                              : "decided, but its settlement has not run";
   });
 }
 
@@ -462,7 +473,8 @@ void device::impl::end_with_process() noexcept {
     }
     if (is_gone()) return;
     has_ended = true;
-    const unload_options options{.policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true};
+    const unload_options options{
+        .policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true};
     unload_attempt attempt(*this, options);
     if (!is_inside) attempt.run(7);
     // relaxed: this thread has the claim

@@ -269,7 +269,7 @@ bool kernel_fence::enable_locked() noexcept {
     const op_section section(c());
     const dma_fence_ops* attached = attached_ops();
     if (attached == nullptr || attached->enable_signaling == nullptr) return true;
-    UFENCE_TRACE(dma_fence_enable_signal, *this);
+    UFENCE_TRACE(enable_signal, *this);
     const foreign_scope scope(thread_state::mine(), *this);
     is_complete = !attached->enable_signaling(&c());
   }
@@ -432,9 +432,9 @@ void kernel_fence::wait_until_settled_elsewhere() noexcept {
 int kernel_fence::wait_until_signaled(std::int64_t deadline_ns, bool is_interruptible) noexcept {
   if (is_signaled()) return 0;
   rank_check_none();
-  UFENCE_TRACE(dma_fence_wait_start, *this);
+  UFENCE_TRACE(wait_start, *this);
   const std::error_code failed = wait_for(fence_state::signaled, deadline_ns, is_interruptible);
-  UFENCE_TRACE(dma_fence_wait_end, *this);
+  UFENCE_TRACE_ERROR(wait_end, *this, -failed.value());
   return -failed.value();
 }
 

@@ -189,6 +189,7 @@ void entity_core::link_locked(job& j, bool push) noexcept {
   incoming_last_ = &j;
   ++pushed_;
   if (!push) ++unpushed_;
+  if (push) j.record_push(pushed_);
 }
 
 std::error_code entity_core::arm(job& j, bool push) noexcept {
@@ -282,6 +283,7 @@ void entity_core::push_armed(job& j) noexcept {
     }
     j.is_committed_ = true;
     --unpushed_;
+    j.record_push(pushed_);
     if (is_listed_ || !incoming_first_->is_committed_) return;
     is_listed_ = true;
     self = entity_ref::take(*this);

@@ -6,6 +6,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/check.h"
 #include "ufence/container/later.h"
+#include "ufence/fence/trace.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sched/core.h"
 
@@ -96,6 +97,16 @@ void job::put_back(fence_ref until) noexcept {
   UFENCE_CHECK(until);
   prepared_ = std::move(until);
   is_put_back_ = true;
+}
+
+void job::record_push(std::uint64_t number) const noexcept {
+  if (!trace::is_recording()) return;
+  const timeline* const line = finished_->owner();
+  trace::record_job(trace::event::job_queue, *finished_, line != nullptr ? line->context() : 0,
+                    number);
+  for (std::uint32_t i = 0; i < dependency_count_; ++i) {
+    trace::record_dependency(*finished_, *dependencies_[i]);
+  }
 }
 
 // --- The device fence and the deadline ---

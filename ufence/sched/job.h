@@ -163,6 +163,8 @@ class UFENCE_API job : private backend, private callback {
   /// True: it was the last use, and the caller has it freed.
   [[nodiscard]] bool drop_use() noexcept;
   void add_use() noexcept;
+  /// It is the `number`th that its entity queues.
+  void record_push(std::uint64_t number) const noexcept;
 
   // Set by arm(), then constant.
   detail::entity_core* entity_ = nullptr;  // stays until the job is freed

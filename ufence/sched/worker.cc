@@ -5,6 +5,7 @@
 #include "ufence/base/own_thread.h"
 #include "ufence/base/system_thread.h"
 #include "ufence/fence/thread_state.h"
+#include "ufence/fence/trace.h"
 #include "ufence/sched/core.h"
 
 namespace ufence::sched::detail {
@@ -31,6 +32,8 @@ job* scheduler_core::give(job& j) noexcept {
   if (clock_ns_ == 0) clock_ns_ = now_ns();
   j.began_ns_ = clock_ns_;
   rank_check_none();
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_job(trace::event::job_scheduled, *j.finished_);
   result<fence_ref> device = options_.ops->run(j);
   if (j.is_put_back_) {
     put_back(j);
@@ -51,6 +54,8 @@ job* scheduler_core::give(job& j) noexcept {
     return nullptr;
   }
   j.signal_scheduled_.signal(0, j.began_ns_);
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_job(trace::event::job_done, *j.finished_, 0, 0, error);
   j.signal_finished_.signal(error);
   clock_ns_ = j.finished_->timestamp_ns();
   return &j;
@@ -103,6 +108,8 @@ void scheduler_core::put_in_flight(job& j, fence_ref device) noexcept {
     ++in_flight_count_;
     note_load_locked();
   }
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_run(*j.finished_, *device);
   const fence_ref watched = device;
   j.set_parent(std::move(device));
   j.signal_scheduled_.signal(0, j.began_ns_);
@@ -130,6 +137,8 @@ void scheduler_core::end_locked(job& j, int error, settlement& later) noexcept {
   const bool was_oldest = oldest_ == &j;
   unlink_in_flight_locked(j);
   j.has_callback_ = false;
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_job(trace::event::job_done, *j.finished_, 0, 0, error);
   // Under the lock, so that jobs of an entity that will not run end after this one.
   j.signal_finished_.decide(error, later);
   ended_locked(j);

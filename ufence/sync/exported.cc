@@ -11,6 +11,7 @@
 #include "ufence/container/unwrap.h"
 #include "ufence/fence/names.h"
 #include "ufence/fence/signalling.h"
+#include "ufence/fence/trace.h"
 #include "ufence/io/peer.h"
 #include "ufence/io/reactor.h"
 #include "ufence/io/side_work.h"
@@ -183,6 +184,8 @@ result<unique_fd> exported::make_ends(exported& self) noexcept {
   if (const std::error_code failed = self.label_end(theirs, names)) return std::unexpected(failed);
   keep_filters_out(theirs);
   self.key = *cookie;
+  if (trace::is_recording()) [[unlikely]]
+    trace::record_export(*self.file_.f, *cookie);
   if (const std::error_code failed = the_reactor.add(self, ends->second.get())) {
     return std::unexpected(failed);
   }

@@ -14,6 +14,7 @@
 #include "ufence/base/alloc.h"
 #include "ufence/base/clock.h"
 #include "ufence/fence/library_fence.h"
+#include "ufence/fence/trace.h"
 #include "ufence/io/peer.h"
 #include "ufence/io/reactor.h"
 #include "ufence/io/side_work.h"
@@ -371,7 +372,12 @@ result<fence_ref> import_fence(int file) noexcept {
     const scoped_lock guard(the_reactor.lock);
     if (fence_ref known = imported::find(from->key)) return known;
   }
-  return with_room([&] { return imported::create(*from, file); });
+  result<fence_ref> made = with_room([&] { return imported::create(*from, file); });
+  if (trace::is_recording() && made) [[unlikely]] {
+    trace::record_import(**made, from->key, static_cast<std::uint64_t>(from->exporter),
+                         from->driver_name.data(), from->timeline_name.data());
+  }
+  return made;
 }
 
 bool is_imported(std::uint64_t cookie) noexcept {
