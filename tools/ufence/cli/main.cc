@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   add_uapi_command(app, chosen);
   add_look_commands(app, chosen);
   add_top_command(app, chosen);
+  add_record_command(app, chosen);
   add_describe_command(app, chosen);
   if (!is_known_command(app, argc, argv)) return usage_error;
   return run_main(app, argc, argv, 1, [&chosen] { return chosen(); });

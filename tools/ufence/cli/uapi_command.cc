@@ -21,16 +21,13 @@
 #include <thread>
 #include <vector>
 
+#include "tools/ufence/cli/child_program.h"
 #include "tools/ufence/cli/commands.h"
 #include "ufence/base/atomic.h"
 #include "ufence/uapi/broker.h"
 
 namespace ufence::tool {
 namespace {
-
-constexpr int cannot_start = 126;
-constexpr int not_found = 127;
-constexpr int killed_by = 128;  // and the signal's number, as shells say it
 
 struct uapi_options {
   int listener = -1;
@@ -84,49 +81,6 @@ bool is_note_of_go(int file, const Elf64_Phdr& part) {
   return ::pread(file, &note, sizeof note, static_cast<off_t>(part.p_offset)) == sizeof note &&
          note.head.n_namesz == note.name.size() &&
          std::memcmp(note.name.data(), "Go\0\0", note.name.size()) == 0;
-}
-
-// In the child: what may fail is said there, since nobody else can.
-[[noreturn]] void become(const std::vector<std::string>& program) {
-  std::vector<char*> arguments;
-  for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  ::execvp(arguments[0], arguments.data());
-  const int failed = errno;
-  complain(program[0], errno_code(failed));
-  static_cast<void>(std::fflush(stderr));
-  ::_exit(failed == ENOENT ? not_found : cannot_start);
-}
-
-// A signal handler has nothing but globals; relaxed in all uses: a number that stands for itself.
-atomic<pid_t> running_program{0};
-
-extern "C" void pass_on(int number) {
-  const int saved_errno = errno;
-  const pid_t program = running_program.load(mo::relaxed);
-  if (program > 0) ::kill(program, number);
-  errno = saved_errno;
-}
-
-// The terminal's signals reach the program as well: it decides what they mean. Others are passed
-// on.
-void leave_signals_to(pid_t program) {
-  running_program.store(program, mo::relaxed);
-  struct sigaction action {};
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  action.sa_handler = SIG_IGN;
-  for (const int number : {SIGINT, SIGQUIT}) ::sigaction(number, &action, nullptr);
-  action.sa_handler = &pass_on;
-  for (const int number : {SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
-}
-
-int status_of(pid_t program) {
-  int status = 0;
-  while (::waitpid(program, &status, 0) < 0) {
-    if (errno != EINTR) return 1;
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : killed_by + WTERMSIG(status);
 }
 
 // What a program has to be for the preloaded library to reach it. Nothing: it can be.
@@ -190,24 +144,13 @@ int run_program(const uapi_options& options) {
   tell_if_not_reached(program[0]);
   result<unique_fd> listener = listen_for_uapi(name);
   if (!listener) return complain("cannot listen", listener.error());
-  static_cast<void>(std::fflush(nullptr));
-  // A signal that comes before they are left to the program waits until then.
-  sigset_t passed_on;
-  sigset_t before;
-  sigemptyset(&passed_on);
-  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) sigaddset(&passed_on, number);
-  ::pthread_sigmask(SIG_BLOCK, &passed_on, &before);
-  const pid_t child = ::fork();
-  const int fork_error = errno;
-  if (child > 0) leave_signals_to(child);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (child < 0) return complain("cannot start a process", errno_code(fork_error));
-  if (child == 0) {
+  const result<pid_t> started = start_program(program, [&] {
     ::setenv("LD_PRELOAD", preload.c_str(), 1);
     ::setenv(uapi_broker_variable, name.c_str(), 1);
     ::setenv(uapi_driver_variable, options.driver.c_str(), 1);
-    become(program);
-  }
+  });
+  if (!started) return complain("cannot start a process", started.error());
+  const pid_t child = *started;
   const result<unique_fd> ended = end_of(child);
   std::error_code failed = ended ? std::error_code() : ended.error();
   if (!failed) failed = serve_uapi(std::move(*listener), ended->get(), driver_of(options));

@@ -55,19 +55,21 @@ bool is_users_alone(const std::string& folder, uid_t user) {
 
 // 0, or the errno.
 int connect_to(const std::string& folder, std::int64_t process, unique_fd& connection) {
-  const unique_fd open_folder(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const unique_fd open_folder(
+      ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!open_folder) return errno;
   connection = unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!connection) return errno;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string path = "/proc/self/fd/" + std::to_string(open_folder.get()) + "/" +
-                           std::to_string(process);
+  const std::string path =
+      "/proc/self/fd/" + std::to_string(open_folder.get()) + "/" + std::to_string(process);
   std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
   for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
     ::setsockopt(connection.get(), SOL_SOCKET, option, &patience, sizeof patience);
   }
-  return ::connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0
+  return ::connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+                 0
              ? 0
              : errno;
 }
@@ -123,6 +125,16 @@ std::variant<debug::snapshot, std::string> look_into_process(std::int64_t proces
 }
 
 }  // namespace
+
+std::variant<unique_fd, std::string> connect_to_process(std::int64_t process) {
+  struct stat owner {};
+  if (::stat(("/proc/" + std::to_string(process)).c_str(), &owner) != 0) return "there is no such process";
+  unique_fd connection;
+  const int failed = connect_to_process(process, owner.st_uid, connection);
+  if (failed == 0) return {std::move(connection)};
+  if (failed != ENOENT) return "it belongs to another user";
+  return "it has no debug socket: start it with UFENCE_DEBUG=1, or let it call debug_listen()";
+}
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "ufence/base/fd.h"
 #include "ufence/debug/snapshot.h"
 
 namespace ufence::tool {
@@ -17,6 +18,10 @@ struct look_request {
 };
 /// @return  the snapshot, or why there is none, for people
 [[nodiscard]] std::variant<debug::snapshot, std::string> look_into(const look_request& request);
+
+/// Connects to its debug socket.
+/// @return  the connection, or why there is none, for people
+[[nodiscard]] std::variant<unique_fd, std::string> connect_to_process(std::int64_t process);
 
 /// The processes of this user that have a debug socket where this program looks for one.
 [[nodiscard]] std::vector<std::int64_t> processes_with_socket();

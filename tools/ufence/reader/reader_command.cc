@@ -6,6 +6,7 @@
 #include "tools/ufence/cli/commands.h"
 #include "tools/ufence/reader/reader.h"
 #include "tools/ufence/reader/reader_wire.h"
+#include "ufence/trace/record.h"
 
 namespace ufence::tool {
 namespace {
@@ -21,6 +22,7 @@ int read_for_run() {
   }
   const int code = run_reader(unique_fd(reader_socket_fd));
   // The run may not have closed all of its sync files yet: their fences end with the process.
+  static_cast<void>(record_stop());  // what was recorded, if it was
   ::_exit(code);
 }
 

@@ -197,10 +197,17 @@ void add_run_command(CLI::App& app, command& chosen) {
   run_app->add_flag(
       "--json", options->json,
       "Print one JSON object about the run on stdout; the sums go to --output or nowhere");
+  run_app
+      ->add_option("--record", options->record,
+                   "Record what happens to its fences, as `ufence record -o FILE` does")
+      ->type_name("FILE");
   run_app->add_flag("--quiet", options->quiet, "Neither progress nor summary on stderr");
   run_app->callback([options, said, &chosen] {
     set_clients(*options, *said);
-    chosen = [options] { return run(*options); };
+    chosen = [options] {
+      if (options->record.empty()) return run(*options);
+      return record_to(options->record, [options] { return run(*options); });
+    };
   });
 }
 

@@ -39,7 +39,8 @@ struct run_options {
   read_path via = read_path::direct;
   std::uint64_t kill_reader_every_ms = 0;         // 0: never
   std::string reader_program = "/proc/self/exe";  // this one, even if its file has gone
-  std::string driver_path;                        // empty: see driver_directory()
+  std::string record;       // what happens to its fences, to this file; empty: not at all
+  std::string driver_path;  // empty: see driver_directory()
   bool json = false;
   bool quiet = false;
 };
