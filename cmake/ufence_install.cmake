@@ -43,6 +43,11 @@ install(FILES
   "${CMAKE_CURRENT_LIST_DIR}/ufence_add_driver.map"
   DESTINATION "${package_dir}")
 
+# For gdb, which loads it with the library.
+install(FILES "${PROJECT_SOURCE_DIR}/scripts/gdb/libufence-gdb.py"
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/gdb/auto-load${CMAKE_INSTALL_FULL_LIBDIR}"
+  RENAME "libufence.so.${PROJECT_VERSION}-gdb.py")
+
 # For Python: where Debian's looks.
 set(UFENCE_PYTHON_INSTALL_DIRECTORY "lib/python3/dist-packages" CACHE STRING
   "Where the Python package is installed, below the prefix")
