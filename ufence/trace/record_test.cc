@@ -64,7 +64,7 @@ class recorded {
       ASSERT_EQ(head.process, static_cast<std::uint32_t>(::getpid()));
       ASSERT_LE(at + head.size, all.size());
       std::vector<std::uint64_t> words(head.size / 8);
-      std::memcpy(words.data(), all.data() + at, head.size);
+      if (head.size != 0) std::memcpy(words.data(), all.data() + at, head.size);
       EXPECT_EQ(checksum_of(words), head.checksum);
       if (head.type == chunk_type::process) ++processes;
       if (head.type == chunk_type::end) {
@@ -198,10 +198,12 @@ TEST(record, a_child_of_fork_records_nothing_until_it_starts_by_itself) {
   const pid_t child = ::fork();
   if (child == 0) {
     bool is_right = !is_recording() && record_stop() == errno_code(ENOENT);
+#if !defined(__SANITIZE_THREAD__)  // which does not let such a child start threads
     const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
     is_right = is_right && !record_start(unique_fd(null)) && is_recording();
     trace::record(numbered(2, 1));
     is_right = is_right && !record_stop();
+#endif
     ::_exit(is_right ? 0 : 1);
   }
   int status = -1;
