@@ -85,8 +85,9 @@ class top_view {
       seen.emplace(t.context, now);
     }
     before_ = std::move(seen);
-    std::ranges::stable_sort(rows, [](const row& a, const row& b) {
-      return a.age_ns != b.age_ns ? a.age_ns > b.age_ns : a.per_second > b.per_second;
+    std::ranges::sort(rows, [](const row& a, const row& b) {
+      if (a.age_ns != b.age_ns) return a.age_ns > b.age_ns;
+      return a.per_second != b.per_second ? a.per_second > b.per_second : a.line->context < b.line->context;
     });
     text += fmt::format("{:>10} {:>10} {:>12} {:>12} {:>8} {:>10}  {}\n", "OLDEST", "DONE/S", "VALUE", "NEWEST",
                         "PENDING", "CONTEXT", "TIMELINE");
@@ -106,8 +107,8 @@ class top_view {
     for (std::uint32_t n = 0; n < s.nodes.size(); ++n) {
       if (s.nodes[n].kind == debug::node_kind::thread) threads.push_back(n);
     }
-    std::ranges::stable_sort(threads, [&s](std::uint32_t a, std::uint32_t b) {
-      return s.nodes[a].age_ns > s.nodes[b].age_ns;
+    std::ranges::sort(threads, [&s](std::uint32_t a, std::uint32_t b) {
+      return s.nodes[a].age_ns != s.nodes[b].age_ns ? s.nodes[a].age_ns > s.nodes[b].age_ns : a < b;
     });
     for (std::size_t i = 0; i < std::min(threads.size(), options_.rows); ++i) {
       text += printable(line_about(s, threads[i])) + "\n";
