@@ -10,6 +10,8 @@
 #include "ufence/base/futex.h"
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/tls.h"
+#include "ufence/fence/signalling.h"
+#include "ufence/fence/thread_state.h"
 #include "ufence/rcu/rcu.h"
 
 namespace ufence {
@@ -134,7 +136,11 @@ void send_report(const report& what) noexcept {
   call*& top = calls::get();
   call here{.of = record, .outer = top};
   top = &here;
-  record->function(what, record->context);
+  {
+    const interruption by_the_handler(thread_state::mine());
+    const detail::signalling_pause pause;
+    record->function(what, record->context);
+  }
   top = here.outer;
   put(*record);
 }

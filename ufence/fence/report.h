@@ -37,7 +37,8 @@ struct report {
 
 /// Called with no lock of ours held and outside of read sections of ours, by any thread; must not
 /// throw, may call anything: also send_report(), set_report_handler(), and what waits for grace
-/// periods. (Not the last where its thread is in a read section of its own, as in an op of the
+/// periods. What it signals is settled at once, as on a thread that does nothing else; what the code that
+/// reports has decided and not settled stays so until it has returned. (Not the last where its thread is in a read section of its own, as in an op of the
 /// kernel's interface: rcu::is_reading() says so.)
 using report_handler = void (*)(const report& what, void* context) noexcept;
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ufence/fence/fence.h"
+#include "ufence/fence/signalling.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/fence/timeline.h"
 #include "ufence/rcu/rcu.h"
@@ -260,6 +261,46 @@ TEST(F12_report_handler, regress_may_report_and_replace_itself) {
   ASSERT_EQ(set_report_handler(nullptr, nullptr), no_error);
   EXPECT_EQ(here.first, 2);
   EXPECT_EQ(here.second, 2);
+}
+
+// Also where it is a callback that reports. What that has signaled is settled after it.
+TEST(F12_report_handler, regress_settles_what_it_signals_wherever_the_report_comes_from) {
+  static std::atomic<int> calls = 0;
+  ASSERT_EQ(set_report_handler(
+                [](const report&, void*) noexcept {
+                  ++calls;
+                  new_fence made = make_fence();
+                  new_fence next = make_fence();
+                  scripted_callback of_made([&](fence&) { next.signal.signal(); });
+                  scripted_callback of_next;
+                  EXPECT_EQ(made.fence->add_callback(of_made), no_error);
+                  EXPECT_EQ(next.fence->add_callback(of_next), no_error);
+                  made.signal.signal();
+                  EXPECT_EQ(made.fence->wait_settled(patience()), no_error);
+                  EXPECT_EQ(next.fence->wait_settled(patience()), no_error);
+                  EXPECT_EQ(of_next.runs(), 1);
+                },
+                nullptr),
+            no_error);
+  new_fence reporting = make_fence();
+  new_fence queued = make_fence();
+  scripted_callback of_queued;
+  scripted_callback of_reporting([&](fence& f) {
+    queued.signal.signal();
+    {
+      const signalling_section path;
+      make_fence().signal = signaler();
+    }
+    EXPECT_EQ(of_queued.runs(), 0);
+    EXPECT_EQ(f.wait_settled(patience()), errno_code(EDEADLK));
+    EXPECT_EQ(queued.fence->wait_settled(patience()), errno_code(EDEADLK));
+  });
+  EXPECT_EQ(reporting.fence->add_callback(of_reporting), no_error);
+  EXPECT_EQ(queued.fence->add_callback(of_queued), no_error);
+  reporting.signal.signal();
+  EXPECT_EQ(of_queued.runs(), 1);
+  ASSERT_EQ(set_report_handler(nullptr, nullptr), no_error);
+  EXPECT_GE(calls, 1);
 }
 
 // A reader of another thread does not hold up a report, nor does a handler that takes its time hold up

@@ -1,5 +1,7 @@
 #include "ufence/fence/signalling.h"
 
+#include <utility>
+
 #include "ufence/base/tls.h"
 #include "ufence/fence/lock_order.h"
 #include "ufence/fence/report.h"
@@ -28,6 +30,9 @@ void check_may_wait() noexcept {
   check_not_signalling("a thread waits for a fence on the signalling path");
   order_wait();
 }
+
+signalling_pause::signalling_pause() noexcept : depth_(std::exchange(depth::get(), 0)) {}
+signalling_pause::~signalling_pause() { depth::get() = depth_; }
 
 void check_not_signalling(const char* what) noexcept {
   if (depth::get() == 0) return;

@@ -28,9 +28,23 @@ void end_signalling() noexcept;
 #if defined(UFENCE_DEBUG_CHECKS) && UFENCE_DEBUG_CHECKS
 void check_not_signalling(const char* what) noexcept;
 void check_may_wait() noexcept;
+/// For a scope this thread is in no section: a report's handler is on nobody's signalling path.
+class signalling_pause {
+ public:
+  signalling_pause() noexcept;
+  ~signalling_pause();
+  signalling_pause(const signalling_pause&) = delete;
+  signalling_pause& operator=(const signalling_pause&) = delete;
+
+ private:
+  const unsigned depth_;
+};
 #else
 inline void check_not_signalling(const char*) noexcept {}
 inline void check_may_wait() noexcept {}
+struct signalling_pause {
+  signalling_pause() noexcept {}
+};
 #endif
 }  // namespace detail
 

@@ -9,12 +9,14 @@ bool thread_state::any(Match match) const noexcept {
   for (const frame* f = top; f != nullptr; f = f->outer) {
     if (match(*f->of)) return true;
   }
-  if (queue == nullptr) return false;
-  const fence* f = queue;
-  do {
-    if (match(*f)) return true;
-    f = f->link_.get();
-  } while (f != queue);
+  for (const thread_state* s = this; s != nullptr; s = s->outer) {
+    if (s->queue == nullptr) continue;
+    const fence* f = s->queue;
+    do {
+      if (match(*f)) return true;
+      f = f->link_.get();
+    } while (f != s->queue);
+  }
   return false;
 }
 

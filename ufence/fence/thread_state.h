@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/tls.h"
@@ -32,6 +33,8 @@ struct thread_work {
 /// blocked removers may read the frames.
 struct thread_state {
   frame* top = nullptr;
+  frame* base = nullptr;               // frames from here on are of code that a report interrupts
+  const thread_state* outer = nullptr; // what that code still has to settle; null: there is none
   fence* queue = nullptr;  // settle queue (F15): the last of a circular chain through link_
   // First in, first out. Apart from `queue`: a container that waits here for its work is pending,
   // may be polled and signaled meanwhile, also by other threads, and is then queued for its
@@ -83,7 +86,7 @@ struct thread_state {
   void queue_work(thread_work& added) noexcept;
   /// False: foreign code runs on this thread, or an outer call settles. True: legacy and
   /// kernel-style fences run their callbacks here and now, whatever locks the thread holds.
-  [[nodiscard]] bool is_outermost() const noexcept { return top == nullptr && !draining; }
+  [[nodiscard]] bool is_outermost() const noexcept { return top == base && !draining; }
   /// The same for all other fences, which wait until the thread holds no spinlock.
   [[nodiscard]] bool may_settle() const noexcept { return is_outermost() && spinlocks_held == 0; }
   /// Settles what is queued, and does the work that is, if it may.
@@ -98,6 +101,24 @@ struct thread_state {
   void drain_queue() noexcept;
   template <class Match>
   [[nodiscard]] bool any(Match match) const noexcept;
+};
+
+/// A report's handler may call anything: what it signals is settled at once, by itself, whatever the code
+/// that reports is about. What that code has to settle waits until the handler has returned.
+class interruption {
+ public:
+  explicit interruption(thread_state& thread) noexcept
+      : thread_(thread), interrupted_(std::exchange(thread, thread_state())) {
+    thread_.top = thread_.base = interrupted_.top;
+    thread_.outer = &interrupted_;
+  }
+  ~interruption() { thread_ = interrupted_; }
+  interruption(const interruption&) = delete;
+  interruption& operator=(const interruption&) = delete;
+
+ private:
+  thread_state& thread_;
+  const thread_state interrupted_;
 };
 
 /// Marks foreign code of a fence for a scope: an op, a retire, or, one after the other, callbacks.

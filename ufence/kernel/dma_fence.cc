@@ -105,16 +105,16 @@ bool signal(dma_fence* fence, ktime_t timestamp, bool lock_is_held) {
 
 }  // namespace
 
-void dma_fence_signal(dma_fence* fence) { signal(fence, 0, false); }
-void dma_fence_signal_locked(dma_fence* fence) { signal(fence, 0, true); }
+void dma_fence_signal(dma_fence* fence) { signal(fence, kernel_fence::at_once, false); }
+void dma_fence_signal_locked(dma_fence* fence) { signal(fence, kernel_fence::at_once, true); }
 void dma_fence_signal_timestamp(dma_fence* fence, ktime_t timestamp) {
   signal(fence, timestamp, false);
 }
 void dma_fence_signal_timestamp_locked(dma_fence* fence, ktime_t timestamp) {
   signal(fence, timestamp, true);
 }
-bool dma_fence_check_and_signal(dma_fence* fence) { return signal(fence, 0, false); }
-bool dma_fence_check_and_signal_locked(dma_fence* fence) { return signal(fence, 0, true); }
+bool dma_fence_check_and_signal(dma_fence* fence) { return signal(fence, kernel_fence::at_once, false); }
+bool dma_fence_check_and_signal_locked(dma_fence* fence) { return signal(fence, kernel_fence::at_once, true); }
 
 void dma_fence_set_error(dma_fence* fence, int error) {
   if (dma_fence_test_signaled_flag(fence)) {

@@ -53,7 +53,7 @@ void signal_itself(ufence::thread_work& work) noexcept {
       ufence::around<dma_fence_array>(work, offsetof(dma_fence_array, ufence_work));
   // Who polled it meanwhile has signaled it already.
   end_errors(array);
-  kernel_fence::of(array.base).signal(0, false);
+  kernel_fence::of(array.base).signal(kernel_fence::at_once, false);
   dma_fence_put(&array.base);
 }
 

@@ -30,7 +30,7 @@ void go_on(ufence::thread_work& work) noexcept {
   dma_fence* f =
       &ufence::around<dma_fence_chain>(work, offsetof(dma_fence_chain, ufence_work)).base;
   // Who polled it meanwhile has signaled it already.
-  if (!watch_next(f)) kernel_fence::of(*f).signal(0, false);
+  if (!watch_next(f)) kernel_fence::of(*f).signal(kernel_fence::at_once, false);
   dma_fence_put(f);
 }
 

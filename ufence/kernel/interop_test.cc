@@ -4,6 +4,7 @@
 
 #include <linux/sync_file.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -379,6 +380,19 @@ TEST(to_dma_fence, of_another_stands_for_it) {
   EXPECT_EQ(cb.status, -EIO);
   EXPECT_EQ(dma_fence_timestamp(f), made.fence->timestamp_ns());
   dma_fence_put(f);
+  rcu_barrier();
+}
+
+TEST(to_dma_fence, regress_the_first_poll_finds_a_container_complete_that_was_not_enabled) {
+  new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 1));
+  const std::array inner{*fence_array::create(std::array{made.fence})};
+  dma_fence* f = to_dma_fence(*fence_array::create(inner));
+  EXPECT_FALSE(dma_fence_is_signaled(f));
+  dma_fence* not_enabled = to_dma_fence(*fence_array::create(std::array{*fence_array::create(inner)}));
+  made.signal.signal();
+  EXPECT_TRUE(dma_fence_is_signaled(f));
+  EXPECT_TRUE(dma_fence_is_signaled(not_enabled));
+  for (dma_fence* put : {f, not_enabled}) dma_fence_put(put);
   rcu_barrier();
 }
 

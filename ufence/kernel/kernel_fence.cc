@@ -251,7 +251,7 @@ bool kernel_fence::signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept
   if (is_inherited()) return false;
   // Its error is in its place already.
   return signal_with(*this, lock_is_held, [this, timestamp_ns] {
-    publish(timestamp_ns != 0 ? timestamp_ns : now_ns());
+    publish(timestamp_ns != at_once ? timestamp_ns : now_ns());
   });
 }
 
@@ -273,7 +273,7 @@ bool kernel_fence::enable_locked() noexcept {
     const foreign_scope scope(thread_state::mine(), *this);
     is_complete = !attached->enable_signaling(&c());
   }
-  if (is_complete) signal(0, true);
+  if (is_complete) signal(at_once, true);
   return !has_signaled_flag();
 }
 
@@ -288,23 +288,23 @@ void kernel_fence::enable() noexcept {
   unlock_and_settle();
 }
 
+bool kernel_fence::op_says_signaled() noexcept {
+  const op_section section(c());
+  const dma_fence_ops* attached = attached_ops();
+  if (attached == nullptr || attached->signaled == nullptr) return false;
+  const foreign_scope scope(thread_state::mine(), *this);
+  return attached->signaled(&c());
+}
+
 bool kernel_fence::poll_now(bool lock_is_held) noexcept {
   if (has_signaled_flag() || is_inherited()) return has_signaled_flag();
-  bool is_complete = false;
-  {
-    const op_section section(c());
-    const dma_fence_ops* attached = attached_ops();
-    if (attached != nullptr && attached->signaled != nullptr) {
-      const foreign_scope scope(thread_state::mine(), *this);
-      is_complete = attached->signaled(&c());
-    }
+  bool is_complete = op_says_signaled();
+  // The op may have signaled others, which are settled after it: a container of ufence's own that it asks
+  // about is signaled so.
+  if (!is_complete && thread_state::mine().run_queue()) {
+    is_complete = !has_signaled_flag() && op_says_signaled();
   }
-  if (is_complete) {
-    signal(0, lock_is_held);
-  } else {
-    // The op may have signaled others.
-    thread_state::mine().run_queue();
-  }
+  if (is_complete) signal(at_once, lock_is_held);
   return is_complete || has_signaled_flag();
 }
 
@@ -443,7 +443,8 @@ int kernel_fence::wait_until_signaled(std::int64_t deadline_ns, bool is_interrup
 void kernel_fence::wait_until_through() noexcept {
   wait_until_settled_elsewhere();
   const thread_state& thread = thread_state::mine();
-  if (thread.top != nullptr || thread.spinlocks_held != 0 || is_inherited()) return;
+  const bool may_hold_it = thread.top != nullptr || thread.spinlocks_held != 0 || thread.outer != nullptr;
+  if (may_hold_it || is_inherited()) return;
   lock_issuer();
   unlock_issuer();
 }

@@ -84,7 +84,9 @@ class kernel_fence : public foreign_fence {
   [[nodiscard]] int add(dma_fence_cb& cb, dma_fence_func_t func) noexcept;
   [[nodiscard]] bool remove(dma_fence_cb& cb) noexcept;
 
-  /// @param timestamp_ns  0: now
+  /// The time of a signal that has none of its own.
+  static constexpr std::int64_t at_once = INT64_MIN;
+  /// @param timestamp_ns  any time, or at_once
   /// @return  this call signaled it
   /// A nested one, in a callback, op, or a container's work, runs the callbacks later (F15), but
   /// not with the lock held: then they run at once.
@@ -151,6 +153,7 @@ class kernel_fence : public foreign_fence {
   [[nodiscard]] int wait_until_signaled(std::int64_t deadline_ns, bool is_interruptible) noexcept;
   /// fence::remove_callback() for a node that is known to be no longer queued, or never was.
   [[nodiscard]] bool is_done_with(callback& node) noexcept;
+  [[nodiscard]] bool op_says_signaled() noexcept;
 };
 
 [[nodiscard]] constexpr unsigned long flag(dma_fence_flag_bits bit) noexcept { return 1UL << bit; }

@@ -15,7 +15,7 @@ if(UFENCE_BUILD_TESTS)
     "${testing}/st_dma_fence_chain.c" "${testing}/st_dma_fence_unwrap.c" "${testing}/behaviour.c"
     "${testing}/resv.c" "${testing}/enable.c"
     "${testing}/nested.c" "${testing}/names.c" "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c"
-    "${testing}/headers.c" "${testing}/tasks.c" "${testing}/mock_scheduler.c" "${testing}/st_gpu_scheduler.c"
+    "${testing}/headers.c" "${testing}/brings.c" "${testing}/tasks.c" "${testing}/mock_scheduler.c" "${testing}/st_gpu_scheduler.c"
     "${testing}/gpu_scheduler.c")
   # The kernel's dialect: GNU C, as the kernel's own sources are written.
   set(other_suites "${testing}/other_shim.c" "${testing}/other_spinlock.c")

@@ -12,6 +12,9 @@
 #include <stdio.h>
 
 #include <linux/bitops.h>
+#ifndef __cplusplus /* others have macros called so */
+#include <linux/bug.h>
+#endif
 #include <linux/compiler.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>

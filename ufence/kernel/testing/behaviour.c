@@ -289,6 +289,15 @@ static void the_error_is_that_of_before_the_signal(struct kunit *test)
 	dma_fence_put(&job->base);
 }
 
+static void regress_a_signal_has_the_time_that_it_is_given(struct kunit *test)
+{
+	struct job *job = new_job(test, &job_ops, NULL);
+
+	dma_fence_signal_timestamp(&job->base, 0);
+	KUNIT_EXPECT_EQ(test, dma_fence_timestamp(&job->base), 0);
+	dma_fence_put(&job->base);
+}
+
 static void a_deadline_reaches_the_op_until_the_signal(struct kunit *test)
 {
 	struct job *job = new_job(test, &job_ops, NULL);
@@ -842,6 +851,7 @@ static struct kunit_case behaviour_cases[] = {
 	KUNIT_CASE(ops_are_detached_by_the_signal_unless_wait_or_release),
 	KUNIT_CASE(describe_has_the_kernels_format),
 	KUNIT_CASE(the_error_is_that_of_before_the_signal),
+	KUNIT_CASE(regress_a_signal_has_the_time_that_it_is_given),
 	KUNIT_CASE(a_deadline_reaches_the_op_until_the_signal),
 	KUNIT_CASE(a_wait_op_is_asked),
 	KUNIT_CASE(wait_any_tells_which),

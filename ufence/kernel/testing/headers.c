@@ -19,6 +19,9 @@
 
 #include <kunit/test.h>
 
+#include "ufence/kernel/testing/brings.h"
+#include "ufence/kernel/testing/mock_fence.h"
+
 /* The compiler checks formats. */
 static void numbers_are_printed_with_the_kernels_formats(struct kunit *test)
 {
@@ -427,7 +430,17 @@ static void a_defined_ww_mutex_is_an_initialized_one(struct kunit *test)
 	ww_mutex_destroy(&made);
 }
 
+static void regress_dma_fence_h_brings_what_the_kernels_does(struct kunit *test)
+{
+	struct dma_fence *f = mock_fence();
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	KUNIT_EXPECT_EQ(test, what_dma_fence_h_brings(f), 0);
+	dma_fence_put(f);
+}
+
 static struct kunit_case header_cases[] = {
+	KUNIT_CASE(regress_dma_fence_h_brings_what_the_kernels_does),
 	KUNIT_CASE(buckets_are_walked_and_changed),
 	KUNIT_CASE(references_are_counted_by_several),
 	KUNIT_CASE(a_defined_ww_mutex_is_an_initialized_one),
