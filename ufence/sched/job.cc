@@ -45,8 +45,13 @@ bool job::make_room() noexcept {
   return true;
 }
 
+// Asked by the owner, who pushes it: nobody else looks at what it waits for before.
+bool job::was_pushed() const noexcept {
+  return where_ != where::built && (where_ != where::queued || is_committed_);
+}
+
 std::error_code job::add_dependency(fence_ref f) noexcept {
-  if (where_ != where::built) return errno_code(EBUSY);
+  if (was_pushed()) return errno_code(EBUSY);
   if (!f) return {};
   for (std::uint32_t i = 0; i < dependency_count_; ++i) {
     fence_ref& known = dependencies_[i];
@@ -69,7 +74,7 @@ std::error_code job::add_dependency(fence_ref f) noexcept {
 }
 
 std::error_code job::add_dependencies(const resv& buffer, resv_usage usage) noexcept {
-  if (where_ != where::built) return errno_code(EBUSY);
+  if (was_pushed()) return errno_code(EBUSY);
   result<fence_list> pending = buffer.get_fences(usage);
   if (!pending) return pending.error();
   for (fence_ref& f : pending->items()) {
@@ -79,7 +84,7 @@ std::error_code job::add_dependencies(const resv& buffer, resv_usage usage) noex
 }
 
 std::error_code job::add_dependency(const syncobj& object, std::uint64_t point) noexcept {
-  if (where_ != where::built) return errno_code(EBUSY);
+  if (was_pushed()) return errno_code(EBUSY);
   result<fence_ref> f = object.find_fence(point);
   if (!f) return f.error();
   if (!*f) return errno_code(EINVAL);

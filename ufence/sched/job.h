@@ -93,10 +93,10 @@ class UFENCE_API job : private backend, private callback {
   job(const job&) = delete;
   job& operator=(const job&) = delete;
 
-  // --- Before arm(): by its owner, one thread at a time ---
+  // --- Before push(), also of a job that is armed: by its owner, one thread at a time ---
 
   /// The job does not run before `f` is signaled. Of one context only the later fence is kept.
-  /// @return  -ENOMEM nothing has changed; -EBUSY the job is armed
+  /// @return  -ENOMEM nothing has changed; -EBUSY the job is pushed
   /// Ownership: takes a reference of its own. Null is nothing to wait for.
   /// Source: Linux drm_sched_job_add_dependency(); differs: takes nothing over
   [[nodiscard]] std::error_code add_dependency(fence_ref f) noexcept;
@@ -157,6 +157,7 @@ class UFENCE_API job : private backend, private callback {
   static void retire(backend* data, retired_by who) noexcept;
 
   [[nodiscard]] bool make_room() noexcept;
+  [[nodiscard]] bool was_pushed() const noexcept;
   void set_parent(fence_ref parent) noexcept;
   void drop_parent() noexcept;
   [[nodiscard]] fence_ref parent() const noexcept;
@@ -174,9 +175,9 @@ class UFENCE_API job : private backend, private callback {
 
   job* next_ = nullptr;        // in its entity's queue: entity's lock, later the scheduler's
   job* previous_ = nullptr;    // in flight, or to be freed: the scheduler's lock
-  bool is_committed_ = false;  // pushed: entity's lock
+  bool is_committed_ = false;  // pushed: entity's lock; before, its owner
 
-  // What it waits for. Owner; once armed the worker.
+  // What it waits for. Owner; once pushed the worker.
   static constexpr std::uint32_t inline_room = 2;
   std::array<fence_ref, inline_room> few_;
   fence_ref* dependencies_ = few_.data();

@@ -75,8 +75,8 @@ TEST(sched_job, is_refused_where_it_makes_no_sense_and_stays_its_owners) {
   ring_job* const j = device.make();
   armed_job armed = e.arm(*j).value();
   EXPECT_EQ(e.push(*j), errno_code(EBUSY));
-  EXPECT_EQ(j->add_dependency(fence::stub()), errno_code(EBUSY));
   armed.push();
+  EXPECT_EQ(j->add_dependency(fence::stub()), errno_code(EBUSY));
   s.run();
   device.advance(1);
   EXPECT_EQ(entity::create({}).error(), errno_code(EINVAL));
@@ -204,6 +204,24 @@ TEST(sched_dependency, is_waited_for_and_only_the_later_of_one_context_is_kept) 
   alone.signal.signal();
   EXPECT_EQ(s.run(), 0U) << "the later one is pending";
   other.signal_up_to(2);
+  EXPECT_EQ(s.run(), 1U);
+}
+
+TEST(sched_dependency, regress_may_be_added_to_an_armed_job_until_it_is_pushed) {
+  ring device(manner::at_once);
+  loop s(without_thread(device.options()));
+  entity e = s.make();
+  new_fence first = fence::create(fence::allocate_contexts(1), 1).value();
+  ring_job* const before = device.make();
+  ring_job* const j = device.make();
+  armed_job armed_before = e.arm(*before).value();
+  armed_job armed = e.arm(*j).value();
+  EXPECT_EQ(s.run(), 0U);
+  ASSERT_FALSE(j->add_dependency(first.fence));
+  armed_before.push();
+  armed.push();
+  EXPECT_EQ(s.run(), 1U);
+  first.signal.signal();
   EXPECT_EQ(s.run(), 1U);
 }
 

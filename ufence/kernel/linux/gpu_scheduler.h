@@ -165,7 +165,7 @@ int drm_sched_job_init(struct drm_sched_job *job, struct drm_sched_entity *entit
 void drm_sched_job_arm(struct drm_sched_job *job) UFENCE_KERNEL(drm_sched_job_arm);
 /* From here on the job is the scheduler's, until free_job. */
 void drm_sched_entity_push_job(struct drm_sched_job *job) UFENCE_KERNEL(drm_sched_entity_push_job);
-/* The reference is handed over, also with an error. Before the arm. 0; -ENOMEM. */
+/* The reference is handed over, also with an error. Before the push. 0; -ENOMEM. */
 int drm_sched_job_add_dependency(struct drm_sched_job *job, struct dma_fence *fence)
 	UFENCE_KERNEL(drm_sched_job_add_dependency);
 /* file: to_drm_file() of interop.h. 0; -ENOENT no such handle; -EINVAL not submitted; -ENOMEM. */

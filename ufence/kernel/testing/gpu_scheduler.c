@@ -208,6 +208,41 @@ static void regress_of_seqnos_that_wrap_the_later_one_is_waited_for(struct kunit
 	tear_down(test, &s);
 }
 
+/* As drivers do that lock their buffers, arm, and look then what is in them. */
+static void regress_dependencies_are_added_between_arm_and_push(struct kunit *test)
+{
+	struct dma_fence *in = mock_fence(), *f;
+	struct setup s;
+	struct mock_job *job;
+	struct dma_resv resv;
+	struct {
+		struct dma_resv *resv;
+	} buffer = { &resv };
+
+	KUNIT_ASSERT_NOT_NULL(test, in);
+	set_up(test, &s, MAX_SCHEDULE_TIMEOUT);
+	dma_resv_init(&resv);
+	KUNIT_EXPECT_EQ(test, dma_resv_lock(&resv, NULL), 0);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(&resv, 2), 0);
+	dma_resv_add_fence(&resv, in, DMA_RESV_USAGE_WRITE);
+	job = mock_job_new(test, &s.entity, 1);
+	drm_sched_job_arm(&job->base);
+	job->device = s.device;
+	f = dma_fence_get(&job->base.s_fence->finished);
+	KUNIT_EXPECT_EQ(test, drm_sched_job_add_implicit_dependencies(&job->base, &buffer, true), 0);
+	KUNIT_EXPECT_TRUE(test, drm_sched_job_has_dependency(&job->base, in));
+	drm_sched_entity_push_job(&job->base);
+	dma_resv_add_fence(&resv, f, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(&resv);
+	dma_fence_signal(in);
+	wait_for_runs(s.device, 1);
+	KUNIT_EXPECT_EQ(test, mock_device_advance(s.device, 1, 0), 1);
+	expect_end(test, f, 1);
+	dma_resv_fini(&resv);
+	dma_fence_put(in);
+	tear_down(test, &s);
+}
+
 static void a_deadline_reaches_the_device(struct kunit *test)
 {
 	struct setup s;
@@ -687,6 +722,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(what_prepare_job_returns_is_waited_for),
 	KUNIT_CASE(dependencies_are_handed_over),
 	KUNIT_CASE(regress_of_seqnos_that_wrap_the_later_one_is_waited_for),
+	KUNIT_CASE(regress_dependencies_are_added_between_arm_and_push),
 	KUNIT_CASE(a_deadline_reaches_the_device),
 	KUNIT_CASE(a_reset_in_timedout_job_ends_all_that_the_device_had),
 	KUNIT_CASE(a_hang_that_the_driver_only_notes_is_told_again),
