@@ -8,7 +8,8 @@
 // phase:  vacant -> preparing -> waiting -> ready -> with_driver -> decided  -> vacant
 //                                      |       |                |-> completed (an op said so)
 //                                      +-------+-> decided, given_up (the driver never saw it)
-// Who moves the phase to one of the last three decides. Of a record that is not vacant:
+// The thread that moves the phase to one of the last three has decided the job, and nobody else may. Which
+// fields of a record that is not vacant may be touched by whom:
 //   set by the submitting thread before `waiting`: everything but what follows
 //   by CAS: phase.    RMW: asked, deadline, in_pending, in_error, inside
 //   guarded by the device's lock: links, was_cancelled, wants_cancel, has_turn, users, is_done
@@ -47,9 +48,9 @@ struct in_fence : callback {
 
 enum class job_phase : std::uint32_t {
   vacant,
-  preparing,    // its in-fences are being registered
-  waiting,      // for them
-  ready,        // the thread that saw the last one has it; a timeline's job then waits for its turn
+  preparing,    // the submitting thread registers callbacks on its in-fences
+  waiting,      // for the in-fences
+  ready,        // the thread that saw the last in-fence has it; a timeline's job then waits for its turn
   with_driver,  // submit() was called
   decided,
   completed,    // decided, by the result of an op

@@ -183,6 +183,9 @@ void imported::retire(backend* data, retired_by) noexcept { static_cast<imported
 
 int imported::poll(backend* data) noexcept { return static_cast<imported*>(data)->look(); }
 
+// What the end of a fence is read from, in this order: the record that the exporter has sent, which every
+// holder peeks at and leaves there; the verdict that the exporter's end is bound to; the news that the exporter
+// is gone. A descriptor that is readable proves nothing, since any holder can make it so.
 int imported::look() noexcept {
   if (!file_) return -EBADF;  // somebody has closed it
   if (from_.is_kernels) return look_at_kernels();
@@ -192,14 +195,15 @@ int imported::look() noexcept {
   if (record.error() != errno_code(EAGAIN) || is_in_doubt()) {
     return look_at_verdict(record.error());
   }
+  // It is pending: the reactor waits for the next event, each of which is told once.
   const scoped_lock guard(the_reactor.lock);
   if (is_watched_) the_reactor.rearm(*this);
   return 0;
 }
 
-// There is nothing to read, and the exporter has ended. Or an event said that it is readable, and
-// it is: a holder has moved what is peeked at; otherwise the event was about something that is
-// gone.
+// There is no record to peek at. That is in doubt if the process of the exporter has ended. It is also in
+// doubt if the reactor's last event said that the descriptor is readable, and it still is: then a holder has
+// moved what others peek at. If it no longer is, the event was about something that has gone since.
 bool imported::is_in_doubt() noexcept {
   {
     const scoped_lock guard(the_reactor.lock);
@@ -213,9 +217,10 @@ bool imported::is_in_doubt() noexcept {
 int imported::look_at_verdict(const std::error_code& why) noexcept {
   const int file = file_.get();
   std::optional<sync_verdict> verdict = verdict_of(file);
+  // A record of a form that no exporter sends, and no verdict that would count instead.
   if (!verdict && why == errno_code(EPROTO)) return -EPROTO;
   if (!verdict && is_exporter_gone(file)) {
-    // It may have signaled just before.
+    // The exporter may have signaled just before it went, after both were looked at: look again.
     record_buffer buffer;
     const result<record_view> record = buffer.peek(file);
     if (record) return end_at(record->status(), record->timestamp_ns());
@@ -223,13 +228,15 @@ int imported::look_at_verdict(const std::error_code& why) noexcept {
     if (!verdict) return -EOWNERDEAD;
   }
   if (verdict) return end_at(verdict->status, verdict->timestamp_ns);
-  // Somebody wants us to think that it is over.
+  // The exporter is there and has not signaled: a holder wants others to think so. Its events are worthless
+  // from now on, and the reactor looks from time to time instead.
   const scoped_lock guard(the_reactor.lock);
   if (is_watched_) the_reactor.doubt(*this);
   return 0;
 }
 
-// It ended when its exporter says; of a time that can't be, when it was seen.
+// The fence gets the time that its exporter says. If that can't be, poll() signals it by what this returns, with
+// the time of now.
 int imported::end_at(int status, std::int64_t timestamp_ns) noexcept {
   if (timestamp_ns > 0 && timestamp_ns <= now_ns()) {
     signal(status < 0 ? status : 0, timestamp_ns);
@@ -279,7 +286,8 @@ void imported::on_loss(watched& w) noexcept {
   static_cast<void>(static_cast<imported&>(w).file_.release());
 }
 
-// For people: the descriptor stays open under the lock (stop()).
+// For people who look into the process. stop() takes the descriptor away under the same lock, so it stays open
+// here.
 bool imported::tell(import_state& told) noexcept {
   told.is_kernels = from_.is_kernels;
   const scoped_lock guard(the_reactor.lock);
