@@ -24,8 +24,9 @@ inline std::uint32_t fence::mark(std::uint32_t flags) noexcept {
   // [FENCE.5], [FENCE.6], [FENCE.16], [FENCE.18], [FENCE.23]
   const std::uint32_t old = state_.fetch_add(flags, mo::acq_rel);
   // An op is inside: the last one to leave retires. relaxed: the settlement follows in this thread
-  // or is handed over, and ops that enter later see SIGNALED.
-  if (ops_inside(old) != 0) word_.store(0, mo::relaxed);
+  // or is handed over, and ops that enter later see SIGNALED. Of a fence without a backend the word may
+  // be the batch that is about to run.
+  if (ops_inside(old) != 0 && has_backend()) word_.store(0, mo::relaxed);
   unlock();
   wake(old);
   return old + flags;

@@ -162,6 +162,28 @@ TEST(legacy_model, a_reader_of_a_slot_meets_memory_that_is_given_back_and_used_a
       with_legacy_memory());
 }
 
+// An op is inside when the fence is signaled, and its callbacks are looked for.
+TEST(legacy_model, a_callback_is_removed_while_an_op_is_inside_of_a_signaled_fence) {
+  expect_safe_so_far(
+      [] {
+        with_legacy_fence([](new_fence& made, old_driver* driver) {
+          cell<int> runs;
+          counting node(runs, false);
+          LAB_CHECK(!made.fence->add_callback(node));
+          {
+            thread signal("signal", [&] { made.signal.signal(-5); });
+            thread poll("poll", [&] { made.fence->poll(); });
+            thread remove("remove", [&] {
+              const result<bool> removed = made.fence->remove_callback(node);
+              LAB_CHECK(removed && *removed == (runs.get() == 0));
+            });
+          }
+          delete driver;
+        });
+      },
+      with_legacy_memory());
+}
+
 TEST(legacy_model, memory_that_was_given_back_reads_as_free_beside_who_allocates) {
   expect_safe(
       [] {
