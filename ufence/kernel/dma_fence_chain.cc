@@ -100,6 +100,7 @@ void set_deadline(dma_fence* f, ktime_t deadline) {
   ufence::container_visit visit;
   dma_fence* at = nullptr;
   dma_fence_chain_for_each(at, f) {
+    if (at != f && !visit.tells_on_from(at)) return dma_fence_put(at);
     visit.set_deadline(dma_fence_chain_contained(at), deadline);
   }
 }

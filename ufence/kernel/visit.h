@@ -17,7 +17,10 @@ namespace ufence {
 /// the walk has visited; ops of issuers, and callbacks, which may begin other walks, do not see it.
 class container_visit {
   struct walk {
-    const frame* top;  // the foreign code of the thread that the walk is in
+    // Which container is asked now, and in whose op. An op of that one goes on with the walk; what its
+    // callbacks begin does not.
+    const fence* asked = nullptr;
+    const frame* asked_in = nullptr;
     // A container is polled before it is told a deadline.
     detail::visited_containers polled = {};
     detail::visited_containers told_deadline = {};
@@ -27,8 +30,7 @@ class container_visit {
   container_visit() noexcept
       : thread_(thread_state::mine()),
         found_(static_cast<walk*>(std::exchange(thread_.visited, nullptr))),
-        walk_(found_ != nullptr && found_->top == thread_.top ? *found_ : own_),
-        own_{.top = thread_.top} {}
+        walk_(found_ != nullptr && goes_on(*found_) ? *found_ : own_) {}
   ~container_visit() { thread_.visited = found_; }
   container_visit(const container_visit&) = delete;
   container_visit& operator=(const container_visit&) = delete;
@@ -46,6 +48,13 @@ class container_visit {
     static_cast<void>(ask(child, &walk::told_deadline,
                           [&](dma_fence* f) { dma_fence_set_deadline(f, deadline); }));
   }
+  /// Goes on to a node of a chain that the walk has from dma_fence_chain_walk(), to tell the deadline to what
+  /// it contains. False: this walk has told it, and all before it.
+  [[nodiscard]] bool tells_on_from(dma_fence* at) noexcept {
+    constexpr std::uint32_t of_link_and_walk = 2;
+    return !dma_fence_is_chain(at) ||
+           walk_.told_deadline.enter(kernel_fence::of(*at), of_link_and_walk);
+  }
 
  private:
   // False: it is a container that was asked before.
@@ -58,10 +67,20 @@ class container_visit {
     }
     constexpr std::uint32_t of_parent = 1;
     if (!(walk_.*visited).enter(kernel_fence::of(*child), of_parent)) return false;
+    // What is asked below goes back to this one, which may be polled and told.
+    const fence* const was_asked = std::exchange(walk_.asked, &kernel_fence::of(*child));
+    const frame* const was_asked_in = std::exchange(walk_.asked_in, thread_.top);
     thread_.visited = &walk_;
     what(child);
     thread_.visited = nullptr;
+    walk_.asked = was_asked;
+    walk_.asked_in = was_asked_in;
     return true;
+  }
+
+  [[nodiscard]] bool goes_on(const walk& w) const noexcept {
+    const frame* op = thread_.top;
+    return op != nullptr && op->node == nullptr && op->of == w.asked && op->outer == w.asked_in;
   }
 
   thread_state& thread_;
