@@ -99,6 +99,7 @@ class loaded_module {
   [[nodiscard]] bool was_changed_in_place() const noexcept { return false; }
   [[nodiscard]] bool has_static_objects() const noexcept { return false; }
   void tell_of_unload(const std::string&) noexcept {}
+  void keep_what_it_opened() noexcept {}
   [[nodiscard]] std::vector<std::string> left_behind() const { return {}; }
 
  private:
