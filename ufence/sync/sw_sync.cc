@@ -105,6 +105,9 @@ class sw_point final : public library_fence, private backend, private rcu::defer
     self.line_->note_deadline(self, deadline_ns);
   }
   static const backend_ops ops_of_points;
+  // What its type says: as all fences of the library.
+  static constexpr auto* enable_point = &library_fence::enable;
+  static constexpr auto* end_point = &library_fence::end;
 
   const ref<sw_line> line_;
   // The line's lock; once it was taken off the list, who took it.
@@ -140,8 +143,8 @@ void sw_point::release(fence& f) noexcept {
 
 sw_line::sw_line(std::string_view name) noexcept
     : type_of_points_{.driver_name = "sw_sync",
-                      .enable = &sw_point::library_fence::enable,
-                      .end = &sw_point::library_fence::end,
+                      .enable = sw_point::enable_point,
+                      .end = sw_point::end_point,
                       .release = &sw_point::release} {
   if (name.empty()) {
     ::pthread_getname_np(::pthread_self(), name_.data(), name_.size());
