@@ -86,9 +86,11 @@ void drm_device::close(drm_client& one) noexcept {
 
 reply drm_device::control(drm_client& one, const call& c) {
   const std::uint32_t number = _IOC_NR(c.code);
-  const bool is_for_master =
-      number == _IOC_NR(drm::set_version) || number == _IOC_NR(drm::auth_magic);
+  const bool is_for_master = number == _IOC_NR(drm::set_version) ||
+                             number == _IOC_NR(drm::auth_magic) || is_displays_of_master(c.code);
   if (is_for_master && !is_current(one)) return failed(EACCES);
+  // What can be shown: nothing.
+  if (is_displays(c.code)) return failed(EOPNOTSUPP);
   switch (number) {
     case _IOC_NR(drm::get_unique): return get_unique(one, c);
     case _IOC_NR(drm::get_magic): return get_magic(one, c);
@@ -98,7 +100,6 @@ reply drm_device::control(drm_client& one, const call& c) {
     case _IOC_NR(drm::auth_magic): return authenticate(one, c);
     case _IOC_NR(drm::set_master): return set_master(one, c);
     case _IOC_NR(drm::drop_master): return drop_master(one, c);
-    // What can be shown: nothing.
     case _IOC_NR(drm::set_client_cap): return failed(EOPNOTSUPP);
     default: return failed(ENOSYS);
   }

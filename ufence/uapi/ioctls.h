@@ -206,7 +206,27 @@ inline constexpr std::uint32_t syncobj_eventfd = 0xC01864CF;
 inline constexpr std::uint32_t set_client_name = 0xC01064D1;
 }  // namespace drm
 
-/// All of them.
+/// What is asked of drivers that show something, which these do not: the numbers of those that the
+/// master alone may ask, and of the others.
+inline constexpr std::uint8_t displays_of_master[] = {0xA2, 0xA3, 0xA5, 0xAB, 0xB0, 0xB1, 0xB7,
+                                                      0xBA, 0xBB, 0xBC, 0xC6, 0xC7, 0xC8, 0xC9};
+inline constexpr std::uint8_t displays[] = {0x3A, 0x3B, 0x3C, 0xA0, 0xA1, 0xA4, 0xA6,
+                                            0xA7, 0xAA, 0xAC, 0xAD, 0xAE, 0xAF, 0xB5,
+                                            0xB6, 0xB8, 0xB9, 0xBD, 0xBE, 0xCE, 0xD0};
+[[nodiscard]] constexpr bool is_displays_of_master(std::uint32_t code) noexcept {
+  for (const std::uint8_t one : displays_of_master) {
+    if (_IOC_TYPE(code) == drm_type && _IOC_NR(code) == one) return true;
+  }
+  return false;
+}
+[[nodiscard]] constexpr bool is_displays(std::uint32_t code) noexcept {
+  for (const std::uint8_t one : displays) {
+    if (_IOC_TYPE(code) == drm_type && _IOC_NR(code) == one) return true;
+  }
+  return is_displays_of_master(code);
+}
+
+/// All others.
 inline constexpr std::uint32_t known_controls[] = {
     sw_sync_create_fence,  sw_sync_inc,
     sw_sync_deadline_of,   sync_ioc_merge,
@@ -240,7 +260,9 @@ inline constexpr std::uint32_t known_controls[] = {
       drm::get_client,  drm::get_stats,  drm::set_version,  drm::gem_flink,      drm::gem_open,
       drm::auth_magic,  drm::set_master, drm::drop_master,  drm::set_client_cap,
   };
+  // Waiting for the display is anybody's, the rest is not.
   if (node != device_kind::drm_render) return true;
+  if (is_displays(code)) return false;
   for (const std::uint32_t other : others) {
     if (_IOC_NR(code) == _IOC_NR(other)) return false;
   }

@@ -189,13 +189,13 @@ UFENCE_REPLACES FILE* fopen64(const char* path, const char* mode) {
   return uapi::open_stream(uapi::next_fopen64, path, mode);
 }
 UFENCE_REPLACES ssize_t readlink(const char* path, char* into, std::size_t room) noexcept {
-  const char* const target = uapi::find_link(path);
+  const char* const target = uapi::find_link_at(AT_FDCWD, path);
   return target != nullptr ? uapi::read_link(target, into, room)
                            : uapi::next_readlink.get()(path, into, room);
 }
 UFENCE_REPLACES ssize_t readlinkat(int folder, const char* path, char* into,
                                    std::size_t room) noexcept {
-  const char* const target = uapi::find_link(path);
+  const char* const target = uapi::find_link_at(folder, path);
   return target != nullptr ? uapi::read_link(target, into, room)
                            : uapi::next_readlinkat.get()(folder, path, into, room);
 }

@@ -125,7 +125,12 @@ class plain_path {
     for (const emulated_path& p : paths) {
       if (last_of(p.path) == last_of(path)) return true;
     }
-    return false;
+    for (const link& l : links) {
+      if (last_of(l.path) == last_of(path)) return true;
+    }
+    // A descriptor, in its folder.
+    const std::string_view last = last_of(path);
+    return !last.empty() && last.find_first_not_of("0123456789") == last.npos;
   }
   bool put_folder(int folder) noexcept {
     char where[sizeof text_];
@@ -240,18 +245,24 @@ const emulated_path* path_of(device_kind kind) noexcept {
   return nullptr;
 }
 
-const char* find_link(const char* path) noexcept {
-  if (path == nullptr || path[0] != '/') return nullptr;
+const char* find_link_at(int folder, const char* path) noexcept {
+  if (path == nullptr || path[0] == '\0') return nullptr;
+  const int before = errno;
+  const plain_path plain(folder, path);
+  const std::string_view whole = plain.get();
+  errno = before;
+  // With a slash behind it, it is what the link leads to.
+  if (whole.empty() || plain.is_said_to_be_a_folder()) return nullptr;
   for (const link& l : links) {
-    if (std::string_view(path) == l.path) return l.target;
+    if (whole == l.path) return l.target;
   }
-  const int fd = descriptor_of(path);
+  const int fd = descriptor_of(whole);
   if (fd < 0) return nullptr;
   const device_kind kind = device_of(fd);
   if (kind == device_kind::syncobj) return "anon_inode:syncobj_file";
   if (const emulated_path* const p = path_of(kind)) return p->path;
   if (is_sync_file(fd)) return "anon_inode:sync_file";
-  if (const emulated_path* const folder = find_folder(fd)) return folder->path;
+  if (const emulated_path* const p = find_folder(fd)) return p->path;
   return is_dma_buf(fd) ? "/dmabuf:" : nullptr;
 }
 

@@ -36,8 +36,9 @@ struct emulated_path {
 }
 /// The node that a descriptor's kind is opened through, or nullptr.
 [[nodiscard]] const emulated_path* path_of(device_kind kind) noexcept;
-/// What an emulated symbolic link says, or one to an emulated descriptor in /proc, or nullptr.
-[[nodiscard]] const char* find_link(const char* path) noexcept;
+/// What an emulated symbolic link says, or one to an emulated descriptor in /proc, or nullptr;
+/// relative to a folder's descriptor.
+[[nodiscard]] const char* find_link_at(int folder, const char* path) noexcept;
 
 /// The n-th path in a folder, and its name there; nullptr: there are no more.
 struct folder_entry {

@@ -463,6 +463,53 @@ static void names_that_programs_give(void) {
   EXPECT_ERRNO(ioctl(buffer, SET_NAME, NULL), EFAULT);
 }
 
+/* Of a driver that shows nothing. */
+static void nothing_is_shown(void) {
+  static const uint32_t of_all[] = {0x3A, 0x3B, 0xA0, 0xA1, 0xA6, 0xA7,
+                                    0xAD, 0xAE, 0xB5, 0xB9, 0xBD, 0xCE};
+  static const uint32_t of_the_master[] = {0xA2, 0xA3, 0xB0, 0xB7, 0xBC, 0xC6};
+  int drm = open_card(), other = open_card(), render = open_drm();
+  char argument[64] = "";
+  size_t i;
+
+  for (i = 0; i < sizeof(of_all) / sizeof(of_all[0]); i++) {
+    const unsigned long code = _IOC(_IOC_READ | _IOC_WRITE, 'd', of_all[i], sizeof(argument));
+
+    EXPECT_ERRNO(ioctl(drm, code, argument), EOPNOTSUPP);
+    EXPECT_ERRNO(ioctl(other, code, argument), EOPNOTSUPP);
+    EXPECT_ERRNO(ioctl(render, code, argument), EACCES);
+  }
+  for (i = 0; i < sizeof(of_the_master) / sizeof(of_the_master[0]); i++) {
+    const unsigned long code =
+        _IOC(_IOC_READ | _IOC_WRITE, 'd', of_the_master[i], sizeof(argument));
+
+    EXPECT_ERRNO(ioctl(drm, code, argument), EOPNOTSUPP);
+    EXPECT_ERRNO(ioctl(other, code, argument), EACCES);
+    EXPECT_ERRNO(ioctl(render, code, argument), EACCES);
+  }
+}
+
+/* As those do who read the folder of their descriptors entry by entry. */
+static void links_have_relative_names(void) {
+  int timeline = open_timeline(), fence = make_fence(timeline, 1), folder;
+  char name[32], text[64] = "";
+  struct stat s;
+
+  folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  snprintf(name, sizeof(name), "%d", timeline);
+  EXPECT(folder >= 0 && readlinkat(folder, name, text, sizeof(text)) > 0);
+  EXPECT(!strncmp(text, "/dev/sw_sync", 12));
+  EXPECT(fstatat(folder, name, &s, 0) == 0 && S_ISCHR(s.st_mode));
+  snprintf(name, sizeof(name), "./%d", fence);
+  EXPECT(readlinkat(folder, name, text, sizeof(text)) == 20);
+  EXPECT(!memcmp(text, "anon_inode:sync_file", 20));
+  EXPECT(chdir("/proc/self/fd") == 0 && readlink(name, text, sizeof(text)) == 20);
+  EXPECT(readlinkat(AT_FDCWD, "/proc//self/./fd/../fd/0", text, sizeof(text)) > 0);
+  EXPECT(readlink("/sys/dev/char/226:0//device/subsystem", text, sizeof(text)) > 0);
+  EXPECT(chdir("/dev") == 0);
+  EXPECT_ERRNO(readlinkat(folder, "99999", text, sizeof(text)), ENOENT);
+}
+
 static const struct test_case cases[] = {
     {"FILE_reading_and_writing", reading_and_writing},
     {"FILE_others_are_what_they_were", others_are_what_they_were},
@@ -478,6 +525,8 @@ static const struct test_case cases[] = {
     {"NODE_masters_and_magic", masters_and_magic},
     {"NODE_global_names_of_buffers", global_names_of_buffers},
     {"NODE_names_that_programs_give", names_that_programs_give},
+    {"NODE_nothing_is_shown", nothing_is_shown},
+    {"FILE_links_have_relative_names", links_have_relative_names},
 };
 
 int main(int argc, char** argv) {
