@@ -72,6 +72,35 @@ if(UFENCE_BUILD_TESTS)
   pkg_check_modules(libdrm REQUIRED IMPORTED_TARGET libdrm)
   add_uapi_program(libdrm_client LINK PkgConfig::libdrm)
 
+  # The same programs, linked statically: uapi.static.CASE. Left out is what takes hours or system calls
+  # that nobody is asked about (ufence/uapi/README.md). A sanitizer's runtime can't be in a supervisor.
+  if(NOT UFENCE_SANITIZE)
+    function(add_static_uapi_program name)
+      cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "WITHOUT")
+      add_executable(uapi_static_${name} "${CMAKE_CURRENT_SOURCE_DIR}/uapi/testing/${name}.c")
+      target_link_libraries(uapi_static_${name} PRIVATE ufence_flags Threads::Threads)
+      target_compile_definitions(uapi_static_${name} PRIVATE _GNU_SOURCE STRESS_ROUNDS=64)
+      target_link_options(uapi_static_${name} PRIVATE -static)
+      file(STRINGS "${CMAKE_CURRENT_SOURCE_DIR}/uapi/testing/${name}.c" rows REGEX "^[ \t]+{ ?\"[A-Z]")
+      foreach(row IN LISTS rows)
+        string(REGEX REPLACE "^[^\"]*\"([A-Za-z0-9_]+)\".*" "\\1" case "${row}")
+        if(NOT case IN_LIST arg_WITHOUT)
+          ufence_add_command_test(uapi.static.${case} LABEL process TIMEOUT 300
+            COMMAND ufence_tool uapi --seccomp -- "$<TARGET_FILE:uapi_static_${name}>" ${case})
+        endif()
+      endforeach()
+    endfunction()
+    add_static_uapi_program(igt_sw_sync
+      WITHOUT SYNC_info_tells_names_and_times SYNC_names_of_devices SYNC_no_sockets
+        SYNC_the_broker_may_be_killed)
+    add_static_uapi_program(igt_syncobj_basic)
+    add_static_uapi_program(igt_syncobj_timeline)
+    add_static_uapi_program(igt_dmabuf_sync_file
+      WITHOUT BUFFER_buffers_are_memory BUFFER_every_way_to_wait_knows_buffers
+        BUFFER_waits_leave_what_the_kernel_leaves BUFFER_folders_list_nodes
+        BUFFER_children_have_no_descriptors_of_waits)
+  endif()
+
   # Measures, and asserts nothing: docs/NUMBERS.md.
   add_executable(uapi_round_trip "${CMAKE_CURRENT_LIST_DIR}/testing/round_trip.c")
   target_link_libraries(uapi_round_trip PRIVATE ufence_flags)

@@ -1,8 +1,10 @@
 // `ufence uapi`: runs a program with emulated devices, and is its broker.
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +25,7 @@
 
 #include "tools/ufence/cli/child_program.h"
 #include "tools/ufence/cli/commands.h"
+#include "tools/ufence/reader/fd_message.h"
 #include "ufence/base/atomic.h"
 #include "ufence/uapi/broker.h"
 
@@ -31,6 +34,8 @@ namespace {
 
 struct uapi_options {
   int listener = -1;
+  bool is_supervised = false;
+  bool supervises = false;
   std::string driver = "vgem";
   std::vector<std::string> program;
 };
@@ -114,7 +119,9 @@ std::string_view reason_not_reached(const std::string& name) {
 void tell_if_not_reached(const std::string& program) {
   const std::string_view why = reason_not_reached(program);
   if (why.empty()) return;
-  fmt::print(stderr, "ufence uapi: {}: the emulated devices do not reach this program: {}\n",
+  fmt::print(stderr,
+             "ufence uapi: {}: the emulated devices do not reach this program: {}; "
+             "they do with --seccomp\n",
              program, why);
 }
 
@@ -134,14 +141,67 @@ result<unique_fd> end_of(pid_t program) {
   return unique_fd(ends[0]);
 }
 
+// --- Programs that the preloaded library is not in ---
+
+// In the child: has the kernel ask, and gives away what is answered by.
+void ask(int filter(), int to) {
+  const unique_fd listener(filter());
+  const int failed = errno;
+  const std::byte byte{};
+  if (listener && !send_message(to, {&byte, 1}, std::array{listener.get()})) return;
+  if (!listener && failed == EBUSY) {
+    fmt::print(stderr, "ufence: uapi: seccomp: another process supervises this one already\n");
+  } else {
+    complain("seccomp", errno_code(listener ? EPROTO : failed));
+  }
+  static_cast<void>(std::fflush(stderr));
+  constexpr int cannot_start = 126;
+  ::_exit(cannot_start);
+}
+
+// Runs the program, and makes the calls that the kernel asks about in its place: the library that
+// is preloaded into this very process does so. Ends when no process asks any more.
+int supervise_program(const std::vector<std::string>& program) {
+  const auto filter = reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "ufence_uapi_filter"));
+  const auto supervise =
+      reinterpret_cast<int (*)(int)>(::dlsym(RTLD_DEFAULT, "ufence_uapi_supervise"));
+  auto ends = message_sockets();
+  if (filter == nullptr || supervise == nullptr || !ends) {
+    return complain("cannot supervise", ends ? errno_code(ENOSYS) : ends.error());
+  }
+  const result<pid_t> child = start_program(program, [&] {
+    ends->first.reset();
+    ask(filter, ends->second.get());
+  });
+  if (!child) return complain("cannot start a process", child.error());
+  ends->second.reset();
+  pollfd given{.fd = ends->first.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&given, 1, -1) < 0 && errno == EINTR) {
+  }
+  std::byte byte;
+  auto got = receive_message(ends->first.get(), {&byte, 1});
+  if (got && got->fd_count == 1) {
+    if (const int failed = supervise(got->fds[0].get())) complain("seccomp", errno_code(failed));
+  }
+  return status_of(*child);
+}
+
+// With --seccomp a process between this one and the program.
+std::vector<std::string> command_of(const uapi_options& options) {
+  if (!options.is_supervised) return options.program;
+  std::vector<std::string> command{"/proc/self/exe", "uapi", "--supervise", "--"};
+  command.insert(command.end(), options.program.begin(), options.program.end());
+  return command;
+}
+
 int run_program(const uapi_options& options) {
-  const std::vector<std::string>& program = options.program;
+  const std::vector<std::string> program = command_of(options);
   const std::string name = make_uapi_broker_name();
   std::string preload = preload_path();
   if (const char* const others = std::getenv("LD_PRELOAD"); others != nullptr && *others != '\0') {
     preload += ":" + std::string(others);
   }
-  tell_if_not_reached(program[0]);
+  if (!options.is_supervised) tell_if_not_reached(program[0]);
   result<unique_fd> listener = listen_for_uapi(name);
   if (!listener) return complain("cannot listen", listener.error());
   const result<pid_t> started = start_program(program, [&] {
@@ -168,7 +228,7 @@ int run_uapi(const uapi_options& options) {
     fmt::print(stderr, "ufence: which program? Write: ufence uapi -- PROGRAM ARGS\n");
     return usage_error;
   }
-  return run_program(options);
+  return options.supervises ? supervise_program(options.program) : run_program(options);
 }
 
 }  // namespace
@@ -193,6 +253,14 @@ void add_uapi_command(CLI::App& app, command& chosen) {
           "well, or virtio_gpu")
       ->check(CLI::IsMember({"vgem", "virtio_gpu"}))
       ->type_name("NAME");
+  uapi_app->add_flag(
+      "--seccomp", options->is_supervised,
+      "Reach programs that no library can be preloaded into as well: static ones, those in Go. The "
+      "kernel asks before calls that may be meant for the devices; programs that run as another "
+      "user "
+      "run as this one, unless it is root");
+  uapi_app->add_flag("--supervise", options->supervises,
+                     "Be the process that such calls are asked of: what --seccomp starts");
   uapi_app
       ->add_option("--serve", options->listener,
                    "Serve this descriptor, a bound listener, and run no program: what the "

@@ -4,6 +4,8 @@
 import ctypes
 import errno
 import os
+import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -11,6 +13,58 @@ import sys
 import unittest
 
 from support import PATIENCE_S, PROGRAM, Case
+
+
+# Makes a fence, signals it, and prints its states.
+GO_PROGRAM = rb"""
+package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+type create struct {
+	value uint32
+	name  [32]byte
+	fence int32
+}
+type info struct {
+	name              [32]byte
+	status            int32
+	flags, count, pad uint32
+	leaves            uint64
+}
+
+func control(fd uintptr, code uintptr, argument unsafe.Pointer) {
+	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, fd, code, uintptr(argument)); e != 0 {
+		fmt.Println(code, e)
+		os.Exit(1)
+	}
+}
+
+func status(fence int32) int32 {
+	var i info
+	control(uintptr(fence), 0xC0383E04, unsafe.Pointer(&i))
+	return i.status
+}
+
+func main() {
+	timeline, err := os.OpenFile("/dev/sw_sync", os.O_RDWR, 0)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	c := create{value: 1}
+	control(timeline.Fd(), 0xC0285700, unsafe.Pointer(&c))
+	before := status(c.fence)
+	by := uint32(1)
+	control(timeline.Fd(), 0x40045701, unsafe.Pointer(&by))
+	fmt.Println(before, status(c.fence))
+}
+"""
 
 
 class Uapi(Case):
@@ -80,6 +134,51 @@ class Uapi(Case):
             self.assertEqual(len(told), 1 if why else 0, done.stderr)
             self.assertTrue(not told or why in told[0], done.stderr)
         self.assertEqual(self.run_program("true").stderr, b"")
+
+    def supervise(self, *program, **more):
+        with open(PROGRAM, "rb") as file:
+            content = file.read()
+        if b"__asan_init" in content or b"__tsan_init" in content:
+            self.skipTest("no sanitizer's runtime in a supervisor")
+        done = self.run_ufence("uapi", "--seccomp", "--", *program, **more)
+        if re.search(rb"seccomp: (Invalid argument|Function not implemented)", done.stderr):
+            self.skipTest("no seccomp user notification here")
+        return done
+
+    def test_a_supervised_program_has_its_status_and_devices(self):
+        # Without the library: system calls alone.
+        script = "unset LD_PRELOAD; sh -c 'test -c /dev/sw_sync && exec 3<>/dev/sw_sync && echo out; exit 7'"
+        done = self.supervise("sh", "-c", script)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (7, b"out\n", b""))
+        self.assertEqual(self.supervise("sh", "-c", "kill -KILL $$").returncode, 128 + signal.SIGKILL)
+        self.assertEqual(self.supervise("./no_such_program").returncode, 127)
+
+    def test_one_supervisor_is_enough(self):
+        done = self.supervise(PROGRAM, "uapi", "--seccomp", "--", "true")
+        self.assertEqual(done.returncode, 126)
+        self.assertIn(b"supervises this one already", done.stderr)
+
+    def test_a_supervised_program_is_terminated(self):
+        self.supervise("true")
+        running = subprocess.Popen(
+            [PROGRAM, "uapi", "--seccomp", "--", "sh", "-c",
+             "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"], stdout=subprocess.PIPE)
+        self.assertEqual(running.stdout.readline(), b"ready\n")
+        running.send_signal(signal.SIGTERM)
+        self.assertEqual(running.wait(PATIENCE_S), 9)
+        running.stdout.close()
+
+    def test_a_program_in_go_is_reached(self):
+        go = shutil.which("go")
+        if go is None:
+            self.skipTest("no Go here")
+        self.write("main.go", GO_PROGRAM)
+        environment = dict(os.environ, HOME=str(self.folder), CGO_ENABLED="0")
+        subprocess.run([go, "build", "-o", "program", "main.go"], cwd=self.folder, env=environment,
+                       check=True, timeout=10 * PATIENCE_S)
+        done = self.supervise("./program")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"0 1\n", b""))
+        self.assertIn(b" Go", self.run_program("./program").stderr)
 
     def test_the_driver_can_be_chosen(self):
         program = """
