@@ -3,7 +3,7 @@
 #   bin/ufence, lib/libufence.so, lib/ufence/drivers/*.so, include/ufence/...
 #
 # The package has ufence::ufence (the library), ufence::c (the library, for programs in C), ufence::kernel (the library, with the kernel's include
-# lines), ufence::abi (the driver headers alone), and ufence_add_driver(), which uses ufence::check_driver. Drivers and the command are installed where
+# lines), ufence::abi (the driver headers alone), where it was built ufence::net (libufence-net), and ufence_add_driver(), which uses ufence::check_driver. Drivers and the command are installed where
 # they are built.
 
 include(CMakePackageConfigHelpers)
@@ -11,6 +11,9 @@ include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ufence")
 
 ufence_read_list("${PROJECT_SOURCE_DIR}/scripts/public_headers.txt" public_headers)
+if(NOT TARGET ufence_net_library)
+  list(FILTER public_headers EXCLUDE REGEX "^ufence/net/")
+endif()
 foreach(header IN LISTS public_headers)
   cmake_path(GET header PARENT_PATH folder)
   install(FILES "${PROJECT_SOURCE_DIR}/${header}"
@@ -30,6 +33,13 @@ install(TARGETS ufence ufence_abi ufence_kernel_interface EXPORT ufence_targets
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT ufence_targets NAMESPACE ufence:: FILE ufenceTargets.cmake
   DESTINATION "${package_dir}")
+
+if(TARGET ufence_net_library)
+  install(TARGETS ufence_net_library EXPORT ufence_net_targets
+    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(EXPORT ufence_net_targets NAMESPACE ufence:: FILE ufenceNetTargets.cmake
+    DESTINATION "${package_dir}")
+endif()
 
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/ufenceConfig.cmake.in"
   "${PROJECT_BINARY_DIR}/package/ufenceConfig.cmake" INSTALL_DESTINATION "${package_dir}"
@@ -61,7 +71,11 @@ if(UFENCE_DEBUG_CHECKS)
 else()
   set(debug_checks_value 0)
 endif()
-foreach(module ufence ufence-kernel)
+set(modules ufence ufence-kernel)
+if(TARGET ufence_net_library)
+  list(APPEND modules ufence-net)
+endif()
+foreach(module IN LISTS modules)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${module}.pc.in"
     "${PROJECT_BINARY_DIR}/package/${module}.pc" @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/package/${module}.pc"

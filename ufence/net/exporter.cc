@@ -20,6 +20,7 @@ void exporter::on_last(std::uint64_t attempt, const std::optional<stored_value>&
                        std::int64_t now_ns) {
   if (ended_ != 0 || step_ != step::looking || attempt != attempt_) return;
   attempt_ = 0;
+  is_unanswered_ = false;
   expected_ = last ? last->sequence : 0;
   is_kept_ = false;
   if (last && last->record) {
@@ -69,6 +70,7 @@ void exporter::cut_off() noexcept {
 void exporter::tick(transport* to, std::uint64_t& attempts, std::int64_t now_ns) {
   if (to == nullptr || due_ns() > now_ns) return;
   if (step_ != step::idle || !has_news()) {
+    is_unanswered_ = attempt_ != 0;
     step_ = step::looking;
     attempt_ = ++attempts;
     answer_due_ns_ = now_ns + times_.answer_ns();

@@ -62,6 +62,9 @@ class exporter {
     return is_kept_ && kept_value_ >= value && (error == 0 || kept_error_ == error);
   }
 
+  /// A question was not answered in time: there may be no stream.
+  [[nodiscard]] bool is_unanswered() const noexcept { return is_unanswered_; }
+
   /// Its owner has dropped it, after fail(): it is kept until its last word is stored.
   void release() noexcept { is_released_ = true; }
   [[nodiscard]] bool is_released() const noexcept { return is_released_; }
@@ -82,6 +85,7 @@ class exporter {
   int ended_ = 0;
   bool has_claimed_ = false;
   bool is_released_ = false;
+  bool is_unanswered_ = false;
   std::uint64_t attempt_ = 0;       // the one under way; 0: none
   std::int64_t answer_due_ns_ = 0;  // looking, storing
   std::int64_t next_store_ns_ = 0;

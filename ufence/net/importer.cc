@@ -33,7 +33,8 @@ bool importer::on_record(const value_record& record) noexcept {
 
 void importer::on_last(const std::optional<stored_value>& last, std::int64_t now_ns) noexcept {
   if (!last_) return;
-  if (last && last->record && last->record->epoch >= last_->epoch) {
+  if (last && last->record && last->record->epoch == last_->epoch &&
+      last->record->owner == last_->owner) {
     missing_ns_.reset();
   } else if (!missing_ns_) {
     missing_ns_ = now_ns;

@@ -1,6 +1,29 @@
 # Extras of the net layer.
 
+target_link_libraries(ufence_net PUBLIC PkgConfig::libnats)
+
+# libufence-net.so: the layer's objects over libufence.so.
+add_library(ufence_net_library SHARED $<TARGET_OBJECTS:ufence_net>)
+add_library(ufence::net ALIAS ufence_net_library)
+set_target_properties(ufence_net_library PROPERTIES
+  OUTPUT_NAME ufence-net
+  EXPORT_NAME net
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}
+  LINKER_LANGUAGE CXX
+  LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/net.map")
+target_link_options(ufence_net_library PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/net.map"
+  ${UFENCE_NO_UNDEFINED} LINKER:-Bsymbolic-functions LINKER:-z,nodelete LINKER:-z,relro LINKER:-z,now)
+target_link_libraries(ufence_net_library PUBLIC ufence::ufence PRIVATE PkgConfig::libnats Threads::Threads)
+
 if(UFENCE_BUILD_TESTS)
+  # Another host of host_link_process_test.
+  add_executable(net_host_program "${CMAKE_CURRENT_LIST_DIR}/testing/host_program.cc")
+  target_link_libraries(net_host_program PRIVATE ufence_net)
+  target_compile_definitions(net_host_link_process_test
+    PRIVATE UFENCE_HOST_PROGRAM="$<TARGET_FILE:net_host_program>")
+  add_dependencies(net_host_link_process_test net_host_program)
+
   # libFuzzer on what is read from other hosts, where the compiler has it; the same checks over seeded
   # mutations are net_wire.any_bytes_are_borne.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT UFENCE_SANITIZE)

@@ -10,10 +10,11 @@ namespace ufence::detail {
 std::shared_ptr<exporter> link_core::add_exporter(value_record first, std::int64_t now_ns) {
   const std::uint64_t timeline_id = first.timeline_id;
   if (const auto old = exporters_.find(timeline_id); old != exporters_.end()) {
-    if (!old->second->is_released()) return nullptr;
-    first.epoch = std::max(first.epoch, old->second->epoch() + 1);
+    if (!old->second->is_released() && old->second->ended() == 0) return nullptr;
     exporters_.erase(old);
   }
+  first.epoch = std::max(first.epoch, latest_epoch_ + 1);
+  latest_epoch_ = first.epoch;
   check_contact(now_ns);
   if (!is_owner_of_any()) contact_ns_ = now_ns;  // nobody relied on it
   first.owner = owner_;
@@ -95,6 +96,7 @@ void link_core::on_last(std::uint64_t timeline_id, std::uint64_t attempt,
                         const std::optional<stored_value>& last, std::int64_t now_ns) {
   if (const auto ours = exporters_.find(timeline_id); ours != exporters_.end()) {
     ours->second->on_last(attempt, last, now_ns);
+    latest_epoch_ = std::max(latest_epoch_, ours->second->epoch());
   }
   if (last && last->record) to_importers(*last->record, now_ns);
   const auto all = importers_.find(timeline_id);

@@ -30,7 +30,8 @@ class link_core {
   link_core(transport& to, std::uint64_t owner, const link_times& times, std::int64_t now_ns)
       : to_(to), owner_(owner), times_(times), contact_ns_(now_ns), ticked_ns_(now_ns) {}
 
-  /// @return  null: this link exports a timeline with this number. One that was released gives way.
+  /// @return  null: this link exports a timeline with this number. One that was released or has
+  /// ended gives way.
   std::shared_ptr<exporter> add_exporter(value_record first, std::int64_t now_ns);
   importer& add_importer(importer_options options, std::int64_t now_ns);
   void remove(importer& gone);
@@ -78,6 +79,8 @@ class link_core {
   const link_times times_;
   bool is_connected_ = true;
   std::uint64_t attempts_ = 0;
+  std::uint64_t latest_epoch_ =
+      0;  // of any exporter here: none has it again, whatever the clock says
   std::int64_t contact_ns_;
   std::int64_t ticked_ns_;
   std::unordered_map<std::uint64_t, std::shared_ptr<exporter>> exporters_;  // by timeline

@@ -109,8 +109,9 @@ void simulation::send(bool is_cut, std::function<void()> what) {
 }
 
 void simulation::to_server(host& from, std::function<void()> what) {
-  send(from.is_cut_out, [this, what = std::move(what)] {
-    if (is_engine_up_) what();
+  // Connections end with the engine: what is under way to one that stops does not reach the next.
+  send(from.is_cut_out, [this, what = std::move(what), life = engine_life_] {
+    if (is_engine_up_ && life == engine_life_) what();
   });
 }
 
@@ -173,6 +174,7 @@ void simulation::serve_question(host& from, std::uint64_t timeline, std::uint64_
 
 void simulation::restart_engine(bool wipe) {
   is_engine_up_ = false;
+  ++engine_life_;
   for (auto& h : hosts_) {
     if (h->core && !h->is_paused) h->core->on_disconnected();
   }

@@ -26,8 +26,10 @@ void add_modules_command(CLI::App& app, command& chosen);
 /// `ufence lab`: explores fence designs, in the program ufence-lab; `ufence lab check`: programs
 /// with threads, in ufence-lab-check; `ufence lab kernel`: kernel trees, in ufence-lab-source.
 void add_lab_command(CLI::App& app, command& chosen);
-/// A program of the lab, beside this one.
-[[nodiscard]] std::string lab_program(const std::string& name);
+/// `ufence net`: fences across hosts, in the program ufence-net.
+void add_net_command(CLI::App& app, command& chosen);
+/// A program that is installed beside this one.
+[[nodiscard]] std::string program_beside(const std::string& name);
 /// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
 void add_uapi_command(CLI::App& app, command& chosen);
 /// `ufence ls` and `ufence why`: look into processes that run.

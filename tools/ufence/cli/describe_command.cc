@@ -1,4 +1,4 @@
-// `ufence describe`: every command line as JSON, those of the lab's programs too.
+// `ufence describe`: every command line as JSON, those of the lab's programs and of ufence-net too.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -25,10 +25,16 @@ json ask(const std::string& program) {
 
 int describe(const CLI::App& app) {
   json all = described(app);
-  json lab = ask(lab_program("ufence-lab"));
-  json check = ask(lab_program("ufence-lab-check"));
-  json kernel = ask(lab_program("ufence-lab-source"));
+  json lab = ask(program_beside("ufence-lab"));
+  json check = ask(program_beside("ufence-lab-check"));
+  json kernel = ask(program_beside("ufence-lab-source"));
+  json net = ask(program_beside("ufence-net"));
   for (json& one : all["subcommands"]) {
+    if (one["name"] == "net" && !net.is_null()) {
+      net["name"] = "net";
+      one = std::move(net);
+      continue;
+    }
     if (one["name"] != "lab" || lab.is_null() || check.is_null() || kernel.is_null()) continue;
     lab["name"] = "lab";
     check["name"] = "check";

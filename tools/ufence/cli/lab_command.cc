@@ -21,7 +21,7 @@ int run_lab(std::vector<std::string> arguments) {
   if (first == "check") name = "ufence-lab-check";
   if (first == "kernel") name = "ufence-lab-source";
   if (name != "ufence-lab") arguments.erase(arguments.begin());
-  std::string program = lab_program(name);
+  std::string program = program_beside(name);
   std::vector<char*> argv{program.data()};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -37,7 +37,7 @@ int run_lab(std::vector<std::string> arguments) {
 
 }  // namespace
 
-std::string lab_program(const std::string& name) {
+std::string program_beside(const std::string& name) {
   std::error_code failed;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", failed);
   return (self.parent_path() / name).string();

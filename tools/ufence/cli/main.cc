@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   add_sum_command(app, chosen);
   add_modules_command(app, chosen);
   add_lab_command(app, chosen);
+  add_net_command(app, chosen);
   add_reader_command(app, chosen);
   add_uapi_command(app, chosen);
   add_look_commands(app, chosen);

@@ -115,6 +115,7 @@ class simulation {
   std::priority_queue<event, std::vector<event>, std::greater<>> events_;
   std::vector<std::unique_ptr<host>> hosts_;
   bool is_engine_up_ = true;
+  std::uint64_t engine_life_ = 0;
   std::map<std::uint64_t, kept> stream_;
   std::uint64_t sequence_ = 0;
   bool was_wiped_ = false;

@@ -1,0 +1,108 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tools/net/commands.h"
+#include "ufence/net/host_link.h"
+
+namespace ufence::tool {
+namespace {
+
+struct status_options {
+  host_link_options link;
+  std::string server = "nats://127.0.0.1:4222";
+  double listen_s = 1.5;
+  bool json = false;
+};
+
+double seconds_since(std::int64_t real_time_ns) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) -
+         1e-9 * static_cast<double>(real_time_ns);
+}
+
+std::string state_of(const known_timeline& one) {
+  if (one.error != 0) return "failed: " + errno_code(-one.error).message();
+  return one.has_beat ? "alive" : "silent";
+}
+
+void print_json(const status_options& o, const std::vector<known_timeline>& all) {
+  nlohmann::ordered_json out{{"namespace", o.link.namespace_}, {"server", o.server}};
+  out["timelines"] = nlohmann::ordered_json::array();
+  for (const known_timeline& one : all) {
+    out["timelines"].push_back({{"name", one.origin.timeline},
+                                {"host", one.origin.host},
+                                {"process", one.origin.process},
+                                {"driver", one.origin.driver},
+                                {"point", one.at.to_string()},
+                                {"value", one.at.point},
+                                {"error", one.error},
+                                {"alive", one.has_beat},
+                                {"lease_s", 1e-9 * static_cast<double>(one.lease_ns)},
+                                {"signaled_s_ago", seconds_since(one.origin.owner_time_ns)}});
+  }
+  fmt::print("{}\n", out.dump(2));
+}
+
+void print_table(const std::vector<known_timeline>& all) {
+  fmt::print("{:<24} {:<20} {:>8} {:>12} {:>10} {}\n", "TIMELINE", "HOST", "PROCESS", "VALUE",
+             "SIGNALED", "STATE");
+  for (const known_timeline& one : all) {
+    fmt::print("{:<24} {:<20} {:>8} {:>12} {:>8.1f} s {}\n", one.origin.timeline, one.origin.host,
+               one.origin.process, one.at.point, seconds_since(one.origin.owner_time_ns),
+               state_of(one));
+  }
+}
+
+int status(status_options o) {
+  o.link.servers = {o.server};
+  auto link = host_link::connect(o.link);
+  if (!link) {
+    static_cast<void>(
+        std::fprintf(stderr, "ufence: %s: %s\n", o.server.c_str(), link.error().message().c_str()));
+    return 1;
+  }
+  const auto all = link->look_around(static_cast<std::int64_t>(o.listen_s * 1e9));
+  if (!all) {
+    static_cast<void>(std::fprintf(stderr, "ufence: namespace %s: %s\n", o.link.namespace_.c_str(),
+                                   all.error().message().c_str()));
+    return 1;
+  }
+  if (o.json) {
+    print_json(o, *all);
+  } else {
+    print_table(*all);
+  }
+  return std::fflush(stdout) == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+void add_status_command(CLI::App& app, command& chosen) {
+  CLI::App* const sub = app.add_subcommand(
+      "status",
+      "Shows the timelines of a namespace: whose they are, their value, how long ago it was "
+      "signaled by the "
+      "clocks of both hosts, and whether their owner was heard while it listened");
+  auto options = std::make_shared<status_options>();
+  sub->add_option("--server", options->server, "The server")->capture_default_str();
+  sub->add_option("--namespace", options->link.namespace_, "The namespace")->capture_default_str();
+  sub->add_option("--user", options->link.user, "As whom it connects");
+  sub->add_option("--password", options->link.password, "The user's password")
+      ->envname("UFENCE_NET_PASSWORD");
+  sub->add_option("--credentials", options->link.credentials_file,
+                  "A file with a user's JWT and seed");
+  sub->add_option("--listen", options->listen_s, "Seconds that it listens for owners")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 60.0));
+  sub->add_flag("--json", options->json, "Prints JSON");
+  sub->callback([options, &chosen] { chosen = [options] { return status(*options); }; });
+}
+
+}  // namespace ufence::tool

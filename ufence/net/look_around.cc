@@ -1,0 +1,128 @@
+// What a namespace has, for people: asked for once, and waited for. Not a part of the protocol.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "ufence/base/clock.h"
+#include "ufence/net/host_link.h"
+#include "ufence/net/link.h"
+#include "ufence/net/wire.h"
+
+namespace ufence {
+namespace detail {
+namespace {
+
+constexpr std::int64_t answer_ms = 2000;
+
+using subscription = std::unique_ptr<natsSubscription, void (*)(natsSubscription*)>;
+using message = std::unique_ptr<natsMsg, void (*)(natsMsg*)>;
+
+message next_of(natsSubscription* from, std::int64_t timeout_ms) {
+  natsMsg* m = nullptr;
+  static_cast<void>(natsSubscription_NextMsg(&m, from, timeout_ms));
+  return {m, natsMsg_Destroy};
+}
+
+std::span<const std::byte> bytes_of(const natsMsg* m) {
+  return {reinterpret_cast<const std::byte*>(natsMsg_GetData(m)),
+          static_cast<std::size_t>(natsMsg_GetDataLength(m))};
+}
+
+// The number that its subject ends with.
+std::uint64_t subject_number(const natsMsg* m) {
+  const std::string_view subject = natsMsg_GetSubject(m);
+  const std::size_t dot = subject.rfind('.');
+  return dot == std::string_view::npos ? 0 : std::strtoull(subject.data() + dot + 1, nullptr, 16);
+}
+
+// Values that nobody can read are left out.
+void take_values(natsSubscription* from, std::uint64_t pending, std::vector<value_record>& all) {
+  for (; pending > 0; --pending) {
+    const message m = next_of(from, answer_ms);
+    if (!m) return;
+    if (auto record = parse_value(bytes_of(m.get()), subject_number(m.get()))) {
+      all.push_back(*std::move(record));
+    }
+  }
+}
+
+result<std::vector<value_record>> values_of(natsConnection* connection, const std::string& space) {
+  jsCtx* context = nullptr;
+  if (natsConnection_JetStream(&context, connection, nullptr) != NATS_OK) return failure(ENOMEM);
+  const std::unique_ptr<jsCtx, void (*)(jsCtx*)> freed(context, jsCtx_Destroy);
+  const std::string stream = "UFENCE_" + space;
+  const std::string subject = "ufence." + space + ".value.*";
+  jsSubOptions how;
+  jsSubOptions_Init(&how);
+  how.Stream = stream.c_str();
+  how.Config.DeliverPolicy = js_DeliverLastPerSubject;
+  how.Config.AckPolicy = js_AckNone;
+  natsSubscription* made = nullptr;
+  jsErrCode error{};
+  const natsStatus s = js_SubscribeSync(&made, context, subject.c_str(), nullptr, &how, &error);
+  std::vector<value_record> all;
+  if (s == NATS_NOT_FOUND || error == JSStreamNotFoundErr) return all;
+  if (s != NATS_OK)
+    return failure(s == NATS_TIMEOUT ? ETIME : s == NATS_NOT_PERMITTED ? EACCES : EIO);
+  const subscription values(made, natsSubscription_Destroy);
+  // How many there were when the consumer was made; more may have been delivered since.
+  jsConsumerInfo* info = nullptr;
+  if (natsSubscription_GetConsumerInfo(&info, made, nullptr, nullptr) != NATS_OK)
+    return failure(EIO);
+  const std::uint64_t count = info->NumPending + info->Delivered.Consumer;
+  jsConsumerInfo_Destroy(info);
+  take_values(made, count, all);
+  return all;
+}
+
+}  // namespace
+
+result<std::vector<known_timeline>> nats_engine::look_around(std::int64_t listen_ns,
+                                                             std::uint32_t namespace_id) {
+  const std::string beats = "ufence." + namespace_ + ".beat.*";
+  natsSubscription* made = nullptr;
+  if (natsConnection_SubscribeSync(&made, connection_, beats.c_str()) != NATS_OK)
+    return failure(ENOTCONN);
+  const subscription heard(made, natsSubscription_Destroy);
+  auto records = values_of(connection_, namespace_);
+  if (!records) return std::unexpected(records.error());
+  std::unordered_set<std::uint64_t> owners;
+  const std::int64_t until = deadline_after(listen_ns);
+  for (std::int64_t rest = listen_ns; rest > 0; rest = until - now_ns()) {
+    const message m = next_of(made, std::max<std::int64_t>(1, rest / 1'000'000));
+    if (!m) continue;
+    const std::uint64_t owner = subject_number(m.get());
+    if (parse_beat(bytes_of(m.get()), owner)) owners.insert(owner);
+  }
+  std::vector<known_timeline> all;
+  for (value_record& one : *records) {
+    all.push_back({.origin = {.host = std::move(one.origin.host),
+                              .process = one.origin.process,
+                              .driver = std::move(one.origin.driver),
+                              .timeline = std::move(one.timeline_name),
+                              .owner_time_ns = one.owner_time_ns,
+                              .arrival_time_ns = now_ns()},
+                   .at = {.namespace_id = namespace_id,
+                          .timeline_id = one.timeline_id,
+                          .epoch = one.epoch,
+                          .point = one.value},
+                   .error = one.error,
+                   .lease_ns = one.lease_ns,
+                   .has_beat = owners.contains(one.owner)});
+  }
+  std::ranges::sort(
+      all, {}, [](const known_timeline& one) -> const std::string& { return one.origin.timeline; });
+  return all;
+}
+
+}  // namespace detail
+
+result<std::vector<known_timeline>> host_link::look_around(std::int64_t listen_ns) noexcept try {
+  return link_->look_around(listen_ns);
+} catch (const std::bad_alloc&) {
+  return failure(ENOMEM);
+}
+
+}  // namespace ufence
