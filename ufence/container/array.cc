@@ -84,7 +84,6 @@ result<fence_ref> fence_array::create_of(std::span<fence* const> fences) noexcep
 }
 
 fence_ref fence_array::child_of(fence& f, std::uint32_t i) noexcept {
-  static_assert(is_complete(type_of_arrays));
   const auto& array = static_cast<fence_array&>(f);
   return i < array.size_ ? fence_ref::take(array.child(i)) : nullptr;
 }

@@ -81,7 +81,6 @@ fence_ref fence_chain::create(room memory, fence_ref previous, fence_ref contain
 }
 
 fence_ref fence_chain::child_of(fence& f, std::uint32_t i) noexcept {
-  static_assert(is_complete(type_of_chains));
   return i == 0 ? fence_ref::take(static_cast<fence_chain&>(f).contained()) : nullptr;
 }
 

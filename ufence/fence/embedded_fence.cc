@@ -20,6 +20,7 @@ void embedded_fence::init(const fence_type& type, std::uint64_t context, std::ui
 
 void embedded_fence::init_next(const fence_type& type, timeline_issuer& issuer,
                                std::uint32_t refs) noexcept {
+  UFENCE_DEBUG_CHECK(is_complete(type) && "a type has all that goes with what it says of itself");
   type_ = &type;
   const std::uint64_t seqno = issuer.number(*this);
   fence::init(kind::embedded | kind::has_timeline | (type.is_foreign ? kind::foreign : 0), seqno,

@@ -66,7 +66,8 @@ struct fence_type {
   ref<fence> (*before)(fence&) noexcept = nullptr;
 };
 
-/// Does a type have all that goes with what it says of itself? Each type asserts it.
+/// Does a type have all that goes with what it says of itself? Builds with debug checks look at
+/// it whenever a fence is made.
 [[nodiscard]] constexpr bool is_complete(const fence_type& t) noexcept {
   const bool has_asked_ops =
       t.poll != nullptr && t.set_deadline != nullptr && t.wait != nullptr && t.settle != nullptr;

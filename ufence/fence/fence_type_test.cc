@@ -25,14 +25,14 @@ constexpr fence_type of_an_issuer{.enable = &nothing,
 
 // Is it still complete after one change?
 template <class Change>
-constexpr bool is_complete_with(fence_type type, Change change) {
+bool is_complete_with(fence_type type, Change change) {
   change(type);
   return is_complete(type);
 }
 
 TEST(fence_type, is_complete_with_what_all_have_and_what_its_kind_has) {
-  static_assert(is_complete(of_the_library));
-  static_assert(is_complete(of_an_issuer));
+  EXPECT_TRUE(is_complete(of_the_library));
+  EXPECT_TRUE(is_complete(of_an_issuer));
   EXPECT_FALSE(is_complete(fence_type{}));
   for (const fence_type& type : {of_the_library, of_an_issuer}) {
     EXPECT_FALSE(is_complete_with(type, [](fence_type& t) { t.enable = nullptr; }));

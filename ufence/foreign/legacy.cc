@@ -28,7 +28,6 @@ result<new_fence> create_legacy_fence(timeline_issuer& issuer, const legacy_ops&
 
 result<new_fence> legacy_fence::create(timeline_issuer& issuer, const legacy_ops& ops,
                                        void* data) noexcept {
-  static_assert(is_complete(type_of_legacy_fences));
   if (issuer.line()->is_closed()) return failure(ECANCELED);
   detail::check_not_signalling("a thread allocates a fence on the signalling path");
   auto* const made = static_cast<legacy_fence*>(detail::slab_allocate(detail::slot_size::large));
