@@ -6,6 +6,6 @@ if(UFENCE_BUILD_TESTS)
   endforeach()
 
   ufence_add_allocation_failure_test(container_allocation_failure_test
-    LAYERS base rcu fence container
+    LAYERS base rcu trace fence container
     SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc")
 endif()

@@ -11,6 +11,6 @@ if(TARGET fence_look_process_test)
 endif()
 
 if(UFENCE_BUILD_TESTS)
-  ufence_add_allocation_failure_test(fence_allocation_failure_test LAYERS base rcu fence
+  ufence_add_allocation_failure_test(fence_allocation_failure_test LAYERS base rcu trace fence
     SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc")
 endif()

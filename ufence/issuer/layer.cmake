@@ -76,7 +76,7 @@ endif()
 
 if(UFENCE_BUILD_TESTS)
   ufence_add_allocation_failure_test(issuer_allocation_failure_test
-    LAYERS base rcu fence foreign container syncobj sched module issuer
+    LAYERS base rcu trace fence foreign container syncobj sched module issuer
     SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/allocation_failure_test.cc"
       "${CMAKE_CURRENT_LIST_DIR}/issuer_test_support.cc"
       "${CMAKE_CURRENT_LIST_DIR}/../module/module_test_support.cc"

@@ -3,7 +3,7 @@
 if(UFENCE_BUILD_TESTS)
   foreach(subject syncobj sync_file)
     ufence_add_allocation_failure_test(sync_${subject}_allocation_failure_test
-      LAYERS base rcu io fence container syncobj sync
+      LAYERS base rcu trace io fence container syncobj sync
       SOURCES "${CMAKE_CURRENT_LIST_DIR}/testing/${subject}_allocation_failure_test.cc")
   endforeach()
 
@@ -32,7 +32,8 @@ if(UFENCE_BUILD_TESTS)
   if(Python3_FOUND AND UFENCE_STATIC_URCU AND NOT UFENCE_SANITIZE)
     add_executable(sync_kernel_files "${CMAKE_CURRENT_LIST_DIR}/testing/kernel_files.cc")
     # All static: it is alone in its machine. The layers by name, since their dependency is shared.
-    set(below ufence_sync ufence_io ufence_syncobj ufence_container ufence_fence ufence_rcu ufence_base)
+    set(below ufence_sync ufence_io ufence_syncobj ufence_container ufence_fence ufence_trace
+      ufence_rcu ufence_base)
     list(TRANSFORM below REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE archives)
     target_link_libraries(sync_kernel_files PRIVATE ufence_flags ${archives} -lurcu-bp -lurcu-common)
     target_link_options(sync_kernel_files PRIVATE -static)
