@@ -496,10 +496,11 @@ template <class D>
 }  // namespace ufence::driver
 
 /// Makes Class the driver of this module, in one source file, at global scope. The names are string
-/// literals; the timeline's may be nullptr. Constant data, as D-1 wants. It ends itself: a semicolon
-/// after it is welcome, and need not be there.
+/// literals; the timeline's may be nullptr. Constant data, as D-1 wants. A semicolon comes after it:
+/// the error without one names it.
 #define UFENCE_CPP_DRIVER(Class, name, timeline, description)                                \
   static constexpr ufence_device_ops ufence_driver_ops =                                     \
       ::ufence::driver::detail::make_ops<Class>();                                           \
   UFENCE_DRIVER = ::ufence::driver::detail::make_driver<Class>(ufence_driver_ops, name,      \
-                                                               timeline, description);
+                                                               timeline, description);       \
+  struct a_semicolon_is_missing_after_UFENCE_CPP_DRIVER

@@ -646,7 +646,7 @@ struct ufence_scheduler_stats {
   uint64_t passes, timeouts, resets;
   uint32_t credits_used, in_flight, entities; /* entities: that have jobs */
 };
-/* @return 0; -EINVAL null, or no size */
+/* What went through it, and what it has now. @return 0; -EINVAL null, or no size */
 int ufence_scheduler_get_stats(const struct ufence_scheduler* scheduler,
                                struct ufence_scheduler_stats* stats);
 
@@ -700,7 +700,7 @@ struct ufence_entity_stats {
   uint32_t timeouts;
   int last_error; /* of the job that ended last; 0: success, or none has */
 };
-/* @return 0; -EINVAL null, or no size */
+/* What became of its jobs. @return 0; -EINVAL null, or no size */
 int ufence_entity_get_stats(const struct ufence_entity* entity, struct ufence_entity_stats* stats);
 
 /* --- Reports (F12): dropped rights, broken drivers, misuse --- */

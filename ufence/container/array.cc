@@ -10,7 +10,7 @@
 
 namespace ufence {
 
-constexpr fence_type fence_array::type_of_arrays{
+constinit const fence_type fence_array::type_of_arrays{
     .driver_name = "dma_fence_array",
     .timeline_name = "unbound",
     .enable = &library_fence::enable,

@@ -11,7 +11,7 @@
 
 namespace ufence {
 
-constexpr fence_type fence_chain::type_of_chains{
+constinit const fence_type fence_chain::type_of_chains{
     .driver_name = "dma_fence_chain",
     .timeline_name = "unbound",
     .enable = &library_fence::enable,
