@@ -80,9 +80,8 @@ int main(int argc, char** argv) {
   tell_queue();
   tell_ordered();
   // One that nobody signals while the program runs.
-  static auto* const pending =
-      new new_fence(fence::create(fence::allocate_contexts(1), 77).value());
-  static_cast<void>(pending);
+  [[maybe_unused]] static new_fence* volatile pending;  // it has to be seen as reachable
+  pending = new new_fence(fence::create(fence::allocate_contexts(1), 77).value());
   if (std::strcmp(how, "kill") == 0) {
     wait_until_written();
     ::raise(SIGKILL);
