@@ -156,6 +156,11 @@ broker_reply call_over(call_connection& connection, const broker_call& call,
 
 }  // namespace
 
+// So often a call whose connection was ended before it began is tried again: by a broker that ends, or one that
+// has more connections than it takes.
+constexpr int tries_max = 500;
+constexpr int tries_at_once = 3;
+
 broker_reply call_broker(const broker_call& call) noexcept {
   for (int attempt = 0;; ++attempt) {
     bool is_lost = false;
@@ -168,8 +173,10 @@ broker_reply call_broker(const broker_call& call) noexcept {
       if (number < 0) return failed_with(connection.error());
       reply = call_over(connection, call, is_lost);
     }
-    // A broker that ends has not begun with any call: another one may do it.
-    if (is_lost && attempt != 3) continue;
+    if (is_lost && attempt + 1 < tries_max) {
+      if (attempt >= tries_at_once) pause_shortly();
+      continue;
+    }
     if (reply.fd > number && !call.for_this_call) lower(reply.fd, call.close_on_exec);
     return reply;
   }

@@ -151,11 +151,6 @@ bool is_ours(int socket) noexcept {
   return may_signal;
 }
 
-void pause_shortly() noexcept {
-  const timespec time{.tv_sec = 0, .tv_nsec = 1'000'000};
-  ::syscall(SYS_nanosleep, &time, nullptr);
-}
-
 enum class found : unsigned char { ours, nobody, another_user, error };
 
 // `connection`: of ours. error: errno says which.
@@ -184,6 +179,11 @@ found look_at(const broker_address& name, bool is_interruptible, int& connection
 }
 
 }  // namespace
+
+void pause_shortly() noexcept {
+  const timespec time{.tv_sec = 0, .tv_nsec = 1'000'000};
+  ::syscall(SYS_nanosleep, &time, nullptr);
+}
 
 int connect_to_broker(bool starts, bool is_interruptible) noexcept {
   unsigned taken = 0;  // a bit for each name that a stranger has, or somebody who never listens

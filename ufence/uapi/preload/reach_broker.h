@@ -30,4 +30,7 @@ struct broker_address {
 /// @return  -1, errno: ENODEV it is gone; EACCES it is of another user; EMFILE, ...
 [[nodiscard]] int connect_over_device(int device) noexcept;
 
+/// A millisecond, before a broker is asked again.
+void pause_shortly() noexcept;
+
 }  // namespace ufence::uapi
