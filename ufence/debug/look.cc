@@ -1,40 +1,15 @@
 // What one fence is, what it waits for, and who waits for it.
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 #include "ufence/debug/gatherer.h"
+#include "ufence/debug/process_facts.h"
 #include "ufence/issuer/job_record.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/imported.h"
 #include "ufence/sync/shared_live.h"
 
 namespace ufence::debug {
-
-namespace {
-
-// The letter of /proc/PID/stat behind the name, which may have any character in it; 0: no such process.
-char state_of_process(int id, std::string& name) {
-  std::ifstream file("/proc/" + std::to_string(id) + "/stat");
-  std::string text;
-  if (!std::getline(file, text)) return 0;
-  const std::size_t open = text.find('(');
-  const std::size_t close = text.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close + 2 >= text.size()) return 0;
-  name = text.substr(open + 1, close - open - 1);
-  return text[close + 2];
-}
-
-// The process that a thread belongs to; 0: unknown.
-int process_of_thread(int id) {
-  std::ifstream file("/proc/" + std::to_string(id) + "/status");
-  for (std::string word; file >> word;) {
-    if (word == "Tgid:" && file >> id) return id;
-  }
-  return 0;
-}
-
-}  // namespace
 
 void gatherer::look_at(std::uint32_t n) {
   if (!fences_[n]) return;
@@ -116,16 +91,7 @@ void gatherer::look_at_shared(fence& f, std::uint32_t n) {
 void gatherer::wait_for_process(std::uint32_t n, int id, bool is_gone) {
   node process{.kind = node_kind::process, .id = id};
   const char letter = id > 0 ? state_of_process(id, process.driver) : '\0';
-  if (is_gone || letter == 'Z' || letter == 'X') {
-    process.state = "gone";
-    process.why = cause::exporter_gone;
-  } else if (letter == 'T' || letter == 't') {
-    process.state = letter == 'T' ? "stopped" : "stopped by a debugger";
-    process.why = cause::exporter_stopped;
-  } else {
-    process.state = letter == 0 ? "not to be seen from here" : "running";
-    process.why = cause::exporter_runs;
-  }
+  tell_of_process(process, letter, is_gone);
   found_.nodes[n].why = cause::none;
   for (std::uint32_t p = 0; p < found_.nodes.size(); ++p) {
     if (found_.nodes[p].kind == node_kind::process && found_.nodes[p].id == process.id) {

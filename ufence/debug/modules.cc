@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "ufence/debug/process_facts.h"
+
 namespace ufence::debug {
 
 namespace {
@@ -44,16 +46,6 @@ std::string build_id_in(const char* notes, std::size_t size) {
     size -= whole;
   }
   return {};
-}
-
-// Also the runtimes of sanitizers, which stand between a program and the functions that they watch.
-bool is_system_library(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  return std::ranges::any_of(
-      std::array<std::string_view, 10>{"libc.so", "libc-", "libstdc++.so", "ld-linux", "libpthread",
-                                       "linux-vdso", "libasan.so", "libtsan.so", "libubsan.so",
-                                       "libclang_rt."},
-      [name](std::string_view begin) { return name.starts_with(begin); });
 }
 
 // Is the code right before this address a call? On other processors: perhaps.

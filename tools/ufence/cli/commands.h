@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace ufence::tool {
 
@@ -28,8 +29,6 @@ void add_modules_command(CLI::App& app, command& chosen);
 void add_lab_command(CLI::App& app, command& chosen);
 /// `ufence net`: fences across hosts, in the program ufence-net.
 void add_net_command(CLI::App& app, command& chosen);
-/// A program that is installed beside this one.
-[[nodiscard]] std::string program_beside(const std::string& name);
 /// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
 void add_uapi_command(CLI::App& app, command& chosen);
 /// `ufence ls` and `ufence why`: look into processes that run.
@@ -43,5 +42,17 @@ void add_record_command(CLI::App& app, command& chosen);
 [[nodiscard]] int record_to(const std::string& output, const std::function<int()>& act);
 /// `ufence describe`, hidden: all of this as JSON, for man pages and completions.
 void add_describe_command(CLI::App& app, command& chosen);
+
+// --- Programs of their own ---
+
+/// A program that is installed beside this one.
+[[nodiscard]] std::string program_beside(const std::string& name);
+/// Goes on as that program, whose exit status is then this one's.
+/// @return  `failed`, where it cannot be run: that and the remedy are told
+[[nodiscard]] int become(const std::string& name, std::vector<std::string> arguments, const char* remedy,
+                         int failed);
+/// A subcommand whose whole command line is another program's.
+void add_program_command(CLI::App& app, command& chosen, const char* name, const char* description,
+                         int (*run)(std::vector<std::string> arguments));
 
 }  // namespace ufence::tool

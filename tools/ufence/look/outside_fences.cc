@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 
 #include "tools/ufence/look/outside_look.h"
+#include "ufence/debug/process_facts.h"
 #include "ufence/fence/state.h"
 
 namespace ufence::tool {
@@ -14,27 +14,6 @@ namespace ufence::tool {
 namespace {
 
 using debug::cause;
-
-// The letter of /proc/PID/stat behind the name; 0: no such process.
-char state_of_process(std::int64_t id, std::string& name) {
-  std::ifstream file("/proc/" + std::to_string(id) + "/stat");
-  std::string text;
-  if (!std::getline(file, text)) return 0;
-  const std::size_t open = text.find('(');
-  const std::size_t close = text.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close + 2 >= text.size()) return 0;
-  name = text.substr(open + 1, close - open - 1);
-  return text[close + 2];
-}
-
-// The process that a thread belongs to; 0: unknown.
-int process_of_thread(int id) {
-  std::ifstream file("/proc/" + std::to_string(id) + "/status");
-  for (std::string word; file >> word;) {
-    if (word == "Tgid:" && file >> id) return id;
-  }
-  return 0;
-}
 
 std::string hexadecimal(std::uint64_t value) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -266,26 +245,17 @@ void outside_look::look_at_shared(const copied& f, std::uint32_t n) {
   if (at_.get<std::uint8_t>(at + in.is_owner).value_or(1) != 0) return;
   const bool is_gone = (*owner & FUTEX_OWNER_DIED) != 0;
   const auto thread = static_cast<int>(*owner & FUTEX_TID_MASK);
-  wait_for_process(n, at_.is_live() && !is_gone ? process_of_thread(thread) : 0, is_gone);
+  wait_for_process(n, at_.is_live() && !is_gone ? debug::process_of_thread(thread) : 0, is_gone);
 }
 
 // `id`: 0 if it is unknown.
 void outside_look::wait_for_process(std::uint32_t n, std::int64_t id, bool is_gone) {
   debug::node process{.kind = debug::node_kind::process, .id = id};
   const bool can_be_asked = at_.is_live() && id > 0;
-  const char letter = can_be_asked ? state_of_process(id, process.driver) : '\0';
+  const char letter = can_be_asked ? debug::state_of_process(id, process.driver) : '\0';
   is_gone = is_gone ||
             (can_be_asked && letter == 0 && ::kill(static_cast<pid_t>(id), 0) != 0 && errno == ESRCH);
-  if (is_gone || letter == 'Z' || letter == 'X') {
-    process.state = "gone";
-    process.why = cause::exporter_gone;
-  } else if (letter == 'T' || letter == 't') {
-    process.state = letter == 'T' ? "stopped" : "stopped by a debugger";
-    process.why = cause::exporter_stopped;
-  } else {
-    process.state = letter == 0 ? "not to be seen from here" : "running";
-    process.why = cause::exporter_runs;
-  }
+  debug::tell_of_process(process, letter, is_gone);
   found_.nodes[n].why = cause::none;
   for (std::uint32_t p = 0; p < found_.nodes.size(); ++p) {
     if (found_.nodes[p].kind == debug::node_kind::process && found_.nodes[p].id == process.id) {

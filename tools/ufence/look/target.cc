@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string_view>
 #include <system_error>
+
+#include "ufence/debug/process_facts.h"
 #include <utility>
 
 #include "ufence/debug/layout.h"
@@ -96,15 +98,6 @@ opened_target open_process(std::int64_t process) {
 
 namespace {
 
-bool is_system_library(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  return std::ranges::any_of(
-      std::array<std::string_view, 10>{"libc.so", "libc-", "libstdc++.so", "ld-linux", "libpthread",
-                                       "linux-vdso", "libasan.so", "libtsan.so", "libubsan.so",
-                                       "libclang_rt."},
-      [name](std::string_view begin) { return name.starts_with(begin); });
-}
-
 std::string hexadecimal(std::span<const std::byte> bytes) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
@@ -150,7 +143,7 @@ void target_modules::add(const mapped_part& first) {
   }
   const bool is_program = modules_.empty();
   const bool is_library = layout_ && layout_->path == m.path && !is_program;
-  m.is_below = is_system_library(m.path) || is_library;
+  m.is_below = debug::is_system_library(m.path) || is_library;
   modules_.push_back(std::move(m));
 }
 

@@ -113,22 +113,33 @@ unique_fd from_child(pid_t child, int pipe) {
   return unique_fd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
 }
 
-// A child of this process exports a fence, and is stopped. It is a program of its own: with a debug socket
-// this process has a thread already, and ThreadSanitizer ends a child of fork() that then starts another.
-int exporter_stopped() {
+struct child_process {
+  pid_t id;
+  unique_fd file;  // what it has made for this one
+};
+
+// A program of its own, without a debug socket: with one this process has a thread already, and ThreadSanitizer
+// ends a child of fork() that then starts another.
+child_process start_child(const char* how, const std::string& more = {}) {
   int ends[2];
-  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) return 1;
+  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) ::_exit(1);
   const std::string pipe = std::to_string(ends[1]);
   const pid_t child = ::fork();
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::execl("/proc/self/exe", "tool_hang_program", "exports", pipe.c_str(), nullptr);
+    ::execl("/proc/self/exe", "tool_hang_program", how, pipe.c_str(), more.c_str(), nullptr);
     ::_exit(1);
   }
   ::close(ends[1]);
-  static const fence_ref imported = *sync_file_get_fence(from_child(child, ends[0]).get());
+  return {child, from_child(child, ends[0])};
+}
+
+// A child of this process exports a fence, and is stopped.
+int exporter_stopped() {
+  const child_process child = start_child("exports");
+  static const fence_ref imported = *sync_file_get_fence(child.file.get());
   std::thread([] { wait_for_the_device(imported); }).detach();
-  if (::kill(child, SIGSTOP) != 0 || ::waitpid(child, nullptr, WUNTRACED) != child) return 1;
+  if (::kill(child.id, SIGSTOP) != 0 || ::waitpid(child.id, nullptr, WUNTRACED) != child.id) return 1;
   return ready();
 }
 
@@ -143,20 +154,11 @@ int owns(const char* pipe) {
 
 // A child of this process owns a shared timeline, and is stopped.
 int owner_stopped() {
-  int ends[2];
-  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) return 1;
-  const std::string pipe = std::to_string(ends[1]);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::execl("/proc/self/exe", "tool_hang_program", "owns", pipe.c_str(), nullptr);
-    ::_exit(1);
-  }
-  ::close(ends[1]);
-  static const shared_timeline_ref line = *shared_timeline::import(from_child(child, ends[0]).get());
+  const child_process child = start_child("owns");
+  static const shared_timeline_ref line = *shared_timeline::import(child.file.get());
   static const fence_ref point = *line->fence_at(7);
   std::thread([] { wait_for_the_device(point); }).detach();
-  if (::kill(child, SIGSTOP) != 0 || ::waitpid(child, nullptr, WUNTRACED) != child) return 1;
+  if (::kill(child.id, SIGSTOP) != 0 || ::waitpid(child.id, nullptr, WUNTRACED) != child.id) return 1;
   return ready();
 }
 
@@ -180,20 +182,11 @@ int crosses(const char* pipe, const char* imported_file) {
 
 // Two processes, each of which signals its fence after the other's.
 int circle_across() {
-  int ends[2];
-  if (::pipe(ends) != 0 || ::unsetenv("UFENCE_DEBUG") != 0 || ::unsetenv("UFENCE_WATCHDOG") != 0) return 1;
   static new_fence own = make();
   const result<unique_fd> file = sync_file_create(own.fence, "of the parent");
   const int inherited = file ? ::dup(file->get()) : -1;
-  const std::string pipe = std::to_string(ends[1]), number = std::to_string(inherited);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::execl("/proc/self/exe", "tool_hang_program", "crosses", pipe.c_str(), number.c_str(), nullptr);
-    ::_exit(1);
-  }
-  ::close(ends[1]);
-  static const fence_ref imported = *sync_file_get_fence(from_child(child, ends[0]).get());
+  const child_process child = start_child("crosses", std::to_string(inherited));
+  static const fence_ref imported = *sync_file_get_fence(child.file.get());
   std::thread([] { signal_after(imported, std::move(own.signal)); }).detach();
   return ready();
 }

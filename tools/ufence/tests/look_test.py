@@ -69,6 +69,20 @@ class Look(support.Case):
         self.assertEqual(len(found), 1, json.dumps(seen["nodes"], indent=1))
         return found[0]
 
+    def names_an_exporter_that_is_stopped(self):
+        """The program that hangs for it, and what is told of the exporter."""
+        started = self.hang("exporter_stopped")
+        seen, text = self.why(started)
+        culprit = self.node(seen, "exporter_stopped")
+        self.assertEqual(culprit["kind"], "process")
+        parent = pathlib.Path(f"/proc/{culprit['id']}/stat").read_text().rsplit(")")[1].split()[1]
+        self.assertEqual(int(parent), started.pid)
+        self.assertIn("the process that has to signal it is stopped", text)
+        os.kill(culprit["id"], signal.SIGCONT)
+        seen, _ = self.why(started, "exporter_runs")
+        self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
+        return started, culprit
+
     def thread(self, seen):
         found = [n for n in seen["nodes"] if n["kind"] == "thread"]
         self.assertEqual(len(found), 1)
@@ -225,16 +239,7 @@ class HangsInCore(Hangs):
 
 class Sockets(Look):
     def test_names_an_exporter_that_is_stopped(self):
-        started = self.hang("exporter_stopped")
-        seen, text = self.why(started)
-        culprit = self.node(seen, "exporter_stopped")
-        self.assertEqual(culprit["kind"], "process")
-        parent = pathlib.Path(f"/proc/{culprit['id']}/stat").read_text().rsplit(")")[1].split()[1]
-        self.assertEqual(int(parent), started.pid)
-        self.assertIn("the process that has to signal it is stopped", text)
-        os.kill(culprit["id"], signal.SIGCONT)
-        seen, _ = self.why(started, "exporter_runs")
-        self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
+        self.names_an_exporter_that_is_stopped()
 
     def test_lists_what_a_process_has(self):
         started = self.hang("never_signaled")
@@ -361,16 +366,7 @@ class Outside(Look):
         self.assertRegex(told, r"(?m)^ +\d+\.\d s +0 +0 +1 +1 +\d+  queue of test device\nthread \d+ ")
 
     def test_names_an_exporter_that_is_stopped(self):
-        started = self.hang("exporter_stopped")
-        seen, text = self.why(started)
-        culprit = self.node(seen, "exporter_stopped")
-        self.assertEqual(culprit["kind"], "process")
-        parent = pathlib.Path(f"/proc/{culprit['id']}/stat").read_text().rsplit(")")[1].split()[1]
-        self.assertEqual(int(parent), started.pid)
-        self.assertIn("the process that has to signal it is stopped", text)
-        os.kill(culprit["id"], signal.SIGCONT)
-        seen, _ = self.why(started, "exporter_runs")
-        self.assertEqual(self.node(seen, "exporter_runs")["id"], culprit["id"])
+        started, culprit = self.names_an_exporter_that_is_stopped()
         # The other one is looked at too: nobody signals it there.
         _, text = self.why(started)
         self.assertRegex(text, r"(?m)^  in process %d: .* plain fence .*: nobody has signaled it; "
