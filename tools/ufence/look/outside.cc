@@ -48,41 +48,80 @@ std::optional<copied> outside_look::steady(address of, std::size_t size) {
   return before;
 }
 
+// --- Lists of what changes meanwhile ---
+
+// Calls visit(object) for each one of a list, which makes of it what is kept. False: a link led astray, since
+// somebody changed the list, and the rest was not found.
+template <class Visit>
+bool outside_look::walk(address first, std::uint32_t next, std::uint32_t previous, std::uint32_t size, Visit visit) {
+  address link = first;
+  auto at = at_.get<address>(link);
+  for (std::size_t count = 0; at && *at != 0; ++count) {
+    const std::optional<copied> object = at_.copy(*at, size);
+    // Nobody sets the link back of the first one.
+    if (!object || (count != 0 && object->word(previous) != link - next)) return false;
+    if (count == things_max || at_.get<address>(link) != at) return false;
+    link = *at + next;
+    at = object->word(next);
+    visit(*object);
+  }
+  return at.has_value();
+}
+
+// What a list has, each as it was at one moment: an object may go, and another one may be made in its place, between
+// any two reads. What two walks from the front, one after the other, find alike was there all the time between them.
+template <class Found, class Walk>
+std::vector<Found> outside_look::steady_list(Walk walk_all) {
+  std::vector<Found> before;
+  bool was_whole = walk_all(before);
+  for (int i = 0; i < tries_max && at_.is_live(); ++i) {
+    std::vector<Found> now;
+    const bool is_whole = walk_all(now);
+    std::unordered_map<address, const Found*> known;
+    for (const Found& f : before) known.emplace(f.object.address(), &f);
+    std::vector<Found> both;
+    for (const Found& f : now) {
+      const auto same = known.find(f.object.address());
+      if (same != known.end() && f.is_same(*same->second)) both.push_back(f);
+    }
+    if (was_whole && is_whole) return both;
+    was_whole = is_whole;
+    before = std::move(is_whole || i + 1 < tries_max ? now : both);
+  }
+  if (!was_whole) ++found_.torn;
+  return before;
+}
+
 // --- Timelines ---
 
-// False: a link led astray, since somebody changed the list.
-bool outside_look::walk_timelines(std::vector<copied>& found) {
-  found.clear();
-  auto next = at_.get<address>(where_.timelines);
-  if (!next) return false;
-  for (address before = 0; *next != 0 && found.size() < things_max;) {
-    std::optional<copied> line = at_.copy(*next, where_.timeline.size);
-    if (!line || line->word(where_.timeline.previous) != before) return false;
-    before = *next;
-    next = line->word(where_.timeline.next);
-    found.push_back(std::move(*line));
-  }
-  return true;
+bool outside_look::read_line::is_same(const read_line& other) const {
+  return context == other.context && driver == other.driver && name == other.name;
+}
+
+outside_look::read_line outside_look::line_in(const copied& timeline) const {
+  return {.object = timeline,
+          .context = timeline.word(where_.timeline.context),
+          .driver = name_text(timeline, where_.timeline.driver_name),
+          .name = name_text(timeline, where_.timeline.name)};
 }
 
 void outside_look::find_timelines() {
-  std::vector<copied> all;
-  for (int i = 1; !walk_timelines(all); ++i) {
-    if (i == tries_max || !at_.is_live()) {
-      ++found_.torn;
-      break;
-    }
-  }
-  for (const copied& line : all) add_line(line);
+  const auto& in = where_.timeline;
+  const auto walk_all = [this, &in](std::vector<read_line>& found) {
+    return walk(where_.timelines, in.next, in.previous, in.size,
+                [this, &found](const copied& line) { found.push_back(line_in(line)); });
+  };
+  for (const read_line& line : steady_list<read_line>(walk_all)) add_line(line);
 }
 
-const outside_look::known_line& outside_look::add_line(const copied& timeline) {
+const outside_look::known_line& outside_look::add_line(const read_line& line) {
+  const copied& timeline = line.object;
   constexpr std::uint64_t closed = std::uint64_t{1} << 63;  // timeline::closed
   const auto& in = where_.timeline;
   const std::uint64_t value = timeline.word(in.value);
-  debug::timeline_info info{.context = timeline.word(in.context),
-                            .driver = name_text(timeline, in.driver_name),
-                            .name = name_text(timeline, in.name),
+  debug::timeline_info info{.context = line.context,
+                            .driver = line.driver,
+                            .name = line.name,
                             .completed = value & ~closed,
                             .emitted = timeline.word(in.emitted)};
   info.is_closed = (value & closed) != 0;
@@ -105,31 +144,24 @@ const outside_look::known_line& outside_look::add_line(const copied& timeline) {
 
 // --- Threads ---
 
-bool outside_look::walk_sleepers(std::uint32_t list, std::vector<copied>& found) {
-  found.clear();
-  auto next = at_.get<address>(where_.sleepers + std::uint64_t{list} * where_.sleeper_list_size);
-  if (!next) return false;
-  for (address before = 0; *next != 0 && found.size() < things_max;) {
-    std::optional<copied> s = at_.copy(*next, where_.sleeper.size);
-    // Nobody sets the link back of the first one.
-    if (!s || (before != 0 && s->word(where_.sleeper.previous) != before)) return false;
-    before = *next;
-    next = s->word(where_.sleeper.next);
-    found.push_back(std::move(*s));
-  }
-  return true;
+// All but its links.
+bool outside_look::read_sleeper::is_same(const read_sleeper& other) const {
+  return std::ranges::equal(state, other.state);
 }
 
 void outside_look::find_sleepers() {
-  std::vector<copied> some;
+  const auto& in = where_.sleeper;
   for (std::uint32_t list = 0; list < where_.sleeper_lists; ++list) {
-    for (int i = 1; !walk_sleepers(list, some); ++i) {
-      if (i == tries_max || !at_.is_live()) {
-        ++found_.torn;
-        break;
-      }
-    }
-    for (const copied& s : some) add_sleeper(s);
+    const auto walk_all = [this, &in, list](std::vector<read_sleeper>& found) {
+      return walk(where_.sleepers + std::uint64_t{list} * where_.sleeper_list_size, in.next, in.previous, in.size,
+                  [&found, &in](const copied& s) {
+                    found.push_back({.object = s,
+                                     .state = {s.word(in.one), s.word(in.several), s.word(in.thread), s.word(in.stack),
+                                               s.word(in.since_ns), s.get<std::uint32_t>(in.id),
+                                               s.get<std::uint8_t>(in.what)}});
+                  });
+    };
+    for (const read_sleeper& s : steady_list<read_sleeper>(walk_all)) add_sleeper(s.object);
   }
 }
 

@@ -52,8 +52,14 @@ const outside_look::known_line* outside_look::line_of(const copied& f) {
   // Another one may have been made in the same place.
   const auto context = at_.get<std::uint64_t>(owner + where_.timeline.context);
   if (known != lines_.end() && context == known->second.context) return &known->second;
-  const std::optional<copied> line = steady(owner, where_.timeline.size);
-  return line ? &add_line(*line) : nullptr;
+  const std::optional<copied> line = at_.copy(owner, where_.timeline.size);
+  if (!line) return nullptr;
+  const read_line told = line_in(*line);
+  // The fence keeps its timeline, if both are the same still.
+  const std::optional<copied> again = at_.copy(f.address(), where_.fence.size);
+  const std::optional<copied> line_again = at_.copy(owner, where_.timeline.size);
+  if (!again || !is_same(f, *again) || !line_again || !told.is_same(line_in(*line_again))) return nullptr;
+  return &add_line(told);
 }
 
 std::uint64_t outside_look::context_of(const copied& f) {
@@ -113,7 +119,10 @@ std::uint32_t outside_look::node_of(address fence) {
     debug::node told = named(*f);
     // What its names were read from may be another one's by now, if it is.
     const std::optional<copied> again = at_.copy(fence, where_.fence.size);
-    if (!again || !is_same(*f, *again)) continue;
+    if (!again || !is_same(*f, *again) ||
+        (has(*f, where_.kind.has_timeline) && told.context == 0)) {
+      continue;
+    }
     const auto n = static_cast<std::uint32_t>(found_.nodes.size());
     node_at_.emplace(fence, n);
     fences_.push_back(fence);

@@ -1,6 +1,7 @@
 // The state of one look from outside. For the sources of this folder.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -37,6 +38,18 @@ class outside_look {
     address at;
     std::string text;
   };
+  // A timeline, with its names.
+  struct read_line {
+    copied object;
+    std::uint64_t context;
+    std::string driver, name;
+    [[nodiscard]] bool is_same(const read_line& other) const;
+  };
+  struct read_sleeper {
+    copied object;
+    std::array<std::uint64_t, 7> state;
+    [[nodiscard]] bool is_same(const read_sleeper& other) const;
+  };
   struct known_line {
     std::uint32_t index;  // of snapshot::timelines
     std::uint64_t value;
@@ -45,10 +58,13 @@ class outside_look {
 
   // outside.cc: what there is
   std::optional<copied> steady(address of, std::size_t size);  // read twice, until both are the same
+  template <class Visit>
+  bool walk(address first, std::uint32_t next, std::uint32_t previous, std::uint32_t size, Visit visit);
+  template <class Found, class Walk>
+  std::vector<Found> steady_list(Walk walk_all);
   void find_timelines();
-  bool walk_timelines(std::vector<copied>& found);
+  [[nodiscard]] read_line line_in(const copied& timeline) const;
   void find_sleepers();
-  bool walk_sleepers(std::uint32_t list, std::vector<copied>& found);
   void add_sleeper(const copied& s);
   void add_frames(std::uint32_t n, address thread);
   void find_fences();
@@ -60,9 +76,10 @@ class outside_look {
   std::uint32_t node_of(address fence);  // makes it; no_node: there is none, or no room
   void add_edge(std::uint32_t from, std::uint32_t to, std::string_view how = {}, bool is_guess = false);
   debug::node named(const copied& f);
-  // Of a fence's timeline, be it one that was made after the walk over all; null: it has none.
+  // Of a fence's timeline, be it one that was made after the walk over all; null: it has none, or the fence has
+  // gone meanwhile.
   const known_line* line_of(const copied& f);
-  const known_line& add_line(const copied& timeline);
+  const known_line& add_line(const read_line& line);
   void look_at(std::uint32_t n);
   void look_at_pending(const copied& f, std::uint32_t n);
   void look_at_container(const copied& f, std::uint32_t n);
