@@ -149,6 +149,9 @@ bool graph_search::repeat_event(unsigned t) {
   const bool is_suited = suits(t, machine_.value_of(g[id].location, g[id].source), writes);
   // Not the newest store, and nothing can change that any more.
   if (!is_suited && id == changed_ && (!is_revisit_ || g[id].fails)) return give_up();
+  // The graph is of before it was known that this load leads nowhere: what others read of the store
+  // behind it stood there without it.
+  if (!is_suited && g[id].index + 1U < g.thread(t).size()) return give_up();
   if (!machine_.enact(id)) return false;
   if (id == changed_ && !is_consistent()) return give_up();
   if (!is_suited) {

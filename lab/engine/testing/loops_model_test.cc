@@ -241,6 +241,18 @@ TEST(regress_livelock, of_an_exchange_that_never_gets_the_lock_is_found) {
     together(enter, enter);  // and nobody leaves
   });
 }
+// Others may read what a thread writes that finds the lock taken, before the search knows that this
+// thread is where it was.
+TEST(regress_livelock, of_exchanges_whose_writes_another_thread_reads_is_found) {
+  expect_found(failure::livelock, [] {
+    atomic<int> lock{0};
+    const auto enter = [&] {
+      while (lock.exchange(1, mo::release) == 1) spin_pause();
+    };
+    together(enter, [&] { lock.store(2, mo::relaxed); },
+             [&] { static_cast<void>(lock.load(mo::relaxed)); }, enter);
+  });
+}
 TEST(regress_livelock, is_not_seen_where_a_stale_load_alone_keeps_a_thread_waiting) {
   EXPECT_EQ(outcomes_of([] {
               atomic<int> x{0}, y{0};
