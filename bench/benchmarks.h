@@ -33,6 +33,7 @@ void chain_build_signal_collect(session& s);
 void merge_two_arrays(session& s);
 void resv_iterate(session& s);
 void sched_job(session& s);
+void sched_job_and_node(session& s);
 void sched_chain(session& s);
 void sched_64_entities(session& s);
 void sched_10000_entities(session& s);

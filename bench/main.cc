@@ -56,6 +56,7 @@ constexpr entry benchmarks[] = {
     {"sched_chain", sched_chain},
     {"sched_64_entities", sched_64_entities},
     {"sched_10000_entities", sched_10000_entities},
+    {"sched_job_and_node", sched_job_and_node},
     {"sched_fair", sched_fair},
     {"device_entity_job", device_entity_job},
     {"shared_timeline_wake", shared_timeline_wake},

@@ -338,6 +338,20 @@ void sched_job(session& s) {
       s.how_much().scaled(10'000), push_and_run, theirs);
 }
 
+void sched_job_and_node(session& s) {
+#if UFENCE_BENCH_TBB
+  const batch theirs = flow_graph_chain;
+#else
+  const batch theirs;
+#endif
+  compare_with_tbb(s,
+                   {.name = "sched_job_and_node",
+                    .what = "a job made, pushed, given to an empty device function, ended, freed; 64 in a row",
+                    .baseline = "a node of a chain in a oneTBB flow graph, on one thread",
+                    .target = 2.0},
+                   s.how_much().scaled(10'000), push_and_run, theirs);
+}
+
 void sched_chain(session& s) {
 #if UFENCE_BENCH_TBB
   const batch theirs = flow_graph_chain;

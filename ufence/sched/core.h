@@ -240,6 +240,14 @@ class scheduler_core {
   // is stopped.
   enum class pace : std::uint8_t { running, stopping, stopped, starting };
 
+  // A thread in wait_locked(), woken when it has what it waits for, or may work itself.
+  struct waiter {
+    bool (*is_so)(const void* of) noexcept;  // asked with lock_ held
+    const void* of;
+    waiter* next = nullptr;
+    atomic<std::uint32_t> is_woken{0};  // a futex word, changed with lock_ held
+  };
+
   // What the worker does next: a job to give, or an entity whose first job is to be examined.
   struct choice {
     job* give = nullptr;
@@ -282,6 +290,7 @@ class scheduler_core {
   void wake_locked() noexcept UFENCE_REQUIRES(lock_);
   void progress_locked() noexcept UFENCE_REQUIRES(lock_);
   void note_load_locked() noexcept UFENCE_REQUIRES(lock_);
+  void sleep_locked(waiter& self, std::int64_t deadline_ns) noexcept UFENCE_REQUIRES(lock_);
   template <class Predicate>
   [[nodiscard]] bool wait_locked(Predicate is_so, std::int64_t deadline_ns) noexcept
       UFENCE_REQUIRES(lock_);
@@ -349,16 +358,16 @@ class scheduler_core {
   bool was_told_ UFENCE_GUARDED_BY(lock_) = false;   // options_.wake was called since run_ready()
   bool must_tell_ UFENCE_GUARDED_BY(lock_) = false;  // who unlocks calls options_.wake
   std::uint32_t telling_ UFENCE_GUARDED_BY(lock_) = 0;  // threads inside options_.wake
-  std::uint32_t waiters_ UFENCE_GUARDED_BY(lock_) = 0;  // on progress_
+  waiter* waiters_ UFENCE_GUARDED_BY(lock_) = nullptr;
   std::int64_t clock_ns_ = 0;  // the worker's: a recent look at the clock, 0: look
-  // Futex words, changed with lock_ held.
-  atomic<std::uint32_t> wakes_{0};     // the worker sleeps on it
-  atomic<std::uint32_t> progress_{0};  // who waits for an end sleeps on it
+  atomic<std::uint32_t> wakes_{0};  // a futex word, changed with lock_ held: the worker sleeps on it
 };
 
 // Waits until it is so; where there is no thread, works meanwhile. False: not by the deadline.
 template <class Predicate>
 bool scheduler_core::wait_locked(Predicate is_so, std::int64_t deadline_ns) noexcept UFENCE_NO_TSA {
+  waiter self{.is_so = [](const void* p) noexcept { return (*static_cast<const Predicate*>(p))(); },
+              .of = &is_so};
   for (;;) {
     if (!options_.has_thread && worker_ == nullptr) {
       std::size_t ran = 0;
@@ -368,14 +377,9 @@ bool scheduler_core::wait_locked(Predicate is_so, std::int64_t deadline_ns) noex
     }
     if (is_so()) return true;
     if (deadline_ns <= now_ns()) return false;
-    const std::uint32_t seen = progress_.load(mo::relaxed);  // relaxed: the lock
     const std::int64_t until =
         options_.has_thread ? deadline_ns : std::min(deadline_ns, next_timeout_locked());
-    ++waiters_;
-    lock_.unlock();
-    futex_wait(progress_, seen, until);
-    lock_.lock();
-    --waiters_;
+    sleep_locked(self, until);
   }
 }
 

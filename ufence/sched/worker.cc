@@ -339,11 +339,27 @@ void scheduler_core::unlock_and_tell() noexcept {
 
 // --- Waiting for an end ---
 
+// Something has changed that may be waited for: wakes those for whom it is so.
 void scheduler_core::progress_locked() noexcept {
-  if (waiters_ == 0) return;
-  // relaxed: as wakes_
-  progress_.store(progress_.load(mo::relaxed) + 1, mo::relaxed);
-  futex_wake_all(progress_);
+  const bool may_work = !options_.has_thread && worker_ == nullptr;
+  for (waiter* w = waiters_; w != nullptr; w = w->next) {
+    // relaxed: as wakes_
+    if (w->is_woken.load(mo::relaxed) != 0 || !(may_work || w->is_so(w->of))) continue;
+    w->is_woken.store(1, mo::relaxed);  // relaxed: the same
+    futex_wake_all(w->is_woken);  // it is there: it leaves with the lock held
+  }
+}
+
+void scheduler_core::sleep_locked(waiter& self, std::int64_t deadline_ns) noexcept {
+  self.is_woken.store(0, mo::relaxed);  // relaxed: as wakes_
+  self.next = waiters_;
+  waiters_ = &self;
+  lock_.unlock();
+  futex_wait(self.is_woken, 0, deadline_ns);
+  lock_.lock();
+  waiter** link = &waiters_;
+  while (*link != &self) link = &(*link)->next;
+  *link = self.next;
 }
 
 std::error_code scheduler_core::wait_for_entity(entity_core& e, std::uint64_t ended,
