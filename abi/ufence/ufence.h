@@ -91,6 +91,43 @@ int ufence_fence_is_settled(struct ufence_fence* fence);
 /* 0 pending; 1 signaled; a negative errno: signaled with that error. Source: Linux
  * dma_fence_get_status() */
 int ufence_fence_status(struct ufence_fence* fence);
+/* What of a fence lies open, so that the two functions above need no call once it is signaled. Part of
+ * the interface as the functions are: it stays where it is in all libraries of one soname. The rest of a
+ * fence is the library's own, and nobody but the library writes to it. With GCC and Clang the two are also
+ * macros, as functions of the C library may be: (ufence_fence_status)(fence) calls the function. */
+struct ufence_fence_view {
+  uint32_t state; /* UFENCE_FENCE_SIGNALED, and bits of the library's own; loaded with acquire order */
+  uint32_t reserved[9];
+  int32_t error; /* once that bit was seen: 0 or a negative errno, for ever */
+};
+enum ufence_fence_state {
+  UFENCE_FENCE_SIGNALED = 1 << 2, /* set: signaled, for ever. Not set: ask the function */
+};
+#if defined(__GNUC__)
+static inline const struct ufence_fence_view* ufence_fence_seen(const struct ufence_fence* fence) {
+  const union {
+    const struct ufence_fence* fence;
+    const struct ufence_fence_view* view;
+  } of = {fence};
+
+  return of.view;
+}
+static inline int ufence_fence_is_marked(const struct ufence_fence* fence) {
+  const uint32_t state = __atomic_load_n(&ufence_fence_seen(fence)->state, __ATOMIC_ACQUIRE);
+
+  return __builtin_expect((state & UFENCE_FENCE_SIGNALED) != 0, 1) != 0;
+}
+static inline int ufence_fence_is_signaled_inline(struct ufence_fence* fence) {
+  return ufence_fence_is_marked(fence) ? 1 : ufence_fence_is_signaled(fence);
+}
+static inline int ufence_fence_status_inline(struct ufence_fence* fence) {
+  if (!ufence_fence_is_marked(fence)) return ufence_fence_status(fence);
+  return ufence_fence_seen(fence)->error < 0 ? ufence_fence_seen(fence)->error : 1;
+}
+#define ufence_fence_is_signaled(fence) ufence_fence_is_signaled_inline(fence)
+#define ufence_fence_status(fence) ufence_fence_status_inline(fence)
+#endif
+
 /* When it was signaled; 0 while it is pending. Source: Linux dma_fence_timestamp() */
 int64_t ufence_fence_timestamp_ns(struct ufence_fence* fence);
 /* The numbers that it was made with. */
@@ -172,6 +209,9 @@ int ufence_signaler_decide(struct ufence_signaler* right, int error,
 void ufence_settle(struct ufence_settlement* later);
 /* Another right to signal the same fence, for instance for a timeout: the first one wins. */
 struct ufence_signaler* ufence_signaler_share(const struct ufence_signaler* right);
+/* The fence that it signals: lent, as long as the right is there. It has the address of the right, in all
+ * libraries of one soname. */
+struct ufence_fence* ufence_signaler_fence(const struct ufence_signaler* right);
 /* Gives it up: the fence is signaled with -ECANCELED, and that is reported (F12). */
 void ufence_signaler_drop(struct ufence_signaler* right);
 
@@ -227,7 +267,8 @@ UFENCE_MUST_CHECK int ufence_timeline_create_unordered(struct ufence_timeline_is
                                                        struct ufence_fence** fence,
                                                        struct ufence_signaler** right);
 /* The same with reserved memory, which it uses up: it cannot fail. On a closed timeline, too, the
- * right alone decides the fence. */
+ * right alone decides the fence.
+ * @param fence  may be null: the right has the only reference (ufence_signaler_fence()) */
 void ufence_timeline_create_reserved(struct ufence_timeline_issuer* issuer,
                                      struct ufence_fence_room* room, struct ufence_backend* data,
                                      struct ufence_fence** fence, struct ufence_signaler** right);

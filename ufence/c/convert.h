@@ -44,8 +44,9 @@ namespace ufence::c {
   return 0;
 }
 /// Hands a fence and the right to signal it over to C. Always 0.
+/// @param f  may be null
 inline int hand_over(new_fence made, ufence_fence** f, ufence_signaler** right) noexcept {
-  *f = to_c(made.fence.release());
+  if (f != nullptr) *f = to_c(made.fence.release());
   *right = reinterpret_cast<ufence_signaler*>(made.signal.give_up());
   return 0;
 }

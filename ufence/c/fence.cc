@@ -1,3 +1,4 @@
+#include <cstddef>
 #include <new>
 #include <string>
 
@@ -6,6 +7,20 @@
 
 using namespace ufence;
 using namespace ufence::c;
+
+// What C sees of a fence, and calls that return as C does, so that nothing is left to do after them.
+struct ufence::detail::c_access {
+  static_assert(offsetof(fence, state_) == offsetof(ufence_fence_view, state));
+  static_assert(sizeof(fence::state_) == sizeof(ufence_fence_view::state));
+  static_assert(offsetof(fence, error_) == offsetof(ufence_fence_view, error));
+  static_assert(sizeof(fence::error_) == sizeof(ufence_fence_view::error));
+  static_assert(fence_state::signaled == UFENCE_FENCE_SIGNALED);
+
+  static int add_callback(fence& f, void* memory, callback_function function) noexcept {
+    return f.add_new_callback(memory, function);
+  }
+  static int remove_callback(fence& f, callback& node) noexcept { return f.try_remove(node); }
+};
 
 namespace {
 
@@ -71,9 +86,10 @@ void ufence_fence_put(ufence_fence* f) {
   if (f != nullptr) of(f).put();
 }
 
-int ufence_fence_is_signaled(ufence_fence* f) { return of(f).is_signaled() ? 1 : 0; }
+// In brackets: macros of the same names stand before them.
+int(ufence_fence_is_signaled)(ufence_fence* f) { return of(f).is_signaled() ? 1 : 0; }
 int ufence_fence_is_settled(ufence_fence* f) { return of(f).is_settled() ? 1 : 0; }
-int ufence_fence_status(ufence_fence* f) { return of(f).status(); }
+int(ufence_fence_status)(ufence_fence* f) { return of(f).status(); }
 int64_t ufence_fence_timestamp_ns(ufence_fence* f) { return of(f).timestamp_ns(); }
 uint64_t ufence_fence_context(const ufence_fence* f) { return of(f).context(); }
 uint64_t ufence_fence_seqno(const ufence_fence* f) { return of(f).seqno(); }
@@ -128,12 +144,11 @@ void ufence_fence_set_deadline(ufence_fence* f, int64_t deadline_ns) {
 
 int ufence_fence_add_callback(ufence_fence* f, ufence_fence_cb* cb) {
   if (cb->fn == nullptr) return -EINVAL;
-  return negative(of(f).add_callback(*new (cb->node) callback(&run)));
+  return detail::c_access::add_callback(of(f), cb->node, &run);
 }
 
 int ufence_fence_remove_callback(ufence_fence* f, ufence_fence_cb* cb) {
-  const result<bool> removed = of(f).remove_callback(node_of(*cb));
-  return removed ? *removed : negative(removed.error());
+  return detail::c_access::remove_callback(of(f), node_of(*cb));
 }
 
 // --- The right to signal ---
@@ -159,6 +174,10 @@ ufence_signaler* ufence_signaler_share(const ufence_signaler* right) {
   signaler another = lent.share();
   static_cast<void>(lent.give_up());  // it stays the caller's
   return ::to_c(std::move(another));
+}
+
+ufence_fence* ufence_signaler_fence(const ufence_signaler* right) {
+  return c::to_c(reinterpret_cast<fence*>(const_cast<ufence_signaler*>(right)));
 }
 
 void ufence_signaler_drop(ufence_signaler* right) {

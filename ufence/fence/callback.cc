@@ -1,6 +1,7 @@
 #include "ufence/fence/callback.h"
 
 #include <cerrno>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -110,7 +111,6 @@ void fence::unlink(callback& node) noexcept {
 // --- Adding and removing ---
 
 std::error_code fence::add_callback(callback& node, callback_group* group) noexcept {
-  constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::foreign;
   if (may_be_inherited_or(asks_issuer) || group != nullptr || node.function_ == nullptr ||
       !try_lock()) [[unlikely]] {
     return add_callback_slow(node, group);
@@ -124,6 +124,19 @@ std::error_code fence::add_callback(callback& node, callback_group* group) noexc
   push(node);
   unlock();
   return queued;
+}
+
+// The node is made after LOCK was taken: what is stored before a locked instruction delays it.
+int fence::add_new_callback(void* memory, callback_function function) noexcept {
+  if (!may_be_inherited_or(asks_issuer) && try_lock()) [[likely]] {
+    if ((state_before_adding() & fence_state::signaled) == 0) {
+      push(*::new (memory) callback(function, *this));
+      unlock();
+      return 0;
+    }
+    unlock();
+  }
+  return -add_callback_slow(*::new (memory) callback(function), nullptr).value();
 }
 
 std::error_code fence::add_callback_slow(callback& node, callback_group* group) noexcept {

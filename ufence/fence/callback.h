@@ -29,8 +29,9 @@ using callback_function = void (*)(class callback&, fence&) noexcept;
 /// remove_callback() returned. A node may be used again after that.
 class callback {
  public:
-  constexpr callback() noexcept = default;
-  constexpr explicit callback(callback_function function) noexcept : function_(function) {}
+  constexpr callback() noexcept : callback(nullptr) {}
+  constexpr explicit callback(callback_function function) noexcept
+      : function_(function), group_next_(nullptr), group_previous_(nullptr) {}
   callback(const callback&) = delete;
   callback& operator=(const callback&) = delete;
 
@@ -42,13 +43,16 @@ class callback {
   friend class callback_group;
   friend struct detail::debug_access;
 
+  // In no group: what only groups read is left as it was.
+  callback(callback_function function, fence& of) noexcept : function_(function), fence_(&of) {}
+
   cell<callback*> next_;            // circular list of its fence, null: not queued; its LOCK
   cell<callback*> previous_;        // the same
   callback_function function_ = nullptr;  // set before it is queued
   fence* fence_ = nullptr;                // set by add_callback; for the group
   callback_group* group_ = nullptr;       // set by add_callback
-  callback* group_next_ = nullptr;        // guarded by the group's lock; null: not listed
-  callback* group_previous_ = nullptr;    // the same; circular
+  callback* group_next_;                  // guarded by the group's lock; null: not listed
+  callback* group_previous_;              // the same; circular
 };
 static_assert(sizeof(callback) <= 64);
 

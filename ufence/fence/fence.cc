@@ -69,9 +69,7 @@ result<fence_room> fence_room::reserve() noexcept {
   return fence_room(slot);
 }
 
-fence_room::~fence_room() {
-  if (slot_ != nullptr) detail::slab_free(*slot_, detail::slot_size::native);
-}
+void fence_room::give_back() noexcept { detail::slab_free(*slot_, detail::slot_size::native); }
 
 result<fence_ref> fence::create_signaled(std::int64_t timestamp_ns) noexcept {
   fence* f = allocate_slot();

@@ -55,6 +55,7 @@ class timeline_issuer;
 namespace detail {
 struct live_access;
 struct debug_access;  // reads what the classes of the library keep for themselves: debug/access.h
+struct c_access;      // what the interface in C takes of a fence: c/fence.cc
 }  // namespace detail
 namespace trace {
 struct fence_access;  // the same for trace.h
@@ -280,6 +281,7 @@ class UFENCE_API alignas(16) fence {
                                       absolute_deadline deadline_ns) noexcept;
   friend class embedded_fence;  // what all types of the layers above are built on
   friend struct detail::debug_access;
+  friend struct detail::c_access;
   friend struct trace::fence_access;
 
   // What it is: kind_. What is neither ordered nor embedded is told by the other bits: plain, or a
@@ -293,6 +295,8 @@ class UFENCE_API alignas(16) fence {
     static constexpr std::uint32_t foreign = 32;      // that type is fence_type::is_foreign
     static constexpr std::uint32_t wraps = 64;        // seqno_wraps()
   };
+  // Of these a callback is not just listed.
+  static constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::foreign;
   // What decide() left to do.
   enum class outcome : std::uint8_t { lost, done, open };
 
@@ -328,6 +332,8 @@ class UFENCE_API alignas(16) fence {
   void wake_lockers() noexcept;
   void wake_sleepers() noexcept;
 
+  // add_callback() of a node that is made in that memory, and is in no list: 0 or a negative errno.
+  [[nodiscard]] int add_new_callback(void* memory, callback_function function) noexcept;
   std::error_code add_callback_slow(callback& node, callback_group* group) noexcept;
   [[nodiscard]] int push_unless_signaled(callback& node) noexcept;  // 0, or ENOENT
   // relaxed, both: changed under LOCK

@@ -80,7 +80,9 @@ class UFENCE_API fence_room {
     std::swap(slot_, other.slot_);
     return *this;
   }
-  ~fence_room();
+  ~fence_room() {
+    if (slot_ != nullptr) give_back();
+  }
 
   /// @return  -ENOMEM
   /// Threads: any. Blocks: never. Allocates: 64 bytes of the library's slabs.
@@ -92,6 +94,7 @@ class UFENCE_API fence_room {
 
  private:
   constexpr explicit fence_room(fence* slot) noexcept : slot_(slot) {}
+  void give_back() noexcept;
 
   fence* slot_ = nullptr;  // its count of references is 0
 };

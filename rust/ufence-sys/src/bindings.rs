@@ -296,6 +296,15 @@ extern "C" {
 extern "C" {
     pub fn ufence_fence_status(fence: *mut ufence_fence) -> std::os::raw::c_int;
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct ufence_fence_view {
+    pub state: u32,
+    pub reserved: [u32; 9usize],
+    pub error: i32,
+}
+pub const UFENCE_FENCE_SIGNALED: ufence_fence_state = 4;
+pub type ufence_fence_state = std::os::raw::c_uint;
 extern "C" {
     pub fn ufence_fence_timestamp_ns(fence: *mut ufence_fence) -> i64;
 }
@@ -398,6 +407,9 @@ extern "C" {
 }
 extern "C" {
     pub fn ufence_signaler_share(right: *const ufence_signaler) -> *mut ufence_signaler;
+}
+extern "C" {
+    pub fn ufence_signaler_fence(right: *const ufence_signaler) -> *mut ufence_fence;
 }
 extern "C" {
     pub fn ufence_signaler_drop(right: *mut ufence_signaler);

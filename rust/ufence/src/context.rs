@@ -121,13 +121,14 @@ impl<T: FenceContextOps> DriverFenceAllocation<'_, T> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped, so that the box is taken once.
         let backend = NonNull::from(Box::leak(unsafe { ManuallyDrop::take(&mut this.backend) }));
-        let (mut fence, mut right) = (ptr::null_mut(), ptr::null_mut());
+        let mut right = ptr::null_mut();
         // SAFETY: the room is used up; the backend stays until retire.
         unsafe {
-            let issuer = this.context.issuer.as_ptr();
-            sys::ufence_timeline_create_reserved(issuer, this.room, backend.as_ptr().cast(), &mut fence, &mut right);
+            let (issuer, data) = (this.context.issuer.as_ptr(), backend.as_ptr().cast());
+            sys::ufence_timeline_create_reserved(issuer, this.room, data, ptr::null_mut(), &mut right);
             DriverFence {
-                fence: Fence::from_raw(fence),
+                // As ufence_signaler_fence() says, without the call.
+                fence: ManuallyDrop::new(Fence::from_raw(right.cast())),
                 right: NonNull::new(right).expect("made"),
                 backend,
             }
@@ -150,7 +151,7 @@ impl<T: FenceContextOps> Drop for DriverFenceAllocation<'_, T> {
 /// Dropped, it signals Error::CANCELED, and that is reported (F12). Forgotten, its fence stays pending,
 /// and its data stays; nothing else is concerned.
 pub struct DriverFence<T: FenceContextOps> {
-    fence: Fence,
+    fence: ManuallyDrop<Fence>, // the right's reference
     right: NonNull<sys::ufence_signaler>,
     // Not retired while this lives: nobody else has a right to decide the fence, and no op says "complete".
     backend: NonNull<Backend<T>>,
@@ -189,10 +190,7 @@ impl<T: FenceContextOps> DriverFence<T> {
     }
 
     fn into_right(self) -> *mut sys::ufence_signaler {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, so that its reference goes once.
-        drop(unsafe { ptr::read(&this.fence) });
-        this.right.as_ptr()
+        ManuallyDrop::new(self).right.as_ptr()
     }
 }
 
@@ -214,7 +212,7 @@ impl<T: FenceContextOps> Drop for DriverFence<T> {
 
 impl<T: FenceContextOps> fmt::Debug for DriverFence<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DriverFence({})", self.fence)
+        write!(f, "DriverFence({})", *self.fence)
     }
 }
 

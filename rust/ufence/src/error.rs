@@ -29,6 +29,7 @@ impl Error {
     }
 
     /// What C returns: 0 or a positive value, or a negative errno.
+    #[inline]
     pub(crate) fn check(returned: i32) -> Result<i32> {
         if returned < 0 {
             Err(Error(-returned))
@@ -38,6 +39,7 @@ impl Error {
     }
 
     /// A result as C takes it.
+    #[inline]
     pub(crate) fn to_c(result: Result) -> i32 {
         match result {
             Ok(()) => 0,

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::mem;
 use std::os::unix::io::{FromRawFd, OwnedFd};
-use std::ptr::{self, NonNull};
+use std::ptr::{self, addr_of, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ufence_sys as sys;
 
@@ -23,11 +24,13 @@ impl Fence {
     ///
     /// # Safety
     /// `raw` is a fence, and the caller's reference to it is given away.
+    #[inline]
     pub unsafe fn from_raw(raw: *mut sys::ufence_fence) -> Fence {
         Fence(NonNull::new(raw).expect("a fence is not null"))
     }
 
     /// The fence; its reference is still this one's.
+    #[inline]
     pub fn as_raw(&self) -> *mut sys::ufence_fence {
         self.0.as_ptr()
     }
@@ -67,10 +70,27 @@ impl Fence {
         Fence::made_by(|to| unsafe { sys::ufence_merge(pointers(fences), fences.len(), to) })
     }
 
+    /// The result, if the fence is marked signaled. None: ask the library. As the inline functions of
+    /// `ufence/ufence.h` look.
+    #[inline]
+    fn marked_status(&self) -> Option<Result> {
+        let view: *const sys::ufence_fence_view = self.as_raw().cast();
+        // SAFETY: a fence with a reference begins with this view. Its state is changed by atomic operations alone,
+        // and its error is constant once the bit is set.
+        unsafe {
+            let state = &*addr_of!((*view).state).cast::<AtomicU32>();
+            if state.load(Ordering::Acquire) & sys::UFENCE_FENCE_SIGNALED == 0 {
+                return None;
+            }
+            Some(Error::check(addr_of!((*view).error).read()).map(|_| ()))
+        }
+    }
+
     /// The result is fixed. No lock, no foreign code.
+    #[inline]
     pub fn is_signaled(&self) -> bool {
         // SAFETY: a fence with a reference; so are all below.
-        unsafe { sys::ufence_fence_is_signaled(self.as_raw()) != 0 }
+        self.marked_status().is_some() || unsafe { sys::ufence_fence_is_signaled(self.as_raw()) != 0 }
     }
 
     /// All callbacks have returned, too.
@@ -79,7 +99,11 @@ impl Fence {
     }
 
     /// None while it is pending.
+    #[inline]
     pub fn status(&self) -> Option<Result> {
+        if let marked @ Some(_) = self.marked_status() {
+            return marked;
+        }
         match unsafe { sys::ufence_fence_status(self.as_raw()) } {
             0 => None,
             status => Some(Error::check(status).map(|_| ())),
@@ -123,8 +147,12 @@ impl Fence {
     }
 
     /// Its result, when it is signaled: `fence.future().await`. No thread waits for it.
+    #[inline]
     pub fn future(&self) -> FenceFuture {
-        FenceFuture::new(self.clone())
+        match self.marked_status() {
+            Some(result) => FenceFuture::ready(result),
+            None => FenceFuture::of(self.clone()),
+        }
     }
 
     /// Has the issuer notice the completion; waits, callbacks and futures do it by themselves.
@@ -188,6 +216,7 @@ pub(crate) fn copied(get: impl Fn(*mut std::os::raw::c_char, usize) -> usize) ->
 }
 
 impl Clone for Fence {
+    #[inline]
     fn clone(&self) -> Fence {
         // SAFETY: the reference of `self` keeps it while another is taken.
         unsafe { Fence::from_raw(sys::ufence_fence_get(self.as_raw())) }
@@ -195,6 +224,7 @@ impl Clone for Fence {
 }
 
 impl Drop for Fence {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: the reference is this one's, and not used again.
         unsafe { sys::ufence_fence_put(self.as_raw()) }

@@ -8,8 +8,15 @@ use crate::{CallbackError, Fence, FenceCallback, FenceCallbackRegistration, Resu
 /// The result of a fence, when it is signaled: [`Fence::future`].
 ///
 /// A callback of the fence wakes the task, and no thread waits. Dropping the future takes the callback
-/// out again. Of a fence that is signaled already nothing is allocated.
-pub struct FenceFuture {
+/// out again. Of a fence that is signaled already nothing is allocated, and no reference is taken.
+pub struct FenceFuture(State);
+
+enum State {
+    Ready(Result),
+    Pending(Pending),
+}
+
+struct Pending {
     fence: Fence,
     waiting: Option<(Arc<Mutex<Option<Waker>>>, FenceCallbackRegistration<Wake>)>,
 }
@@ -27,23 +34,35 @@ impl FenceCallback for Wake {
 }
 
 impl FenceFuture {
-    pub(crate) fn new(fence: Fence) -> FenceFuture {
-        FenceFuture { fence, waiting: None }
+    #[inline]
+    pub(crate) fn ready(result: Result) -> FenceFuture {
+        FenceFuture(State::Ready(result))
     }
-
-    pub fn fence(&self) -> &Fence {
-        &self.fence
+    #[inline]
+    pub(crate) fn of(fence: Fence) -> FenceFuture {
+        FenceFuture(State::Pending(Pending { fence, waiting: None }))
     }
 }
 
 impl Future for FenceFuture {
     type Output = Result;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result> {
+        match &mut self.0 {
+            State::Ready(result) => Poll::Ready(*result),
+            State::Pending(pending) => pending.poll(context),
+        }
+    }
+}
+
+impl Pending {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result> {
         if let Some(result) = self.fence.status() {
             return Poll::Ready(result);
         }
         match &self.waiting {
+            // The callback is registered once; a task that moved has another waker.
             Some((slot, _)) => {
                 let mut waker = slot.lock().unwrap_or_else(PoisonError::into_inner);
                 match &*waker {

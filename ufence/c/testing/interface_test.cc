@@ -7,6 +7,9 @@ namespace ufence::testing {
 namespace {
 
 TEST(c_interface, fences_are_waited_for_and_looked_at) { EXPECT_STREQ(c_fences(), nullptr); }
+TEST(c_interface, inline_functions_see_what_the_functions_say) {
+  EXPECT_STREQ(c_inline_looks(), nullptr);
+}
 TEST(c_interface, rights_signal_once_and_are_used_up) { EXPECT_STREQ(c_rights(), nullptr); }
 TEST(c_interface, issuers_get_their_data_back_once) { EXPECT_STREQ(c_backends(), nullptr); }
 TEST(c_interface, callbacks_run_once_or_are_removed) { EXPECT_STREQ(c_callbacks(), nullptr); }

@@ -120,6 +120,64 @@ const char* c_fences(void) {
   return NULL;
 }
 
+/* The macros before the two functions and the functions themselves say the same, and so does what lies
+ * open of a fence once the functions have looked. */
+static bool looks_are(struct ufence_fence* f, int status) {
+  const struct ufence_fence_view* view = (const struct ufence_fence_view*)f;
+  const bool is_signaled = status != 0;
+
+  if (ufence_fence_is_signaled(f) != is_signaled || ufence_fence_status(f) != status) return false;
+  if ((ufence_fence_is_signaled)(f) != is_signaled || (ufence_fence_status)(f) != status) return false;
+  if (((view->state & UFENCE_FENCE_SIGNALED) != 0) != is_signaled) return false;
+  return ufence_fence_is_signaled(f) == is_signaled && ufence_fence_status(f) == status &&
+         (status >= 0 || view->error == status);
+}
+
+const char* c_inline_looks(void) {
+  struct pair good = make(), bad = make();
+  struct ufence_fence *both[2] = {good.fence, bad.fence}, *array, *chain, *imported, *stub, *on_time, *late;
+  struct ufence_timeline_issuer* issuer;
+  int file;
+
+  CHECK(ufence_signaler_fence(good.right) == good.fence);
+  CHECK(ufence_array_create(both, 2, UFENCE_ARRAY_ALL, &array) == 0);
+  CHECK(ufence_chain_create(NULL, good.fence, 1, &chain) == 0);
+  file = ufence_sync_file_export(bad.fence, NULL);
+  CHECK(file >= 0 && ufence_sync_file_import(file, &imported) == 0);
+  CHECK(looks_are(good.fence, 0) && looks_are(bad.fence, 0) && looks_are(array, 0));
+  CHECK(looks_are(chain, 0) && looks_are(imported, 0));
+  ufence_signaler_signal(good.right, 0);
+  CHECK(looks_are(good.fence, 1) && looks_are(array, 0));
+  ufence_signaler_signal(bad.right, -EIO);
+  CHECK(looks_are(bad.fence, -EIO));
+  CHECK(ufence_fence_wait(array, soon()) == 0 && looks_are(array, -EIO));
+  CHECK(ufence_fence_wait(chain, soon()) == 0 && looks_are(chain, 1));
+  CHECK(ufence_fence_wait(imported, soon()) == 0 && looks_are(imported, -EIO));
+  stub = ufence_fence_get_stub();
+  CHECK(looks_are(stub, 1));
+
+  /* The first look at a timeline's complete fence marks it: an inline one asks the function for that. */
+  CHECK(ufence_timeline_create(NULL, &issuer) == 0);
+  CHECK(ufence_timeline_emit(issuer, &on_time) == 0 && ufence_timeline_emit(issuer, &late) == 0);
+  CHECK(looks_are(on_time, 0));
+  ufence_timeline_signal_up_to(issuer, 1);
+  CHECK(ufence_fence_is_signaled(on_time) == 1 && looks_are(on_time, 1) && looks_are(late, 0));
+  ufence_timeline_fail(issuer, -EPIPE);
+  CHECK(ufence_fence_status(late) == -EPIPE && looks_are(late, -EPIPE));
+  ufence_timeline_drop(issuer);
+
+  close(file);
+  ufence_fence_put(good.fence);
+  ufence_fence_put(bad.fence);
+  ufence_fence_put(array);
+  ufence_fence_put(chain);
+  ufence_fence_put(imported);
+  ufence_fence_put(stub);
+  ufence_fence_put(on_time);
+  ufence_fence_put(late);
+  return NULL;
+}
+
 const char* c_rights(void) {
   struct pair f = make();
   struct ufence_signaler* timeout = ufence_signaler_share(f.right);
@@ -271,12 +329,19 @@ const char* c_backends(void) {
   CHECK(ufence_fence_room_reserve(&room) == 0);
   ufence_fence_room_drop(room);
   ufence_fence_room_drop(NULL);
+  /* Without a pointer for the fence, the right has the only reference. */
+  CHECK(ufence_fence_room_reserve(&room) == 0);
+  ufence_timeline_create_reserved(issuer, room, NULL, NULL, &f.right);
+  f.fence = ufence_fence_get(ufence_signaler_fence(f.right));
+  CHECK(ufence_fence_seqno(f.fence) == 2 && ufence_signaler_signal(f.right, 0) == 1);
+  CHECK(ufence_fence_status(f.fence) == 1);
+  ufence_fence_put(f.fence);
   CHECK(ufence_fence_room_reserve(&room) == 0);
   ufence_timeline_fail(issuer, -EIO);
   CHECK(ufence_timeline_create_unordered(issuer, NULL, &f.fence, &f.right) == -ECANCELED);
   ufence_timeline_create_reserved(issuer, room, &third.backend, &f.fence, &f.right);
   ufence_timeline_drop(issuer);
-  CHECK(ufence_fence_seqno(f.fence) == 2 && ufence_fence_status(f.fence) == 0);
+  CHECK(ufence_fence_seqno(f.fence) == 3 && ufence_fence_status(f.fence) == 0);
   CHECK(ufence_fence_timeline_name(f.fence, name, sizeof(name)) == 0);
   CHECK(ufence_signaler_signal(f.right, -EPIPE) == 1);
   CHECK(ufence_fence_status(f.fence) == -EPIPE && third.retired == 1);

@@ -7,6 +7,7 @@ extern "C" {
 #endif
 
 const char* c_fences(void);
+const char* c_inline_looks(void);
 const char* c_rights(void);
 const char* c_callbacks(void);
 const char* c_timelines(void);
