@@ -192,12 +192,11 @@ class UFENCE_API alignas(16) fence {
   /// consumers. Same errnos as wait_settled().
   [[nodiscard]] std::error_code wait_quiesced(absolute_deadline deadline_ns = no_deadline) noexcept;
   /// A descriptor that becomes readable (poll, epoll) when the fence is signaled, and stays so. The
-  /// caller's to close, at any time. Do not read or write it, and give it to nobody who is not
-  /// trusted (sync_file_create() makes one for strangers). Take it out of an epoll set with
-  /// EPOLL_CTL_DEL before it is closed: the library holds the same open file until the signal is
-  /// through.
+  /// caller's to close, at any time; neither to be read nor to be written. It may be shared: whatever
+  /// another holder does with it, signaling goes on. One that shuts it down makes it tell the others too
+  /// early; sync_file_create() makes files for strangers.
   /// @return  -EMFILE, -ENFILE, -ENOMEM, -EOWNERDEAD
-  /// Allocates: an eventfd and, while pending, a node.
+  /// Allocates: a pair of sockets and, while pending, a node.
   [[nodiscard]] result<unique_fd> pollable_fd() noexcept;
 
   // --- Callbacks. ---

@@ -142,7 +142,7 @@ TEST(F18_fork, nothing_that_the_child_does_with_inherited_fences_reaches_the_par
     descriptors.push_back(f->pollable_fd().value());
   }
   const int child = in_child([&] {
-    // An eventfd is shared with the parent: nothing may be written to it here.
+    // What makes it readable is shared with the parent: nothing may be done with it here.
     kept_reports reports;
     signaler second = made.signal.share();
     UFENCE_CHILD_EXPECT(!second.signal(-EIO));

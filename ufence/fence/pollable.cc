@@ -1,12 +1,18 @@
-// fence::pollable_fd(): an eventfd that becomes readable with the fence.
+// fence::pollable_fd(): one end of a socket pair, which becomes readable with the fence.
+//
+// Its holders share one end, and may do with it what they like: the signalling path touches the
+// other end only, which nobody else has, and from which it never reads. A write to an
+// eventfd could block: its holders share the counter, which may be full, and O_NONBLOCK.
 #include <fcntl.h>
-#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <new>
+#include <utility>
 
 #include "ufence/base/alloc.h"
-#include "ufence/base/check.h"
+#include "ufence/base/passed_fds.h"
 #include "ufence/fence/fence_lock.h"
 #include "ufence/fence/live.h"
 #include "ufence/fence/signalling.h"
@@ -14,24 +20,47 @@
 namespace ufence {
 namespace {
 
-// In semaphore mode a stray read takes one from the most that fits: it stays readable.
-void make_readable(int fd) noexcept {
-  // Its holders share the open file, and may have let it block.
-  const int flags = ::fcntl(fd, F_GETFL);
-  if ((flags & O_NONBLOCK) == 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-  const std::uint64_t most = UINT64_MAX - 1;
-  const ssize_t written = ::write(fd, &most, sizeof most);
-  // EAGAIN: its user wrote to it, and it is readable already.
-  UFENCE_CHECK(written == sizeof most || errno == EAGAIN);
+struct pollable_ends {
+  unique_fd theirs;
+  unique_fd ours;
+};
+
+result<pollable_ends> make_ends() noexcept {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+    return failure(errno);
+  }
+  pollable_ends ends{.theirs = unique_fd(fds[0]), .ours = unique_fd(fds[1])};
+  // Holders send nothing: what is in flight to an end may block when that is closed. And they have
+  // nothing dropped of what we send.
+  const int on = 1;
+  if (::shutdown(ends.ours.get(), SHUT_RD) != 0 ||
+      ::setsockopt(ends.theirs.get(), SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) != 0) {
+    return failure(errno);
+  }
+  return ends;
 }
 
-// The library writes to a descriptor of its own: the user may close his, and its number be used
-// again.
+// A message that has our end with it, which thereby lives as long as the message: watchers of edges
+// see one. Whoever reads it finds the end of the stream behind it, so that it stays readable. Where
+// the message is refused there is the end of the stream only, also if children have copies of ours.
+void make_readable(unique_fd ours) noexcept {
+  char byte = 0;
+  iovec bytes{.iov_base = &byte, .iov_len = sizeof byte};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  fd_room<1> room;
+  const int fd = ours.get();
+  put_fds(message, room, {&fd, 1});
+  if (::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) ::shutdown(fd, SHUT_WR);
+}
+
 struct pollable : callback {
   pollable() noexcept : callback(&pollable::run) {}
   static void run(callback& node, fence&) noexcept {
     auto& self = static_cast<pollable&>(node);
-    make_readable(self.ours.get());
+    make_readable(std::move(self.ours));
     self.destroy();
   }
   void destroy() noexcept {
@@ -48,23 +77,21 @@ callback_function detail::callback_of_pollable() noexcept { return &pollable::ru
 result<unique_fd> fence::pollable_fd() noexcept {
   if (!is_signaled() && is_inherited()) return failure(EOWNERDEAD);
   detail::check_not_signalling("a thread makes a descriptor on the signalling path");
-  unique_fd theirs(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
-  if (!theirs) return failure(errno);
+  result<pollable_ends> ends = make_ends();
+  if (!ends) return std::unexpected(ends.error());
   if (is_signaled()) {
-    make_readable(theirs.get());
-    return theirs;
+    make_readable(std::move(ends->ours));
+    return std::move(ends->theirs);
   }
-  unique_fd ours(::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 0));
-  if (!ours) return failure(errno);
   void* memory = allocate(sizeof(pollable));
   if (memory == nullptr) return failure(ENOMEM);
   auto* node = ::new (memory) pollable;
-  node->ours = std::move(ours);
+  node->ours = std::move(ends->ours);
   if (add_callback(*node)) {
-    make_readable(theirs.get());  // signaled meanwhile
+    make_readable(std::move(node->ours));  // signaled meanwhile
     node->destroy();
   }
-  return theirs;
+  return std::move(ends->theirs);
 }
 
 }  // namespace ufence

@@ -1,5 +1,6 @@
 // Sync files and processes that do harm: holders, exporters, those who ask.
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -298,4 +299,68 @@ TEST(question, is_not_asked_of_a_stranger_who_takes_the_label_of_a_dead_exporter
 }
 
 }  // namespace
+// --- pollable_fd(): what the signalling path has to do with its holders ---
+
+// All that a holder can think of, over and over, until it is told to stop.
+int torment(int line) {
+  ::signal(SIGPIPE, SIG_DFL);  // which nothing here brings about
+  const unique_fd fd = hear(line).fd;
+  const std::uint64_t most = UINT64_MAX - 1;
+  const ::sock_filter drop_all{.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = 0};
+  const ::sock_fprog filter{.len = 1, .filter = const_cast<::sock_filter*>(&drop_all)};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+  const int least = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_PEEK_OFF, &least, sizeof least);
+  ::fcntl(fd.get(), F_SETOWN, ::getpid());
+  tell(line, 'b');
+  while (events_of(line) == 0) {
+    ::fcntl(fd.get(), F_SETFL, O_ASYNC);  // not O_NONBLOCK
+    UFENCE_CHILD_EXPECT(::write(fd.get(), &most, sizeof most) < 0 && errno == EPIPE);
+    UFENCE_CHILD_EXPECT(send_message(fd.get(), {}, {{fd.get()}}) == errno_code(EPIPE));
+    std::byte taken{};
+    static_cast<void>(!::recv(fd.get(), &taken, 1, MSG_DONTWAIT | MSG_PEEK));
+    static_cast<void>(::shutdown(fd.get(), SHUT_WR));
+  }
+  return 0;
+}
+
+TEST(hostile_holder, regress_of_a_pollable_descriptor_does_not_keep_the_signaller) {
+  for (int i = 0; i < 8; ++i) {
+    new_fence made = make_fence();
+    unique_fd fd = made.fence->pollable_fd().value();
+    peer holder([](int line) {
+      ::signal(SIGIO, SIG_IGN);
+      return torment(line);
+    });
+    tell(holder.line(), 'f', fd.get());
+    ASSERT_EQ(hear(holder.line()).what, 'b');
+    EXPECT_EQ(events_of(fd.get()), 0);
+    if (i % 2 == 1) fd.reset();  // the holder alone has it
+    EXPECT_TRUE(made.signal.signal());
+    EXPECT_TRUE(!fd || becomes_readable(fd.get()));
+    tell(holder.line(), 'e');
+    EXPECT_EQ(holder.join(), 0);
+  }
+}
+
+TEST(hostile_holder, that_reads_a_pollable_descriptor_keeps_it_from_no_other) {
+  new_fence made = make_fence();
+  const unique_fd fd = made.fence->pollable_fd().value();
+  peer holder([](int line) {
+    const unique_fd same = hear(line).fd;
+    tell(line, 'b');
+    UFENCE_CHILD_EXPECT(becomes_readable(same.get()));
+    std::uint64_t taken = 0;
+    static_cast<void>(!::read(same.get(), &taken, sizeof taken));
+    static_cast<void>(!::read(same.get(), &taken, sizeof taken));
+    return 0;
+  });
+  tell(holder.line(), 'f', fd.get());
+  ASSERT_EQ(hear(holder.line()).what, 'b');
+  made.signal.signal();
+  EXPECT_EQ(holder.join(), 0);
+  EXPECT_TRUE(becomes_readable(fd.get()));
+}
+
 }  // namespace ufence::testing
