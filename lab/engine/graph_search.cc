@@ -74,16 +74,23 @@ ending graph_search::try_run() {
   pruned_ = false;
   machine_.begin_execution();
   if (!repeat()) return gave_up();
-  // The load that goes another way: the first time that the thread reads this.
-  const graph& g = machine_.events();
-  if (changed_ != initial && g[changed_].kind == event_kind::load) {
-    const unsigned t = g[changed_].thread;
-    const bool is_last = g.thread(t).back() == changed_;
-    if (is_last && standing_[t] == standing::free && !(pass_fences(t) && looked(t))) {
-      return gave_up();
-    }
-  }
+  if (!looked_first()) return gave_up();
   return extend();
+}
+
+// Where a thread reads something for the first time in a graph that is repeated: the load that goes
+// another way, and the load of the read-modify-write that the changed one reads (try_taken()).
+bool graph_search::looked_first() {
+  const graph& g = machine_.events();
+  if (changed_ == initial || g[changed_].kind != event_kind::load) return true;
+  const event_id source = g[changed_].source;
+  for (const event_id last : {changed_, is_revisit_ ? source : initial}) {
+    if (last == initial || (last == source && !g[last].is_rmw)) continue;
+    const unsigned t = g[last].thread;
+    if (g.thread(t).back() != last || standing_[t] != standing::free) continue;
+    if (!pass_fences(t) || !looked(t)) return false;
+  }
+  return true;
 }
 
 ending graph_search::gave_up() {
@@ -378,7 +385,12 @@ bool graph_search::looked(unsigned t) {
   if (is_alternative) return give_up();
   // It was known, and yet the load was not held back: the thread has written what it has then read.
   // Then the search follows it, since beginning anew would come here again for ever.
-  return was_known || take_back(load);
+  if (was_known) return true;
+  // The changed load reads what this one's read-modify-write has written (try_taken()).
+  if (is_revisit_ && load != changed_ && g[load].is_rmw && g[changed_].source == load + 1) {
+    return give_up();
+  }
+  return take_back(load);
 }
 
 // As if it had been known before.

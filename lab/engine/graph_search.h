@@ -92,6 +92,7 @@ class graph_search {
   bool add_other(unsigned t);
   bool go_on(unsigned t);
   bool pass_fences(unsigned t);
+  bool looked_first();
   [[nodiscard]] ending gave_up();
   bool give_up() noexcept {
     pruned_ = true;

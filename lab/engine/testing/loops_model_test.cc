@@ -249,8 +249,9 @@ TEST(regress_livelock, of_exchanges_whose_writes_another_thread_reads_is_found) 
     const auto enter = [&] {
       while (lock.exchange(1, mo::release) == 1) spin_pause();
     };
-    together(enter, [&] { lock.store(2, mo::relaxed); },
-             [&] { static_cast<void>(lock.load(mo::relaxed)); }, enter);
+    together(
+        enter, [&] { lock.store(2, mo::relaxed); },
+        [&] { static_cast<void>(lock.load(mo::relaxed)); }, enter);
   });
 }
 TEST(regress_livelock, is_not_seen_where_a_stale_load_alone_keeps_a_thread_waiting) {
@@ -782,6 +783,20 @@ TEST(reduction, of_a_test_and_set_lock_leaves_what_the_last_test_saw) {
   EXPECT_EQ(count_of(test_and_set<2>).executions, 4U);
   EXPECT_EQ(count_of(test_and_set<3>).executions, 36U);
   EXPECT_EQ(count_of(test_and_set<4>).executions, 576U);
+}
+// What the waiting thread writes in vain may be read before by the one that opens: no execution of
+// its own.
+TEST(reduction, of_an_exchange_that_waits_leaves_where_it_ends) {
+  const count c = count_of([] {
+    atomic<int> lock{1};
+    together([&] { static_cast<void>(lock.load(mo::relaxed)), lock.exchange(0, mo::release); },
+             [&] {
+               while (lock.exchange(1, mo::acquire) == 1) {
+               }
+             });
+  });
+  EXPECT_EQ(c.executions, 1U);
+  EXPECT_EQ(c.blocked, 0U);
 }
 struct node {
   cell<node*> next{nullptr};
