@@ -13,5 +13,9 @@ using command = std::function<int()>;
 void add_serve_command(CLI::App& app, command& chosen);
 /// `ufence net status`: what a namespace has.
 void add_status_command(CLI::App& app, command& chosen);
+/// `ufence worker`: works for a job of a namespace.
+void add_worker_command(CLI::App& app, command& chosen);
+/// `ufence run --hosts`: such a job.
+void add_run_command(CLI::App& app, command& chosen);
 
 }  // namespace ufence::tool

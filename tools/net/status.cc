@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "tools/net/commands.h"
+#include "tools/net/link_arguments.h"
 #include "ufence/net/host_link.h"
 
 namespace ufence::tool {
 namespace {
 
 struct status_options {
-  host_link_options link;
-  std::string server = "nats://127.0.0.1:4222";
+  link_arguments server;
   double listen_s = 1.5;
   bool json = false;
 };
@@ -33,7 +33,8 @@ std::string state_of(const known_timeline& one) {
 }
 
 void print_json(const status_options& o, const std::vector<known_timeline>& all) {
-  nlohmann::ordered_json out{{"namespace", o.link.namespace_}, {"server", o.server}};
+  nlohmann::ordered_json out{{"namespace", o.server.link.namespace_},
+                             {"server", o.server.link.servers.front()}};
   out["timelines"] = nlohmann::ordered_json::array();
   for (const known_timeline& one : all) {
     out["timelines"].push_back({{"name", one.origin.timeline},
@@ -60,17 +61,17 @@ void print_table(const std::vector<known_timeline>& all) {
   }
 }
 
-int status(status_options o) {
-  o.link.servers = {o.server};
-  auto link = host_link::connect(o.link);
+int status(const status_options& o) {
+  const host_link_options options = o.server.options();
+  auto link = host_link::connect(options);
   if (!link) {
-    static_cast<void>(
-        std::fprintf(stderr, "ufence: %s: %s\n", o.server.c_str(), link.error().message().c_str()));
+    static_cast<void>(std::fprintf(stderr, "ufence: %s: %s\n", options.servers.front().c_str(),
+                                   link.error().message().c_str()));
     return 1;
   }
   const auto all = link->look_around(static_cast<std::int64_t>(o.listen_s * 1e9));
   if (!all) {
-    static_cast<void>(std::fprintf(stderr, "ufence: namespace %s: %s\n", o.link.namespace_.c_str(),
+    static_cast<void>(std::fprintf(stderr, "ufence: namespace %s: %s\n", options.namespace_.c_str(),
                                    all.error().message().c_str()));
     return 1;
   }
@@ -91,13 +92,9 @@ void add_status_command(CLI::App& app, command& chosen) {
       "signaled by the "
       "clocks of both hosts, and whether their owner was heard while it listened");
   auto options = std::make_shared<status_options>();
-  sub->add_option("--server", options->server, "The server")->capture_default_str();
-  sub->add_option("--namespace", options->link.namespace_, "The namespace")->capture_default_str();
-  sub->add_option("--user", options->link.user, "As whom it connects");
-  sub->add_option("--password", options->link.password, "The user's password")
-      ->envname("UFENCE_NET_PASSWORD");
-  sub->add_option("--credentials", options->link.credentials_file,
-                  "A file with a user's JWT and seed");
+  add_link_options(*sub, options->server);
+  sub->add_option("--namespace", options->server.link.namespace_, "The namespace")
+      ->capture_default_str();
   sub->add_option("--listen", options->listen_s, "Seconds that it listens for owners")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 60.0));

@@ -27,7 +27,7 @@ void add_modules_command(CLI::App& app, command& chosen);
 /// `ufence lab`: explores fence designs, in the program ufence-lab; `ufence lab check`: programs
 /// with threads, in ufence-lab-check; `ufence lab kernel`: kernel trees, in ufence-lab-source.
 void add_lab_command(CLI::App& app, command& chosen);
-/// `ufence net`: fences across hosts, in the program ufence-net.
+/// `ufence net` and `ufence worker`: fences across hosts, in the program ufence-net.
 void add_net_command(CLI::App& app, command& chosen);
 /// `ufence uapi`: runs a program with the kernel's devices for fences emulated.
 void add_uapi_command(CLI::App& app, command& chosen);
@@ -49,8 +49,8 @@ void add_describe_command(CLI::App& app, command& chosen);
 [[nodiscard]] std::string program_beside(const std::string& name);
 /// Goes on as that program, whose exit status is then this one's.
 /// @return  `failed`, where it cannot be run: that and the remedy are told
-[[nodiscard]] int become(const std::string& name, std::vector<std::string> arguments, const char* remedy,
-                         int failed);
+[[nodiscard]] int become(const std::string& name, std::vector<std::string> arguments,
+                         const char* remedy, int failed);
 /// A subcommand whose whole command line is another program's.
 void add_program_command(CLI::App& app, command& chosen, const char* name, const char* description,
                          int (*run)(std::vector<std::string> arguments));

@@ -23,16 +23,37 @@ json ask(const std::string& program) {
   return text.empty() ? json() : json::parse(text);
 }
 
+// `ufence worker` is a command of ufence-net, and none of `ufence net`.
+json take_worker(json& net) {
+  json worker;
+  json others = json::array();
+  if (net.is_null()) return worker;
+  for (json& one : net["subcommands"]) {
+    if (one["name"] == "worker") {
+      worker = std::move(one);
+    } else {
+      others.push_back(std::move(one));
+    }
+  }
+  net["subcommands"] = std::move(others);
+  return worker;
+}
+
 int describe(const CLI::App& app) {
   json all = described(app);
   json lab = ask(program_beside("ufence-lab"));
   json check = ask(program_beside("ufence-lab-check"));
   json kernel = ask(program_beside("ufence-lab-source"));
   json net = ask(program_beside("ufence-net"));
+  json worker = take_worker(net);
   for (json& one : all["subcommands"]) {
     if (one["name"] == "net" && !net.is_null()) {
       net["name"] = "net";
       one = std::move(net);
+      continue;
+    }
+    if (one["name"] == "worker" && !worker.is_null()) {
+      one = std::move(worker);
       continue;
     }
     if (one["name"] != "lab" || lab.is_null() || check.is_null() || kernel.is_null()) continue;

@@ -73,6 +73,10 @@ constexpr const char* run_footer =
     "clients: of each its priority, files, bytes, share of the time of `cpu` while all clients had "
     "work, file_us_p50, file_us_p99. "
     "The two retired_by_... also count the job that tells each loaded `cpu` its workers.\n\n"
+    "With --hosts: files, bytes, seconds, skipped, errors, hosts, workers (each life of one), "
+    "deaths (of workers that had an item), hand_outs (a file is handed out again when its worker "
+    "is gone), late_results (of workers that counted as gone: they are refused). A namespace has "
+    "one run at a time.\n\n"
     "Exit status: 0; 1 if something could not be hashed (told on stderr, the rest is done); 2 for "
     "a wrong command line; 128 + n if ended by signal n (130 for Ctrl-C).";
 
@@ -179,6 +183,51 @@ void add_reader_options(CLI::App& app, run_options& options) {
       ->needs(via);
 }
 
+// What the program for other hosts reads itself: it is here for the help.
+void add_host_options(CLI::App& app, run_options& options) {
+  CLI::Option* const hosts =
+      app.add_option("--hosts", options.hosts,
+                     "Let workers do it, on whatever hosts run `ufence worker`\n"
+                     "Of the options above --input, which is one folder or file, "
+                     "--output, --json and --quiet go with it")
+          ->type_name("NAMESPACE");
+  app.add_option("--server", "Their nats-server; of a cluster, several")
+      ->type_name("URL...")
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->default_str("nats://127.0.0.1:4222")
+      ->needs(hosts);
+  const std::string sends = "Send the blocks of the files over the server: no folder is shared";
+  app.add_flag("--send-files", sends)->needs(hosts);
+  app.add_option("--lease", "How long a worker may be silent before it counts as gone")
+      ->type_name("SECONDS")
+      ->default_str("3")
+      ->needs(hosts);
+  app.add_option("--user",
+                 "As whom it connects; the password is UFENCE_NET_PASSWORD in the environment")
+      ->type_name("NAME")
+      ->needs(hosts);
+  app.add_option("--credentials", "A file with a user's JWT and seed")
+      ->type_name("FILE")
+      ->needs(hosts);
+  app.add_option("--ca", "Over TLS: a file with the certificates of who signed the server's")
+      ->type_name("FILE")
+      ->needs(hosts);
+}
+
+// All that was said, for the program that runs a job on other hosts. It refuses what it does not
+// know.
+int run_on_hosts(const CLI::App& app) {
+  std::vector<std::string> arguments{"run"};
+  for (const CLI::Option* one : app.get_options()) {
+    if (one->count() == 0) continue;
+    arguments.push_back(one->get_name());
+    if (one->get_items_expected_max() == 0) continue;
+    arguments.insert(arguments.end(), one->results().begin(), one->results().end());
+  }
+  return become("ufence-net", std::move(arguments),
+                "install the package ufence-net, or build with libnats-dev", 1);
+}
+
 }  // namespace
 
 void add_run_command(CLI::App& app, command& chosen) {
@@ -202,7 +251,12 @@ void add_run_command(CLI::App& app, command& chosen) {
                    "Record what happens to its fences, as `ufence record -o FILE` does")
       ->type_name("FILE");
   run_app->add_flag("--quiet", options->quiet, "Neither progress nor summary on stderr");
-  run_app->callback([options, said, &chosen] {
+  add_host_options(*run_app, *options);
+  run_app->callback([run_app, options, said, &chosen] {
+    if (!options->hosts.empty()) {
+      chosen = [run_app] { return run_on_hosts(*run_app); };
+      return;
+    }
     set_clients(*options, *said);
     chosen = [options] {
       if (options->record.empty()) return run(*options);

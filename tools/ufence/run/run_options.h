@@ -41,6 +41,7 @@ struct run_options {
   std::string reader_program = "/proc/self/exe";  // this one, even if its file has gone
   std::string record;       // what happens to its fences, to this file; empty: not at all
   std::string driver_path;  // empty: see driver_directory()
+  std::string hosts;        // a namespace: other hosts do the work; empty: this one does
   bool json = false;
   bool quiet = false;
 };
