@@ -93,6 +93,7 @@ if(UFENCE_BUILD_TESTS)
     add_static_uapi_program(igt_sw_sync
       WITHOUT SYNC_info_tells_names_and_times SYNC_names_of_devices SYNC_no_sockets
         SYNC_the_broker_may_be_killed)
+    add_static_uapi_program(raw_calls)
     add_static_uapi_program(igt_syncobj_basic)
     add_static_uapi_program(igt_syncobj_timeline)
     add_static_uapi_program(igt_dmabuf_sync_file

@@ -32,7 +32,7 @@ constexpr unsigned long set_flags = SECCOMP_IOW(4, __u64);
 constexpr std::uint64_t wake_here = 1;
 constexpr unsigned pidfd_of_thread = O_EXCL;
 
-// So often a wait looks whether its caller is still there.
+// So often a wait looks whether its caller is still there, and has no signal to handle.
 constexpr std::int64_t slice_ns = 100'000'000;
 constexpr std::size_t path_max = 4096;
 constexpr int threads_max = 512;
@@ -151,6 +151,14 @@ class asking {
     return ::syscall(SYS_ioctl, listener_, SECCOMP_IOCTL_NOTIF_ID_VALID, &what_.id) == 0;
   }
 
+  // Has it a signal to handle, which ends a wait?
+  [[nodiscard]] bool is_interrupted() const noexcept {
+    char text[2048];
+    read_status(text);
+    const std::uint64_t waiting = signals_of(text, "\nSigPnd:") | signals_of(text, "\nShdPnd:");
+    return (waiting & ~signals_of(text, "\nSigBlk:") & signals_of(text, "\nSigCgt:")) != 0;
+  }
+
   [[nodiscard]] bool read(void* to, std::uint64_t from, std::size_t size) const noexcept {
     iovec ours{.iov_base = to, .iov_len = size};
     iovec theirs{.iov_base = reinterpret_cast<void*>(from), .iov_len = size};
@@ -243,14 +251,21 @@ class asking {
   }
 
  private:
-  [[nodiscard]] pid_t leader() const noexcept {
+  void read_status(char (&text)[2048]) const noexcept {
     char path[64];
-    char text[512];
     std::snprintf(path, sizeof path, "/proc/%d/status", thread());
     const borrowed file(
         static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC)));
     const long size = ::syscall(SYS_read, file.get(), text, sizeof text - 1);
     text[size > 0 ? size : 0] = '\0';
+  }
+  static std::uint64_t signals_of(const char* text, const char* name) noexcept {
+    const char* const line = std::strstr(text, name);
+    return line != nullptr ? ::strtoull(line + std::strlen(name), nullptr, 16) : 0;
+  }
+  [[nodiscard]] pid_t leader() const noexcept {
+    char text[2048];
+    read_status(text);
     const char* const line = std::strstr(text, "\nTgid:");
     return line != nullptr ? ::atoi(line + 6) : -1;
   }
@@ -421,6 +436,10 @@ class translated {
       if (timeout >= 0) put(timeout, is_last ? until : next);
       const long result = ::ioctl(fd, code_, bytes_);
       if (is_last || result == 0 || errno != ETIME || !asking_.is_there()) return result;
+      if (asking_.is_interrupted()) {
+        errno = EINTR;
+        return -1;
+      }
       restore(bytes_ + timeout, timeout, sizeof until);
     }
   }
@@ -589,6 +608,11 @@ verdict poll_for(asking& a, std::int64_t timeout_ns) noexcept {
     const timespec time{.tv_sec = 0, .tv_nsec = static_cast<long>(part)};
     ready = ::ppoll(asked, count, &time, nullptr);
     if (ready != 0 || part == left || left <= 0 || !a.is_there()) break;
+    if (a.is_interrupted()) {
+      ready = -1;
+      errno = EINTR;
+      break;
+    }
   }
   const int failed = errno;
   for (std::size_t i = 0; i < count; ++i) {
@@ -699,8 +723,14 @@ namespace uapi = ufence::uapi;
 UFENCE_REPLACES int ufence_uapi_filter(void) noexcept {
   uapi::filter_program program;
   const sock_fprog code = program.get();
+  // A signal does not begin a call anew that is being made in the program's place: it would have its
+  // effects twice. Linux before 5.19 does not know that.
   const auto install = [&code] {
-    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &code);
+    constexpr unsigned listens = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    const long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                                    listens | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &code);
+    if (listener >= 0 || errno != EINVAL) return listener;
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens, &code);
   };
   long listener = install();
   // Who is not root has to give up becoming another user.
