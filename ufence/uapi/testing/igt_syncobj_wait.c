@@ -321,6 +321,8 @@ struct waiter {
 static void* wait_in_thread(void* argument) {
   struct waiter* w = argument;
 
+  /* A call before, so that the only thing it sleeps in afterwards is the wait. */
+  EXPECT_ERRNO(wait_flags(w->drm, (uint32_t[]){0}, 1, 0, 0, NULL), ENOENT);
   w->thread = gettid();
   w->result = wait_kind(w->drm, w->handles, w->count, w->until, w->flags, &w->first);
   w->error = errno;
