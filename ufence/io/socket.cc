@@ -60,14 +60,24 @@ void end_sending(int socket) noexcept { ::shutdown(socket, SHUT_WR); }
 
 namespace {
 
-// Room for what the kernel puts beside the bytes of a message: all that it can.
-using control_buffer = fd_room<message_fds_limit, CMSG_SPACE(sizeof(ucred))>;
+// What the kernel puts beside the bytes of a message: the sender's name, and before the descriptors
+// or behind them whatever those who share the socket ask for: times, a label, a descriptor of the
+// sending process.
+constexpr std::size_t other_control_max = CMSG_SPACE(sizeof(ucred)) + 256;
+using control_buffer = fd_room<message_fds_limit, other_control_max>;
+constexpr int sender_pidfd = 4;  // SCM_PIDFD, newer than the headers of some systems
 
 void take_control(msghdr& header, std::span<unique_fd> fds, arrival& got) noexcept {
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET) continue;
     if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(ucred))) {
       std::memcpy(&got.sender.emplace(), CMSG_DATA(c), sizeof(ucred));
+    }
+    // Nobody here has asked for it.
+    if (c->cmsg_type == sender_pidfd && c->cmsg_len >= CMSG_LEN(sizeof(int))) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(c), sizeof number);
+      ::close(number);
     }
   }
   take_fds(header, [&](int number) {
@@ -120,7 +130,7 @@ result<arrival> receive_message(int socket, std::span<std::byte> into, std::span
   if (!peek || !fds.empty()) {
     header.msg_control = control.bytes.data();
     header.msg_controllen =
-        peek ? CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(fds.size_bytes()) : sizeof control.bytes;
+        peek ? other_control_max + CMSG_SPACE(fds.size_bytes()) : sizeof control.bytes;
   }
   ssize_t size = 0;
   do {

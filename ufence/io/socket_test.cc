@@ -68,6 +68,39 @@ TEST(socket, closes_each_descriptor_that_came_once) {
   EXPECT_NE(hung_up.revents & POLLHUP, 0);
 }
 
+// Whoever shares a socket may have the kernel put more beside what arrives there.
+TEST(socket, regress_keeps_no_descriptor_that_the_kernel_adds_and_loses_none_that_was_sent) {
+  constexpr int pass_pidfd = 76;  // SO_PASSPIDFD, since Linux 6.5
+  const socket_pair ends = make_socket_pair().value();
+  const int on = 1;
+  const int there = ends.second.get();
+  const bool adds = ::setsockopt(there, SOL_SOCKET, pass_pidfd, &on, sizeof on) == 0;
+  ASSERT_EQ(::setsockopt(there, SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+  ASSERT_EQ(::setsockopt(there, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on), 0);
+  static_cast<void>(::setsockopt(there, SOL_SOCKET, SO_PASSSEC, &on, sizeof on));
+  const unique_fd first_free(::fcntl(there, F_DUPFD_CLOEXEC, 0));
+  for (const bool peek : {true, false}) {
+    bytes room(1);
+    std::vector<unique_fd> fds(message_fds_limit);
+    const std::vector<int> many(message_fds_limit, there);
+    if (peek) ASSERT_EQ(send_message(ends.first.get(), bytes(1), many), std::error_code());
+    const result<arrival> got = receive_message(there, room, fds, peek);
+    ASSERT_TRUE(got.has_value());
+    EXPECT_EQ(got->fd_count, message_fds_limit);
+    EXPECT_FALSE(got->are_fds_cut);
+    EXPECT_TRUE(got->sender.has_value());
+  }
+  for (int i = 0; i < 10; ++i) {
+    bytes room(1);
+    ASSERT_EQ(send_message(ends.first.get(), bytes(1), {&there, 1}), std::error_code());
+    EXPECT_TRUE(receive_message(there, room, true, 1).has_value());
+    EXPECT_TRUE(receive_message(there, room, false, 1).has_value());
+  }
+  const unique_fd next_free(::fcntl(there, F_DUPFD_CLOEXEC, 0));
+  EXPECT_EQ(next_free.get(), first_free.get() + 1);
+  if (!adds) GTEST_SKIP() << "the kernel adds none";
+}
+
 TEST(peer, other_end_is_open_until_it_is_closed_whatever_is_shut_down) {
   socket_pair ends = make_socket_pair().value();
   const int fd = ends.first.get();

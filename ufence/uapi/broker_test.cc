@@ -197,6 +197,31 @@ TEST(broker, takes_connections_over_devices_and_nothing_else) {
   EXPECT_TRUE(eventually([&] { return status_of(broker, fence) == -ENOENT; }));
 }
 
+// The client has made both ends, and may have kept the broker's. What leaks fails the test.
+TEST(broker, regress_keeps_nothing_of_a_connection_whose_both_ends_the_client_has) {
+  const broker_on_thread broker;
+  const answer timeline = open_device(broker, device_kind::sw_sync);
+  const socket_pair ends = make_socket_pair().value();
+  const int theirs = ends.second.get();
+  const std::byte byte{};
+  ASSERT_FALSE(send_message(timeline.fd.get(), {&byte, 1}, {&theirs, 1}));
+  const int on = 1;
+  for (const int option : {76 /* SO_PASSPIDFD */, SO_PASSCRED, SO_TIMESTAMP, SO_PEEK_OFF}) {
+    static_cast<void>(::setsockopt(theirs, SOL_SOCKET, option, &on, sizeof on));
+  }
+  ASSERT_EQ(::fcntl(theirs, F_SETFL, 0), 0);
+  const std::uint32_t none = 0;
+  const int subject = timeline.fd.get();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_FALSE(send_message(
+        ends.first.get(),
+        request_bytes(uapi::operation::control, uapi::sw_sync_inc, bytes_of(&none, sizeof none), {},
+                      uapi::request_header::has_subject),
+        {&subject, 1}));
+    EXPECT_EQ(receive_answer(ends.first).error, 0);
+  }
+}
+
 TEST(broker, is_not_kept_from_others_by_what_is_sent_over_devices) {
   const broker_on_thread broker;
   const answer timeline = open_device(broker, device_kind::sw_sync);
@@ -284,6 +309,35 @@ TEST(broker, does_not_wait_for_a_descriptor_that_blocks_when_it_is_closed) {
   }
   EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
   slow.let_close();
+}
+
+TEST(broker, regress_does_not_wait_for_one_that_is_hidden_behind_what_is_peeked_at) {
+  const broker_on_thread broker;
+  const answer timeline = open_device(broker, device_kind::sw_sync);
+  slow_to_close slow;
+  socket_pair ends = make_socket_pair().value();
+  const int theirs = ends.second.get();
+  const int far = 1'000'000;
+  ASSERT_EQ(::setsockopt(theirs, SOL_SOCKET, SO_PEEK_OFF, &far, sizeof far), 0);
+  // What is no request, and more behind it: the connection is dropped with that in its queue.
+  const std::byte byte{};
+  const int subject = slow.descriptor.get();
+  ASSERT_FALSE(send_message(ends.first.get(), {&byte, 1}));
+  ASSERT_FALSE(send_message(ends.first.get(), {&byte, 1}, {&subject, 1}));
+  slow.descriptor.reset();  // not the last one
+  // The broker has the last duplicate of its end; whoever is last here may wait.
+  std::atomic<bool> is_sent{false};
+  std::thread closes([&] {
+    while (!is_sent) std::this_thread::yield();
+    ends.second.reset();
+  });
+  EXPECT_FALSE(send_message(timeline.fd.get(), {&byte, 1}, {&theirs, 1}));
+  is_sent = true;
+  pollfd ended{.fd = ends.first.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&ended, 1, 30'000), 1);
+  EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
+  slow.let_close();
+  closes.join();
 }
 
 TEST(broker, forgets_a_wait_whose_caller_is_gone) {

@@ -210,7 +210,7 @@ void server::accept_all() {
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) rest_listener(true);
       return;
     }
-    adopt(std::move(socket));
+    adopt(std::move(socket), false);
   }
 }
 
@@ -218,7 +218,9 @@ void server::accept_all() {
 bool server::look_at_devices() {
   const bool found = dispatcher_.devices().look();
   if (found) last_use_ns_ = now_ns();
-  for (unique_fd& socket : dispatcher_.devices().connections()) adopt(std::move(socket));
+  for (unique_fd& socket : dispatcher_.devices().connections()) {
+    adopt(std::move(socket), true);
+  }
   return found;
 }
 
@@ -230,7 +232,7 @@ void server::end_closed_devices() {
   }
 }
 
-void server::adopt(unique_fd socket) {
+void server::adopt(unique_fd socket, bool is_shared) {
   const std::uint64_t number = next_number_++;
   const ucred caller = credentials_of(socket.get());
   const bool is_strangers = is_stranger(caller);
@@ -240,6 +242,7 @@ void server::adopt(unique_fd socket) {
                       .emplace(number, connection{.socket = std::move(socket),
                                                   .caller = caller,
                                                   .is_strangers = is_strangers,
+                                                  .is_shared = is_shared,
                                                   .client = nullptr,
                                                   .of_place = {},
                                                   .waiting = nullptr,
@@ -277,9 +280,11 @@ void server::drop(connections::iterator at) noexcept {
     --waits_;
     forget(*at->second.waiting);
   }
-  // What its caller has sent beside the call may take long to close.
+  // What its caller has sent beside the call may take long to close. Nothing more comes; and what is
+  // there can't be told where the caller may change what is peeked at.
   const int socket = at->second.socket.get();
-  if (::recv(socket, nullptr, 0, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN) {
+  ::shutdown(socket, SHUT_RD);
+  if (at->second.is_shared || has_unread(socket)) {
     detail::close_aside(std::move(at->second.socket));
   }
   connections_.erase(at);

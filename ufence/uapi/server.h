@@ -48,6 +48,7 @@ class server {
     unique_fd socket;
     ucred caller;                           // who made it
     bool is_strangers;                      // of another user
+    bool is_shared;                         // it came over a device: its caller had both ends
     client_ref client;                      // null: it has not called yet
     charge of_place;                        // while it is kept between calls
     std::unique_ptr<waiting_call> waiting;  // null: it has no call
@@ -67,7 +68,7 @@ class server {
   void accept_all();
   bool look_at_devices();
   void end_closed_devices();
-  void adopt(unique_fd socket);
+  void adopt(unique_fd socket, bool is_shared);
   void rest_listener(bool rests) noexcept;
   void make_silence(bool of_strangers) noexcept;
   void drop(connections::iterator at) noexcept;
