@@ -21,6 +21,8 @@ from support import PATIENCE_S, PROGRAM, Case
 CLONE_NEWNET = 0x40000000
 PR_CAPBSET_DROP = 24
 CAP_SYS_RESOURCE = 24
+PR_SET_TIMERSLACK = 29
+ADDR_NO_RANDOMIZE = 0x40000
 PRELOAD = pathlib.Path(PROGRAM).resolve().parent.parent / "lib" / "libufence-preload.so"
 
 # What programs of these tests begin with.
@@ -298,12 +300,18 @@ print(attempt(make_fence, timeline, 1), attempt(open_timeline))
             resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_CPU, (1000, resource.RLIM_INFINITY))
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            resource.setrlimit(resource.RLIMIT_STACK, (1 << 18, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+            ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 10**9, 0, 0, 0)
+            ctypes.CDLL(None).personality(ADDR_NO_RANDOMIZE)
             os.umask(0o777)
         self.assertEqual(self.client("print(attempt(open_timeline))", preexec_fn=burden), ["ok"])
         process = brokers()[0]
         limits = (process / "limits").read_text()
         for name in ("Max cpu time", "Max file size"):
             self.assertRegex(limits, name + r" +unlimited +unlimited")
+        self.assertNotRegex(limits, "Max stack size +262144 ")
+        self.assertEqual((process / "timerslack_ns").read_text().strip(), "50000")
+        self.assertEqual(int((process / "personality").read_text(), 16), 0)
         self.assertEqual(os.sched_getaffinity(int(process.name)), os.sched_getaffinity(0))
         if os.geteuid() == 0:
             self.assertEqual(os.getpriority(os.PRIO_PROCESS, int(process.name)), 0)

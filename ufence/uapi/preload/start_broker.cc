@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -56,6 +57,17 @@ bool lift(int which, rlim_t enough) noexcept {
   return limit.rlim_max >= enough;
 }
 
+// The usual size: without a limit mappings would lie elsewhere. Of the first thread and all others.
+bool reset_stack() noexcept {
+  constexpr rlim_t usual = 8 * 1024 * 1024;
+  constexpr rlim_t least = 256 * 1024;
+  rlimit limit{};
+  if (::syscall(SYS_prlimit64, 0, RLIMIT_STACK, nullptr, &limit) != 0) return true;
+  limit.rlim_cur = limit.rlim_max < usual ? limit.rlim_max : usual;
+  ::syscall(SYS_prlimit64, 0, RLIMIT_STACK, &limit, nullptr);
+  return limit.rlim_max >= least;
+}
+
 // RLIM_INFINITY is above all numbers.
 bool lift_limits() noexcept {
   constexpr rlim_t descriptors = 256;  // RLIMIT_NOFILE has no infinity; half of what is usual
@@ -63,7 +75,8 @@ bool lift_limits() noexcept {
   for (const int which : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA}) {
     is_enough = lift(which, RLIM_INFINITY) && is_enough;
   }
-  return is_enough;
+  static_cast<void>(lift(RLIMIT_NPROC, 0));  // without side threads it does their work itself
+  return reset_stack() && is_enough;
 }
 
 void reset_signals() noexcept {
@@ -84,13 +97,17 @@ void reset_signals() noexcept {
 }
 
 // As far as the system allows it.
-void reset_priority() noexcept {
+void reset_scheduling() noexcept {
   const sched_param ordinary{};
   ::syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
   ::syscall(SYS_setpriority, PRIO_PROCESS, 0, 0);
   constexpr int of_process = 1;
   constexpr int by_nice = 0;
   ::syscall(SYS_ioprio_set, of_process, 0, by_nice);
+  // Or its waits would end as late as the program's may. 0 would be that again.
+  constexpr unsigned long usual_slack_ns = 50'000;
+  ::syscall(SYS_prctl, PR_SET_TIMERSLACK, usual_slack_ns, 0, 0, 0);
+  ::syscall(SYS_personality, 0);
   unsigned long all[128];
   std::memset(all, 0xFF, sizeof all);
   ::syscall(SYS_sched_setaffinity, 0, sizeof all, all);
@@ -121,7 +138,7 @@ void reset_priority() noexcept {
   // programs of this session wait for it.
   ::syscall(SYS_setpgid, 0, 0);
   reset_signals();
-  reset_priority();
+  reset_scheduling();
   ::syscall(SYS_umask, 022);
   // By this process, so that those who connect can see who it is.
   if (::syscall(SYS_listen, listener, backlog) != 0) end_with(cannot_start);
