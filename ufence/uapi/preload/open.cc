@@ -27,6 +27,9 @@ constinit next_function<open_at_function> next_openat64("openat64");
 constinit next_function<int(int, int)> next_shutdown("shutdown");
 constinit next_function<FILE*(const char*, const char*)> next_fopen("fopen");
 constinit next_function<FILE*(const char*, const char*)> next_fopen64("fopen64");
+constinit next_function<char*(const char*, char*)> next_realpath("realpath");
+constinit next_function<char*(const char*, char*, std::size_t)> next_realpath_chk("__realpath_chk");
+constinit next_function<char*(const char*)> next_canonicalize("canonicalize_file_name");
 constinit next_function<ssize_t(const char*, char*, std::size_t)> next_readlink("readlink");
 constinit next_function<ssize_t(int, const char*, char*, std::size_t)> next_readlinkat(
     "readlinkat");
@@ -109,6 +112,13 @@ ssize_t read_link(const char* target, char* into, std::size_t room) noexcept {
   return system::copy_out(into, target, fits) ? static_cast<ssize_t>(fits) : fail(EFAULT);
 }
 
+// The one name of an emulated path, where the system knows none.
+char* or_emulated(char* real, const char* path, char* into) noexcept {
+  const emulated_path* const p = real == nullptr && errno == ENOENT ? find_path(path) : nullptr;
+  if (p == nullptr) return real;
+  return into != nullptr ? std::strcpy(into, p->path) : ::strdup(p->path);
+}
+
 mode_t mode_of(int flags, va_list arguments) noexcept {
   const bool creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
   return creates ? va_arg(arguments, mode_t) : 0;
@@ -121,17 +131,23 @@ int or_folder(int opened, const emulated_path* p, int flags) noexcept {
   return open_folder(*p, (flags & O_CLOEXEC) != 0);
 }
 
+// Is what a link leads to opened, and not the link?
+bool follows(int flags) noexcept { return (flags & (O_PATH | O_NOFOLLOW)) == 0; }
+
 int open_one(next_function<open_function>& next, const char* path, int flags,
              mode_t mode) noexcept {
   const emulated_path* const p = find_path(path);
-  return is_file(p) ? open_emulated(*p, flags) : or_folder(next.get()(path, flags, mode), p, flags);
+  if (is_file(p)) return open_emulated(*p, flags);
+  if (p == nullptr && follows(flags) && names_dma_buf(AT_FDCWD, path)) return fail(ENXIO);
+  return or_folder(next.get()(path, flags, mode), p, flags);
 }
 
 int open_one_at(next_function<open_at_function>& next, int folder, const char* path, int flags,
                 mode_t mode) noexcept {
   const emulated_path* const p = find_path_at(folder, path);
-  return is_file(p) ? open_emulated(*p, flags)
-                    : or_folder(next.get()(folder, path, flags, mode), p, flags);
+  if (is_file(p)) return open_emulated(*p, flags);
+  if (p == nullptr && follows(flags) && names_dma_buf(folder, path)) return fail(ENXIO);
+  return or_folder(next.get()(folder, path, flags, mode), p, flags);
 }
 
 }  // namespace
@@ -187,6 +203,15 @@ UFENCE_REPLACES FILE* fopen(const char* path, const char* mode) {
 }
 UFENCE_REPLACES FILE* fopen64(const char* path, const char* mode) {
   return uapi::open_stream(uapi::next_fopen64, path, mode);
+}
+UFENCE_REPLACES char* realpath(const char* path, char* into) noexcept {
+  return uapi::or_emulated(uapi::next_realpath.get()(path, into), path, into);
+}
+UFENCE_REPLACES char* __realpath_chk(const char* path, char* into, std::size_t room) noexcept {
+  return uapi::or_emulated(uapi::next_realpath_chk.get()(path, into, room), path, into);
+}
+UFENCE_REPLACES char* canonicalize_file_name(const char* path) noexcept {
+  return uapi::or_emulated(uapi::next_canonicalize.get()(path), path, nullptr);
 }
 UFENCE_REPLACES ssize_t readlink(const char* path, char* into, std::size_t room) noexcept {
   const char* const target = uapi::find_link_at(AT_FDCWD, path);

@@ -266,6 +266,15 @@ const char* find_link_at(int folder, const char* path) noexcept {
   return is_dma_buf(fd) ? "/dmabuf:" : nullptr;
 }
 
+bool names_dma_buf(int folder, const char* path) noexcept {
+  if (path == nullptr || path[0] == '\0') return false;
+  const int before = errno;
+  const int fd = descriptor_of(plain_path(folder, path).get());
+  const bool is_one = fd >= 0 && is_dma_buf(fd);
+  errno = before;
+  return is_one;
+}
+
 folder_entry entry_of(const emulated_path& above, unsigned n) noexcept {
   const std::string_view prefix(above.path);
   for (const emulated_path& p : paths) {

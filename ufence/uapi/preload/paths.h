@@ -40,6 +40,10 @@ struct emulated_path {
 /// relative to a folder's descriptor.
 [[nodiscard]] const char* find_link_at(int folder, const char* path) noexcept;
 
+/// Does a path name a descriptor of this process, in /proc or /dev/fd, of a dma-buf? It can't be
+/// opened anew.
+[[nodiscard]] bool names_dma_buf(int folder, const char* path) noexcept;
+
 /// The n-th path in a folder, and its name there; nullptr: there are no more.
 struct folder_entry {
   const emulated_path* path;

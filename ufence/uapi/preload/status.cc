@@ -68,11 +68,34 @@ int stat_path(int folder, const char* path, Stat* into, Next next) noexcept {
   return p != nullptr && result != 0 && errno == ENOENT ? tell(*p, into) : result;
 }
 
+// Of a link itself: one in /proc is there, another one only emulated.
+template <class Stat, class Next>
+int stat_link(int folder, const char* path, Stat* into, Next next) noexcept {
+  if (find_link_at(folder, path) == nullptr) return stat_path(folder, path, into, next);
+  const int result = next();
+  constexpr emulated_path link{"", device_kind::none, S_IFLNK | 0777, 0, nullptr};
+  return result != 0 && errno == ENOENT ? tell(link, into) : result;
+}
+
+// What a call says of a link that a path ends with.
+template <class Stat, class Next>
+int stat_at(int folder, const char* path, Stat* into, int flags, Next next) noexcept {
+  return (flags & AT_SYMLINK_NOFOLLOW) != 0 ? stat_link(folder, path, into, next)
+                                            : stat_path(folder, path, into, next);
+}
+
+// Files that no path leads to have no type.
+constexpr unsigned mode_without_path = S_IRUSR | S_IWUSR;
+
 template <class Stat>
 int stat_descriptor(int fd, Stat* into, int result) noexcept {
   if (result != 0) return result;
   const emulated_path* p = nullptr;
-  if (S_ISSOCK(into->st_mode)) p = path_of(device_of(fd));
+  if (S_ISSOCK(into->st_mode)) {
+    p = path_of(device_of(fd));
+    if (p == nullptr && kind_of(fd) != file_kind::other) into->st_mode = mode_without_path;
+    return p == nullptr ? result : tell(*p, into);
+  }
   // No path leads to a memory file.
   if (S_ISREG(into->st_mode) && into->st_nlink == 0) p = find_folder(fd);
   return p == nullptr ? result : tell(*p, into);
@@ -97,13 +120,13 @@ UFENCE_REPLACES int stat(const char* path, struct stat* into) noexcept {
   return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat.get()(path, into); });
 }
 UFENCE_REPLACES int lstat(const char* path, struct stat* into) noexcept {
-  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_lstat.get()(path, into); });
+  return uapi::stat_link(AT_FDCWD, path, into, [=] { return uapi::next_lstat.get()(path, into); });
 }
 UFENCE_REPLACES int stat64(const char* path, struct stat64* into) noexcept {
   return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat64.get()(path, into); });
 }
 UFENCE_REPLACES int lstat64(const char* path, struct stat64* into) noexcept {
-  return uapi::stat_path(AT_FDCWD, path, into,
+  return uapi::stat_link(AT_FDCWD, path, into,
                          [=] { return uapi::next_lstat64.get()(path, into); });
 }
 UFENCE_REPLACES int fstat(int fd, struct stat* into) noexcept {
@@ -115,22 +138,27 @@ UFENCE_REPLACES int fstat64(int fd, struct stat64* into) noexcept {
 
 // An empty path with AT_EMPTY_PATH is the descriptor itself.
 UFENCE_REPLACES int fstatat(int fd, const char* path, struct stat* into, int flags) noexcept {
-  const int result = uapi::stat_path(
-      fd, path, into, [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
+  const int result = uapi::stat_at(fd, path, into, flags,
+                                   [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int fstatat64(int fd, const char* path, struct stat64* into, int flags) noexcept {
-  const int result = uapi::stat_path(
-      fd, path, into, [=] { return uapi::next_fstatat64.get()(fd, path, into, flags); });
+  const int result = uapi::stat_at(
+      fd, path, into, flags, [=] { return uapi::next_fstatat64.get()(fd, path, into, flags); });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int statx(int fd, const char* path, int flags, unsigned mask,
                           struct statx* into) noexcept {
-  const int result = uapi::stat_path(
-      fd, path, into, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
+  const int result = uapi::stat_at(
+      fd, path, into, flags, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
   if (result != 0 || (flags & AT_EMPTY_PATH) == 0) return result;
   const uapi::emulated_path* p = nullptr;
-  if (S_ISSOCK(into->stx_mode)) p = uapi::path_of(uapi::device_of(fd));
+  if (S_ISSOCK(into->stx_mode)) {
+    p = uapi::path_of(uapi::device_of(fd));
+    if (p == nullptr && uapi::kind_of(fd) != uapi::file_kind::other) {
+      into->stx_mode = uapi::mode_without_path;
+    }
+  }
   if (S_ISREG(into->stx_mode) && into->stx_nlink == 0) p = uapi::find_folder(fd);
   return p == nullptr ? result : uapi::tell(*p, into);
 }

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -33,6 +34,29 @@ static int syncobj_fd(int drm) {
 }
 
 /* --- Reading and writing --- */
+
+static void copying_and_looking(int timeline, int fence, int object, int buffer) {
+  const int all[] = {timeline, fence, object, buffer};
+  int ends[2], file = memfd_create("other", 0);
+  struct statx more;
+  struct stat s;
+  size_t i;
+
+  EXPECT(file >= 0 && pipe(ends) == 0 && write(ends[1], "x", 1) == 1);
+  for (i = 0; i < 4; i++) {
+    EXPECT_ERRNO(sendfile(ends[1], all[i], NULL, 1), EINVAL);
+    EXPECT_ERRNO(splice(all[i], NULL, ends[1], NULL, 1, SPLICE_F_NONBLOCK), EINVAL);
+    EXPECT_ERRNO(copy_file_range(all[i], NULL, file, NULL, 1, 0), EINVAL);
+    EXPECT_ERRNO(splice(ends[0], NULL, all[i], NULL, 1, SPLICE_F_NONBLOCK),
+                 i == 1 || i == 2 ? EBADF : EINVAL);
+  }
+  for (i = 1; i < 3; i++) {
+    EXPECT(fstat(all[i], &s) == 0 && s.st_mode == 0600);
+    EXPECT(statx(all[i], "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, &more) == 0);
+    EXPECT(more.stx_mode == 0600);
+  }
+  close(file), close(ends[0]), close(ends[1]);
+}
 
 static void reading_and_writing(void) {
   int timeline = open_timeline(), fence = make_fence(timeline, 1), drm = open_card();
@@ -81,6 +105,15 @@ static void reading_and_writing(void) {
   EXPECT_ERRNO(ftruncate(buffer, 0), EINVAL);
   EXPECT_ERRNO(fcntl(buffer, F_GET_SEALS), EINVAL);
   EXPECT_ERRNO(fcntl(buffer, F_ADD_SEALS, F_SEAL_WRITE), EINVAL);
+  EXPECT_ERRNO(pwritev(buffer, &part, 1, 0), ESPIPE);
+  EXPECT_ERRNO(preadv(fence, &part, 1, 0), ESPIPE);
+  EXPECT_ERRNO(preadv2(buffer, &part, 1, -1, 0), EINVAL);
+  EXPECT_ERRNO(pwritev2(reader, &part, 1, -1, 0), EBADF);
+  EXPECT_ERRNO(fallocate(buffer, 0, 0, 1), ENODEV);
+  EXPECT_ERRNO(fallocate(fence, 0, 0, 1), EBADF);
+  EXPECT_ERRNO(fsync(buffer), EINVAL);
+  EXPECT_ERRNO(fdatasync(fence), EINVAL);
+  copying_and_looking(timeline, fence, object, buffer);
   EXPECT(lseek(buffer, 0, SEEK_END) == 8192 && lseek(buffer, 0, SEEK_SET) == 0);
   EXPECT_ERRNO(lseek(buffer, 1, SEEK_SET), EINVAL);
   EXPECT_ERRNO(lseek(buffer, 0, SEEK_CUR), EINVAL);
@@ -490,6 +523,30 @@ static void nothing_is_shown(void) {
 }
 
 /* As those do who read the folder of their descriptors entry by entry. */
+/* What a link is, and what it leads to. */
+static void links_are_links(void) {
+  int drm = open_card(), buffer = dma_buf_of(drm, make_buffer(drm, NULL), O_RDWR);
+  char path[64], *whole;
+  struct statx more;
+  struct stat s;
+
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", drm);
+  EXPECT(lstat(path, &s) == 0 && S_ISLNK(s.st_mode));
+  EXPECT(fstatat(AT_FDCWD, path, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(s.st_mode));
+  EXPECT(statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &more) == 0);
+  EXPECT(S_ISLNK(more.stx_mode));
+  EXPECT(stat(path, &s) == 0 && S_ISCHR(s.st_mode));
+  EXPECT((whole = realpath(path, NULL)) && !strcmp(whole, "/dev/dri/card0"));
+  free(whole);
+  EXPECT(lstat("/sys/dev/char/226:0/device/subsystem", &s) == 0 && S_ISLNK(s.st_mode));
+  EXPECT((whole = realpath("/dev/dri/../sw_sync", NULL)) && !strcmp(whole, "/dev/sw_sync"));
+  free(whole);
+  EXPECT(!realpath("/dev/dri/card7", NULL) && errno == ENOENT);
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", buffer);
+  EXPECT_ERRNO(open(path, O_RDWR), ENXIO);
+  EXPECT_ERRNO(openat(AT_FDCWD, path, O_RDONLY), ENXIO);
+}
+
 static void links_have_relative_names(void) {
   int timeline = open_timeline(), fence = make_fence(timeline, 1), folder;
   char name[32], text[64] = "";
@@ -527,6 +584,7 @@ static const struct test_case cases[] = {
     {"NODE_names_that_programs_give", names_that_programs_give},
     {"NODE_nothing_is_shown", nothing_is_shown},
     {"FILE_links_have_relative_names", links_have_relative_names},
+    {"FILE_links_are_links", links_are_links},
 };
 
 int main(int argc, char** argv) {
