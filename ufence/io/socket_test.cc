@@ -83,7 +83,9 @@ TEST(socket, regress_keeps_no_descriptor_that_the_kernel_adds_and_loses_none_tha
     bytes room(1);
     std::vector<unique_fd> fds(message_fds_limit);
     const std::vector<int> many(message_fds_limit, there);
-    if (peek) ASSERT_EQ(send_message(ends.first.get(), bytes(1), many), std::error_code());
+    if (peek) {
+      ASSERT_EQ(send_message(ends.first.get(), bytes(1), many), std::error_code());
+    }
     const result<arrival> got = receive_message(there, room, fds, peek);
     ASSERT_TRUE(got.has_value());
     EXPECT_EQ(got->fd_count, message_fds_limit);

@@ -278,6 +278,37 @@ print(attempt(make_fence, timeline, 1), attempt(open_timeline))
             self.skipTest("no seccomp filters here")
         self.assertEqual(done, ["EPERM", "EPERM"])
 
+    def test_a_wait_is_interrupted_though_the_broker_is_stopped(self):
+        self.assertEqual(self.client("""
+import pathlib, signal, threading
+drm = os.open("/dev/dri/card0", os.O_RDWR)
+made = bytearray(8)
+fcntl.ioctl(drm, 0xC00864BF, made)
+handle = ctypes.c_uint32(struct.unpack_from("I", made)[0])
+wait = struct.pack("QqIIII", ctypes.addressof(handle), 1 << 62, 1, 2, 0, 0)
+class Interrupted(Exception):
+    pass
+def interrupt(*_):
+    raise Interrupted
+def is_broker(process):
+    try:
+        return (b"--serve" in (process / "cmdline").read_bytes().split(b"\\0") and
+                os.readlink(process / "ns" / "net") == os.readlink("/proc/self/ns/net"))
+    except OSError:
+        return False
+brokers = [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*") if is_broker(p)]
+signal.signal(signal.SIGALRM, interrupt)
+os.kill(brokers[0], signal.SIGSTOP)
+try:
+    signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+    fcntl.ioctl(drm, 0xC02064C3, wait)
+    print("woke")
+except Interrupted:
+    print("interrupted")
+signal.setitimer(signal.ITIMER_REAL, 0)
+os.kill(brokers[0], signal.SIGCONT)
+print(attempt(open_timeline))"""), ["interrupted", "ok"])
+
     # --- What kind of process it is ---
 
     def test_regress_is_not_made_where_it_could_not_live_long(self):
