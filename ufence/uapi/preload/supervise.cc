@@ -727,8 +727,9 @@ UFENCE_REPLACES int ufence_uapi_filter(void) noexcept {
   // effects twice. Linux before 5.19 does not know that.
   const auto install = [&code] {
     constexpr unsigned listens = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    const long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                                    listens | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &code);
+    constexpr unsigned lasts = SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    const long listener =
+        ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens | lasts, &code);
     if (listener >= 0 || errno != EINVAL) return listener;
     return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens, &code);
   };
