@@ -195,7 +195,8 @@ std::uint32_t fence::leave_op(backend* data) noexcept {
   // [FENCE.6] acq_rel: what the op did is before retire, and the last sees what all did; pairs with
   // [FENCE.3], [FENCE.5]
   const std::uint32_t old = state_.fetch_sub(one_op, mo::acq_rel);
-  if ((old & signaled) != 0 && ops_inside(old) == 1) run_retire(data, retired_by::last_op);
+  if ((old & signaled) != 0 && ops_inside(old) == 1) [[unlikely]]
+    run_retire(data, retired_by::last_op);
   return old;
 }
 

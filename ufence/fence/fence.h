@@ -43,6 +43,7 @@
 #include "ufence/fence/callback.h"
 #include "ufence/fence/ref.h"
 #include "ufence/fence/reference_count.h"
+#include "ufence/fence/seqno.h"
 #include "ufence/fence/settlement.h"
 #include "ufence/fence/signaler.h"
 #include "ufence/fence/state.h"
@@ -111,7 +112,7 @@ class UFENCE_API alignas(16) fence {
   [[nodiscard]] bool is_signaled() noexcept {
     // [FENCE.4] acquire: see error_ and timestamp_; pairs with [FENCE.3], [FENCE.24], [FENCE.36]
     if ((state_.load(mo::acquire) & fence_state::signaled) != 0) return true;
-    return is_ordered() && mark_if_completed();
+    return (kind_ & (kind::ordered | kind::foreign)) != 0 && is_signaled_otherwise();
   }
   /// True once all callbacks have returned (F4): the consumers' question. Implies is_signaled().
   [[nodiscard]] bool is_settled() noexcept;
@@ -153,14 +154,20 @@ class UFENCE_API alignas(16) fence {
   }
   /// Is `this` later than `other` on the same context? False for different contexts.
   /// Source: Linux dma_fence_is_later()
-  [[nodiscard]] bool is_later_than(const fence& other) const noexcept;
+  [[nodiscard]] bool is_later_than(const fence& other) const noexcept {
+    if (context() != other.context()) return false;
+    if (!seqno_wraps()) return is_later(seqno_, other.seqno_);
+    return is_later(static_cast<std::uint32_t>(seqno_), static_cast<std::uint32_t>(other.seqno_));
+  }
   /// May the caller drop `earlier`, a fence of the same context, and keep this one for both? From
   /// then on this one is not signaled before `earlier` is, also if its issuer signals it alone,
   /// ahead of the timeline's value: its result is fixed then, and it is signaled in its turn (F19).
   /// @return  false: this one is signaled, and `earlier` is not
   /// Threads: any. Blocks: never. Allocates: never. Calls: the timeline's request_notify, if somebody
   /// waits.
-  [[nodiscard]] bool stands_for(fence& earlier) noexcept;
+  [[nodiscard]] bool stands_for(fence& earlier) noexcept {
+    return !is_ordered() || !earlier.is_ordered() || ordered_stands_for(earlier);
+  }
   /// Others may keep later fences of its context for this one, or this one for earlier ones, where
   /// this library does not see it: another process, code of the kernel's interface. From then on it
   /// is signaled in its turn among those that were given away like this one, or are waited for.
@@ -363,12 +370,16 @@ class UFENCE_API alignas(16) fence {
   bool end_undisturbed(std::uint32_t last_flag) noexcept;
   void run_retire(backend* data, retired_by who) noexcept;
 
+  // Not marked: it is completed by its timeline's value, or its issuer sees it signaled already.
+  [[nodiscard]] bool is_signaled_otherwise() noexcept;
+
   // Of a timeline fence (timeline.cc).
   bool mark_if_completed() noexcept;
   void mark_locked(int how, std::int64_t now, std::uint32_t flips) noexcept;  // drops LOCK
   void decide_unlinked(int how, std::int64_t now, bool keep, settlement& later) noexcept;
   void leave_list(bool nothing_to_call, settlement& later) noexcept;
   void enable_ordered() noexcept;
+  [[nodiscard]] bool ordered_stands_for(fence& earlier) noexcept;
   bool await_locked(std::uint32_t s, std::uint64_t& to_tell) noexcept;
   bool await_silently() noexcept;  // false: it is completed
   bool set_in_turn() noexcept;     // false: it is signaled

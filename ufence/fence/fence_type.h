@@ -41,6 +41,9 @@ struct fence_type {
 
   /// Decisions and callbacks are made under a lock of the issuer: the four below.
   bool is_foreign = false;
+  /// The issuer's code sees it signaled by something that is set just before it is marked, and finds its
+  /// result: so is it for everybody. Asks nobody. Null: there is nothing of the kind.
+  bool (*shows_signaled)(const fence&) noexcept = nullptr;
   /// 0 pending or signaled, 1 complete, <0 complete with that error.
   int (*poll)(fence&) noexcept = nullptr;
   void (*set_deadline)(fence&, std::int64_t deadline_ns) noexcept = nullptr;
@@ -71,7 +74,7 @@ struct fence_type {
 [[nodiscard]] constexpr bool is_complete(const fence_type& t) noexcept {
   const bool has_asked_ops =
       t.poll != nullptr && t.set_deadline != nullptr && t.wait != nullptr && t.settle != nullptr;
-  const bool has_foreign_ops = t.poll != nullptr || t.set_deadline != nullptr ||
+  const bool has_foreign_ops = t.shows_signaled != nullptr || t.poll != nullptr || t.set_deadline != nullptr ||
                                t.wait != nullptr || t.signal != nullptr || t.settle != nullptr ||
                                t.copy_names != nullptr;
   return t.enable != nullptr && t.end != nullptr &&

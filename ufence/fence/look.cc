@@ -28,11 +28,18 @@ bool fence::is_settled() noexcept {
   return (s & fence_state::settled) != 0 || is_unmarked || has_nothing_to_settle();
 }
 
+bool fence::is_signaled_otherwise() noexcept {
+  if (is_ordered()) return mark_if_completed();
+  const fence_type& type = embedded_fence::of(*this).type();
+  return type.shows_signaled != nullptr && type.shows_signaled(*this);
+}
+
 int fence::status() noexcept {
   if (!is_signaled()) return 0;
-  // relaxed: is_signaled() acquired. Without the bit it is a parent's, completed and not marked.
+  // relaxed: is_signaled() acquired. A timeline fence without the bit is a parent's, completed and not
+  // marked.
   const std::uint32_t s = state_.load(mo::relaxed);
-  if ((s & fence_state::signaled) == 0) {
+  if (is_ordered() && (s & fence_state::signaled) == 0) {
     return result_ahead(s, owner_.owner->decided_inherited(*this));
   }
   const int error = error_.get();
@@ -76,12 +83,6 @@ std::string fence::describe() {
     text.append(status_now == 0 ? " unsignalled" : " signalled");
   }
   return text;
-}
-
-bool fence::is_later_than(const fence& other) const noexcept {
-  if (context() != other.context()) return false;
-  if (!seqno_wraps()) return is_later(seqno(), other.seqno());
-  return is_later(static_cast<std::uint32_t>(seqno()), static_cast<std::uint32_t>(other.seqno()));
 }
 
 }  // namespace ufence

@@ -52,6 +52,7 @@ void thread_state::queue_chain(fence* last) noexcept {
     last->link_.set(first);
   }
   queue = last;
+  has_deferred = true;
 }
 
 void thread_state::queue_work(thread_work& added) noexcept {
@@ -62,6 +63,7 @@ void thread_state::queue_work(thread_work& added) noexcept {
     last_work->next = &added;
   }
   last_work = &added;
+  has_deferred = true;
 }
 
 // What was decided is settled before further work is begun: as in the kernel, whose nested signals call
@@ -86,6 +88,7 @@ void thread_state::drain_queue() noexcept {
     }
   }
   draining = false;
+  has_deferred = false;
 }
 
 }  // namespace ufence

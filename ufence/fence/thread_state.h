@@ -41,6 +41,7 @@ struct thread_state {
   // settling as well.
   thread_work* work = nullptr;
   thread_work* last_work = nullptr;
+  bool has_deferred = false;  // one of the two queues is not empty, or is being emptied
   bool draining = false;  // an outer settling on this thread runs the queues
   // Spinlocks of kernel-style issuers that it holds: settling waits until they are dropped.
   std::uint32_t spinlocks_held = 0;
@@ -92,7 +93,9 @@ struct thread_state {
   /// Settles what is queued, and does the work that is, if it may.
   /// True: it settled or did something.
   bool run_queue() noexcept {
-    if ((queue == nullptr && work == nullptr) || !may_settle()) return false;
+    if (!has_deferred) [[likely]]
+      return false;
+    if (!may_settle()) return false;
     drain_queue();
     return true;
   }

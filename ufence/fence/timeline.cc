@@ -452,10 +452,9 @@ bool fence::set_in_turn() noexcept {
   return is_pending;
 }
 
-bool fence::stands_for(fence& earlier) noexcept {
-  if (!is_ordered() || !earlier.is_ordered() || owner() != earlier.owner() || &earlier == this) {
-    return true;
-  }
+// Both are ordered.
+bool fence::ordered_stands_for(fence& earlier) noexcept {
+  if (owner() != earlier.owner() || &earlier == this) return true;
   if (is_inherited() || !earlier.await_silently()) return true;
   return set_in_turn() || earlier.is_signaled();
 }
