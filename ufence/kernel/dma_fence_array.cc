@@ -21,21 +21,11 @@ dma_fence_array& array_of(dma_fence* f) noexcept { return *to_dma_fence_array(f)
 
 // The first error is the array's.
 void note_error(dma_fence_array& array, int error) noexcept {
-  int expected = no_error_yet;
-  ufence::atomic<int>& its_error = as_atomic(array.base.error);
-  // relaxed, both: the array's signal publishes it
-  if (error < 0 && its_error.load(mo::relaxed) == no_error_yet) {
-    its_error.compare_exchange(expected, error, mo::relaxed, mo::relaxed);
-  }
+  if (error < 0) kernel_fence::of(array.base).note_error(no_error_yet, error);
 }
 
 void end_errors(dma_fence_array& array) noexcept {
-  int expected = no_error_yet;
-  ufence::atomic<int>& its_error = as_atomic(array.base.error);
-  // relaxed, both: as above
-  if (its_error.load(mo::relaxed) == no_error_yet) {
-    its_error.compare_exchange(expected, 0, mo::relaxed, mo::relaxed);
-  }
+  kernel_fence::of(array.base).note_error(no_error_yet, 0);
 }
 
 // True for the one that completes it: the last child, or the first of an `any` array.

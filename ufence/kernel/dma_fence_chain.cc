@@ -57,8 +57,7 @@ bool watch_next(dma_fence* f) {
     dma_fence_put(contained);
     if (refused == -EOWNERDEAD) {
       // Inherited through fork(): nothing more will come.
-      // relaxed: the signal publishes it
-      as_atomic(f->error).store(-EOWNERDEAD, mo::relaxed);
+      kernel_fence::of(*f).note_error(0, -EOWNERDEAD);
       dma_fence_put(at);
       break;
     }

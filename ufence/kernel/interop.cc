@@ -54,12 +54,9 @@ struct stand_in {
     dma_fence_put(&self.base);
   }
 
-  // The caller's lock, or its election by the queue, keeps others from the error.
+  // Before its signal, by each thread that finds the original signaled.
   void take_error() noexcept {
-    if (const int error = original->error()) {
-      // relaxed: the signal publishes it
-      as_atomic(base.error).store(error, mo::relaxed);
-    }
+    if (const int error = original->error()) kernel_fence::of(base).note_error(0, error);
   }
 };
 
@@ -73,8 +70,7 @@ bool enable_signaling(dma_fence* f) {
   // Signaled already, or inherited through fork(), of which nothing more will come.
   dma_fence_put(f);
   self.take_error();
-  // relaxed: as in take_error()
-  if (!self.original->is_signaled()) as_atomic(f->error).store(-EOWNERDEAD, mo::relaxed);
+  if (!self.original->is_signaled()) kernel_fence::of(*f).note_error(0, -EOWNERDEAD);
   return false;
 }
 

@@ -53,6 +53,7 @@ constexpr fence_type kernel_fence::type_of_fences{
     .enable = &op_enable<kernel_fence>,
     .end = &end,
     .is_foreign = true,
+    .shows_signaled = [](const fence& f) noexcept { return kernel_fence_at(f).has_signaled_flag(); },
     .poll = &op_poll<kernel_fence>,
     .set_deadline = &op_set_deadline<kernel_fence>,
     .wait = &op_wait<kernel_fence>,
@@ -244,6 +245,13 @@ void kernel_fence::publish(std::int64_t when) noexcept {
     // relaxed: readers take what they find, and null says nothing else
     as_atomic(c().ops).store(nullptr, mo::relaxed);
   }
+}
+
+void kernel_fence::note_error(int none, int error) noexcept {
+  if (is_inherited()) return;  // nobody signals it here
+  cell<int>& place = as_cell(c().error);
+  if ((lock() & fence_state::signaled) == 0 && place.get() == none) place.set(error);
+  unlock();
 }
 
 bool kernel_fence::signal(std::int64_t timestamp_ns, bool lock_is_held) noexcept {

@@ -120,6 +120,10 @@ class kernel_fence : public foreign_fence {
     return has_signaled_flag() ? nullptr : attached_ops();
   }
   [[nodiscard]] bool has_signaled_flag() noexcept { return dma_fence_test_signaled_flag(&c()); }
+  /// Puts an error in its place while the fence is pending, unless there is one: of containers and the like,
+  /// which several threads may find complete at once. The one that signals it publishes what is there.
+  /// @param none  what is in that place as long as there is no error
+  void note_error(int none, int error) noexcept;
   /// Does somebody wait for it by a callback? May be stale at once.
   [[nodiscard]] bool had_callbacks() noexcept;
 

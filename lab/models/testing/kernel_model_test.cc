@@ -6,6 +6,7 @@
 
 #include "lab/models/testing/harness.h"
 #include "ufence/base/alloc.h"
+#include "ufence/kernel/interop.h"
 #include "ufence/kernel/kernel_fence.h"
 
 namespace ufence::lab {
@@ -115,6 +116,25 @@ TEST(kernel_model, the_signaled_flag_shows_what_was_done_and_the_error) {
         if (!dma_fence_test_signaled_flag(f)) return;
         LAB_CHECK(work.get() == 1);
         LAB_CHECK(as_cell(f->error).get() == -5);
+      });
+    }
+    dma_fence_put(f);
+  }));
+}
+
+TEST(kernel_model, the_signaled_flag_and_a_native_look_say_the_same) {
+  expect_safe(and_free([] {
+    dma_fence* f = make();
+    {
+      thread issuer("issuer", [&] {
+        dma_fence_set_error(f, -5);
+        dma_fence_signal(f);
+      });
+      thread look("look", [&] {
+        const bool is_signaled = dma_fence_test_signaled_flag(f);
+        const int status = to_fence(*f)->status();
+        LAB_CHECK(status == -5 || (status == 0 && !is_signaled));
+        if (status != 0) LAB_CHECK(dma_fence_test_signaled_flag(f));
       });
     }
     dma_fence_put(f);
@@ -277,6 +297,44 @@ TEST(kernel_model, an_array_is_polled_while_it_is_enabled) {
     dma_fence_put(&all->base);
     dma_fence_put(children.one);
     dma_fence_put(children.two);
+  }));
+}
+
+TEST(kernel_model, of_two_that_find_a_container_complete_one_signals_it_with_the_error_of_the_other) {
+  expect_safe_so_far(and_free([] {
+    result<new_fence> made = fence::create(7, 1);
+    dma_fence* f = to_dma_fence(made->fence);
+    made->signal.signal(-5);
+    const auto poll = [f] {
+      if (dma_fence_is_signaled(f)) LAB_CHECK(as_cell(f->error).get() == -5);
+    };
+    {
+      thread first("first", poll);
+      thread second("second", poll);
+    }
+    LAB_CHECK(dma_fence_get_status(f) == -5);
+    dma_fence_put(f);
+  }));
+}
+
+TEST(kernel_model, of_two_that_poll_an_array_one_signals_it_with_the_error_that_the_other_noted) {
+  expect_safe_so_far(and_free([] {
+    dma_fence* child = make();
+    auto** list = static_cast<dma_fence**>(allocate(sizeof(dma_fence*)));
+    list[0] = dma_fence_get(child);
+    dma_fence* array = &dma_fence_array_create(1, list, 9, 1, false)->base;
+    dma_fence_set_error(child, -5);
+    dma_fence_signal(child);
+    const auto poll = [array] {
+      LAB_CHECK(dma_fence_is_signaled(array));
+      LAB_CHECK(as_cell(array->error).get() == -5);
+    };
+    {
+      thread first("first", poll);
+      thread second("second", poll);
+    }
+    dma_fence_put(array);
+    dma_fence_put(child);
   }));
 }
 
