@@ -7,12 +7,12 @@ namespace ufence {
 
 using namespace fence_state;  // NOLINT(google-build-using-namespace): the bits of state.h
 
-void foreign_fence::leave_foreign_op() noexcept {
+bool foreign_fence::leave_foreign_op() noexcept {
   // [FENCE.27] release: the op has left the external lock; as [FENCE.26]; pairs with [FENCE.16],
   // [FENCE.18], [FENCE.23]
   const std::uint32_t old = state_.fetch_sub(one_op, mo::release);
   if ((old & called_back) != 0 && ops_inside(old) == 1) wake(old | set_settled());
-  thread_state::mine().run_queue();
+  return thread_state::mine().run_queue();
 }
 
 std::uint32_t foreign_fence::set_settled() noexcept {

@@ -57,10 +57,15 @@ class foreign_fence : public embedded_fence {
   static bool signal_with(Self& self, bool lock_is_held, Fix fix) noexcept;
 
  private:
-  /// Calls an op inside the gate; 0 if it is signaled, or `once` was set.
+  /// What an op said that was called inside the gate, and whether other fences were settled after it, which
+  /// it may have signaled. 0, false: it was not called, the fence is signaled, or `once` was set.
+  struct answer {
+    int result = 0;
+    bool settled_others = false;
+  };
   template <class Call>
-  int call_foreign_op(std::uint32_t once, Call call) noexcept;
-  void leave_foreign_op() noexcept;
+  answer call_foreign_op(std::uint32_t once, Call call) noexcept;
+  bool leave_foreign_op() noexcept;
   /// The callbacks have returned, and the external lock is dropped if it was this thread's. The
   /// last that a signal does to the fence: its memory may go from here on.
   void finish() noexcept;
@@ -70,35 +75,40 @@ class foreign_fence : public embedded_fence {
 };
 
 template <class Call>
-int foreign_fence::call_foreign_op(std::uint32_t once, Call call) noexcept {
+foreign_fence::answer foreign_fence::call_foreign_op(std::uint32_t once, Call call) noexcept {
   backend* none = nullptr;
-  if (!enter_op(once, none)) return 0;
-  int op_result = 0;
+  if (!enter_op(once, none)) return {};
+  answer said;
   {
     const foreign_scope scope(thread_state::mine(), *this);
-    op_result = call();
+    said.result = call();
   }
-  leave_foreign_op();
-  return op_result;
+  said.settled_others = leave_foreign_op();
+  return said;
 }
 
 template <class Self>
 void foreign_fence::op_enable(fence& f) noexcept {
   auto& self = static_cast<Self&>(f);
-  self.complete(self.call_foreign_op(fence_state::enabled, [&self] {
+  const answer said = self.call_foreign_op(fence_state::enabled, [&self] {
     self.lock_issuer();
     // relaxed: whoever signals it outside of foreign code decides under this lock
     const bool is_pending = (self.state_.load(mo::relaxed) & fence_state::signaled) == 0;
     const int op_result = is_pending ? self.ask_to_enable() : 0;
     self.unlock_issuer();
     return op_result;
-  }));
+  });
+  self.complete(said.result);
 }
 
 template <class Self>
 int foreign_fence::op_poll(fence& f) noexcept {
   auto& self = static_cast<Self&>(f);
-  return self.call_foreign_op(0, [&self] { return self.ask_whether_complete(); });
+  const auto ask = [&self] { return self.ask_whether_complete(); };
+  const answer said = self.call_foreign_op(0, ask);
+  // What the op asks about may be signaled by the asking, as a container is, which was settled after the op.
+  if (said.result != 0 || !said.settled_others) return said.result;
+  return self.call_foreign_op(0, ask).result;
 }
 
 template <class Self>
@@ -113,7 +123,7 @@ void foreign_fence::op_set_deadline(fence& f, std::int64_t deadline_ns) noexcept
 template <class Self>
 int foreign_fence::op_wait(fence& f, std::int64_t deadline_ns) noexcept {
   auto& self = static_cast<Self&>(f);
-  return self.call_foreign_op(0, [&self, deadline_ns] { return self.ask_to_wait(deadline_ns); });
+  return self.call_foreign_op(0, [&self, deadline_ns] { return self.ask_to_wait(deadline_ns); }).result;
 }
 
 template <class Self>

@@ -396,6 +396,15 @@ TEST(to_dma_fence, regress_the_first_poll_finds_a_container_complete_that_was_no
   rcu_barrier();
 }
 
+TEST(to_dma_fence, regress_the_first_native_poll_finds_it_complete_as_well) {
+  const fence_ref done = fence::stub();
+  dma_fence* f = to_dma_fence(*fence_array::create({&done, 1}));
+  const fence_ref native = to_fence(*f);
+  EXPECT_TRUE(native->poll());
+  dma_fence_put(f);
+  rcu_barrier();
+}
+
 TEST(to_dma_fence, regress_polled_while_it_is_queued_it_is_settled_once) {
   new_fence made = std::move(*fence::create(fence::allocate_contexts(1), 9));
   const mock other;
