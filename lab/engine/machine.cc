@@ -42,6 +42,9 @@ machine::~machine() {
 
 // --- The course of an execution ---
 
+// Every execution begins in the same state: the process's writable data is put back (image_), the model's
+// heap and what the lab noted about addresses are emptied. The graph stays: a search that repeats a prefix has
+// its events there already, and enacted_ says which of them have happened in this execution.
 void machine::begin_execution() {
   image_.restore();
   memory_.begin_execution();
@@ -65,6 +68,7 @@ void machine::begin_execution() {
   threads_[0].local = prelude_local_;
 }
 
+// The thread's first operation, `begin`, is pending from the start, so that a search decides when it runs.
 void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   model_thread& t = threads_[number];
   t.owner = this;
@@ -97,6 +101,8 @@ void machine::run_thread(void* thread) {
   t->owner->perform(last);
 }
 
+// Lets a thread run from its pending operation, whose result is in place, to its next one. The code of the
+// scenario runs on the thread's own stack, and comes back here by perform().
 bool machine::go_on(unsigned number) {
   model_thread& t = threads_[number];
   if (t.pending->what == action::pause) ++t.pauses;
@@ -114,6 +120,8 @@ bool machine::go_on(unsigned number) {
   return !problem_;
 }
 
+// Called by the scenario's code for each operation on an atomic. It returns when the search lets this thread go
+// on, with the result in `op`.
 void machine::perform(operation& op) {
   mode::now = mode::outside;
   model_thread& t = threads_[current_];
@@ -136,6 +144,8 @@ void machine::check_end() {
     fail(memory_.find_leak(may_keep ? process_image::added() : std::span<const std::span<char>>{}));
 }
 
+// The running thread has done something that others may see, or that changes what it does itself. So it is in
+// no loop that only looks: what it read before is no reason to take its next read for a repetition.
 void machine::effect() noexcept {
   threads_[current_].turn.clear();
   threads_[current_].pauses = 0;
@@ -177,12 +187,15 @@ std::uint64_t machine::history_with(unsigned number, std::uint64_t value,
   return mixed(mixed(threads_[number].history, value), success ? 1 : 0);
 }
 
+// Would a thread that read these places find the same bytes there now?
 bool machine::would_repeat(const plain_reads& reads) noexcept {
   std::uint64_t sum = 0;
   for (const auto& [at, bytes] : reads.places) sum = mixed_read(sum, at, bytes);
   return sum == reads.sum;
 }
 
+// Stands for the live part of a thread's stack. Two looks from equal stacks that read the same values are the
+// same turn of a loop. It is computed once between two operations; 0 says that it is not known.
 std::uint64_t machine::stack_state(unsigned number) noexcept {
   model_thread& t = threads_[number];
   if (t.state == 0) {
@@ -227,6 +240,8 @@ void machine::weaken(operation& op) {
 
 // --- Locations ---
 
+// An address is another location in each life of what lies there: when an object is made in memory that had one
+// before, or when plain bytes were written over an atomic, the graph has to know nothing of the old stores.
 location_id machine::identify(place_note& note, std::uintptr_t at) {
   if (note.life == note.ids.size()) {
     note.ids.push_back(static_cast<location_id>(addresses_.size()));
@@ -236,6 +251,8 @@ location_id machine::identify(place_note& note, std::uintptr_t at) {
   return note.ids[note.life];
 }
 
+// The location of a thread's pending operation. Its first value is what the memory holds when an execution first
+// comes there: stores that went through the graph are not in the memory.
 location_id machine::locate(unsigned number) {
   const operation& op = *threads_[number].pending;
   bool is_new = false;
@@ -258,6 +275,8 @@ bool machine::was_woken(unsigned number) {
   });
 }
 
+// An atomic is made. Whoever used the object that was there before has to be ordered before this; whoever uses
+// the new one has to be ordered after it, which enact() looks at by made_by and made_at.
 void machine::construct(const void* at, unsigned bytes, std::uint64_t value,
                         std::source_location where) {
   const actor who = acting(where);
@@ -332,6 +351,7 @@ event_id machine::add_other(unsigned number, std::uint64_t value) {
   return graph_.add(e);
 }
 
+// A prefix of the graph is repeated: the thread's pending operation has to be the one that the event is of.
 bool machine::match(unsigned number, event_id id) {
   const operation& op = *threads_[number].pending;
   event& e = graph_[id];
@@ -353,6 +373,9 @@ bool machine::match(unsigned number, event_id id) {
   return true;
 }
 
+// An event of the graph happens: it is checked against races and misuse, its thread's clocks move, and the
+// pending operation gets its result. `before` is what happens before the thread's next event (for races),
+// `causes` is what it depends on through any read (for the search). False: the execution ends here.
 bool machine::enact(event_id id) {
   if (enacted_.size() <= id) enacted_.resize(graph_.size(), 0);
   enacted_[id] = 1;
@@ -437,6 +460,8 @@ problem machine::touch_pending(const event& e, const operation& op) {
   return bytes_.access(who, op.at, op.bytes, e.kind == event_kind::store);
 }
 
+// The message of a store is what a thread that acquires it gets to know. A relaxed read keeps it in `unacquired`,
+// for an acquire fence that may follow.
 void machine::enact_load(event& e, model_thread& t) {
   operation& op = *t.pending;
   t.turn.push_back({static_cast<event_id>(&e - &graph_[0]), stack_state(e.thread)});
@@ -492,6 +517,7 @@ void machine::plain_write(const void* at, std::size_t bytes, std::source_locatio
   check(memory_.write(acting(where), at, bytes), at);
 }
 
+// The n-th child of a thread has the same number in all executions, whatever others start meanwhile.
 unsigned machine::next_child(unsigned t) {
   const auto unused = static_cast<unsigned>(numbers_.size() + 1);
   return numbers_.try_emplace({t, threads_[t].started_threads}, unused).first->second;

@@ -25,6 +25,8 @@ constexpr std::int64_t doubt_ns = 100'000'000;
 // The thread stays this long without anything to watch.
 constexpr std::int64_t linger_ns = 10'000'000;
 
+// What the thread finds in epoll's events in place of a key: the epoll of what waits for peer_closed has
+// something, or another thread wants the time looked at again.
 constexpr std::uint64_t tag_closed = epoll_own_tags;
 constexpr std::uint64_t tag_wake = epoll_own_tags + 1;
 
@@ -32,6 +34,12 @@ constexpr std::uint64_t tag_wake = epoll_own_tags + 1;
 
 // --- The thread ---
 
+// What the reactor's thread keeps between its rounds. Each round waits for events until the next of three
+// times, handles the events, and then does what is due:
+//   batch_at_  things whose peer is closed are reaped; set by the first such event, batch_ns later
+//   doubt_at_  doubtful things are looked at; set while there are any, doubt_ns later
+//   end_at_    the thread ends; set while nothing is watched, linger_ns later
+// Only this thread touches its fields. The loop knows of the things that are watched no more than their kind.
 class reactor::loop {
  public:
   explicit loop(reactor& of) noexcept : reactor_(of) {
@@ -55,7 +63,7 @@ class reactor::loop {
   [[nodiscard]] bool end_if_idle() noexcept;
 
   reactor& reactor_;
-  descriptors fds_;  // constant, as the next
+  descriptors fds_;  // those of this thread's life, copied once, as the next
   std::uint64_t life_ = 0;
   std::int64_t batch_at_ = no_deadline;
   std::int64_t doubt_at_ = no_deadline;
@@ -73,13 +81,15 @@ void reactor::loop::run() noexcept {
   } while (!end_if_idle());
 }
 
-// The system refuses to let it wait (a sandbox that came later): what is doubtful is still looked
-// at.
+// epoll_wait() fails where a sandbox that came later refuses it. The thread then sleeps for a moment in its
+// place, so that doubtful things are still looked at and the loop does not spin.
 void reactor::loop::rest() noexcept {
   const timespec time{.tv_sec = 0, .tv_nsec = linger_ns};
   ::nanosleep(&time, nullptr);
 }
 
+// A key that is not in the table any more is of a thing that was removed after the event was fetched. The
+// client is called without the lock, with the key alone: it finds out by itself whether the thing is there.
 void reactor::loop::handle(const epoll_event& e) noexcept {
   const std::uint64_t key = e.data.u64;
   if (key == tag_closed) {
@@ -97,7 +107,9 @@ void reactor::loop::handle(const epoll_event& e) noexcept {
   }
 }
 
-// A part of what is doubtful at a time: events do not wait for all of it.
+// Reaping re-arms the one-shot event that told of closed peers. Of the doubtful things only a part is looked
+// at in one call, so that events do not wait for all of them: doubt_at_ stays in the past until the round is
+// through, and timeout_ms() then is 0.
 void reactor::loop::on_time() noexcept {
   const std::int64_t now = now_ns();
   if (now >= batch_at_) {
@@ -114,6 +126,8 @@ void reactor::loop::on_time() noexcept {
   }
 }
 
+// How long epoll_wait() may sleep: until the next of the three times, rounded up, or for ever (-1). Sets or
+// clears the two that depend on what the table has now.
 int reactor::loop::timeout_ms() noexcept {
   {
     const scoped_lock guard(reactor_.lock);
@@ -134,6 +148,8 @@ int reactor::loop::timeout_ms() noexcept {
   return left <= 0 ? 0 : static_cast<int>((left + 999'999) / 1'000'000);
 }
 
+// True: the thread has to end. It decides so and gives its descriptors up under one lock, so that add() either
+// finds it running, or starts another one.
 bool reactor::loop::end_if_idle() noexcept {
   const std::int64_t now = now_ns();
   const scoped_lock guard(reactor_.lock);
@@ -153,6 +169,7 @@ void reactor::close_descriptors() noexcept {
   fds_ = {};
 }
 
+// On failure some are open: close_descriptors() closes these.
 std::error_code reactor::open_descriptors() noexcept {
   if ((fds_.events = ::epoll_create1(EPOLL_CLOEXEC)) < 0 ||
       (fds_.closed = ::epoll_create1(EPOLL_CLOEXEC)) < 0 ||
@@ -169,9 +186,10 @@ bool reactor::has_its_descriptors() noexcept {
   return epoll_change(fds_.events, EPOLL_CTL_MOD, fds_.wake, EPOLLIN, tag_wake);
 }
 
-// The thread, if it still sleeps, sleeps on what nobody can reach any more; otherwise it ends. What
-// waited to be ready is looked at by the next one, which tells its clients; what others claimed is
-// theirs.
+// Somebody has closed the descriptors of this life. If its thread still sleeps in epoll_wait(), it sleeps on a
+// file that nobody can reach any more; if it wakes, it finds that life_ has moved on, and ends. Things that
+// waited to be ready become doubtful: the next thread looks at them and tells their clients. Things that are
+// claimed belong to the threads that claimed them. All others leave the table.
 void reactor::lose_all() noexcept {
   for (watched*& bucket : buckets_) {
     for (watched** at = &bucket; *at != nullptr;) {
@@ -192,6 +210,7 @@ void reactor::lose_all() noexcept {
   is_running_ = false;
 }
 
+// Makes sure that a thread runs which has its descriptors.
 std::error_code reactor::start() noexcept {
   if (is_running_ && has_its_descriptors()) return {};
   if (is_running_) lose_all();
