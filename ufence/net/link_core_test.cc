@@ -184,6 +184,28 @@ TEST_F(link_core_test, an_importer_takes_the_largest_value_of_its_epoch_alone) {
   EXPECT_EQ(it.ended(), -EIO);
 }
 
+// Its time is told to people, and decides nothing.
+TEST_F(link_core_test, a_wall_clock_that_is_set_back_or_forth_holds_up_no_value_and_no_lease) {
+  importer& it = import_it();
+  std::uint64_t value = 0;
+  for (const std::int64_t wall :
+       {INT64_C(1'700'000'000'000'000'000), INT64_C(0), INT64_MAX, INT64_C(5)}) {
+    value_record told = record_of(3, 5, ++value);
+    told.owner_time_ns = wall;
+    core.on_record(told, now);
+    EXPECT_EQ(it.value(), value);
+    EXPECT_EQ(it.ended(), 0);
+  }
+  const auto owner = export_it(9);
+  answer(std::nullopt);
+  owner->set_value(1, INT64_MAX);
+  owner->set_value(2, 0);
+  core.tick(*owner, now);
+  ASSERT_FALSE(stores.empty());
+  EXPECT_EQ(stores.back().record.value, 2U);
+  EXPECT_EQ(owner->ended(), 0);
+}
+
 TEST_F(link_core_test, an_importer_ends_with_the_owner_that_is_replaced) {
   importer& it = import_it();
   core.on_record(record_of(3, 5, 10), now);
