@@ -27,17 +27,6 @@ struct fence_access {
 
 namespace {
 
-slot about(event what, const fence& f, int error) noexcept {
-  return {.time_ns = 0,
-          .context = fence_access::context_of(f),
-          .seqno = f.seqno(),
-          .a = 0,
-          .b = 0,
-          .error = error,
-          .kind = what,
-          .more = 0};
-}
-
 void name_once(timeline& line) noexcept {
   if (!fence_access::must_name(line)) return;
   record({.time_ns = 0,
@@ -54,29 +43,24 @@ void name_once(timeline& line) noexcept {
 }  // namespace
 
 void record_fence(event what, const fence& f, int error) noexcept {
-  slot s = about(what, f, error);
+  const std::uint64_t context = fence_access::context_of(f);
   if (what == event::init) {
     timeline* const line = fence_access::line_of(f);
     if (line != nullptr) name_once(*line);
-    s.a = line != nullptr ? line->context() : s.context;
-    s.b = fence_access::flags_of(f);
+    return record(what, error, context, f.seqno(), line != nullptr ? line->context() : context,
+                  fence_access::flags_of(f), 0);
   }
-  // The time that the fence shows; and no second look at the clock.
-  if (what == event::signaled) s.time_ns = static_cast<std::uint64_t>(fence_access::time_of(f));
-  record(s);
+  // Of the signal the time that the fence shows; and no second look at the clock.
+  const std::int64_t time_ns = what == event::signaled ? fence_access::time_of(f) : 0;
+  record(what, error, context, f.seqno(), 0, 0, static_cast<std::uint64_t>(time_ns));
 }
 
 void record_wait(event what, const fence& f, std::uint64_t count, int error) noexcept {
-  slot s = about(what, f, error);
-  s.a = count;
-  record(s);
+  record(what, error, fence_access::context_of(f), f.seqno(), count, 0, 0);
 }
 
 void record_job(event what, const fence& f, std::uint64_t a, std::uint64_t b, int error) noexcept {
-  slot s = about(what, f, error);
-  s.a = a;
-  s.b = b;
-  record(s);
+  record(what, error, fence_access::context_of(f), f.seqno(), a, b, 0);
 }
 
 void record_run(const fence& f, const fence& device) noexcept {
@@ -89,14 +73,7 @@ void record_dependency(const fence& f, const fence& on) noexcept {
 
 void record_timeline(event what, timeline& line, std::uint64_t seqno, int error) noexcept {
   name_once(line);
-  record({.time_ns = 0,
-          .context = line.context(),
-          .seqno = seqno,
-          .a = 0,
-          .b = 0,
-          .error = error,
-          .kind = what,
-          .more = 0});
+  record(what, error, line.context(), seqno, 0, 0, 0);
 }
 
 void record_export(const fence& f, std::uint64_t file) noexcept {
@@ -105,10 +82,15 @@ void record_export(const fence& f, std::uint64_t file) noexcept {
 
 void record_import(const fence& f, std::uint64_t file, std::uint64_t process,
                    std::string_view driver, std::string_view timeline) noexcept {
-  slot s = about(event::sync_import, f, 0);
-  s.a = file;
-  s.b = process;
-  record(s, driver, timeline);
+  record({.time_ns = 0,
+          .context = fence_access::context_of(f),
+          .seqno = f.seqno(),
+          .a = file,
+          .b = process,
+          .error = 0,
+          .kind = event::sync_import,
+          .more = 0},
+         driver, timeline);
 }
 
 }  // namespace ufence::trace

@@ -1,4 +1,4 @@
-// What a recording is made of: events as they lie in memory and in files, version 1.
+// What a recording is made of: events as they lie in memory and in files, version 2.
 //
 // A file is a sequence of chunks: a chunk_header and `size` bytes, in the byte order and alignment
 // of x86-64 and AArch64. Files of several processes may be put behind each other. The first chunk
@@ -8,6 +8,7 @@
 // chunk that is incomplete: the program was killed while it wrote.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -73,7 +74,7 @@ enum class chunk_type : std::uint16_t {
 };
 
 inline constexpr std::uint32_t chunk_magic = 0x72746675;  // "uftr"
-inline constexpr std::uint16_t format_version = 1;
+inline constexpr std::uint16_t format_version = 2;
 inline constexpr std::uint32_t chunk_size_max = 1U << 26U;
 
 struct chunk_header {
@@ -94,14 +95,36 @@ struct process_start {
   std::uint64_t realtime_ns;  // at the same moment
 };
 
-/// The checksum of a chunk's words.
-[[nodiscard]] constexpr std::uint64_t checksum_of(std::span<const std::uint64_t> words) noexcept {
-  std::uint64_t sum = 0xcbf29ce484222325;
-  for (const std::uint64_t word : words) {
+/// The checksum of a chunk's words, which may be added in several parts: each sixth word to a sum of
+/// its own, so that none waits for the one before.
+class checksum {
+ public:
+  constexpr void add(std::span<const std::uint64_t> words) noexcept {
+    for (const std::uint64_t word : words) {
+      mix(sums_[next_], word);
+      next_ = next_ + 1 == sums_.size() ? 0 : next_ + 1;
+    }
+  }
+  [[nodiscard]] constexpr std::uint64_t value() const noexcept {
+    std::uint64_t all = 0;
+    for (const std::uint64_t sum : sums_) mix(all, sum);
+    return all;
+  }
+
+ private:
+  static constexpr void mix(std::uint64_t& sum, std::uint64_t word) noexcept {
     sum = (sum ^ word) * 0x9e3779b97f4a7c15;
     sum ^= sum >> 32U;
   }
-  return sum;
+  static constexpr std::uint64_t begin = 0xcbf29ce484222325;
+  std::array<std::uint64_t, 6> sums_{begin, begin, begin, begin, begin, begin};
+  std::size_t next_ = 0;
+};
+
+[[nodiscard]] constexpr std::uint64_t checksum_of(std::span<const std::uint64_t> words) noexcept {
+  checksum sum;
+  sum.add(words);
+  return sum.value();
 }
 
 }  // namespace ufence::trace

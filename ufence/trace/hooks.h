@@ -30,6 +30,9 @@ extern atomic<std::uint32_t> recording_number;
 /// Threads: any. Blocks: never. Allocates: never. Context: any lock, the signalling path; not a
 /// signal handler.
 void record(const slot& what) noexcept;
+/// The same, with what is in it in registers: an event that was put together in memory is waited for.
+void record(event kind, std::int32_t error, std::uint64_t context, std::uint64_t seqno,
+            std::uint64_t a, std::uint64_t b, std::uint64_t time_ns) noexcept;
 /// The same with a text, which is cut off where it is too long.
 void record(const slot& what, std::string_view text) noexcept;
 /// With two, and a zero between them.

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +14,8 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <utility>
-#include <vector>
 
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
@@ -71,11 +72,6 @@ void give_up_own(void*) noexcept {
   mine.where = nullptr;
 }
 
-void wake_writer() noexcept {
-  is_wanted.store(1, mo::relaxed);
-  futex_wake_all(is_wanted);
-}
-
 // The slot, and its text behind it.
 class event_with_text {
  public:
@@ -98,6 +94,11 @@ class event_with_text {
   std::array<char, room> text_{};
   std::size_t size_ = 0;
 };
+
+[[gnu::noinline]] void wake_writer() noexcept {
+  is_wanted.store(1, mo::relaxed);
+  futex_wake_all(is_wanted);
+}
 
 void put(event_ring& into, std::span<const slot> event) noexcept {
   bool crosses_half = false;
@@ -131,22 +132,50 @@ void put(event_ring& into, std::span<const slot> event) noexcept {
   return true;
 }
 
-void record_all(std::span<const slot> event) noexcept {
+// The ring of this thread; null: there is none, which is counted.
+[[nodiscard]] inline event_ring* ring_of_this_thread() noexcept {
   own_ring& mine = own::get();
   if (mine.number != recording_number() && !join(mine)) [[unlikely]] {
     homeless.fetch_add(1, mo::relaxed);
-    return;
+    return nullptr;
   }
-  put(*mine.where, event);
+  return mine.where;
+}
+
+void record_all(std::span<const slot> event) noexcept {
+  if (event_ring* const ring = ring_of_this_thread()) put(*ring, event);
+}
+
+[[nodiscard]] inline std::uint64_t time_or_now(std::uint64_t time_ns) noexcept {
+  return time_ns != 0 ? time_ns : static_cast<std::uint64_t>(now_ns());
 }
 
 slot timed(slot what) noexcept {
-  if (what.time_ns == 0) what.time_ns = static_cast<std::uint64_t>(now_ns());
+  what.time_ns = time_or_now(what.time_ns);
   return what;
 }
 
 }  // namespace
 
+void record(event kind, std::int32_t error, std::uint64_t context, std::uint64_t seqno,
+            std::uint64_t a, std::uint64_t b, std::uint64_t time_ns) noexcept {
+  time_ns = time_or_now(time_ns);
+  event_ring* const ring = ring_of_this_thread();
+  if (ring == nullptr) [[unlikely]]
+    return;
+  bool crosses_half = false;
+  ring->put_one({.time_ns = time_ns,
+                 .context = context,
+                 .seqno = seqno,
+                 .a = a,
+                 .b = b,
+                 .error = error,
+                 .kind = kind,
+                 .more = 0},
+                crosses_half);
+  if (crosses_half) [[unlikely]]
+    wake_writer();
+}
 void record(const slot& what) noexcept {
   const slot now = timed(what);
   record_all({&now, 1});
@@ -170,9 +199,7 @@ namespace {
 
 class recording {
  public:
-  explicit recording(unique_fd to) : to_(std::move(to)) {
-    buffer_.resize(sizeof(chunk_header) + ring_slots * sizeof(slot));
-  }
+  explicit recording(unique_fd to) noexcept : to_(std::move(to)) {}
 
   void run() noexcept {
     system_thread::name_this("ufence-trace");
@@ -185,7 +212,7 @@ class recording {
     // What a thread puts in from here on, since it looked before, is left out.
     detail::is_on.store(false, mo::relaxed);
     write_rings();
-    write_chunk(chunk_type::end, 0, 0, dropped_now());
+    write_chunk(chunk_type::end, {}, {}, 0, dropped_now());
     // relaxed: whoever reads it joins this thread before anything else. Before the other end hears
     // of it.
     has_ended_.store(true, mo::relaxed);
@@ -220,15 +247,16 @@ class recording {
         .monotonic_ns = static_cast<std::uint64_t>(now_ns()),
         .realtime_ns = static_cast<std::uint64_t>(real.tv_sec) * 1'000'000'000 +
                        static_cast<std::uint64_t>(real.tv_nsec)};
-    std::byte* const at = buffer_.data() + sizeof(chunk_header);
-    std::memset(at, 0, sizeof start + command_line_max + 8);
-    std::memcpy(at, &start, sizeof start);
+    // Words, as checksums are made of: zeros behind the command line.
+    std::array<std::uint64_t, (sizeof start + command_line_max + 8) / 8> words{};
+    const std::span at = std::as_writable_bytes(std::span(words));
+    std::memcpy(at.data(), &start, sizeof start);
     std::size_t size = sizeof start;
-    if (const unique_fd words{::open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC)}) {
-      const ssize_t got = ::read(words.get(), at + size, command_line_max);
+    if (const unique_fd line{::open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC)}) {
+      const ssize_t got = ::read(line.get(), at.data() + size, command_line_max);
       if (got > 0) size += static_cast<std::size_t>(got);
     }
-    write_chunk(chunk_type::process, (size + 8) & ~std::size_t{7}, 0, 0);
+    write_chunk(chunk_type::process, std::span(words).first((size + 8) / 8), {}, 0, 0);
   }
 
   void write_rings() noexcept {
@@ -241,50 +269,70 @@ class recording {
   void write_ring(event_ring& one, std::uint32_t number) noexcept {
     if (one.was_free()) return;
     const bool is_last = one.has_ended();
-    std::byte* at = buffer_.data() + sizeof(chunk_header);
-    const std::size_t n = one.take([&at](const slot& s) noexcept {
-      std::memcpy(at, &s, sizeof s);
-      at += sizeof s;
+    const auto words_of = [](std::span<const cell<slot>> slots) noexcept {
+      static_assert(sizeof(cell<slot>) == sizeof(slot) && alignof(cell<slot>) == alignof(slot));
+      return std::span(reinterpret_cast<const std::uint64_t*>(slots.data()),
+                       slots.size() * (sizeof(slot) / sizeof(std::uint64_t)));
+    };
+    // From where they lie: the owner has the rest of the ring meanwhile.
+    one.take_all([&](std::span<const cell<slot>> first,
+                     std::span<const cell<slot>> second) noexcept {
+      write_chunk(chunk_type::events, words_of(first), words_of(second), number, one.dropped());
     });
-    if (n != 0) write_chunk(chunk_type::events, n * sizeof(slot), number, one.dropped());
     if (is_last) one.recycle();
   }
 
-  void write_chunk(chunk_type type, std::size_t size, std::uint32_t number,
+  void write_chunk(chunk_type type, std::span<const std::uint64_t> first,
+                   std::span<const std::uint64_t> second, std::uint32_t number,
                    std::uint64_t dropped) noexcept {
     if (failed_ != 0) return;
-    chunk_header head{.magic = chunk_magic,
-                      .version = format_version,
-                      .type = type,
-                      .size = static_cast<std::uint32_t>(size),
-                      .process = static_cast<std::uint32_t>(::getpid()),
-                      .ring = number,
-                      .reserved = 0,
-                      .dropped = dropped,
-                      .checksum = 0};
-    const auto* const words = reinterpret_cast<const std::uint64_t*>(buffer_.data() + sizeof head);
-    head.checksum = checksum_of({words, size / sizeof(std::uint64_t)});
-    std::memcpy(buffer_.data(), &head, sizeof head);
-    write_all(std::span(buffer_).first(sizeof head + size));
+    checksum sum;
+    sum.add(first);
+    sum.add(second);
+    const chunk_header head{.magic = chunk_magic,
+                            .version = format_version,
+                            .type = type,
+                            .size = static_cast<std::uint32_t>(first.size_bytes() + second.size_bytes()),
+                            .process = static_cast<std::uint32_t>(::getpid()),
+                            .ring = number,
+                            .reserved = 0,
+                            .dropped = dropped,
+                            .checksum = sum.value()};
+    write_all({std::as_bytes(std::span(&head, 1)), std::as_bytes(first), std::as_bytes(second)});
   }
 
   // SIGPIPE is blocked on this thread.
-  void write_all(std::span<const std::byte> bytes) noexcept {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(to_.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) {
+  void write_all(std::array<std::span<const std::byte>, 3> parts) noexcept {
+    std::array<iovec, parts.size()> at{};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      at[i] = {.iov_base = const_cast<std::byte*>(parts[i].data()), .iov_len = parts[i].size()};
+    }
+    std::span<iovec> rest(at);
+    while (!rest.empty()) {
+      if (rest.front().iov_len == 0) {
+        rest = rest.subspan(1);
+        continue;
+      }
+      const ssize_t n = ::writev(to_.get(), rest.data(), static_cast<int>(rest.size()));
+      if (n > 0) {
+        skip(rest, static_cast<std::size_t>(n));
+      } else if (n < 0 && errno == EAGAIN) {
         // Who reads is slow, or stopped: a process that ends does not wait for that for ever.
         pollfd room{.fd = to_.get(), .events = POLLOUT, .revents = 0};
         if (::poll(&room, 1, patience_ms) > 0) continue;
         failed_ = ETIMEDOUT;
         return;
-      }
-      if (n <= 0) {
+      } else if (n == 0 || errno != EINTR) {
         failed_ = n < 0 ? errno : EIO;
         return;
       }
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+  }
+  static void skip(std::span<iovec> parts, std::size_t bytes) noexcept {
+    for (iovec& part : parts) {
+      const std::size_t n = std::min(bytes, part.iov_len);
+      part = {.iov_base = static_cast<std::byte*>(part.iov_base) + n, .iov_len = part.iov_len - n};
+      bytes -= n;
     }
   }
 
@@ -301,7 +349,6 @@ class recording {
   static constexpr int patience_ms = 5000;
 
   unique_fd to_;
-  std::vector<std::byte> buffer_;
   int failed_ = 0;
   atomic<bool> is_told_{false}, has_ended_{false};
 };

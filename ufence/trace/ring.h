@@ -57,21 +57,20 @@ class ring {
   bool put(std::span<const Slot> some, bool& crosses_half) noexcept {
     // relaxed: the owner's own
     const std::uint64_t head = head_.load(mo::relaxed);
-    if (head + some.size() - seen_tail_.get() > capacity_) {
-      // [RING.4] acquire: what was in those slots has been read; pairs with [RING.3]
-      seen_tail_.set(tail_.load(mo::acquire));
-      if (head + some.size() - seen_tail_.get() > capacity_) {
-        // relaxed, both: a count that only the owner changes
-        dropped_.store(dropped_.load(mo::relaxed) + 1, mo::relaxed);
-        return false;
-      }
-    }
+    if (!has_room(head, some.size())) return false;
     std::uint64_t at = head;
     cell<Slot>* const slots = slots_.get();
     for (const Slot& one : some) slots[at++ & (capacity_ - 1)].set(one);
-    // [RING.1] release: the slots before the count; pairs with [RING.2]
-    head_.store(at, mo::release);
-    crosses_half = ((head ^ at) & (capacity_ / 2)) != 0;
+    crosses_half = publish(head, at);
+    return true;
+  }
+  /// The same of one, which is made in its place.
+  bool put_one(const Slot& one, bool& crosses_half) noexcept {
+    // relaxed: the owner's own
+    const std::uint64_t head = head_.load(mo::relaxed);
+    if (!has_room(head, 1)) return false;
+    slots_.get()[head & (capacity_ - 1)].set(one);
+    crosses_half = publish(head, head + 1);
     return true;
   }
 
@@ -86,19 +85,33 @@ class ring {
     // relaxed: who claims it right now is found by the next look
     return state_.load(mo::relaxed) == free;
   }
-  /// Calls take(slot) for each that is there, in order, and makes room.
+  /// Calls take(first, second) with all that is there, in order, if there is something, and makes room.
+  /// `second` is what lies at the front of the ring again, or nothing.
   /// @return  how many that were
   template <class Take>
-  std::size_t take(Take take_one) noexcept {
+  std::size_t take_all(Take take) noexcept {
     // relaxed: the reader's own
     const std::uint64_t tail = tail_.load(mo::relaxed);
     // [RING.2] acquire: the slots up to there; pairs with [RING.1]
     const std::uint64_t head = head_.load(mo::acquire);
-    cell<Slot>* const slots = slots_.get();
-    for (std::uint64_t at = tail; at != head; ++at) take_one(slots[at & (capacity_ - 1)].get());
+    if (head == tail) return 0;
+    const cell<Slot>* const slots = slots_.get();
+    const std::size_t many = head - tail;
+    const std::size_t from = tail & (capacity_ - 1);
+    const std::size_t until_end = many < capacity_ - from ? many : capacity_ - from;
+    take(std::span(slots + from, until_end), std::span(slots, many - until_end));
     // [RING.3] release: they have been read; pairs with [RING.4]
-    if (head != tail) tail_.store(head, mo::release);
-    return head - tail;
+    tail_.store(head, mo::release);
+    return many;
+  }
+  /// The same, take(slot) for each.
+  template <class Take>
+  std::size_t take(Take take_one) noexcept {
+    return take_all([&take_one](std::span<const cell<Slot>> first,
+                                std::span<const cell<Slot>> second) noexcept {
+      for (const cell<Slot>& one : first) take_one(one.get());
+      for (const cell<Slot>& one : second) take_one(one.get());
+    });
   }
   /// After has_ended(), and a take() after that: anybody may have it.
   void recycle() noexcept {
@@ -113,6 +126,22 @@ class ring {
 
  private:
   static constexpr std::uint32_t free = 0, owned = 1, ended = 2;
+
+  [[nodiscard]] bool has_room(std::uint64_t head, std::size_t many) noexcept {
+    if (head + many - seen_tail_.get() <= capacity_) return true;
+    // [RING.4] acquire: what was in those slots has been read; pairs with [RING.3]
+    seen_tail_.set(tail_.load(mo::acquire));
+    if (head + many - seen_tail_.get() <= capacity_) return true;
+    // relaxed, both: a count that only the owner changes
+    dropped_.store(dropped_.load(mo::relaxed) + 1, mo::relaxed);
+    return false;
+  }
+  // True: half of the ring has been passed.
+  [[nodiscard]] bool publish(std::uint64_t head, std::uint64_t to) noexcept {
+    // [RING.1] release: the slots before the count; pairs with [RING.2]
+    head_.store(to, mo::release);
+    return ((head ^ to) & (capacity_ / 2)) != 0;
+  }
 
   const std::uint64_t capacity_;
   const cell<cell<Slot>*> slots_;  // shown by the pool

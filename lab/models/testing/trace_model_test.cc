@@ -13,6 +13,7 @@ using int_ring = trace::ring<int>;
 
 bool put(int_ring& into, int value) {
   bool crosses_half = false;
+  if (value % 2 != 0) return into.put_one(value, crosses_half);
   return into.put(std::span<const int>(&value, 1), crosses_half);
 }
 

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -80,25 +81,35 @@ void write_file(const std::string& path, std::string_view bytes) {
 }
 
 // What people should know of it, and what is in it, on stderr.
-void tell_about(const recording& r, const story& s, const std::string& output) {
+void tell_about(const recording& r, const std::string& output, const std::string& of_fences) {
   for (const std::string& note : r.notes) complain(note);
-  const auto signaled =
-      std::ranges::count_if(s.fences, [](const story_fence& f) { return f.signaled_ns != 0; });
-  complain(fmt::format("{}: {} events of {} processes: {} fences, {} of them signaled, {} waits",
-                       output, r.events.size(), r.processes.size(), s.fences.size(), signaled,
-                       s.waits.size()));
+  complain(fmt::format("{}: {} events of {} processes: {}", output, r.counts.events,
+                       r.processes.size(), of_fences));
 }
 
-void write_recording(recording& r, const std::string& native, const std::string& ftrace,
-                     const std::string& output) {
+void write_story(recording& r, const std::string& ftrace, const std::string& output) {
   if (!ftrace.empty()) add_ftrace_file(r, ftrace);
+  r.counts.events = r.events.size();
   const story s = tell(r);
-  switch (form_of(output)) {
-    case form::native: write_file(output, native); break;
-    case form::perfetto: write_file(output, to_perfetto(r, s)); break;
-    case form::page: write_file(output, to_page(r, s)); break;
+  write_file(output, form_of(output) == form::page ? to_page(r, s) : to_perfetto(r, s));
+  const auto signaled =
+      std::ranges::count_if(s.fences, [](const story_fence& f) { return f.signaled_ns != 0; });
+  tell_about(r, output,
+             fmt::format("{} fences, {} of them signaled, {} waits", s.fences.size(), signaled,
+                         s.waits.size()));
+}
+
+// As it was recorded, it is checked and counted only: a run should not take long to end.
+void write_recording(std::string_view native, const std::string& ftrace,
+                     const std::string& output) {
+  if (form_of(output) != form::native) {
+    recording r = read_recording(native);
+    return write_story(r, ftrace, output);
   }
-  tell_about(r, s, output);
+  const recording r = count_recording(native);
+  write_file(output, native);
+  tell_about(r, output,
+             fmt::format("{} fences made, {} waits", r.counts.fences, r.counts.waits));
 }
 
 void refuse_ftrace_in_native(const std::string& ftrace, const std::string& output) {
@@ -135,7 +146,14 @@ class parts_folder {
     std::ranges::sort(parts);
     std::string bytes;
     // Each is cut off where it was not complete: others follow.
-    for (const fs::path& p : parts) bytes += complete_part(read_file(p.string()));
+    for (const fs::path& p : parts) {
+      std::string part = complete_part(read_file(p.string()));
+      if (bytes.empty()) {
+        bytes = std::move(part);
+      } else {
+        bytes += part;
+      }
+    }
     return bytes;
   }
 
@@ -149,8 +167,7 @@ int finish(const parts_folder& parts, const record_options& options, int status)
     complain("nothing was recorded: the program does not use libufence.so, or was not started");
     return status != 0 ? status : 1;
   }
-  recording r = read_recording(native);
-  write_recording(r, native, options.ftrace, options.output);
+  write_recording(native, options.ftrace, options.output);
   return status;
 }
 
@@ -206,8 +223,7 @@ int record_process(const record_options& options) {
         "process {}: it is recorded already, or its libufence.so can't do it", options.process));
   }
   native = complete_part(std::move(native));
-  recording r = read_recording(native);
-  write_recording(r, native, options.ftrace, options.output);
+  write_recording(native, options.ftrace, options.output);
   return 0;
 }
 
@@ -219,8 +235,7 @@ int record(const record_options& options) {
 int report(const report_options& options) {
   const std::string native = read_file(options.input);
   try {
-    recording r = read_recording(native);
-    write_recording(r, native, options.ftrace, options.output);
+    write_recording(native, options.ftrace, options.output);
   } catch (const CLI::Error&) {
     throw;
   } catch (const std::runtime_error& e) {

@@ -1,18 +1,21 @@
 #include "tools/ufence/trace/recording.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+
+#include "ufence/base/fd.h"
 
 namespace ufence::tool {
 namespace {
@@ -33,7 +36,9 @@ std::string words_of(std::string_view command_line) {
 
 class reader {
  public:
-  explicit reader(std::string_view bytes) noexcept : bytes_(bytes) {}
+  enum class keeps : std::uint8_t { counts, events };
+
+  reader(std::string_view bytes, keeps what) noexcept : bytes_(bytes), keeps_(what) {}
 
   recording read() {
     while (at_ < bytes_.size()) {
@@ -129,16 +134,20 @@ class reader {
   void take_events(const chunk_header& head, std::string_view content) {
     stream& of = stream_of(head);
     if (content.size() % sizeof(slot) != 0) damaged(at_, "events");
-    std::vector<slot> slots(content.size() / sizeof(slot));
-    if (!slots.empty()) std::memcpy(slots.data(), content.data(), content.size());
     dropped_[{of.process, head.ring}] = head.dropped;
-    for (std::size_t i = 0; i < slots.size(); i += 1U + slots[i].more) {
-      const slot& s = slots[i];
+    const std::size_t count = content.size() / sizeof(slot);
+    slot s;
+    for (std::size_t i = 0; i < count; i += 1U + s.more) {
+      std::memcpy(&s, content.data() + i * sizeof s, sizeof s);
       const auto kind = static_cast<std::uint16_t>(s.kind);
       if (kind == 0 || kind > trace::event_last || s.more > trace::text_slots_max ||
-          s.more >= slots.size() - i) {
+          s.more >= count - i) {
         damaged(at_, "an event");
       }
+      if (s.kind != event::thread) ++found_.counts.events;
+      if (s.kind == event::init) ++found_.counts.fences;
+      if (s.kind == event::wait_start) ++found_.counts.waits;
+      if (keeps_ == keeps::counts) continue;
       std::string_view text(content.substr((i + 1) * sizeof s, s.more * sizeof s));
       while (!text.empty() && text.back() == '\0') text.remove_suffix(1);
       take_event(of, head.ring, s, text);
@@ -185,6 +194,7 @@ class reader {
   }
 
   const std::string_view bytes_;
+  const keeps keeps_;
   std::size_t at_ = 0;
   std::map<std::uint32_t, stream> streams_;  // by number of the process
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> dropped_;  // process, ring
@@ -216,13 +226,33 @@ std::string complete_part(std::string bytes) {
   return bytes;
 }
 
-recording read_recording(std::string_view bytes) { return reader(bytes).read(); }
+recording read_recording(std::string_view bytes) {
+  return reader(bytes, reader::keeps::events).read();
+}
+
+recording count_recording(std::string_view bytes) {
+  return reader(bytes, reader::keeps::counts).read();
+}
 
 std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(path + ": " + std::generic_category().message(errno));
-  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) throw std::runtime_error(path + ": it can't be read");
+  const auto fail = [&path] {
+    throw std::runtime_error(path + ": " + std::generic_category().message(errno));
+  };
+  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info {};
+  if (!file || ::fstat(file.get(), &info) != 0) fail();
+  // A pipe, or a file that grows, has more than it says.
+  std::string bytes(static_cast<std::size_t>(info.st_size) + 1, '\0');
+  std::size_t size = 0;
+  for (;;) {
+    const ssize_t n = ::read(file.get(), bytes.data() + size, bytes.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail();
+    if (n == 0) break;
+    size += static_cast<std::size_t>(n);
+    if (size == bytes.size()) bytes.resize(2 * size);
+  }
+  bytes.resize(size);
   return bytes;
 }
 

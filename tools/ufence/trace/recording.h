@@ -31,6 +31,10 @@ struct recorded_event {
   std::uint32_t text = 0;    // index; 0: none
 };
 
+struct recorded_counts {
+  std::uint64_t events = 0, fences = 0, waits = 0;  // fences that were made, waits that began
+};
+
 struct recording {
   std::vector<recorded_process> processes;
   std::vector<recorded_thread> threads;
@@ -38,6 +42,7 @@ struct recording {
       events;  // by time; those of one time and thread as they were recorded
   std::vector<std::string> texts{std::string()};
   std::vector<std::string> notes;  // what people should know of it: that it is not complete, say
+  recorded_counts counts;
 
   [[nodiscard]] const recorded_process& process_of(const recorded_event& e) const {
     return processes[threads[e.thread].process];
@@ -51,7 +56,9 @@ struct recording {
 /// noted as missing. Throws std::runtime_error, with one line for people, if it is something else,
 /// or damaged.
 [[nodiscard]] recording read_recording(std::string_view bytes);
-/// The same of a file.
+/// The same without the events, their threads and texts: what is in it, in a fraction of the time.
+[[nodiscard]] recording count_recording(std::string_view bytes);
+/// read_recording() of a file.
 [[nodiscard]] recording read_recording_file(const std::string& path);
 
 /// Its chunks up to the first one that is not complete: what can stand before those of other

@@ -11,6 +11,8 @@ namespace ufence::trace {
 [[nodiscard]] constexpr bool is_recording() noexcept { return false; }
 [[nodiscard]] constexpr std::uint32_t recording_number() noexcept { return 0; }
 inline void record(const slot&) noexcept {}
+inline void record(event, std::int32_t, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,
+                   std::uint64_t) noexcept {}
 inline void record(const slot&, std::string_view) noexcept {}
 inline void record(const slot&, std::string_view, std::string_view) noexcept {}
 
