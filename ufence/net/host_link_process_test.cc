@@ -364,6 +364,72 @@ TEST_F(net_host_link, many_timelines_share_a_link) {
   }
 }
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int idle_count = 1'000;
+#else
+constexpr int idle_count = 10'000;
+#endif
+
+TEST_F(net_host_link, ten_timelines_are_followed_among_ten_thousand) {
+  host_link owner = connect();
+  host_link other = connect();
+  std::vector<remote_timeline> idle;
+  for (int i = 0; i < idle_count; ++i) {
+    const std::string name = "idle " + std::to_string(i);
+    idle.push_back(other.import_timeline(name, {.find_within_ns = no_deadline}).value());
+  }
+  std::vector<exported_timeline> out;
+  std::vector<remote_timeline> in;
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = "active " + std::to_string(i);
+    out.push_back(export_it(owner, name));
+    in.push_back(import_it(other, name));
+  }
+  for (std::uint64_t point = 1; point <= 20; ++point) {
+    for (auto& one : out) one.signal_up_to(point);
+    for (auto& one : in) {
+      ASSERT_EQ(one.fence_at(point).value()->wait_result(patience()), std::error_code());
+    }
+  }
+  for (const auto& one : idle) ASSERT_EQ(one.error(), 0);
+}
+
+TEST_F(net_host_link, an_importer_that_is_slow_holds_up_nobody_and_gets_the_last_value) {
+  child_process owner = other_host("slow importer", long_lease);
+  host_link link = connect();
+  remote_timeline in = import_it(link, "slow importer");
+  std::atomic<bool> is_inside{false};
+  std::atomic<bool> may_go_on{false};
+  const fence_ref first = in.fence_at(1).value();
+  const fence_ref last = in.fence_at(2000).value();
+  callback_registration slow([&](fence&) noexcept {
+    is_inside = true;
+    may_go_on.wait(false);
+  });
+  ASSERT_FALSE(slow.add(first));
+  EXPECT_EQ(ask(owner, "signal 1"), "done");
+  ASSERT_TRUE(eventually([&] { return is_inside.load(); }));
+  for (int point = 2; point <= 2000; ++point) {
+    ASSERT_EQ(ask(owner, "signal " + std::to_string(point)), "done");
+  }
+  EXPECT_EQ(ask(owner, "flush"), "0") << "the owner waits for no importer";
+  may_go_on = true;
+  may_go_on.notify_all();
+  EXPECT_EQ(last->wait_result(patience()), std::error_code());
+}
+
+TEST_F(net_host_link, an_importer_that_is_killed_is_nobodys_concern) {
+  host_link owner = connect();
+  exported_timeline out = export_it(owner, "mourned");
+  child_process other = other_host("importer", long_lease);
+  ASSERT_EQ(ask(other, "import mourned"), "found");
+  other.kill_and_wait();
+  out.signal_up_to(2);
+  EXPECT_EQ(out.flush(patience()), std::error_code());
+  EXPECT_EQ(import_it(owner, "mourned").fence_at(2).value()->wait_result(patience()),
+            std::error_code());
+}
+
 // A connection of the test's own to say what no link would.
 struct stranger {
   natsConnection* connection = nullptr;

@@ -1,10 +1,12 @@
 // Another host of the tests: exports one timeline, and does what it is told line by line.
 //   host_program URL NAMESPACE NAME LEASE_NS
-//   signal N | fail E | ended | at N
+//   signal N | fail E | flush | ended | at N | import NAME
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "ufence/net/host_link.h"
 
@@ -19,6 +21,7 @@ int main(int argc, char** argv) {
   auto out = link->export_timeline(std::move(*issuer), argv[3]);
   if (!out) return std::printf("export: %s\n", out.error().message().c_str()), 1;
   std::cout << "ready" << std::endl;
+  std::optional<ufence::remote_timeline> in;
   for (std::string line; std::getline(std::cin, line);) {
     const std::size_t space = line.find(' ');
     const std::string what = line.substr(0, space);
@@ -29,6 +32,10 @@ int main(int argc, char** argv) {
       std::cout << -out->flush(ufence::deadline_after(20'000'000'000)).value() << std::endl;
     } else if (what == "ended") {
       std::cout << out->ended()->wait_result(ufence::deadline_after(20'000'000'000)).value()
+                << std::endl;
+    } else if (what == "import") {
+      in = std::move(*link->import_timeline(line.substr(space + 1)));
+      std::cout << (in->wait_found(ufence::deadline_after(20'000'000'000)) ? "not found" : "found")
                 << std::endl;
     } else if (what == "at") {
       std::cout << out->at(static_cast<std::uint64_t>(number))->to_string() << std::endl;
