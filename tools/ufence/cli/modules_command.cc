@@ -67,26 +67,36 @@ trial try_out(const std::string& path) {
   return t;
 }
 
-std::string_view to_string(unmapping u) {
-  switch (u) {
-    case unmapping::immediate: return "immediate";
-    case unmapping::deferred: return "deferred";
-    case unmapping::never: break;
-  }
-  return "never";
+// What becomes of its mapping, as load() and unload() have it: what is refused is not mapped at all.
+enum class fate : std::uint8_t { immediate, deferred, never, not_loaded };
+
+fate fate_of(const module_info& info, const std::optional<trial>& tried) {
+  if (info.unmaps == unmapping::never) return fate::never;
+  if (!info.is_loadable() || (tried && !tried->problem.empty())) return fate::not_loaded;
+  return info.unmaps == unmapping::deferred ? fate::deferred : fate::immediate;
 }
 
-std::string_view explain(unmapping u) {
-  switch (u) {
-    case unmapping::immediate: return "yes, with the unload";
-    case unmapping::deferred:
-      return "later, once the threads that used its thread_local objects have ended";
-    case unmapping::never: break;
+std::string_view to_string(fate f) {
+  switch (f) {
+    case fate::immediate: return "immediate";
+    case fate::deferred: return "deferred";
+    case fate::never: return "never";
+    case fate::not_loaded: break;
   }
-  return "no: see its problems";
+  return "not loaded";
 }
 
-void print(const module_info& info) {
+std::string_view explain(fate f) {
+  switch (f) {
+    case fate::immediate: return "yes, with the unload";
+    case fate::deferred: return "later, once the threads that used its thread_local objects have ended";
+    case fate::never: return "no: see its problems";
+    case fate::not_loaded: break;
+  }
+  return "it is not loaded";
+}
+
+void print(const module_info& info, const std::optional<trial>& tried) {
   fmt::print("{}\n", printable(info.path));
   const std::string why = std::generic_category().message(info.error);
   if (info.is_loadable()) {
@@ -99,7 +109,7 @@ void print(const module_info& info) {
   }
   for (const std::string& warning : info.warnings) fmt::print("  warning: {}\n", warning);
   if (info.memory_size == 0) return;  // not an object that could be mapped
-  fmt::print("  will unmap: {}\n", explain(info.unmaps));
+  fmt::print("  will unmap: {}\n", explain(fate_of(info, tried)));
   fmt::print("  {} in the file, {} in memory", byte_size(static_cast<double>(info.file_size)),
              byte_size(static_cast<double>(info.memory_size)));
   if (!info.build_id.empty()) fmt::print(", build {}", info.build_id);
@@ -172,7 +182,7 @@ ordered_json to_json(const module_info& info, const std::optional<trial>& tried)
                       {"problems", info.problems},
                       {"warnings", info.warnings},
                       {"abi_version", info.abi_version},
-                      {"unmaps", to_string(info.unmaps)},
+                      {"unmaps", to_string(fate_of(info, tried))},
                       {"soname", info.soname},
                       {"build_id", info.build_id},
                       {"needed", info.needed},
@@ -217,7 +227,7 @@ int tell_modules(const modules_options& options) {
     if (options.json) {
       all.push_back(to_json(info, tried));
     } else {
-      print(info);
+      print(info, tried);
       if (tried) print(*tried);
     }
   }

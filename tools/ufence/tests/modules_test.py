@@ -65,6 +65,31 @@ class Modules(Case):
         told = self.run_ufence("modules", "--load", DRIVERS / "cpu.so").stdout.decode()
         self.assertIn("  interface: ufence.cpu 1\n  option workers=1: how many threads take updates", told)
 
+    def test_are_said_to_unmap_only_if_they_are_loaded(self):
+        fates = {}
+        for path in sorted(BROKEN.glob("broken_*.so")):
+            finished = self.run_ufence("modules", "--json", path)
+            loaded = self.run_ufence("modules", "--json", "--load", path)
+            text = self.run_ufence("modules", "--load", path).stdout.decode()
+            self.assertEqual(finished.stderr, b"")
+            before, after = json.loads(finished.stdout)[0], json.loads(loaded.stdout)[0]
+            trial = after.get("trial", {"loaded": False})
+            with self.subTest(path.name):
+                if trial["loaded"]:
+                    self.assertIn(after["unmaps"], ("immediate", "deferred"))
+                    self.assertEqual(before["unmaps"], after["unmaps"])
+                    self.assertTrue(trial["unload_state"] == "unmapped" or trial["pins"]
+                                    or after["unmaps"] == "deferred")
+                else:
+                    self.assertIn(after["unmaps"], ("never", "not loaded"))
+                    self.assertNotRegex(text, "will unmap: (yes|later)")
+                    # What its file alone does not tell is not held against it.
+                    self.assertEqual(before["unmaps"] in ("never", "not loaded"), not before["valid"])
+            fates[after["unmaps"]] = fates.get(after["unmaps"], 0) + 1
+        # Each kind was met, and most are refused.
+        self.assertGreaterEqual(set(fates), {"immediate", "never", "not loaded"})
+        self.assertGreater(fates["not loaded"], 10)
+
     def test_that_cannot_be_told_are_a_failure(self):
         with open("/dev/full", "wb") as full:
             for options in ([], ["--json"]):
