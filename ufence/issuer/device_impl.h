@@ -31,7 +31,11 @@ struct ufence_device {};
 
 namespace ufence {
 
+struct thread_state;
+
 namespace detail {
+
+class module_scope;
 
 /// The functions that drivers call (host_table.cc).
 [[nodiscard]] const ufence_host& host_table() noexcept;
@@ -192,7 +196,9 @@ struct device::impl final : ::ufence_device {
   void record(trace::event what, int step, int error) const noexcept;
   /// exit() was called: stops the device and ends its module's work, before its static objects go.
   /// Also from module code: then without its exit().
-  void end_with_process() noexcept;
+  /// @param caller  the thread that called it, which stands still
+  /// @param at      where that one is; null: in no module
+  void end_with_process(const thread_state& caller, const detail::module_scope* at) noexcept;
 };
 
 }  // namespace ufence

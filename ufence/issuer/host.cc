@@ -66,6 +66,8 @@ struct host::impl {
     std::erase(devices, d);
   }
   std::size_t retry_deferred();
+  // Unloads all; what can't go is left mapped.
+  void close();
   [[nodiscard]] result<unload_report> unload(const device_ref& d, const unload_options& options) {
     if (!d || !has(d)) return failure(ENODEV);
     result<unload_report> done = d->internals().unload(options);
@@ -182,7 +184,7 @@ result<device_ref> host::impl::load(const std::string& path, const load_options&
     problem += "; D-4: and it left threads running, so it stays mapped";
     leave_mapped(d);
   } else if (const auto left = d->internals().module->left_behind(); !left.empty()) {
-    problem += "; D-4: and " + left.front() + " lies in it and is left registered, so it stays mapped";
+    problem += "; D-4: and it stays mapped: " + left.front();
     leave_mapped(d);
   }
   tell(why, path, problem);
@@ -202,9 +204,18 @@ std::size_t host::impl::retry_deferred() {
 host::host() : impl_(std::make_unique<impl>()) {}
 
 host::~host() {
-  static_cast<void>(impl_->async_unloads.wait_zero(no_deadline));
+  if (!detail::does_process_end()) {
+    impl_->close();
+    return;
+  }
+  const auto close = [](void* of) { static_cast<impl*>(of)->close(); };
+  if (!detail::call_at_process_end(close, impl_.get())) static_cast<void>(impl_.release());
+}
+
+void host::impl::close() {
+  static_cast<void>(async_unloads.wait_zero(no_deadline));
   constexpr std::int64_t patience_ns = 2'000'000'000;
-  for (const device_ref& d : impl_->all()) {
+  for (const device_ref& d : all()) {
     if (d->internals().has_ended) {
       leave_mapped(d);
       continue;

@@ -1,5 +1,6 @@
 // What a module leaves registered in the process is found before its code goes.
 #include <dlfcn.h>
+#include <error.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -87,6 +88,8 @@ INSTANTIATE_TEST_SUITE_P(
         left{leaves::terminate_handler, "the terminate handler",
              [] { std::set_terminate(&std::abort); }},
         left{leaves::new_handler, "the new handler", [] { std::set_new_handler(nullptr); }},
+        left{leaves::error_function, "the function that error() calls",
+             [] { ::error_print_progname = nullptr; }},
         left{leaves::key, "the destructor of thread key",
              [] {
                // The last one that was made.
@@ -135,6 +138,59 @@ TEST(left_behind, nothing_pins_nothing) {
   const device_ref d = load_module(h, test_module("leaves"));
   ASSERT_TRUE(d->submit({.opcode = leaves::nothing}));
   expect_unmapped(h.unload(d));
+}
+
+TEST(left_behind, for_on_exit_pins_and_is_called_at_the_end) {
+  if (UFENCE_SANITIZED) GTEST_SKIP() << "a sanitizer stands before functions for the end";
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              static host* const h = new host;  // which the end does not destroy
+              const device_ref d = load_module(*h, test_module("leaves"));
+              const auto f = d->submit({.opcode = leaves::on_exit_function});
+              UFENCE_CHILD_EXPECT(f && !(*f)->wait());
+              for (int attempt = 0; attempt < 2; ++attempt) {
+                const auto pinned = h->unload(d);
+                UFENCE_CHILD_EXPECT(pinned && pinned->state == unload_state::pinned);
+                UFENCE_CHILD_EXPECT(pinned->pins.size() == 1);
+                UFENCE_CHILD_EXPECT(pinned->pins.front().starts_with("D-21: a function of on_exit() at 0x"));
+              }
+              std::exit(1);  // the function has another status
+            }),
+            42);
+}
+
+TEST(left_behind, in_the_name_of_a_library_for_the_end_pins) {
+  if (UFENCE_SANITIZED) GTEST_SKIP() << "a sanitizer stands before functions for the end";
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              static host* const h = new host;
+              const device_ref d = load_module(*h, test_module("gives_at_exit"));
+              const auto f = d->submit({});
+              UFENCE_CHILD_EXPECT(f && !(*f)->wait());
+              const auto pinned = h->unload(d);
+              UFENCE_CHILD_EXPECT(pinned && pinned->state == unload_state::pinned);
+              UFENCE_CHILD_EXPECT(pinned->pins.size() == 1);
+              UFENCE_CHILD_EXPECT(pinned->pins.front().starts_with("D-21: a function that exit() calls at 0x"));
+              std::exit(1);
+            }),
+            42);
+}
+
+TEST(left_behind, by_a_thread_that_the_host_does_not_know_pins_while_it_runs) {
+  if (UFENCE_SANITIZED) GTEST_SKIP() << "a sanitizer stands before the thread's function";
+  EXPECT_EQ(in_child([] {
+              const kept_reports quiet;
+              host h;
+              const device_ref d = load_module(h, test_module("leaves"));
+              const auto f = d->submit({.opcode = leaves::thread_by_name});
+              UFENCE_CHILD_EXPECT(f && !(*f)->wait());
+              const auto pinned = h.unload(d);
+              UFENCE_CHILD_EXPECT(pinned && pinned->state == unload_state::pinned);
+              UFENCE_CHILD_EXPECT(pinned->pins.size() == 1);
+              UFENCE_CHILD_EXPECT(pinned->pins.front().starts_with("D-13: thread "));
+              return 0;
+            }),
+            0);
 }
 
 TEST(left_behind, by_an_init_that_failed_keeps_the_module) {

@@ -39,9 +39,14 @@ class module_scope {
   [[nodiscard]] static device::impl* innermost() noexcept {
     return top::get() != nullptr ? &top::get()->of_ : nullptr;
   }
+  /// Where this thread is; null: in no module.
+  [[nodiscard]] static const module_scope* current() noexcept { return top::get(); }
   /// Is this thread inside that device's module, at any depth?
-  [[nodiscard]] static bool is_inside(const device::impl& of) noexcept {
-    for (const module_scope* s = top::get(); s != nullptr; s = s->outer_) {
+  [[nodiscard]] static bool is_inside(const device::impl& of) noexcept { return is_inside(of, current()); }
+  /// The same of a thread that stands still.
+  /// @param at  where it is
+  [[nodiscard]] static bool is_inside(const device::impl& of, const module_scope* at) noexcept {
+    for (const module_scope* s = at; s != nullptr; s = s->outer_) {
       if (&s->of_ == &of) return true;
     }
     return false;

@@ -5,6 +5,13 @@
 
 namespace ufence::detail {
 
+/// Was exit() called, in a process with such devices?
+[[nodiscard]] bool does_process_end() noexcept;
+/// Calls a function while the process ends, on another thread: exit() may have been called in a signal handler,
+/// so that this thread holds a lock, or reads under RCU, and never goes on. Then it returns after 10 s.
+/// @return  false: the function has not returned; what it uses must stay
+[[nodiscard]] bool call_at_process_end(void (*function)(void*), void* argument) noexcept;
+
 /// From now on exit() stops the device before whatever its module has registered so far. Again: before
 /// what it has registered since.
 /// Allocates: without memory, nothing is registered.

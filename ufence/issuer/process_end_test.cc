@@ -13,9 +13,11 @@
 #include <string>
 
 #include "ufence/fence/testing/support.h"
+#include "ufence/issuer/device_impl.h"
 #include "ufence/issuer/host.h"
 #include "ufence/issuer/issuer_test_support.h"
 #include "ufence/issuer/testing/ends.h"
+#include "ufence/rcu/rcu.h"
 
 namespace ufence {
 namespace {
@@ -142,6 +144,34 @@ TEST(process_end, leaves_the_parents_devices_to_the_parent) {
   EXPECT_EQ(exit_status([] {}), 0);
   EXPECT_EQ(page->stops, 0U);
   expect_unmapped(h.unload(d));
+}
+
+TEST(process_end, ends_though_its_thread_reads_under_rcu) {
+  // What is given up goes on while static objects go: a race, and the lesser evil.
+  if (UFENCE_SANITIZED) GTEST_SKIP() << "a sanitizer tells of the race";
+  const shared_page page;
+  EXPECT_EQ(exit_status([&] {
+              load_ends(function_host(), page.get());
+              const rcu::read_section interrupted;
+              std::exit(0);
+            }),
+            0);
+  EXPECT_EQ(page->stops, 1U);
+  EXPECT_EQ(page->stopped_too_late, 0U);
+}
+
+// As in a signal handler that has interrupted submit().
+TEST(process_end, ends_though_its_thread_holds_the_lock_of_a_device) {
+  // What is given up goes on while static objects go: a race, and the lesser evil.
+  if (UFENCE_SANITIZED) GTEST_SKIP() << "a sanitizer tells of the race";
+  const shared_page page;
+  EXPECT_EQ(exit_status([&] {
+              const device_ref d = load_ends(function_host(), page.get());
+              d->internals().lock.lock_for_fork();  // nobody counts its rank
+              std::exit(0);
+            }),
+            0);
+  EXPECT_EQ(page->statics_gone, 2U);
 }
 
 std::size_t resident_kib() {

@@ -367,7 +367,7 @@ bool unload_attempt::unmap() noexcept {
   try {
     const std::vector<std::string> left = d_.module->left_behind();
     for (const std::string& what : left) {
-      pin([&] { return "D-21: " + what + " lies in the module: it is left registered"; });
+      pin([&] { return what; });
     }
     if (!left.empty()) return pinned();
     // What takes its time are destructors of its static objects.
@@ -456,13 +456,12 @@ bool device::impl::retry_unmapping() noexcept {
   return is_gone();
 }
 
-void device::impl::end_with_process() noexcept {
+void device::impl::end_with_process(const thread_state& caller, const detail::module_scope* at) noexcept {
   constexpr std::int64_t patience_ns = 2'000'000'000;
   constexpr std::int64_t look_again_ns = 1'000'000;
   if (generation != fork_generation()) return;
-  const thread_state& thread = thread_state::mine();
-  const bool is_inside = detail::module_scope::is_inside(*this) || thread.involves(context) ||
-                         thread.runs_one_of(callbacks);
+  const bool is_inside = detail::module_scope::is_inside(*this, at) || caller.involves(context) ||
+                         caller.runs_one_of(callbacks);
   const std::int64_t give_up_at = deadline_after(patience_ns);
   for (;;) {
     const unload_claim claim(is_unloading);

@@ -30,11 +30,18 @@ struct known_library {
   std::vector<address_range> data;
   bool is_from_start = false;
 
-  [[nodiscard]] bool has_name(const std::string& name) const noexcept {
+  [[nodiscard]] bool has_name(std::string_view name) const noexcept {
     return what.name == name || what.path == name;
   }
   // It is there for as long as the process is.
   [[nodiscard]] bool is_forever() const noexcept { return is_from_start || what.stays; }
+};
+
+// What a load wants to know of one.
+struct seen_library {
+  companion what;
+  std::uintptr_t base = 0;
+  file_stamp stamp;
 };
 
 // Never destroyed: modules may be unloaded while the process ends.
@@ -90,18 +97,19 @@ bool is_there_from_start(const std::string& name) {
 
 // The libraries with these names and what they need, but for those from the start; nothing if one is not
 // known to be there for ever.
-std::optional<std::vector<known_library>> known_closure(const std::vector<std::string>& needed) {
-  std::vector<known_library> found;
-  std::vector<std::string> names = needed;
+std::optional<std::vector<seen_library>> known_closure(const std::vector<std::string>& needed) {
+  std::vector<seen_library> found;
+  std::vector<std::string_view> names(needed.begin(), needed.end());
   const scoped_lock hold(libraries.lock);
   for (std::size_t n = 0; n < names.size(); ++n) {
     const auto known = std::ranges::find_if(list_locked(), [&](const known_library& k) {
       return k.is_forever() && k.has_name(names[n]);
     });
     if (known == list_locked().end()) return std::nullopt;
-    const auto is_it = [&](const known_library& k) { return k.base == known->base; };
-    if (known->is_from_start || std::ranges::any_of(found, is_it)) continue;
-    found.push_back(*known);
+    if (known->is_from_start || std::ranges::find(found, known->base, &seen_library::base) != found.end()) {
+      continue;
+    }
+    found.push_back({.what = known->what, .base = known->base, .stamp = known->stamp});
     names.insert(names.end(), known->needed.begin(), known->needed.end());
   }
   return found;
@@ -173,7 +181,7 @@ void forget_gone(const std::vector<loaded_object>& objects) {
 }
 
 // Is the file of that name another one now, or written to, while this is mapped?
-bool was_replaced(const known_library& k) {
+bool was_replaced(const seen_library& k) {
   const file_stamp now = stamp_of(k.what.path.c_str());
   if (!k.stamp.is_known() || now.is_same_content(k.stamp)) return false;
   if (now.id == k.stamp.id) return true;
@@ -234,7 +242,7 @@ std::optional<std::vector<static_data>> data_that_stays(
 companions_found find_companions(const std::vector<std::string>& needed) {
   companions_found found;
   know_the_start();
-  std::vector<known_library> seen;
+  std::vector<seen_library> seen;
   if (auto known = known_closure(needed)) {
     seen = std::move(*known);
   } else {
@@ -243,10 +251,10 @@ companions_found find_companions(const std::vector<std::string>& needed) {
       bool is_new = false;
       known_library k = look_up(*o, is_new);
       if (is_new && !k.what.kept.empty()) found.notes.push_back(k.what.to_text());
-      if (!k.is_from_start) seen.push_back(std::move(k));
+      if (!k.is_from_start) seen.push_back({.what = std::move(k.what), .base = k.base, .stamp = k.stamp});
     }
   }
-  for (known_library& k : seen) {
+  for (seen_library& k : seen) {
     if (was_replaced(k)) {
       found.notes.push_back(k.what.path +
                             " was changed or replaced since it was mapped: the old one stays in use");

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -47,9 +48,6 @@ class checker {
     check_imports();
     check_unique();
     check_exports();
-    if (std::string problem = missing_sanitizer(file_); !problem.empty()) {
-      refuse(ENOEXEC, "D-23: " + problem);
-    }
   }
   const elf_symbol* entry() const noexcept { return entry_; }
 
@@ -238,10 +236,33 @@ bool has_static_objects(const elf_file& file) noexcept {
          });
 }
 
-bool opens_libraries(const elf_file& file) noexcept {
-  return std::ranges::any_of(file.symbols, [](const elf_symbol& s) {
-    return !s.is_defined && (s.name == "dlopen" || s.name == "dlmopen");
+bool imports_one_of(const elf_file& file, std::span<const std::string_view> names) noexcept {
+  return std::ranges::any_of(file.symbols, [names](const elf_symbol& s) {
+    return !s.is_defined && std::ranges::find(names, s.name) != names.end();
   });
+}
+
+bool opens_libraries(const elf_file& file) noexcept {
+  static constexpr std::array opening = {"dlopen"sv, "dlmopen"sv};
+  return imports_one_of(file, opening);
+}
+
+bool finds_functions(const elf_file& file) noexcept {
+  static constexpr std::array finding = {"dlsym"sv, "dlvsym"sv, "syscall"sv};
+  return imports_one_of(file, finding);
+}
+
+bool may_set_signals(const elf_file& file) noexcept {
+  return finds_functions(file) || std::ranges::any_of(file.symbols, [](const elf_symbol& s) {
+           return !s.is_defined && sets_signals(s.name);
+         });
+}
+
+void check_sanitizer(const elf_file& file, module_info& info) {
+  std::string problem = missing_sanitizer(file);
+  if (problem.empty()) return;
+  if (info.error == 0) info.error = ENOEXEC;
+  info.problems.push_back("D-23: " + problem);
 }
 
 std::optional<elf_file> check_elf(byte_source& source, module_info& info, module_layout* layout) {
@@ -268,7 +289,9 @@ std::optional<elf_file> check_elf(byte_source& source, module_info& info, module
              .driver_at = check.entry()->value,
              .driver_size = check.entry()->size,
              .has_static_objects = has_static_objects(*file),
-             .opens_libraries = opens_libraries(*file)};
+             .opens_libraries = opens_libraries(*file),
+             .sets_signals = may_set_signals(*file),
+             .finds_functions = finds_functions(*file)};
   return std::move(*file);
 }
 

@@ -23,6 +23,7 @@ struct file_stamp {
   std::uint32_t mode = 0, user = 0, group = 0;
 
   [[nodiscard]] bool is_known() const noexcept { return size >= 0; }
+  friend bool operator==(const file_stamp&, const file_stamp&) noexcept = default;
   /// The same file, and nobody has written to it. Writing with the old times restored, as some copying
   /// programs do, leaves a newer time of change; so do a new name, owner or mode, which show by
   /// themselves.

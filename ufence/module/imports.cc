@@ -46,8 +46,7 @@ constexpr auto registrations = std::to_array<registration>({
     registration{"alarm", "a timer that sends signals", "disarm it", false},
     registration{"ualarm", "a timer that sends signals", "disarm it", false},
     registration{"sigaltstack", "a signal stack of this thread", "disable it", true},
-    registration{"on_exit", "a function that exit() calls", "use atexit(), which ends with the module",
-                 false},
+    registration{"on_exit", "a function that exit() calls", "use atexit(), which ends with the module", true},
     registration{"putenv", "memory in the environment", "use setenv(), which copies", true},
     registration{"openlog", "the name in the system log", "call closelog()", false},
     registration{"setvbuf", "the buffer of a stream", "give the stream another one", true},
@@ -85,9 +84,19 @@ constexpr auto registrations = std::to_array<registration>({
     registration{"OPENSSL_thread_stop_ex", "threads' state of OpenSSL", no_way_back, false},
     registration{"CRYPTO_set_mem_functions", "the allocator of OpenSSL", no_way_back, false},
     registration{"ERR_load_strings", "error texts in OpenSSL", "call ERR_unload_strings()", false},
-    registration{"error_print_progname", "a function that error() calls", restore, false},
-    registration{"argp_program_version_hook", "a function that argp calls", restore, false},
-    registration{"obstack_alloc_failed_handler", "a function that obstacks call", restore, false},
+    registration{"error_print_progname", "a function that error() calls", restore, true},
+    registration{"argp_program_version_hook", "a function that argp calls", restore, true},
+    registration{"obstack_alloc_failed_handler", "a function that obstacks call", restore, true},
+    registration{"SDL_AddTimer", "a timer of SDL", "call SDL_RemoveTimer()", false},
+    registration{"g_timeout_add", "a source of GLib's main loop", "call g_source_remove()", false},
+    registration{"g_timeout_add_full", "a source of GLib's main loop", "call g_source_remove()", false},
+    registration{"g_timeout_add_seconds", "a source of GLib's main loop", "call g_source_remove()", false},
+    registration{"g_idle_add", "a source of GLib's main loop", "call g_source_remove()", false},
+    registration{"g_idle_add_full", "a source of GLib's main loop", "call g_source_remove()", false},
+    registration{"PyCFunction_NewEx", "functions in Python", "remove them there", false},
+    registration{"PyCMethod_New", "functions in Python", "remove them there", false},
+    registration{"PyModule_Create2", "functions in Python", "remove them there", false},
+    registration{"PyImport_AppendInittab", "a module of Python", no_way_back, false},
     registration{"Py_AtExit", "a function that Python calls at its end", no_way_back, false},
     registration{"sqlite3_auto_extension", "a function that SQLite calls",
                  "call sqlite3_cancel_auto_extension()", false},
@@ -177,6 +186,11 @@ bool makes_keys(std::string_view function) noexcept {
 
 bool makes_types(std::string_view function) noexcept {
   return std::ranges::find(type_makers, function) != type_makers.end();
+}
+
+bool sets_signals(std::string_view function) noexcept {
+  const registration* const r = find(function);
+  return r != nullptr && r->what == signals;
 }
 
 bool leaves_unseen(std::string_view function) noexcept {

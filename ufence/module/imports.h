@@ -20,6 +20,8 @@ namespace ufence::detail {
 [[nodiscard]] bool makes_keys(std::string_view function) noexcept;
 /// Makes a type of GObject that stays for as long as the process lives, with functions of the caller (D-21).
 [[nodiscard]] bool makes_types(std::string_view function) noexcept;
+/// Sets handlers of signals.
+[[nodiscard]] bool sets_signals(std::string_view function) noexcept;
 /// Leaves a function or memory of its caller registered in the process, where nobody can look (D-21).
 [[nodiscard]] bool leaves_unseen(std::string_view function) noexcept;
 

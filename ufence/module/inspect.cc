@@ -6,11 +6,14 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "ufence/base/file_size.h"
 #include "ufence/base/memory_file.h"
+#include "ufence/module/checked_files.h"
 #include "ufence/module/companions.h"
 #include "ufence/module/library_file.h"
 #include "ufence/module/module_file.h"
@@ -53,6 +56,19 @@ int copy_to_memory(unique_fd& fd, struct stat& file) {
   return 0;
 }
 
+// Reads the file; null: it is no object at all.
+std::shared_ptr<const checked_file> check_file(module_file& opened) {
+  fd_source source(opened.fd.get(), static_cast<std::uint64_t>(opened.stamp.size));
+  std::optional<elf_file> module = check_elf(source, opened.info, &opened.layout);
+  if (!module) return nullptr;
+  const bool names = names_sanitizer(*module);
+  const auto found = std::make_shared<const checked_file>(checked_file{
+      .file = *std::move(module), .info = opened.info, .layout = opened.layout, .names_sanitizer = names});
+  if (names) check_sanitizer(found->file, opened.info);
+  if (found->info.is_loadable()) note_checked(opened.stamp, found);
+  return found;
+}
+
 }  // namespace
 
 module_file open_module(const std::string& path, bool copies) {
@@ -73,12 +89,19 @@ module_file open_module(const std::string& path, bool copies) {
     }
   }
   opened.stamp = stamp_of(file);
-  fd_source source(opened.fd.get(), static_cast<std::uint64_t>(file.st_size));
-  const auto module = check_elf(source, info, &opened.layout);
+  std::shared_ptr<const checked_file> known = find_checked(opened.stamp);
+  if (known != nullptr) {
+    info = known->info;
+    info.path = path;
+    opened.layout = known->layout;
+    if (known->names_sanitizer) check_sanitizer(known->file, info);
+  } else {
+    known = check_file(opened);
+  }
+  if (known == nullptr) return opened;
   // What is in the process is not read from its file again.
   const libraries_here here;
-  if (module)
-    check_libraries(*module, info, [&here](const std::string& name) { return here.has(name); });
+  check_libraries(known->file, info, [&here](const std::string& name) { return here.has(name); });
   return opened;
 }
 

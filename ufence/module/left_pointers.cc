@@ -1,15 +1,18 @@
 #include "ufence/module/left_pointers.h"
 
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
+#include <span>
 #include <string_view>
+#include <utility>
 
 #include "ufence/module/loaded_objects.h"
+#include "ufence/module/memory_copy.h"
 
 namespace ufence::detail {
 namespace {
@@ -29,41 +32,98 @@ bool is_runtime(std::string_view library) noexcept {
   return std::ranges::any_of(runtime, [library](std::string_view name) { return library.starts_with(name); });
 }
 
-// Two pages on the stack.
+// A part of a library's static data.
+struct data_part {
+  const std::string* library;
+  std::uintptr_t base;  // of the library
+  address_range range;
+};
+
+// Reads parts as the kernel copies them: a library may have made a part of its data inaccessible, and its
+// threads write to it. One call of the kernel takes many parts.
 class data_reader {
  public:
-  // As the kernel copies it: a library may have made a part of its data inaccessible, and its threads write
-  // to it.
   template <class Visit>
-  void read(address_range data, Visit visit) {
-    std::uintptr_t at = (data.begin + sizeof(std::uintptr_t) - 1) & ~(sizeof(std::uintptr_t) - 1);
-    while (at < data.end) {
-      const iovec to{.iov_base = words_.data(),
-                     .iov_len = std::min(data.end - at, sizeof words_)};
-      const iovec from{.iov_base = reinterpret_cast<void*>(at),  // NOLINT(performance-no-int-to-ptr)
-                       .iov_len = to.iov_len};
-      const ssize_t got = ::process_vm_readv(::getpid(), &to, 1, &from, 1, 0);
-      if (got < static_cast<ssize_t>(sizeof(std::uintptr_t))) return;
-      const auto count = static_cast<std::size_t>(got) / sizeof(std::uintptr_t);
-      for (std::size_t n = 0; n < count; ++n) visit(at + n * sizeof(std::uintptr_t), words_[n]);
-      at += count * sizeof(std::uintptr_t);
-    }
+  void read(std::span<const data_part> parts, Visit visit) {
+    for (const data_part& part : parts) add(part, visit);
+    flush(visit);
   }
 
  private:
-  std::array<std::uintptr_t, 1024> words_;
+  static constexpr std::size_t word = sizeof(std::uintptr_t);
+
+  template <class Visit>
+  void add(const data_part& part, Visit& visit) {
+    std::uintptr_t at = (part.range.begin + word - 1) & ~(word - 1);
+    while (at + word <= part.range.end) {
+      if (used_ == pieces_.size() || words_in_ == words_max) flush(visit);
+      const std::size_t room = (words_max - words_in_) * word;
+      const std::size_t size = std::min<std::size_t>(part.range.end - at, room) & ~(word - 1);
+      pieces_[used_++] = {.part = &part, .at = at, .words = size / word};
+      words_in_ += size / word;
+      at += size;
+    }
+  }
+
+  // What can't be read is left out, to the end of its piece.
+  template <class Visit>
+  void flush(Visit& visit) {
+    std::size_t first = 0;
+    for (std::size_t begin = 0; begin < used_; first = begin) {
+      std::size_t got = copy(first) / word;
+      for (; begin < used_ && got >= pieces_[begin].words; ++begin) {
+        got -= pieces_[begin].words;
+      }
+      for (; first < begin; ++first) tell_piece(first, pieces_[first].words, visit);
+      if (begin < used_) tell_piece(begin++, got, visit);
+    }
+    used_ = words_in_ = 0;
+  }
+  // From that piece on; all pieces follow each other in words_, from its begin.
+  std::size_t copy(std::size_t first) noexcept {
+    std::array<iovec, pieces_max> from;
+    std::size_t size = 0;
+    for (std::size_t n = first; n < used_; ++n) {
+      from[n - first] = {.iov_base = reinterpret_cast<void*>(pieces_[n].at),  // NOLINT(performance-no-int-to-ptr)
+                         .iov_len = pieces_[n].words * word};
+      size += pieces_[n].words * word;
+    }
+    read_ = 0;
+    return copy_memory(std::span(from).first(used_ - first), words_.get(), size);
+  }
+  template <class Visit>
+  void tell_piece(std::size_t which, std::size_t count, Visit& visit) {
+    visit(*pieces_[which].part, pieces_[which].at, std::span(words_.get() + read_, count));
+    read_ += count;
+  }
+
+  static constexpr std::size_t pieces_max = 64;
+  struct piece {
+    const data_part* part;
+    std::uintptr_t at;
+    std::size_t words;
+  };
+  std::array<piece, pieces_max> pieces_;
+  std::size_t used_ = 0, words_in_ = 0, read_ = 0;
+  static constexpr std::size_t words_max = 4096;
+  std::unique_ptr<std::uintptr_t[]> words_ = std::make_unique_for_overwrite<std::uintptr_t[]>(words_max);
 };
 
-// Says what a library has there, if it is in the range.
-bool tell_if_in(address_range range, std::vector<std::string>& told, const std::string& holder,
-                std::uintptr_t offset, std::uintptr_t word) {
-  const auto* const to = reinterpret_cast<const void*>(word);  // NOLINT(performance-no-int-to-ptr)
-  if (!range.contains(to)) return false;
-  if (told.size() >= told_max) return true;
+// Says what a library has at `at`.
+void tell(std::vector<std::string>& told, const data_part& part, std::uintptr_t at, std::uintptr_t word) {
+  if (told.size() >= told_max) return;
   std::array<char, 80> text;
-  std::snprintf(text.data(), text.size(), " has in its data (at +0x%zx) at %p", offset, to);
-  told.push_back("what " + holder + text.data());
-  return true;
+  std::snprintf(text.data(), text.size(), " has in its data (at +0x%zx) at 0x%zx", at - part.base, word);
+  told.push_back("what " + *part.library + text.data());
+}
+
+// Nearly all words are none: that is what the loop is quick at.
+template <class Found>
+void find_in(address_range range, std::span<const std::uintptr_t> words, Found found) {
+  const std::uintptr_t size = range.end - range.begin;
+  for (std::size_t n = 0; n < words.size(); ++n) {
+    if (words[n] - range.begin < size) found(n);
+  }
 }
 
 // A library that the object needs.
@@ -92,9 +152,13 @@ class search {
     while (needed_library* const next = next_to_read()) {
       next->is_read = true;
       for (needed_library& other : libraries_) other.stays = other.stays || needs(*next->object, *other.object);
+      const std::string name = name_of(*next);
+      std::vector<data_part> parts;
       for (const address_range data : next->object->data) {
-        words_.read(data, [&](std::uintptr_t at, std::uintptr_t word) { look_at(*next, at, word); });
+        parts.push_back({.library = &name, .base = next->object->base, .range = data});
       }
+      words_.read(parts, [this](const data_part& part, std::uintptr_t at,
+                                std::span<const std::uintptr_t> words) { look_at(part, at, words); });
     }
     return std::move(told_);
   }
@@ -116,13 +180,14 @@ class search {
     return next != libraries_.end() ? &*next : nullptr;
   }
 
-  void look_at(const needed_library& holder, std::uintptr_t at, std::uintptr_t word) {
-    if (tell_if_in(range_, told_, name_of(holder), at - holder.object->base, word)) return;
-    const auto* const to = reinterpret_cast<const void*>(word);  // NOLINT(performance-no-int-to-ptr)
+  void look_at(const data_part& part, std::uintptr_t at, std::span<const std::uintptr_t> words) {
+    find_in(range_, words, [&](std::size_t n) { tell(told_, part, at + n * sizeof(std::uintptr_t), words[n]); });
     for (needed_library& l : libraries_) {
-      if (l.stays || l.came == nullptr || !l.came->range.contains(to)) continue;
-      keep_companion(*l.came, "it has left registered a part of itself in " + name_of(holder));
-      l.stays = true;
+      if (l.stays || l.came == nullptr) continue;
+      find_in(l.came->range, words, [&](std::size_t) {
+        if (std::exchange(l.stays, true)) return;
+        keep_companion(*l.came, "it has left registered a part of itself in " + *part.library);
+      });
     }
   }
 
@@ -146,14 +211,15 @@ std::vector<std::string> pointers_left(address_range range, const std::vector<st
   const auto known = data_that_stays(needed, &is_runtime);
   if (!known) return search(range, came).run(needed);
   std::vector<std::string> told;
-  data_reader words;
+  std::vector<data_part> parts;
   for (const static_data& library : *known) {
     for (const address_range part : library.parts) {
-      words.read(part, [&](std::uintptr_t at, std::uintptr_t word) {
-        tell_if_in(range, told, library.name, at - library.base, word);
-      });
+      parts.push_back({.library = &library.name, .base = library.base, .range = part});
     }
   }
+  data_reader().read(parts, [&](const data_part& part, std::uintptr_t at, std::span<const std::uintptr_t> words) {
+    find_in(range, words, [&](std::size_t n) { tell(told, part, at + n * sizeof(std::uintptr_t), words[n]); });
+  });
   return told;
 }
 

@@ -206,6 +206,13 @@ std::string reason_to_keep(const elf_file& library) {
   return {};
 }
 
+bool names_sanitizer(const elf_file& file) noexcept {
+  return std::ranges::any_of(sanitizers, [&file](const sanitizer& s) {
+    return std::ranges::find(file.symbols, s.function, &elf_symbol::name) != file.symbols.end() ||
+           std::ranges::any_of(file.needed, [&s](const std::string& l) { return l.starts_with(s.library); });
+  });
+}
+
 std::string missing_sanitizer(const elf_file& file) {
   for (const sanitizer& s : sanitizers) {
     const bool calls = std::ranges::any_of(

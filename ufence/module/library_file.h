@@ -32,6 +32,9 @@ struct library_search {
 /// @return  one line for people, if the library must stay mapped when the module goes; else empty
 [[nodiscard]] std::string reason_to_keep(const elf_file& library);
 
+/// Does the object say that it was built with a sanitizer?
+[[nodiscard]] bool names_sanitizer(const elf_file& file) noexcept;
+
 /// Does the library bring a sanitizer that this process does not have?
 /// @return  one line for people; empty: no
 [[nodiscard]] std::string missing_sanitizer(const elf_file& file);

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "ufence/base/check.h"
+#include "ufence/module/begun_threads.h"
 #include "ufence/module/left_pointers.h"
 #include "ufence/module/module_file.h"
 #include "ufence/module/registered.h"
@@ -221,6 +222,8 @@ std::expected<std::unique_ptr<loaded_module>, load_failure> loaded_module::load(
   module->notes_.insert(module->notes_.end(), came.notes.begin(), came.notes.end());
   module->companions_ = std::move(came.all);
   if (m->file.layout.opens_libraries) module->others_ = detail::bases_now();
+  module->may_start_threads_ = m->file.layout.finds_functions || m->file.layout.opens_libraries;
+  module->sets_signals_ = m->file.layout.sets_signals;
   module->has_static_objects_ = m->file.layout.has_static_objects;
   module->info_ = std::move(m->file.info);
   module->info_.path = path;
@@ -239,7 +242,7 @@ bool loaded_module::leaves_nothing() noexcept {
   try {
     const std::vector<std::string> left = left_behind();
     if (left.empty()) return true;
-    tell_of_unload("it has left registered " + left.front());
+    tell_of_unload(left.front());
   } catch (const std::exception&) {  // no memory to look
   }
   return false;
@@ -331,9 +334,17 @@ std::vector<std::string> loaded_module::left_behind() {
     const std::vector<std::string> left = detail::registered_in(c.range);
     if (!left.empty()) detail::keep_companion(c, "it has left registered " + left.front());
   }
-  std::vector<std::string> left = detail::registered_in(range_);
-  for (std::string& what : detail::pointers_left(range_, info_.needed, companions_)) {
-    left.push_back(std::move(what));
+  std::vector<std::string> left;
+  const auto add_all = [&left](const char* rule, const std::vector<std::string>& found, const char* is_what) {
+    for (const std::string& what : found) left.push_back(rule + what + is_what);
+  };
+  const char* const registered = " lies in the module: it is left registered";
+  add_all("D-21: ", detail::registered_in(range_, sets_signals_), registered);
+  add_all("D-21: ", detail::pointers_left(range_, info_.needed, companions_), registered);
+  // Who finds no functions by their names has others start its threads, in libraries that have some.
+  if (may_start_threads_ || std::ranges::any_of(companions_, [](const auto& c) { return !c.kept.empty(); })) {
+    add_all("D-13: ", detail::threads_begun_in(range_),
+            " began in the module, and was not started with thread_start()");
   }
   return left;
 }

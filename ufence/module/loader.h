@@ -82,8 +82,8 @@ class loaded_module {
   /// Keeps what the module has opened itself, where that would not survive its closing. Before stop().
   /// Allocates: may throw std::bad_alloc.
   void keep_what_it_opened();
-  /// What the module has left registered in the process, by name and address; keeps libraries that came
-  /// with it and have left something. After exit(), before unload().
+  /// What the module has left registered in the process, by name and address, and threads that run in it: a
+  /// sentence for each, with its rule. Keeps libraries that came with it and have left something. After exit(), before unload().
   /// Allocates: may throw std::bad_alloc.
   [[nodiscard]] std::vector<std::string> left_behind();
 
@@ -100,6 +100,8 @@ class loaded_module {
   std::vector<std::uintptr_t> others_;  // where objects lay when it came; empty: it opens none
   std::vector<std::string> notes_;
   bool has_static_objects_ = false;
+  bool sets_signals_ = false;
+  bool may_start_threads_ = false;  // that its imports do not tell
   int look_error_ = 0;  // why the mappings could not be looked at
   mapping state_ = mapping::mapped;
 };

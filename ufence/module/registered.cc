@@ -1,12 +1,16 @@
 #include "ufence/module/registered.h"
 
+#include <argp.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <error.h>
 #include <limits.h>
+#include <obstack.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,6 +23,21 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
+
+#include "ufence/module/exit_functions.h"
+
+// Does a sanitizer stand between the program and its signal handlers?
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UFENCE_WRAPS_HANDLERS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UFENCE_WRAPS_HANDLERS 1
+#endif
+#endif
+#ifndef UFENCE_WRAPS_HANDLERS
+#define UFENCE_WRAPS_HANDLERS 0
+#endif
 
 namespace ufence::detail {
 
@@ -36,24 +55,16 @@ struct key_entry {
 
 void no_destructor(void*) {}
 
-class key_table {
- public:
-  key_table() noexcept {
-    const auto* const table = static_cast<const key_entry*>(::dlsym(RTLD_DEFAULT, "__pthread_keys"));
-    pthread_key_t probe = 0;
-    if (table == nullptr || ::pthread_key_create(&probe, &no_destructor) != 0) return;
-    if (probe < PTHREAD_KEYS_MAX && table[probe].destructor == &no_destructor &&
-        (table[probe].sequence & 1) != 0) {
-      entries_ = table;
-    }
-    ::pthread_key_delete(probe);
-  }
-  // Null: it could not be found.
-  const key_entry* entries() const noexcept { return entries_; }
-
- private:
-  const key_entry* entries_ = nullptr;
-};
+// Null: it could not be found.
+const key_entry* find_keys() noexcept {
+  const auto* const table = static_cast<const key_entry*>(::dlsym(RTLD_DEFAULT, "__pthread_keys"));
+  pthread_key_t probe = 0;
+  if (table == nullptr || ::pthread_key_create(&probe, &no_destructor) != 0) return nullptr;
+  const bool is_it = probe < PTHREAD_KEYS_MAX && table[probe].destructor == &no_destructor &&
+                     (table[probe].sequence & 1) != 0;
+  ::pthread_key_delete(probe);
+  return is_it ? table : nullptr;
+}
 
 #if defined(__GLIBCXX__)
 // Of the C++ library's locales: what they begin with, and since ever.
@@ -83,9 +94,24 @@ class stream_callbacks : public std::ios_base {
 };
 #endif
 
+// A signal's handler, or null. There are 64 of them, so the kernel is asked without detours; it puts the handler
+// first. Sanitizers stand between a program and its handlers, so they are asked.
+const void* handler_of(int signal) noexcept {
+#if UFENCE_WRAPS_HANDLERS
+  struct sigaction now {};
+  return ::sigaction(signal, nullptr, &now) == 0 ? reinterpret_cast<const void*>(now.sa_sigaction) : nullptr;
+#else
+  constexpr std::size_t mask_size = 8;
+  std::array<const void*, 32> now{};
+  const long failed = ::syscall(SYS_rt_sigaction, signal, nullptr, now.data(), mask_size);
+  return failed == 0 ? now.front() : nullptr;
+#endif
+}
+
 class look {
  public:
-  explicit look(address_range range) noexcept : range_(range) {}
+  look(address_range range, bool sets_signals) noexcept
+      : range_(range), signals_end_(sets_signals ? NSIG : first_real_time) {}
 
   std::vector<std::string> run() {
     at_signals();
@@ -93,6 +119,7 @@ class look {
     at_handlers();
     at_keys();
     at_streams();
+    for (std::string& function : exit_functions_in(range_)) found_.push_back(std::move(function));
     return std::move(found_);
   }
 
@@ -117,15 +144,13 @@ class look {
   }
 
   void at_signals() {
-    for (int signal = 1; signal < NSIG; ++signal) {
-      struct sigaction now {};
-      if (::sigaction(signal, nullptr, &now) != 0) continue;
+    for (int signal = 1; signal < signals_end_; ++signal) {
       const auto text = [signal] {
         const char* const name = ::sigabbrev_np(signal);
         return "the handler of signal " +
                (name != nullptr ? "SIG" + std::string(name) : std::to_string(signal));
       };
-      add_function(text, now.sa_sigaction);
+      add(text, handler_of(signal));
     }
     stack_t stack{};
     if (::sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0) {
@@ -151,14 +176,17 @@ class look {
   void at_handlers() {
     add_function("the terminate handler", std::get_terminate());
     add_function("the new handler", std::get_new_handler());
+    add_function("the function that error() calls", ::error_print_progname);
+    add_function("the function that argp calls", ::argp_program_version_hook);
+    add_function("the function that obstacks call", ::obstack_alloc_failed_handler);
     if (&get_unexpected != nullptr) add_function("the unexpected handler", get_unexpected());
   }
 
   void at_keys() {
-    const key_table keys;
-    if (keys.entries() == nullptr) return;
+    static const key_entry* const keys = find_keys();
+    if (keys == nullptr) return;
     for (std::size_t key = 0; key < PTHREAD_KEYS_MAX; ++key) {
-      const key_entry& e = keys.entries()[key];
+      const key_entry& e = keys[key];
       const auto text = [key] { return "the destructor of thread key " + std::to_string(key); };
       if ((e.sequence & 1) != 0) add_function(text, e.destructor);  // odd: in use
     }
@@ -205,18 +233,23 @@ class look {
   void at_locale([[maybe_unused]] const std::string& name, [[maybe_unused]] const std::locale& l) {
 #if defined(__GLIBCXX__)
     const locale_parts* const parts = parts_of(l);
+    if (parts == parts_of(std::locale::classic())) return;  // its facets are the C++ library's
     for (std::size_t n = 0; n < parts->count; ++n) {
       add_object([&name] { return "a facet of " + name; }, parts->facets[n]);
     }
 #endif
   }
 
+  static constexpr int first_real_time = 32;  // of the kernel's
   const address_range range_;
+  const int signals_end_;
   std::vector<std::string> found_;
 };
 
 }  // namespace
 
-std::vector<std::string> registered_in(address_range range) { return look(range).run(); }
+std::vector<std::string> registered_in(address_range range, bool sets_signals) {
+  return look(range, sets_signals).run();
+}
 
 }  // namespace ufence::detail

@@ -12,8 +12,10 @@ namespace ufence::detail {
 /// Looks at signal dispositions and this thread's signal stack, the environment, the terminate,
 /// unexpected and new handlers, destructors of keys, the standard streams of C and C++ (buffers, ties,
 /// callbacks, locales), the C++ locale, and the program's name.
+/// @param sets_signals  the object may set handlers itself: those of real-time signals, too. Otherwise a library
+///                      would have to do it for the object, and none does for these.
 /// @return  one line for each that lies in the range, with its address
 /// Allocates: may throw std::bad_alloc.
-[[nodiscard]] std::vector<std::string> registered_in(address_range range);
+[[nodiscard]] std::vector<std::string> registered_in(address_range range, bool sets_signals = true);
 
 }  // namespace ufence::detail

@@ -1,6 +1,7 @@
 // A driver that gives a library a function of its own (by its first job), has another library do so, or opens
 // and closes a library with a thread: chosen by a macro.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include "ufence/issuer/testing/keeps.h"
 #include "ufence/module/testing/plain_driver.h"
@@ -11,6 +12,12 @@ namespace {
 
 int answer() { return 1; }
 void use() { keeps_set(&answer); }
+void close() {}
+
+#elif defined(GIVES_AT_EXIT)
+
+void end() { ::_exit(42); }
+void use() { keeps_at_exit(&end); }
 void close() {}
 
 #elif defined(GIVES_ANOTHER)

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 static keeps_function kept;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -15,6 +16,11 @@ void keeps_set(keeps_function function)
 int keeps_call(void)
 {
 	return kept != 0 ? kept() : 0;
+}
+
+void keeps_at_exit(void (*function)(void))
+{
+	atexit(function);
 }
 
 static void *run(void *arg)

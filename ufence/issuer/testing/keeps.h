@@ -13,6 +13,9 @@ int keeps_call(void);
 /* The library's thread runs from then on. */
 void keeps_start(void);
 
+/* In the library's name. */
+void keeps_at_exit(void (*function)(void));
+
 void goes_register(void);
 
 #if defined(__cplusplus)

@@ -1,10 +1,13 @@
 // A driver that leaves things of its own registered in the process (D-21), as its jobs ask for.
 #include "ufence/issuer/testing/leaves.h"
 
+#include <dlfcn.h>
+#include <error.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -26,6 +29,7 @@ std::array<char, 65536> stack, stream_buffer;
 void on_signal(int) {}
 void on_terminate() {}
 void on_no_memory() {}
+void on_error() {}
 void on_thread_end(void*) {}
 
 class own_buffer : public std::streambuf {
@@ -37,6 +41,18 @@ class own_facet : public std::numpunct<char> {
 };
 void on_stream(std::ios_base::event, std::ios_base&, int) {}
 alignas(own_buffer) std::array<char, sizeof(own_buffer)> buffer_memory;
+
+void on_process_exit(int, void*) { ::_exit(42); }
+
+void* wait_for_ever(void*) {
+  for (;;) ::pause();
+}
+void start_by_name() {
+  const auto start = reinterpret_cast<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>(
+      ::dlsym(RTLD_DEFAULT, "pthread_create"));
+  pthread_t thread{};
+  start(&thread, nullptr, &wait_for_ever, nullptr);
+}
 
 void leave(std::uint32_t what) {
   switch (what) {
@@ -65,6 +81,9 @@ void leave(std::uint32_t what) {
     case leaves::stream_callback: std::clog.register_callback(&on_stream, 0); break;
     case leaves::stream_locale: std::clog.imbue(std::locale(std::locale(), new own_facet)); break;
     case leaves::global_locale: std::locale::global(std::locale(std::locale(), new own_facet)); break;
+    case leaves::error_function: ::error_print_progname = &on_error; break;
+    case leaves::on_exit_function: ::on_exit(&on_process_exit, nullptr); break;
+    case leaves::thread_by_name: start_by_name(); break;
     default: break;
   }
 }

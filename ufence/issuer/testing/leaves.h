@@ -22,6 +22,9 @@ enum opcode : std::uint32_t {
   stream_callback,
   stream_locale,
   global_locale,
+  error_function,
+  on_exit_function,
+  thread_by_name,  // found by dlsym(), and it never ends
 };
 
 }  // namespace ufence::leaves
