@@ -1,6 +1,7 @@
 // Each rule of ufence/driver.h that a module can break: the module in drivers/broken/ that does,
 // and what the host says to it. The table of them is drivers/broken/README.md.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cerrno>
@@ -15,15 +16,18 @@
 
 #include "drivers/sim/sim.h"
 #include "drivers/testing/driver_test.h"
+#include "ufence/fence/testing/support.h"
 #include "ufence/fence/wait.h"
+#include "ufence/module/inspect.h"
 
 namespace ufence::drivers {
 namespace {
 
-using testing::Contains;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 // As struct broken_args in drivers/broken/broken.h.
 struct broken_args {
@@ -92,8 +96,18 @@ TEST_F(broken, files_are_refused_before_they_are_mapped) {
   expect_refused("imports_pthread_create", ENOEXEC, "D-13", "pthread_create");
   expect_refused("imports_std_thread", ENOEXEC, "D-13", "thread");
   expect_refused("imports_timer_create", ENOEXEC, "D-13", "timer_create");
+  expect_refused("imports_gtype", ENOEXEC, "D-21", "g_type_register_static_simple");
+  expect_refused("wrong_sanitizer", ENOEXEC, "D-23", "HWAddressSanitizer");
   expect_refused("nodelete", ENOEXEC, "D-14", "nodelete");
   expect_refused("truncated", ENOEXEC, "", "");
+}
+
+TEST_F(broken, files_are_warned_of) {
+  const auto warnings = [](const char* name) { return inspect(path_of(name)).warnings; };
+  EXPECT_THAT(warnings("broken_queues_rcu"),
+              Contains(AllOf(HasSubstr("D-22"), HasSubstr("urcu_bp_call_rcu"), HasSubstr("barrier"))));
+  EXPECT_THAT(warnings("broken_leaves_handler"), Contains(AllOf(HasSubstr("D-21"), HasSubstr("signal"))));
+  EXPECT_THAT(warnings("broken_executable_stack"), Contains(HasSubstr("executable stack")));
 }
 
 TEST_F(broken, unique_symbols_are_refused) {
@@ -104,7 +118,7 @@ TEST_F(broken, unique_symbols_are_refused) {
 }
 
 TEST_F(broken, what_is_no_module_at_all_is_refused) {
-  const std::string path = testing::TempDir() + "ufence-no-module.so";
+  const std::string path = ::testing::TempDir() + "ufence-no-module.so";
   std::string why;
   std::ofstream(path) << "#!/bin/sh\n";
   EXPECT_EQ(host_.load(path, &why).error().value(), ENOEXEC) << why;
@@ -126,6 +140,7 @@ TEST_F(broken, tables_are_refused) {
   expect_refused("no_name", EPROTO, "D-3", "name");
   expect_refused("unknown_feature", EPROTO, "D-3", "feature");
   expect_refused("mixed_features", EPROTO, "D-3", "TIMELINE");
+  expect_refused("same_options", EPROTO, "D-3", "size");
   expect_refused("half_legacy", EPROTO, "D-3", "LEGACY");
 }
 
@@ -204,8 +219,50 @@ TEST_F(broken, threads_end_when_the_driver_is_stopped) {
   unload(d, unload_policy::cancel);
 }
 
+TEST_F(broken, threads_that_no_import_tells_of_are_found) {
+  if (UFENCE_SANITIZED) GTEST_SKIP() << "a sanitizer stands before the thread's function";
+  device_ref d = load("broken_hides_thread");
+  gate g;
+  EXPECT_EQ(run(d, 1, g.args()), 0);
+  g.await_begun();
+  const unload_report stuck = try_unload(d);
+  EXPECT_EQ(stuck.state, unload_state::pinned);
+  EXPECT_THAT(stuck.pins, Contains(AllOf(HasSubstr("D-13: thread "), HasSubstr("thread_start()"))));
+  g.open();
+  result<unload_report> done = host_.unload(d);
+  while (done && done->state == unload_state::pinned) {
+    std::this_thread::yield();
+    done = host_.unload(d);
+  }
+  EXPECT_TRUE(done && done->state == unload_state::unmapped);
+}
+
+TEST_F(broken, a_signal_handler_that_is_left_pins) {
+  device_ref d = load("broken_leaves_handler");
+  EXPECT_EQ(run(d, 1), 0);
+  const unload_report stuck = try_unload(d);
+  EXPECT_EQ(stuck.state, unload_state::pinned);
+  EXPECT_THAT(stuck.pins, Contains(AllOf(HasSubstr("D-21"), HasSubstr("SIGUSR2"))));
+  ::signal(SIGUSR2, SIG_DFL);
+  unload(d);
+}
+
+TEST_F(broken, a_thread_of_the_host_lives_on) {
+  device_ref d = load("broken_exits_thread");
+  int error = 0, again = 1;
+  std::thread caller([&] {
+    error = run(d, 1);
+    again = run(d, 2);
+  });
+  caller.join();
+  EXPECT_EQ(error, -EIO);
+  EXPECT_EQ(again, 0);
+  EXPECT_TRUE(reports_.has({"exits_thread", "D-24", "pthread_exit()"}));
+  unload(d);
+}
+
 TEST_F(broken, init_that_fails_leaves_no_thread) {
-  const std::string file = testing::TempDir() + "ufence-broken-gate-" + std::to_string(::getpid());
+  const std::string file = ::testing::TempDir() + "ufence-broken-gate-" + std::to_string(::getpid());
   ASSERT_EQ(::setenv("UFENCE_BROKEN_GATE", file.c_str(), 1), 0);
   // The host waits for the thread; the test main sees that nothing stays mapped.
   std::thread opener([&] {
