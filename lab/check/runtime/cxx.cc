@@ -76,16 +76,16 @@ UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt18condition_variable10notify_allEv)(
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE)(
     void* c, std::unique_lock<std::mutex>* lock) {
   static_cast<void>(
-      wait_condition(native(c), lock->mutex()->native_handle(), false, UFENCE_LAB_HERE));
+      wait_condition(native(c), lock->mutex()->native_handle(), no_deadline, UFENCE_LAB_HERE));
 }
 
 // --- std::chrono ---
 
 UFENCE_LAB_EXPORT std::int64_t UFENCE_LAB_CALL(_ZNSt6chrono3_V212steady_clock3nowEv)() {
-  return ufence::lab::hooks::now_ns();
+  return read_clock(UFENCE_LAB_HERE, __builtin_return_address(0));
 }
 UFENCE_LAB_EXPORT std::int64_t UFENCE_LAB_CALL(_ZNSt6chrono3_V212system_clock3nowEv)() {
-  return ufence::lab::hooks::now_ns();
+  return read_clock(UFENCE_LAB_HERE, __builtin_return_address(0));
 }
 
 // --- Hashes, as of a thread's number ---

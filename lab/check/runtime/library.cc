@@ -154,7 +154,7 @@ std::int64_t ns_of(const timespec& t) noexcept { return t.tv_sec * second_ns + t
 
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(clock_gettime)(clockid_t, timespec* to) {
   write(to, sizeof *to, UFENCE_LAB_HERE);
-  const std::int64_t now = hooks::now_ns();
+  const std::int64_t now = read_clock(UFENCE_LAB_HERE, __builtin_return_address(0));
   *to = {.tv_sec = now / second_ns, .tv_nsec = now % second_ns};
   return 0;
 }
@@ -164,7 +164,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(timespec_get)(timespec* to, int base) {
   return base;
 }
 UFENCE_LAB_EXPORT std::time_t UFENCE_LAB_CALL(time)(std::time_t* to) {
-  const std::time_t now = hooks::now_ns() / second_ns;
+  const std::time_t now = read_clock(UFENCE_LAB_HERE, __builtin_return_address(0)) / second_ns;
   if (to != nullptr) {
     write(to, sizeof *to, UFENCE_LAB_HERE);
     *to = now;
@@ -224,9 +224,9 @@ UFENCE_LAB_EXPORT long UFENCE_LAB_CALL(syscall)(long number, ...) {
   const void* const word = va_arg(arguments, const void*);
   const int what = va_arg(arguments, int);
   const auto value = va_arg(arguments, std::uint32_t);
-  const bool has_timeout = va_arg(arguments, const void*) != nullptr;
+  const auto* const timeout = va_arg(arguments, const timespec*);
   va_end(arguments);
-  const long result = futex(word, what, value, has_timeout, where);
+  const long result = futex(word, what, value, timeout, where);
   if (result >= 0) return result;
   mine().error = static_cast<int>(-result);
   return -1;

@@ -46,8 +46,11 @@ int kind_of(const pthread_mutex_t* lock) noexcept {
 
 constexpr condition is_free{.mask = ~std::uint64_t{0}, .wanted = 0, .equal = true};
 
-void take(const void* lock, std::source_location where) {
-  static_cast<void>(modify({.at = lock, .waits = waiting::lock, .until = is_free},
+void take(const void* lock, std::int64_t deadline_ns, std::source_location where) {
+  static_cast<void>(modify({.at = lock,
+                            .waits = waiting::lock,
+                            .until = is_free,
+                            .may_expire = deadline_ns != no_deadline},
                            modification::exchange, 1, std::memory_order_acquire, where));
 }
 bool try_take(const void* lock, std::source_location where) {
@@ -62,9 +65,9 @@ static_assert(max_threads <= count_shift);
 
 std::uint64_t my_bit() noexcept { return std::uint64_t{1} << (in_model() ? m().current() : 0); }
 
-void sleep(waiting_access queue, bool may_expire, std::source_location where) {
+void sleep(waiting_access queue, std::int64_t deadline_ns, std::source_location where) {
   queue.waits = waiting::sleep;
-  queue.may_expire = may_expire;
+  queue.may_expire = deadline_ns != no_deadline;
   queue.until = {.mask = my_bit(), .wanted = 0, .equal = true};
   static_cast<void>(load(queue, std::memory_order_acquire, where));
 }
@@ -88,14 +91,27 @@ void make_object(void* object, std::size_t bytes, std::source_location where) {
 
 // --- Mutexes ---
 
-void lock_mutex(pthread_mutex_t* lock, std::source_location where) {
+namespace {
+void lock_mutex(pthread_mutex_t* lock, std::int64_t deadline_ns, std::source_location where) {
   if (held_lock* const h = find_held(lock);
       h != nullptr && kind_of(lock) == PTHREAD_MUTEX_RECURSIVE) {
     ++h->count;
     return;
   }
-  take(lock, where);
+  take(lock, deadline_ns, where);
   hold(lock, false, where);
+}
+}  // namespace
+
+void lock_mutex(pthread_mutex_t* lock, std::source_location where) {
+  lock_mutex(lock, no_deadline, where);
+}
+
+bool lock_mutex_until(pthread_mutex_t* lock, std::int64_t deadline_ns, std::source_location where) {
+  if (end_of_wait(deadline_ns, false, where) == wait_end::by_deadline)
+    return try_mutex(lock, where);
+  lock_mutex(lock, deadline_ns, where);
+  return true;
 }
 
 bool try_mutex(pthread_mutex_t* lock, std::source_location where) {
@@ -115,21 +131,21 @@ void unlock_mutex(pthread_mutex_t* lock, std::source_location where) {
 
 // --- Condition variables ---
 
-bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, bool may_expire,
+bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, std::int64_t deadline_ns,
                     std::source_location where) {
   const waiting_access queue{.at = condition, .bytes = 8};
   static_cast<void>(
       modify(queue, modification::bit_or, my_bit(), std::memory_order_acq_rel, where));
   unlock_mutex(lock, where);
-  const bool is_woken = !surprises(where);
-  if (is_woken) {
-    sleep(queue, may_expire, where);
+  const wait_end how = end_of_wait(deadline_ns, true, where);
+  if (how == wait_end::as_it_should) {
+    sleep(queue, deadline_ns, where);
   } else {
     static_cast<void>(
         modify(queue, modification::bit_and, ~my_bit(), std::memory_order_acq_rel, where));
   }
   lock_mutex(lock, where);
-  return is_woken || !may_expire;
+  return how != wait_end::by_deadline;
 }
 
 void notify_condition(pthread_cond_t* condition, bool all, std::source_location where) {
@@ -160,7 +176,9 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_init)(pthread_mutex_t* lock,
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_destroy)(pthread_mutex_t* lock) {
-  write(lock, 4, UFENCE_LAB_HERE);
+  const std::source_location where = UFENCE_LAB_HERE;
+  write(lock, 4, where);
+  if (lock->__data.__lock != 0) fail_at(failure::misuse, "destroys a mutex that is locked", where);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutexattr_init)(pthread_mutexattr_t* a) {
@@ -186,21 +204,19 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_unlock)(pthread_mutex_t* loc
   return 0;
 }
 namespace {
-// By a deadline, or as without one.
-int lock_until(pthread_mutex_t* lock, std::source_location where) {
-  if (surprises(where)) return try_mutex(lock, where) ? 0 : ETIMEDOUT;
-  lock_mutex(lock, where);
-  return 0;
+int lock_until(pthread_mutex_t* lock, const timespec* until, std::source_location where) {
+  if (kind_of(lock) == PTHREAD_MUTEX_ERRORCHECK && find_held(lock) != nullptr) return EDEADLK;
+  return lock_mutex_until(lock, deadline_of(until, where), where) ? 0 : ETIMEDOUT;
 }
 }  // namespace
 
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_timedlock)(pthread_mutex_t* lock,
-                                                               const timespec*) {
-  return lock_until(lock, UFENCE_LAB_HERE);
+                                                               const timespec* until) {
+  return lock_until(lock, until, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_clocklock)(pthread_mutex_t* lock, clockid_t,
-                                                               const timespec*) {
-  return lock_until(lock, UFENCE_LAB_HERE);
+                                                               const timespec* until) {
+  return lock_until(lock, until, UFENCE_LAB_HERE);
 }
 
 namespace {
@@ -217,7 +233,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_spin_destroy)(pthread_spinlock_t* 
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_spin_lock)(pthread_spinlock_t* lock) {
   const std::source_location where = UFENCE_LAB_HERE;
-  take(word_of(lock), where);
+  take(word_of(lock), no_deadline, where);
   hold(word_of(lock), false, where);
   return 0;
 }
@@ -239,15 +255,19 @@ namespace {
 
 constexpr std::uint64_t writer_bit = std::uint64_t{1} << 31;
 
-void lock_shared(pthread_rwlock_t* lock, std::source_location where) {
+void lock_shared(pthread_rwlock_t* lock, std::int64_t deadline_ns, std::source_location where) {
   static_cast<void>(modify({.at = lock,
                             .waits = waiting::lock,
-                            .until = {.mask = writer_bit, .wanted = 0, .equal = true}},
+                            .until = {.mask = writer_bit, .wanted = 0, .equal = true},
+                            .may_expire = deadline_ns != no_deadline},
                            modification::add, 1, std::memory_order_acquire, where));
   hold(lock, true, where);
 }
-void lock_alone(pthread_rwlock_t* lock, std::source_location where) {
-  static_cast<void>(modify({.at = lock, .waits = waiting::lock, .until = is_free},
+void lock_alone(pthread_rwlock_t* lock, std::int64_t deadline_ns, std::source_location where) {
+  static_cast<void>(modify({.at = lock,
+                            .waits = waiting::lock,
+                            .until = is_free,
+                            .may_expire = deadline_ns != no_deadline},
                            modification::exchange, writer_bit, std::memory_order_acquire, where));
   hold(lock, false, where);
 }
@@ -268,15 +288,20 @@ bool try_alone(pthread_rwlock_t* lock, std::source_location where) {
   return true;
 }
 
-// By a deadline, or as without one.
-int lock_shared_until(pthread_rwlock_t* lock, std::source_location where) {
-  if (surprises(where)) return try_shared(lock, where) ? 0 : ETIMEDOUT;
-  lock_shared(lock, where);
+int lock_shared_until(pthread_rwlock_t* lock, const timespec* until, std::source_location where) {
+  const std::int64_t deadline_ns = deadline_of(until, where);
+  if (end_of_wait(deadline_ns, false, where) == wait_end::by_deadline) {
+    return try_shared(lock, where) ? 0 : ETIMEDOUT;
+  }
+  lock_shared(lock, deadline_ns, where);
   return 0;
 }
-int lock_alone_until(pthread_rwlock_t* lock, std::source_location where) {
-  if (surprises(where)) return try_alone(lock, where) ? 0 : ETIMEDOUT;
-  lock_alone(lock, where);
+int lock_alone_until(pthread_rwlock_t* lock, const timespec* until, std::source_location where) {
+  const std::int64_t deadline_ns = deadline_of(until, where);
+  if (end_of_wait(deadline_ns, false, where) == wait_end::by_deadline) {
+    return try_alone(lock, where) ? 0 : ETIMEDOUT;
+  }
+  lock_alone(lock, deadline_ns, where);
   return 0;
 }
 
@@ -291,11 +316,11 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_destroy)(pthread_rwlock_t* 
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_rdlock)(pthread_rwlock_t* lock) {
-  lock_shared(lock, UFENCE_LAB_HERE);
+  lock_shared(lock, no_deadline, UFENCE_LAB_HERE);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_wrlock)(pthread_rwlock_t* lock) {
-  lock_alone(lock, UFENCE_LAB_HERE);
+  lock_alone(lock, no_deadline, UFENCE_LAB_HERE);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_tryrdlock)(pthread_rwlock_t* lock) {
@@ -305,20 +330,20 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_trywrlock)(pthread_rwlock_t
   return try_alone(lock, UFENCE_LAB_HERE) ? 0 : EBUSY;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_timedrdlock)(pthread_rwlock_t* lock,
-                                                                  const timespec*) {
-  return lock_shared_until(lock, UFENCE_LAB_HERE);
+                                                                  const timespec* until) {
+  return lock_shared_until(lock, until, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_clockrdlock)(pthread_rwlock_t* lock, clockid_t,
-                                                                  const timespec*) {
-  return lock_shared_until(lock, UFENCE_LAB_HERE);
+                                                                  const timespec* until) {
+  return lock_shared_until(lock, until, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_timedwrlock)(pthread_rwlock_t* lock,
-                                                                  const timespec*) {
-  return lock_alone_until(lock, UFENCE_LAB_HERE);
+                                                                  const timespec* until) {
+  return lock_alone_until(lock, until, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_clockwrlock)(pthread_rwlock_t* lock, clockid_t,
-                                                                  const timespec*) {
-  return lock_alone_until(lock, UFENCE_LAB_HERE);
+                                                                  const timespec* until) {
+  return lock_alone_until(lock, until, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_unlock)(pthread_rwlock_t* lock) {
   const std::source_location where = UFENCE_LAB_HERE;
@@ -350,18 +375,20 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_destroy)(pthread_cond_t* c) {
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_wait)(pthread_cond_t* c, pthread_mutex_t* lock) {
-  static_cast<void>(wait_condition(c, lock, false, UFENCE_LAB_HERE));
+  static_cast<void>(wait_condition(c, lock, no_deadline, UFENCE_LAB_HERE));
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_timedwait)(pthread_cond_t* c,
                                                               pthread_mutex_t* lock,
-                                                              const timespec*) {
-  return wait_condition(c, lock, true, UFENCE_LAB_HERE) ? 0 : ETIMEDOUT;
+                                                              const timespec* until) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  return wait_condition(c, lock, deadline_of(until, where), where) ? 0 : ETIMEDOUT;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_clockwait)(pthread_cond_t* c,
                                                               pthread_mutex_t* lock, clockid_t,
-                                                              const timespec*) {
-  return wait_condition(c, lock, true, UFENCE_LAB_HERE) ? 0 : ETIMEDOUT;
+                                                              const timespec* until) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  return wait_condition(c, lock, deadline_of(until, where), where) ? 0 : ETIMEDOUT;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_signal)(pthread_cond_t* c) {
   notify_condition(c, false, UFENCE_LAB_HERE);
@@ -426,8 +453,11 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_destroy)(sem_t* s) {
 }
 namespace {
 
-void wait_for(sem_t* s, std::source_location where) {
-  static_cast<void>(modify({.at = s, .waits = waiting::lock, .until = is_positive},
+void wait_for(sem_t* s, std::int64_t deadline_ns, std::source_location where) {
+  static_cast<void>(modify({.at = s,
+                            .waits = waiting::lock,
+                            .until = is_positive,
+                            .may_expire = deadline_ns != no_deadline},
                            modification::subtract, 1, std::memory_order_acquire, where));
 }
 bool try_wait(sem_t* s, std::source_location where) {
@@ -437,10 +467,10 @@ bool try_wait(sem_t* s, std::source_location where) {
   }
   return false;
 }
-// By a deadline, or as without one.
-int wait_until(sem_t* s, std::source_location where) {
-  if (!surprises(where)) {
-    wait_for(s, where);
+int wait_until(sem_t* s, const timespec* until, std::source_location where) {
+  const std::int64_t deadline_ns = deadline_of(until, where);
+  if (end_of_wait(deadline_ns, false, where) == wait_end::as_it_should) {
+    wait_for(s, deadline_ns, where);
     return 0;
   }
   if (try_wait(s, where)) return 0;
@@ -451,14 +481,14 @@ int wait_until(sem_t* s, std::source_location where) {
 }  // namespace
 
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_wait)(sem_t* s) {
-  wait_for(s, UFENCE_LAB_HERE);
+  wait_for(s, no_deadline, UFENCE_LAB_HERE);
   return 0;
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_timedwait)(sem_t* s, const timespec*) {
-  return wait_until(s, UFENCE_LAB_HERE);
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_timedwait)(sem_t* s, const timespec* until) {
+  return wait_until(s, until, UFENCE_LAB_HERE);
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_clockwait)(sem_t* s, clockid_t, const timespec*) {
-  return wait_until(s, UFENCE_LAB_HERE);
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_clockwait)(sem_t* s, clockid_t, const timespec* until) {
+  return wait_until(s, until, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_trywait)(sem_t* s) {
   if (try_wait(s, UFENCE_LAB_HERE)) return 0;
@@ -481,7 +511,7 @@ namespace {
 
 // As in the kernel, a sleeper looks at the word and queues in one step with respect to wakes, and
 // both calls are full barriers for what their thread did before.
-long futex_wait(const void* word, std::uint32_t expected, bool may_expire,
+long futex_wait(const void* word, std::uint32_t expected, std::int64_t deadline_ns,
                 std::source_location where) {
   const waiting_access queue{.at = word, .bytes = 8, .is_queue = true};
   fence(std::memory_order_seq_cst, where);
@@ -489,13 +519,14 @@ long futex_wait(const void* word, std::uint32_t expected, bool may_expire,
   do {
     if (load({.at = word}, std::memory_order_relaxed, where) != expected) return -EAGAIN;
   } while (!compare_exchange(queue, seen, seen | my_bit(), where));
-  if (surprises(where)) {
-    static_cast<void>(
-        modify(queue, modification::bit_and, ~my_bit(), std::memory_order_acq_rel, where));
-    return may_expire ? -ETIMEDOUT : 0;
+  const wait_end how = end_of_wait(deadline_ns, true, where);
+  if (how == wait_end::as_it_should) {
+    sleep(queue, deadline_ns, where);
+    return 0;
   }
-  sleep(queue, may_expire, where);
-  return 0;
+  static_cast<void>(
+      modify(queue, modification::bit_and, ~my_bit(), std::memory_order_acq_rel, where));
+  return how == wait_end::by_deadline ? -ETIMEDOUT : 0;
 }
 
 long futex_wake(const void* word, std::uint64_t count, std::source_location where) {
@@ -515,13 +546,16 @@ long futex_wake(const void* word, std::uint64_t count, std::source_location wher
 
 }  // namespace
 
-long ufence::lab::check::futex(const void* word, int what, std::uint32_t value, bool has_timeout,
-                               std::source_location where) {
+long ufence::lab::check::futex(const void* word, int what, std::uint32_t value,
+                               const timespec* timeout, std::source_location where) {
   constexpr int flags = 128 | 256;
   constexpr int wait = 0, wake = 1, wait_bits = 9, wake_bits = 10;
   switch (what & ~flags) {
-    case wait:
-    case wait_bits: return ::futex_wait(word, value, has_timeout, where);
+    case wait: {  // how long, not until when
+      const std::int64_t ns = deadline_of(timeout, where);
+      return ::futex_wait(word, value, ns == no_deadline ? ns : hooks::now_ns() + ns, where);
+    }
+    case wait_bits: return ::futex_wait(word, value, deadline_of(timeout, where), where);
     case wake:
     case wake_bits: return ::futex_wake(word, value, where);
     default:

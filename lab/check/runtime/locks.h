@@ -11,18 +11,20 @@
 namespace ufence::lab::check {
 
 void lock_mutex(pthread_mutex_t* lock, std::source_location where);
+/// @return  false: the deadline came first
+[[nodiscard]] bool lock_mutex_until(pthread_mutex_t* lock, std::int64_t deadline_ns,
+                                    std::source_location where);
 /// Takes it if it is free.
 [[nodiscard]] bool try_mutex(pthread_mutex_t* lock, std::source_location where);
 void unlock_mutex(pthread_mutex_t* lock, std::source_location where);
 
-/// @param may_expire  it has a deadline
 /// @return  false: the deadline ended it
-bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, bool may_expire,
+bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, std::int64_t deadline_ns,
                     std::source_location where);
 void notify_condition(pthread_cond_t* condition, bool all, std::source_location where);
 
 /// The system call; errors are negative.
-long futex(const void* word, int what, std::uint32_t value, bool has_timeout,
+long futex(const void* word, int what, std::uint32_t value, const timespec* timeout,
            std::source_location where);
 
 /// The system call; errors are negative.

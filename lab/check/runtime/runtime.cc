@@ -166,16 +166,42 @@ void fence(std::memory_order order, std::source_location where) {
   m().perform(op);
 }
 
-bool surprises(std::source_location where) {
+std::int64_t deadline_of(const timespec* at, std::source_location where) {
+  if (at == nullptr) return no_deadline;
+  constexpr std::int64_t second_ns = 1'000'000'000;
+  read(at, sizeof *at, where);
+  return at->tv_sec >= no_deadline / second_ns ? no_deadline - 1
+                                               : at->tv_sec * second_ns + at->tv_nsec;
+}
+
+wait_end end_of_wait(std::int64_t deadline_ns, bool may_end_early, std::source_location where) {
   constexpr unsigned surprises_max = 1;
   thread_data& d = mine();
+  const bool has_deadline = deadline_ns != no_deadline;
+  const unsigned ways = (has_deadline ? 1U : 0U) + (may_end_early ? 1U : 0U);
   if (d.surprises >= surprises_max) {
     counts().limits_surprises = true;
-    return false;
+    return wait_end::as_it_should;
   }
-  if (choose(2, where) == 0) return false;
+  const std::uint64_t way = choose(ways + 1, where);
+  if (way == 0) return wait_end::as_it_should;
   ++d.surprises;
-  return true;
+  if (way == 2 || !has_deadline) return wait_end::for_no_reason;
+  m().pass_time(deadline_ns);
+  return wait_end::by_deadline;
+}
+
+std::int64_t read_clock(std::source_location where, const void* from) {
+  if (!in_model()) return hooks::now_ns();
+  constexpr unsigned looks_max = 3;
+  constexpr std::int64_t hour_ns = 3'600'000'000'000;
+  thread_data& d = mine();
+  d.clock_looks = d.clock_from == from ? d.clock_looks + 1 : 1;
+  d.clock_from = from;
+  // Not the turn before once more: what the clock shows will be another time.
+  if (d.clock_looks > 1) static_cast<void>(choose(1, where));
+  if (d.clock_looks >= looks_max) m().pass_time(hooks::now_ns() + hour_ns);
+  return hooks::now_ns();
 }
 
 unsigned next_thread() {

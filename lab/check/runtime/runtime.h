@@ -59,8 +59,17 @@ bool compare_exchange(const waiting_access& access, std::uint64_t& expected, std
 
 void fence(std::memory_order order, std::source_location where);
 
-/// A sleep may end for no reason, or by its deadline: once in a thread's execution each is tried.
-[[nodiscard]] bool surprises(std::source_location where);
+constexpr std::int64_t no_deadline = INT64_MAX;
+/// What the program gives as a deadline, in the time of now_ns(); null: none.
+[[nodiscard]] std::int64_t deadline_of(const timespec* at, std::source_location where);
+/// A wait may end for no reason, or by its deadline: once in a thread's execution each is tried.
+enum class wait_end : std::uint8_t { as_it_should, by_deadline, for_no_reason };
+/// How a wait that begins ends. By its deadline: the thread is that late now.
+[[nodiscard]] wait_end end_of_wait(std::int64_t deadline_ns, bool may_end_early,
+                                   std::source_location where);
+/// The clock. A loop that looks at it ends by it: what looks again and again at one place finds
+/// that an hour has passed.
+[[nodiscard]] std::int64_t read_clock(std::source_location where, const void* from);
 
 /// The number that the next thread gets which this one starts.
 [[nodiscard]] unsigned next_thread();

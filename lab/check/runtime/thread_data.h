@@ -37,10 +37,12 @@ struct thread_data {
   int (*run_c11)(void*) = nullptr;
   void* argument = nullptr;
   void* result = nullptr;
-  int error = 0;           // errno
-  void* caught = nullptr;  // the newest exception that it has caught and not ended
-  unsigned uncaught = 0;   // exceptions that it has thrown and nobody has caught
-  unsigned surprises = 0;  // sleeps that ended for no reason, or by their deadline
+  int error = 0;                     // errno
+  void* caught = nullptr;            // the newest exception that it has caught and not ended
+  unsigned uncaught = 0;             // exceptions that it has thrown and nobody has caught
+  unsigned surprises = 0;            // waits that ended for no reason, or by their deadline
+  const void* clock_from = nullptr;  // where it looked at the clock last
+  unsigned clock_looks = 0;          // how often in a row it did so there
   bool is_detached = false;
   bool is_joined = false;
 };

@@ -10,6 +10,7 @@
 using namespace ufence::lab::check;
 using ufence::lab::condition;
 using ufence::lab::failure;
+using ufence::lab::modification;
 using ufence::lab::waiting;
 
 namespace {
@@ -25,19 +26,26 @@ unsigned thread_of(pthread_t handle, std::source_location where) {
 
 unsigned self() noexcept { return in_model() ? m().current() : 0; }
 
-// A call that is made once: 0 not yet, 1 runs, 2 done.
+// A call that is made once: 0 not yet, or it threw an exception; 1 runs; more: done.
 template <class Function>
 void run_once(const void* flag, Function run, std::source_location where) {
-  std::uint64_t seen = 0;
-  if (compare_exchange({.at = flag}, seen, 1, where)) {
-    run();
-    store({.at = flag}, 2, where);
-  } else if (seen != 2) {
-    static_cast<void>(load({.at = flag,
-                            .waits = waiting::lock,
-                            .until = {.mask = UINT32_MAX, .wanted = 2, .equal = true}},
-                           std::memory_order_acquire, where));
+  struct running {
+    const void* flag;
+    std::source_location where;
+    std::uint64_t then;
+    ~running() { store({.at = flag}, then, where); }
+  };
+  constexpr std::uint64_t runs = 1, done = 2;
+  constexpr condition does_not_run{.mask = UINT32_MAX, .wanted = runs, .equal = false};
+  std::uint64_t seen = load({.at = flag}, std::memory_order_acquire, where);
+  if (seen < done) {
+    seen = modify({.at = flag, .waits = waiting::lock, .until = does_not_run}, modification::bit_or,
+                  runs, std::memory_order_acquire, where);
   }
+  if (seen >= done) return;
+  running now{flag, where, 0};
+  run();
+  now.then = done;
 }
 
 struct key_table {
@@ -227,13 +235,10 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_lock)(mtx_t* lock) {
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_trylock)(mtx_t* lock) {
   return try_mutex(mutex_of(lock), UFENCE_LAB_HERE) ? thrd_success : thrd_busy;
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_timedlock)(mtx_t* lock, const timespec*) {
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_timedlock)(mtx_t* lock, const timespec* until) {
   const std::source_location where = UFENCE_LAB_HERE;
-  if (surprises(where)) {
-    return try_mutex(mutex_of(lock), where) ? thrd_success : thrd_timedout;
-  }
-  lock_mutex(mutex_of(lock), where);
-  return thrd_success;
+  return lock_mutex_until(mutex_of(lock), deadline_of(until, where), where) ? thrd_success
+                                                                            : thrd_timedout;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_unlock)(mtx_t* lock) {
   unlock_mutex(mutex_of(lock), UFENCE_LAB_HERE);
@@ -245,12 +250,14 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_init)(cnd_t* c) {
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(cnd_destroy)(cnd_t* c) { write(c, 8, UFENCE_LAB_HERE); }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_wait)(cnd_t* c, mtx_t* lock) {
-  static_cast<void>(wait_condition(condition_of(c), mutex_of(lock), false, UFENCE_LAB_HERE));
+  static_cast<void>(wait_condition(condition_of(c), mutex_of(lock), no_deadline, UFENCE_LAB_HERE));
   return thrd_success;
 }
-UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_timedwait)(cnd_t* c, mtx_t* lock, const timespec*) {
-  return wait_condition(condition_of(c), mutex_of(lock), true, UFENCE_LAB_HERE) ? thrd_success
-                                                                                : thrd_timedout;
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_timedwait)(cnd_t* c, mtx_t* lock, const timespec* until) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  return wait_condition(condition_of(c), mutex_of(lock), deadline_of(until, where), where)
+             ? thrd_success
+             : thrd_timedout;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_signal)(cnd_t* c) {
   notify_condition(condition_of(c), false, UFENCE_LAB_HERE);

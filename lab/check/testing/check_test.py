@@ -79,6 +79,8 @@ class Faults(Check):
         "exit_call.c": "check failed",
         "null.cc": "bad access",
         "unlocks_twice.c": "misuse",
+        "destroys_a_locked_mutex.c": "misuse",
+        "waits_too_short.cc": "check failed",
         "comes_back.cc": "check failed",
         "new_address_comes_back.cc": "check failed",
     }
@@ -105,6 +107,11 @@ class Faults(Check):
         self.expect_safe(check(PROGRAMS / "waits_with_atomics.cc"))
         self.expect_safe(check(PROGRAMS / "notifies_one_of_two.cc", flags="-DALL"))
         self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DFORGETS"), "lost wakeup")
+
+    def test_a_wait_may_end_early_and_a_loop_by_the_clock(self):
+        self.expect_found(check(PROGRAMS / "waits_too_short.cc", flags="-DEARLY"), "check failed")
+        self.expect_found(check(PROGRAMS / "polls_too_short.cc", flags="-DASSUMES"), "check failed")
+        self.expect_safe(check(PROGRAMS / "polls_too_short.cc"))
 
     def test_libstdcxx_may_lose_a_wakeup_after_a_store_that_is_not_seq_cst(self):
         self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DWEAKER"), "lost wakeup")

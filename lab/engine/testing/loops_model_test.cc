@@ -798,6 +798,21 @@ TEST(reduction, of_an_exchange_that_waits_leaves_where_it_ends) {
   EXPECT_EQ(c.executions, 1U);
   EXPECT_EQ(c.blocked, 0U);
 }
+template <std::size_t n>
+void exchange_lock() {
+  atomic<int> lock{0};
+  cell<int> inside{0};
+  crowd<n>([&](std::size_t) {
+    while (lock.exchange(1, mo::acquire) != 0) {
+    }
+    inside.set(inside.get() + 1);
+    lock.store(0, mo::release);
+  });
+}
+TEST(reduction, of_a_lock_by_exchange_leaves_the_orders_of_its_owners) {
+  EXPECT_EQ(count_of(exchange_lock<2>).executions, 2U);
+  EXPECT_EQ(count_of(exchange_lock<3>).executions, 6U);
+}
 struct node {
   cell<node*> next{nullptr};
 };
