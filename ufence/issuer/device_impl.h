@@ -110,7 +110,7 @@ struct device::impl final : ::ufence_device {
   unload_report report;
   detail::bounded_call slow_call;  // into the module: it may be under way between two attempts
   mapping last_mapping = mapping::mapped;
-  bool has_ended = false;  // exit() of the process has stopped it, as far as could be
+  atomic<std::uint32_t> has_ended{0};  // exit() of the process stops it, as far as can be: it stays mapped
 
   // --- A module that stays mapped when its host goes (host.cc). ---
   impl* next_left = nullptr;

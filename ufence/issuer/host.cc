@@ -216,7 +216,8 @@ void host::impl::close() {
   static_cast<void>(async_unloads.wait_zero(no_deadline));
   constexpr std::int64_t patience_ns = 2'000'000'000;
   for (const device_ref& d : all()) {
-    if (d->internals().has_ended) {
+    // relaxed: nothing of it is looked at then
+    if (d->internals().has_ended.load(mo::relaxed) != 0) {
       leave_mapped(d);
       continue;
     }

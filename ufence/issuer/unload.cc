@@ -471,7 +471,7 @@ void device::impl::end_with_process(const thread_state& caller, const detail::mo
       continue;
     }
     if (is_gone()) return;
-    has_ended = true;
+    has_ended.store(1, mo::relaxed);  // relaxed: whoever sees it leaves the device alone
     const unload_options options{
         .policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true};
     unload_attempt attempt(*this, options);
