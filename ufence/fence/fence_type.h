@@ -61,6 +61,10 @@ struct fence_type {
   bool (*copy_names)(const fence&, void (*take)(void* to, const char* driver, const char* timeline),
                      void* to) noexcept = nullptr;
 
+  /// Of a fence that stands for another one of this process: that one, which stays as long as it does; of
+  /// others null. Null: there are none such.
+  fence* (*original)(fence&) noexcept = nullptr;
+
   // --- Of containers ---
 
   /// What is inside: the i-th fence, or null.

@@ -101,6 +101,11 @@ constexpr dma_fence_ops stand_in_ops{.get_driver_name = &get_driver_name,
 
 }  // namespace
 
+fence* original_of(dma_fence& f) noexcept {
+  // The ops of these stay: they have a release.
+  return kernel_fence::of(f).attached_ops() == &stand_in_ops ? stand_in::of(&f).original.get() : nullptr;
+}
+
 fence_ref to_fence(dma_fence& f) noexcept { return fence_ref::take(kernel_fence::of(f)); }
 
 dma_fence* to_dma_fence(const fence_ref& f) noexcept {

@@ -396,6 +396,24 @@ TEST(to_dma_fence, regress_the_first_poll_finds_a_container_complete_that_was_no
   rcu_barrier();
 }
 
+TEST(to_dma_fence, regress_is_kept_for_an_earlier_one_of_its_timeline_and_dropped_for_a_later_one) {
+  for (const bool later_stands_in : {false, true}) {
+    timeline_issuer issuer = *timeline_issuer::create({.driver_name = "d", .timeline_name = "t"});
+    const fence_ref earlier = *issuer.emit();
+    const fence_ref later = *issuer.emit();
+    dma_fence* f = to_dma_fence(later_stands_in ? later : earlier);
+    const fence_ref both =
+        *merge(std::array{later_stands_in ? earlier : to_fence(*f), later_stands_in ? to_fence(*f) : later});
+    issuer.signal(*later);
+    EXPECT_FALSE(both->poll()) << "the earlier one is pending";
+    issuer.signal_up_to(1);
+    EXPECT_TRUE(both->poll());
+    issuer.signal_up_to(2);
+    dma_fence_put(f);
+  }
+  rcu_barrier();
+}
+
 TEST(to_dma_fence, regress_the_first_native_poll_finds_it_complete_as_well) {
   const fence_ref done = fence::stub();
   dma_fence* f = to_dma_fence(*fence_array::create({&done, 1}));

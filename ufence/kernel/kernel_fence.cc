@@ -58,7 +58,8 @@ constexpr fence_type kernel_fence::type_of_fences{
     .set_deadline = &op_set_deadline<kernel_fence>,
     .wait = &op_wait<kernel_fence>,
     .settle = &op_settle<kernel_fence>,
-    .copy_names = &copy_names};
+    .copy_names = &copy_names,
+    .original = [](fence& f) noexcept { return original_of(kernel_fence_at(f).c()); }};
 
 constexpr fence_type kernel_fence::type_of_containers = [] {
   fence_type type = type_of_fences;

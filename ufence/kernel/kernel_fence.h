@@ -42,6 +42,9 @@ template <class T>
   return *reinterpret_cast<T*>(reinterpret_cast<char*>(&work) - offset);
 }
 
+/// What a fence of to_dma_fence() stands for; null: it is another one. (interop.cc)
+[[nodiscard]] fence* original_of(dma_fence& f) noexcept;
+
 /// Tells the report handler what the kernel would warn about.
 void warn(const char* text, const dma_fence* about = nullptr) noexcept;
 
