@@ -1,5 +1,6 @@
 #include "ufence/kernel/interop.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <linux/sync_file.h>
