@@ -214,7 +214,6 @@ std::int64_t link::work() {
     next = core_.next_tick_ns();
     std::erase_if(busy_, [&](const std::shared_ptr<exporter>& one) UFENCE_NO_TSA {
       const std::int64_t due = std::max(core_.tick(*one, now), now);
-      wants_stream_ |= one->is_unanswered();
       const bool stays = due < core_.next_tick_ns();
       if (stays) next = std::min(next, due);
       return !stays;
@@ -286,7 +285,10 @@ void link::look_at_export_locked(export_state& one, settlement& later) {
 }
 
 void link::look_at_exports_locked(settlement& later) {
-  for (const auto& [id, one] : exports_) look_at_export_locked(*one, later);
+  for (const auto& [id, one] : exports_) {
+    look_at_export_locked(*one, later);
+    wants_stream_ |= one->in_core_->is_unanswered();
+  }
 }
 
 // --- What comes from the engine ---
