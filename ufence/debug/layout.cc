@@ -11,6 +11,7 @@
 #include "ufence/sync/exported.h"
 #include "ufence/sync/imported.h"
 #include "ufence/sync/shared_live.h"
+#include "ufence/syncobj/point_waiter.h"
 
 // What is read has private members, or a base class. Both compilers tell where its members lie all the same.
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
@@ -23,7 +24,7 @@ extern "C" {
 #define UFENCE_TEXT_OF(what) #what
 #define UFENCE_TEXT(what) UFENCE_TEXT_OF(what)
 // The size of a layout: the assembler can not ask for it.
-#define UFENCE_LAYOUT_SIZE 608
+#define UFENCE_LAYOUT_SIZE 624
 static_assert(sizeof(ufence::debug::layout) == UFENCE_LAYOUT_SIZE);
 static_assert(ufence::debug::layout_note_type == 1);
 __asm__(
@@ -79,6 +80,8 @@ void debug_access::tell_fences(layout& to) noexcept {
               .word = offsetof(fence, word_),
               .link = offsetof(fence, link_),
               .size = sizeof(fence)};
+  to.submission_contexts = submission_contexts;
+  to.submission_context_bits = submission_context_bits;
   to.kind = {.has_timeline = fence::kind::has_timeline,
              .ordered = fence::kind::ordered,
              .in_order = fence::kind::in_order,

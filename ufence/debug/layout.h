@@ -16,7 +16,7 @@ namespace ufence::debug {
 inline constexpr char layout_note_name[] = "ufence";
 inline constexpr std::uint32_t layout_note_type = 1;
 /// To be raised with each change of what is below, or of what it means.
-#define UFENCE_LAYOUT_VERSION 3
+#define UFENCE_LAYOUT_VERSION 4
 inline constexpr std::uint32_t layout_version = UFENCE_LAYOUT_VERSION;
 
 struct layout_note {
@@ -47,6 +47,7 @@ struct layout {
 
   // --- What objects and callbacks are told by ---
 
+  std::uint64_t submission_contexts, submission_context_bits;  // of fences of points that are not submitted
   layout_address type_of_arrays, type_of_chains;  // embedded.type
   layout_address release_of_imports;              // the release function of their type
   layout_address ops_of_jobs;                     // the first word of a backend

@@ -8,6 +8,7 @@
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/imported.h"
 #include "ufence/sync/shared_live.h"
+#include "ufence/syncobj/point_waiter.h"
 
 namespace ufence::debug {
 
@@ -126,6 +127,10 @@ void gatherer::look_at_issuer(fence& f, std::uint32_t n) {
         told.note += "; the device has written " + std::to_string(info.device_seqno);
       }
     }
+  }
+  if (line == nullptr && (f.context() & submission_context_bits) == submission_contexts) {
+    told.type = "point of a syncobj";
+    told.why = cause::not_submitted;
   }
   if (!access::is_embedded(f) && access::has_backend(f)) look_at_backend(f, n);
 }

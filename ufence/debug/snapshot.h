@@ -54,6 +54,7 @@ enum class cause : std::uint8_t {
   exporter_gone,      // another process had to, and is gone
   exporter_runs,      // another process has to, and runs: look there
   circle,             // it waits for itself, through others
+  not_submitted,      // a point of a syncobj: nobody has put a fence there
 };
 
 /// "never signaled" and so on: one short word for tools, a sentence for people.

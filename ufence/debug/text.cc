@@ -15,7 +15,7 @@ struct cause_words {
   std::string_view name, sentence;
 };
 
-constexpr std::array<cause_words, 16> words{{
+constexpr std::array<cause_words, 17> words{{
     {"none", ""},
     {"never_signaled", "nobody has signaled it"},
     {"lost_notification", "the device has completed it, and nobody has called notify()"},
@@ -31,6 +31,7 @@ constexpr std::array<cause_words, 16> words{{
     {"exporter_gone", "the process that had to signal it is gone"},
     {"exporter_runs", "another process has to signal it: look there"},
     {"circle", "it waits for itself"},
+    {"not_submitted", "nobody has submitted it"},
     {"unknown", ""},
 }};
 

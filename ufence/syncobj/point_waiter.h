@@ -18,9 +18,14 @@ struct point_waiter {
   fence_ref told;  // -ECANCELED: the syncobj ended first
   signaler right;
 
-  /// Makes the fence. @return  -ENOMEM
-  [[nodiscard]] std::error_code prepare() noexcept;
+  /// Makes the fence, with the point's number. @return  -ENOMEM
+  [[nodiscard]] std::error_code prepare(std::uint64_t of_point) noexcept;
 };
+
+/// `told` has a context of its own, which begins with these bits: for people who look what a thread waits for.
+/// Nothing depends on it. Another process's fence may have such a context by chance, one of 2^32.
+inline constexpr std::uint64_t submission_contexts = std::uint64_t{0x7375'626d} << 32U;
+inline constexpr std::uint64_t submission_context_bits = std::uint64_t{0xffff'ffff} << 32U;
 
 /// Has `f`, which is in a syncobj, the point?
 [[nodiscard]] bool has_point(const fence_ref& f, std::uint64_t point) noexcept;

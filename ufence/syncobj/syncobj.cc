@@ -73,7 +73,7 @@ result<fence_ref> syncobj::find_fence_by(std::uint64_t point, absolute_deadline 
   result<fence_ref> f = find_fence(point);
   if (f || f.error() != errno_code(EINVAL)) return f;
   point_waiter s;
-  if (const std::error_code failed = s.prepare()) return std::unexpected(failed);
+  if (const std::error_code failed = s.prepare(point)) return std::unexpected(failed);
   queue(s, point);
   const std::error_code failed = s.told->wait(deadline_ns);
   unqueue(s);
@@ -166,8 +166,10 @@ std::error_code transfer(const syncobj_point& from, const syncobj_point& to,
 
 // --- Submissions ---
 
-std::error_code point_waiter::prepare() noexcept {
-  result<new_fence> made = fence::create(fence::allocate_contexts(1), 1);
+std::error_code point_waiter::prepare(std::uint64_t of_point) noexcept {
+  const std::uint64_t context =
+      submission_contexts | (fence::allocate_contexts(1) & ~submission_context_bits);
+  result<new_fence> made = fence::create(context, of_point);
   if (!made) return made.error();
   told = std::move(made->fence);
   right = std::move(made->signal);

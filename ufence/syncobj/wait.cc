@@ -106,7 +106,7 @@ class syncobj_waiter {
       }
       if (f.error() != errno_code(EINVAL) || !may_be_absent) return f.error();
       point_waiter& s = entries_[i].waited;
-      if (const std::error_code failed = s.prepare()) return failed;
+      if (const std::error_code failed = s.prepare(points_[i].point)) return failed;
       points_[i].object->queue(s, points_[i].point);
       ++unpicked_;
     }

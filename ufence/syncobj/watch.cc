@@ -10,7 +10,7 @@ std::error_code syncobj_watch::start(syncobj& object, std::uint64_t point,
   result<fence_ref> f = object.find_fence(point);
   if (f) return proceed(std::move(*f));
   if (f.error() != errno_code(EINVAL)) return f.error();
-  if (const std::error_code failed = waited_.prepare()) return failed;
+  if (const std::error_code failed = waited_.prepare(point)) return failed;
   // A fence of its own, that nobody has signaled: it can't refuse.
   static_cast<void>(waited_.told->add_callback(submitted_));
   object.queue(waited_, point);  // the watch may be gone now

@@ -178,7 +178,14 @@ void outside_look::look_at_pending(const copied& f, std::uint32_t n) {
   if (owner_of(f) != 0) look_at_timeline(f, n);
   if (has(f, where_.kind.embedded)) return look_at_container(f, n);
   if (has(f, where_.kind.has_backend)) return look_at_backend(f, n);
-  if (owner_of(f) == 0) look_at_shared(f, n);
+  if (owner_of(f) != 0) return;
+  debug::node& told = found_.nodes[n];
+  if ((told.context & where_.submission_context_bits) == where_.submission_contexts) {
+    told.type = "point of a syncobj";
+    told.why = cause::not_submitted;
+    return;
+  }
+  look_at_shared(f, n);
 }
 
 void outside_look::look_at_timeline(const copied& f, std::uint32_t n) {

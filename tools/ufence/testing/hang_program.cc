@@ -26,6 +26,7 @@
 #include "ufence/sched/scheduler.h"
 #include "ufence/sync/shared_timeline.h"
 #include "ufence/sync/sync_file.h"
+#include "ufence/syncobj/syncobj.h"
 
 namespace {
 
@@ -77,6 +78,22 @@ int lost_notification() {
   // A wait that begins would look at the word once more.
   until_a_thread_sleeps();
   word.store(1, mo::relaxed);  // relaxed: nothing is handed over
+  return ready();
+}
+
+// A point that nobody submits, waited for alone and among several.
+int not_submitted() {
+  static const syncobj_ref object = *syncobj::create();
+  std::thread([] { static_cast<void>(object->find_fence_by(4, no_deadline)); }).detach();
+  return ready();
+}
+
+int not_submitted_of_several() {
+  static const syncobj_ref object = *syncobj::create();
+  std::thread([] {
+    const syncobj_point points[] = {{.object = object, .point = 4}};
+    static_cast<void>(wait(points, no_deadline, {.for_submit = true}));
+  }).detach();
   return ready();
 }
 
@@ -329,6 +346,8 @@ int main(int argc, char** argv) {
   if (how == "many" && argc > 3) return many(std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10));
   if (how == "lost_notification") return lost_notification();
   if (how == "circle") return circle();
+  if (how == "not_submitted") return not_submitted();
+  if (how == "not_submitted_of_several") return not_submitted_of_several();
   if (how == "exports" && argc > 2) return exports(argv[2]);
   if (how == "owns" && argc > 2) return owns(argv[2]);
   if (how == "owner_stopped") return owner_stopped();

@@ -127,6 +127,14 @@ class Hangs(Look):
         self.assertEqual(seen["timelines"][0]["completed"], 0)
         self.assertIn("nobody has called notify()", text)
 
+    def test_names_a_point_that_nobody_has_submitted(self):
+        for how in ("not_submitted", "not_submitted_of_several"):
+            with self.subTest(how=how):
+                seen, text = self.why(self.hang(how))
+                culprit = self.node(seen, "not_submitted")
+                self.assertEqual((culprit["type"], culprit["seqno"]), ("point of a syncobj", 4))
+                self.assertIn("nobody has submitted it", text)
+
     def test_names_a_circle_through_two_arrays(self):
         seen, text = self.why(self.hang("circle"))
         self.assertEqual(len(seen["circles"]), 1, json.dumps(seen, indent=1))
