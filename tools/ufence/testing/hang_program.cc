@@ -61,11 +61,15 @@ int ready() {
   if (f->wait()) std::abort();
 }
 
-int never_signaled() {
+void wait_for_what_is_never_signaled() {
   static timeline_issuer device =
       *timeline_issuer::create({.driver_name = "test device", .timeline_name = "queue"});
   static const fence_ref first = *device.emit();
   std::thread([] { wait_for_the_device(first); }).detach();
+}
+
+int never_signaled() {
+  wait_for_what_is_never_signaled();
   return ready();
 }
 
@@ -245,8 +249,10 @@ void be_busy() {
 }
 
 int busy() {
+  wait_for_what_is_never_signaled();
+  until_a_thread_sleeps();  // that one, not one of these
   for (int i = 0; i < 3; ++i) std::thread(be_busy).detach();
-  return never_signaled();
+  return ready();
 }
 
 // So many pending fences on so many timelines, and a thread that waits; and one that makes timelines, fences and
