@@ -43,6 +43,7 @@ class Library(unittest.TestCase):
 
     def test_exports_each_function_of_the_c_interface(self):
         text = re.sub(r"/\*.*?\*/", "", C_HEADER.read_text(encoding="utf-8"), flags=re.DOTALL)
+        text = re.sub(r"^static inline .*?^}", "", text, flags=re.DOTALL | re.MULTILINE)
         declared = set(re.findall(r"\b(ufence_\w+)\s*\((?!\*)[^;{]*\);", text))
         self.assertGreater(len(declared), 70)
         self.assertEqual(declared - {name for _, name, _ in exported()}, set())
