@@ -309,6 +309,11 @@ batch_time flow_graph_chain(std::uint64_t n) {
   nodes.clear();
   return watch.stop();
 }
+batch of_task_group() { return task_group; }
+batch of_flow_graph() { return flow_graph_chain; }
+#else
+batch of_task_group() { return {}; }
+batch of_flow_graph() { return {}; }
 #endif
 
 void compare_with_tbb(session& s, const subject& about, std::uint64_t n, const batch& ours,
@@ -324,46 +329,31 @@ void compare_with_tbb(session& s, const subject& about, std::uint64_t n, const b
 }  // namespace
 
 void sched_job(session& s) {
-#if UFENCE_BENCH_TBB
-  const batch theirs = task_group;
-#else
-  const batch theirs;
-#endif
   compare_with_tbb(
       s,
       {.name = "sched_job",
        .what = "a job made, pushed, given to an empty device function, ended, freed; 64 in a row",
        .baseline = "an empty task of a oneTBB task_group, on one thread, 64 in a row",
        .target = 1.0},
-      s.how_much().scaled(10'000), push_and_run, theirs);
+      s.how_much().scaled(10'000), push_and_run, of_task_group());
 }
 
 void sched_job_and_node(session& s) {
-#if UFENCE_BENCH_TBB
-  const batch theirs = flow_graph_chain;
-#else
-  const batch theirs;
-#endif
   compare_with_tbb(s,
                    {.name = "sched_job_and_node",
                     .what = "a job made, pushed, given to an empty device function, ended, freed; 64 in a row",
                     .baseline = "a node of a chain in a oneTBB flow graph, on one thread",
                     .target = 2.0},
-                   s.how_much().scaled(10'000), push_and_run, theirs);
+                   s.how_much().scaled(10'000), push_and_run, of_flow_graph());
 }
 
 void sched_chain(session& s) {
-#if UFENCE_BENCH_TBB
-  const batch theirs = flow_graph_chain;
-#else
-  const batch theirs;
-#endif
   compare_with_tbb(s,
                    {.name = "sched_chain",
                     .what = "a job of a chain over two schedulers, from its making to its end",
                     .baseline = "a node of a chain in a oneTBB flow graph, on one thread",
                     .target = 1.0},
-                   s.how_much().scaled(10'000), chain_over_two, theirs);
+                   s.how_much().scaled(10'000), chain_over_two, of_flow_graph());
 }
 
 void sched_64_entities(session& s) {

@@ -17,6 +17,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "ufence/tests"))
 
+from server_support import free_port, has_server  # noqa: E402
 from support import Case, PATIENCE_S, expected_sums, make_odd_tree, pattern  # noqa: E402
 
 PROGRAM, NET_PROGRAM = os.environ["UFENCE_PROGRAM"], os.environ["UFENCE_NET_PROGRAM"]
@@ -24,17 +25,6 @@ ENDLESS = 1 << 42
 LONG_LEASE, SHORT_LEASE = "60", "2"
 JSON_NAMES = ["files", "bytes", "seconds", "skipped", "errors", "hosts", "workers", "deaths", "hand_outs",
               "late_results"]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def has_server() -> bool:
-    paths = os.environ.get("PATH", "").split(":") + ["/usr/sbin"]
-    return any(os.access(pathlib.Path(path) / "nats-server", os.X_OK) for path in paths)
 
 
 def eventually(what, why: str):

@@ -3,7 +3,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -12,19 +11,10 @@ import tempfile
 import time
 import unittest
 
+from server_support import free_port, has_server
+
 PROGRAM, HOST, CONF = (os.environ[name] for name in ("UFENCE_NET_PROGRAM", "UFENCE_HOST_PROGRAM", "UFENCE_NATS_CONF"))
 PATIENCE_S = 60
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def has_server() -> bool:
-    paths = os.environ.get("PATH", "").split(":") + ["/usr/sbin"]
-    return any(os.access(pathlib.Path(path) / "nats-server", os.X_OK) for path in paths)
 
 
 def status(port: int, *more: str) -> subprocess.CompletedProcess:
