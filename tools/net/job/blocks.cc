@@ -3,30 +3,16 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "tools/net/job/number.h"
+
 namespace ufence::tool {
-namespace {
-
-void append(std::string& to, std::uint64_t number) {
-  for (int i = 0; i < 8; ++i) to += static_cast<char>(number >> (8 * i) & 0xff);
-}
-
-std::uint64_t number_at(std::string_view from, std::size_t at) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 8; i-- > 0;) {
-    number = number << 8 | static_cast<unsigned char>(from[at + i]);
-  }
-  return number;
-}
-
-}  // namespace
-
 std::string block_message(std::uint64_t attempt, std::uint64_t offset, std::string_view bytes,
                           int error) {
   std::string message;
   message.reserve(block_head_bytes + bytes.size());
-  append(message, attempt);
-  append(message, offset);
-  append(message, static_cast<std::uint64_t>(-static_cast<std::int64_t>(error)));
+  append_number(message, attempt);
+  append_number(message, offset);
+  append_number(message, static_cast<std::uint64_t>(-static_cast<std::int64_t>(error)));
   message += bytes;
   return message;
 }

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "tools/net/job/number.h"
+
 namespace ufence::tool {
 namespace {
 
@@ -16,7 +18,7 @@ class writer {
  public:
   explicit writer(std::uint64_t magic) { number(magic); }
   writer& number(std::uint64_t n) {
-    for (int i = 0; i < 8; ++i) bytes_ += static_cast<char>(n >> (8 * i) & 0xff);
+    append_number(bytes_, n);
     return *this;
   }
   writer& text(std::string_view t) {
@@ -34,10 +36,9 @@ class reader {
  public:
   reader(std::string_view from, std::uint64_t magic) : from_(from) { is_good_ = number() == magic; }
   std::uint64_t number() {
-    if (from_.size() < 8) return fail();
-    std::uint64_t n = 0;
-    for (std::size_t i = 8; i-- > 0;) n = n << 8 | static_cast<unsigned char>(from_[i]);
-    from_.remove_prefix(8);
+    if (from_.size() < number_bytes) return fail();
+    const std::uint64_t n = number_at(from_, 0);
+    from_.remove_prefix(number_bytes);
     return n;
   }
   std::string text() {
