@@ -74,22 +74,23 @@ template <class Found, class Walk>
 std::vector<Found> outside_look::steady_list(Walk walk_all) {
   std::vector<Found> before;
   bool was_whole = walk_all(before);
+  std::vector<Found> both = before;
   for (int i = 0; i < tries_max && at_.is_live(); ++i) {
     std::vector<Found> now;
     const bool is_whole = walk_all(now);
     std::unordered_map<address, const Found*> known;
     for (const Found& f : before) known.emplace(f.object.address(), &f);
-    std::vector<Found> both;
+    both.clear();
     for (const Found& f : now) {
       const auto same = known.find(f.object.address());
       if (same != known.end() && f.is_same(*same->second)) both.push_back(f);
     }
     if (was_whole && is_whole) return both;
     was_whole = is_whole;
-    before = std::move(is_whole || i + 1 < tries_max ? now : both);
+    before = std::move(now);
   }
-  if (!was_whole) ++found_.torn;
-  return before;
+  if (!was_whole || at_.is_live()) ++found_.torn;
+  return both;
 }
 
 // --- Timelines ---
