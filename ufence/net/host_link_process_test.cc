@@ -444,6 +444,26 @@ struct stranger {
   }
 };
 
+TEST_F(net_host_link, regress_a_stream_that_somebody_deletes_is_made_again) {
+  host_link owner = connect(long_lease / 4);  // it waits for an answer for a third of that
+  exported_timeline out = export_it(owner, "deleted");
+  out.signal_up_to(1);
+  ASSERT_EQ(out.flush(patience()), std::error_code());
+  {
+    const stranger someone(server->url());
+    natsMsg* reply = nullptr;
+    ASSERT_EQ(natsConnection_RequestString(&reply, someone.connection, "$JS.API.STREAM.DELETE.UFENCE_test", "",
+                                           10'000),
+              NATS_OK);
+    EXPECT_EQ(std::string(natsMsg_GetData(reply)).find("error"), std::string::npos);
+    natsMsg_Destroy(reply);
+  }
+  out.signal_up_to(2);
+  EXPECT_EQ(out.flush(patience()), std::error_code());
+  host_link other = connect();
+  EXPECT_EQ(import_it(other, "deleted").fence_at(2).value()->wait_result(patience()), std::error_code());
+}
+
 TEST_F(net_host_link, what_is_forged_is_refused) {
   host_link owner = connect();
   host_link other = connect();
