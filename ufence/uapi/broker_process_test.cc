@@ -1,5 +1,8 @@
 // Sync files that a process made with this library, given to a program of the broker.
 #include <linux/sync_file.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <array>
 
@@ -113,6 +116,42 @@ TEST(foreign_file, of_an_exporter_that_does_not_answer_tells_what_is_known_here)
     EXPECT_TRUE(eventually([&] { return info_of(broker, file, 0).info.status == -EOWNERDEAD; }));
   }
   until_alone();
+}
+
+// The broker finds them all at once, since it was stopped meanwhile. A quarter of its descriptors
+// may be connections that say nothing; the first one says something, and is the oldest.
+TEST(broker, serves_those_that_have_called_though_many_are_silent) {
+  const std::string name = make_uapi_broker_name();
+  result<unique_fd> listener = listen_for_uapi(name);
+  ASSERT_TRUE(listener);
+  child_process broker([&](const test_pipe&) {
+    const rlimit few{.rlim_cur = 256, .rlim_max = 256};
+    UFENCE_CHILD_EXPECT(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    return serve_uapi(std::move(*listener), -1) ? __LINE__ : 0;
+  });
+  listener->reset();
+  const unique_fd asking = connect_to(name);
+  ASSERT_FALSE(send_message(asking.get(), open_request(uapi::device_kind::sw_sync)));
+  const answer device = receive_answer(asking);
+  ASSERT_EQ(device.error, 0);
+
+  ASSERT_EQ(::kill(broker.pid(), SIGSTOP), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(broker.pid(), &status, WUNTRACED), broker.pid());
+  ASSERT_TRUE(WIFSTOPPED(status));
+  std::vector<unique_fd> ends;
+  const auto connect_over = [&] {
+    result<socket_pair> pair = make_socket_pair();
+    if (!pair || !send_over(device.fd, pair->second)) return false;
+    ends.push_back(std::move(pair->first));
+    return true;
+  };
+  ASSERT_TRUE(connect_over());
+  ASSERT_FALSE(send_message(ends.front().get(), open_request(uapi::device_kind::sw_sync)));
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(connect_over());
+  ASSERT_EQ(::kill(broker.pid(), SIGCONT), 0);
+  EXPECT_EQ(receive_answer(ends.front()).error, 0);
+  EXPECT_EQ(receive_answer(ends[1]).error, -1) << "the oldest one that says nothing has gone";
 }
 
 }  // namespace

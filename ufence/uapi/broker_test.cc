@@ -70,24 +70,18 @@ TEST(broker, ends_with_its_owner_and_what_it_gave_out) {
   }
 }
 
-std::vector<std::byte> open_request() {
-  const char name[16] = "tester";
-  return request_bytes(uapi::operation::open, static_cast<std::uint32_t>(device_kind::sw_sync),
-                       bytes_of(name, sizeof name), {}, 0);
-}
-
 TEST(broker, keeps_connections_between_calls_but_none_alive_for_them) {
   unique_fd connection;
   {
     const broker_on_thread broker;
     connection = broker.connect();
     for (int i = 0; i < 5; ++i) {
-      ASSERT_FALSE(send_message(connection.get(), open_request()));
+      ASSERT_FALSE(send_message(connection.get(), open_request(device_kind::sw_sync)));
       EXPECT_EQ(receive_answer(connection).error, 0);
     }
     // A call that follows a bad one on the same connection finds none.
     const unique_fd bad = broker.connect();
-    ASSERT_FALSE(send_message(bad.get(), open_request()));
+    ASSERT_FALSE(send_message(bad.get(), open_request(device_kind::sw_sync)));
     EXPECT_EQ(receive_answer(bad).error, 0);
     ASSERT_FALSE(send_message(bad.get(), bytes_of("?", 1)));
     EXPECT_EQ(receive_answer(bad).error, -1);
@@ -146,13 +140,10 @@ TEST(broker, drops_what_is_no_request) {
   EXPECT_EQ(open_device(broker, device_kind::sw_sync).error, 0);
 }
 
-// A connection over a device, as the preloaded library makes it.
 unique_fd connect_over(const answer& device) {
   result<socket_pair> ends = make_socket_pair();
   EXPECT_TRUE(ends);
-  const int theirs = ends->second.get();
-  const std::byte byte{};
-  EXPECT_FALSE(send_message(device.fd.get(), {&byte, 1}, {&theirs, 1}));
+  EXPECT_TRUE(send_over(device.fd, ends->second));
   return std::move(ends->first);
 }
 
@@ -203,8 +194,7 @@ TEST(broker, regress_keeps_nothing_of_a_connection_whose_both_ends_the_client_ha
   const answer timeline = open_device(broker, device_kind::sw_sync);
   const socket_pair ends = make_socket_pair().value();
   const int theirs = ends.second.get();
-  const std::byte byte{};
-  ASSERT_FALSE(send_message(timeline.fd.get(), {&byte, 1}, {&theirs, 1}));
+  ASSERT_TRUE(send_over(timeline.fd, ends.second));
   const int on = 1;
   for (const int option : {76 /* SO_PASSPIDFD */, SO_PASSCRED, SO_TIMESTAMP, SO_PEEK_OFF}) {
     static_cast<void>(::setsockopt(theirs, SOL_SOCKET, option, &on, sizeof on));
@@ -278,11 +268,7 @@ TEST(broker, is_not_kept_from_its_own_user_by_silent_strangers) {
               return 0;
             }),
             0);
-  const char name[16] = "tester";
-  const auto bytes =
-      request_bytes(uapi::operation::open, static_cast<std::uint32_t>(device_kind::sw_sync),
-                    bytes_of(name, sizeof name), {}, 0);
-  EXPECT_FALSE(send_message(own.front().get(), bytes));
+  EXPECT_FALSE(send_message(own.front().get(), open_request(device_kind::sw_sync)));
   EXPECT_EQ(receive_answer(own.front()).error, 0) << "the oldest silent one of its own";
 }
 

@@ -1,6 +1,7 @@
 #include "ufence/uapi/server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -41,12 +42,18 @@ bool epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t tag) noexc
 }
 
 // A descriptor for each device and each open sync file: as many as there may be.
-void raise_descriptor_limit() noexcept {
+// @return  how many there are
+std::size_t raise_descriptor_limit() noexcept {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
-  }
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlimit most{.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+  return ::setrlimit(RLIMIT_NOFILE, &most) == 0 ? most.rlim_cur : limit.rlim_cur;
+}
+
+// Is there a call, or the end of the connection, that only waits for its turn?
+bool says_something(int connection) noexcept {
+  pollfd readable{.fd = connection, .events = POLLIN, .revents = 0};
+  return ::poll(&readable, 1, 0) != 0;
 }
 
 // Of the process that connected.
@@ -92,7 +99,7 @@ server::server(unique_fd listener, int owner_pidfd, uapi_driver driver) noexcept
       dispatcher_(driver) {}
 
 std::error_code server::begin() {
-  raise_descriptor_limit();
+  silent_limit_ = std::min(silent_max, raise_descriptor_limit() / 4);
   // Who bound it may have let it block.
   const int flags = ::fcntl(listener_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -253,19 +260,21 @@ void server::adopt(unique_fd socket, bool is_shared) {
 }
 
 // Makes room for one more connection that has not called: the oldest such one has to go, of
-// strangers if they have more than is theirs.
+// strangers if they have more than is theirs. One whose call is there has only not had its turn: if
+// it had to go, as many threads as try at once could keep each other from ever being served.
 void server::make_silence(bool of_strangers) noexcept {
-  const auto is_silent = [](const auto& c) { return c.second.is_silent(); };
-  const auto is_silent_strangers = [](const auto& c) {
+  const auto is_strangers = [](const auto& c) {
     return c.second.is_silent() && c.second.is_strangers;
   };
-  auto oldest = connections_.end();
-  if (of_strangers && std::ranges::count_if(connections_, is_silent_strangers) >=
-                          static_cast<std::ptrdiff_t>(silent_strangers_max)) {
-    oldest = std::ranges::find_if(connections_, is_silent_strangers);
-  } else if (silent_ >= silent_max) {
-    oldest = std::ranges::find_if(connections_, is_silent);
-  }
+  const bool are_strangers_too_many =
+      of_strangers && std::ranges::count_if(connections_, is_strangers) >=
+                          static_cast<std::ptrdiff_t>(silent_strangers_max);
+  if (!are_strangers_too_many && silent_ < silent_limit_) return;
+  const auto may_go = [&](const auto& c) {
+    return c.second.is_silent() && (!are_strangers_too_many || c.second.is_strangers) &&
+           !says_something(c.second.socket.get());
+  };
+  const auto oldest = std::ranges::find_if(connections_, may_go);
   if (oldest != connections_.end()) drop(oldest);
 }
 

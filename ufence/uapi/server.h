@@ -29,8 +29,9 @@ namespace ufence::uapi {
 /// Threads: one. May throw std::bad_alloc, before it serves.
 class server {
  public:
-  /// Who connects and says nothing has to go when there are more than so many.
-  static constexpr std::size_t silent_max = 256;
+  /// Who connects and says nothing has to go when there are more than so many, or more than a
+  /// quarter of the descriptors that the process may have.
+  static constexpr std::size_t silent_max = 1024;
   /// Of other users together: they leave the rest to the broker's own.
   static constexpr std::size_t silent_strangers_max = 64;
   /// So many new connections at a time: those that have called have their turn.
@@ -92,6 +93,7 @@ class server {
   std::int64_t last_use_ns_ = 0;
   std::uint64_t next_number_ = 1;
   std::size_t silent_ = 0;  // connections that have not called yet
+  std::size_t silent_limit_ = silent_max;
   std::size_t waits_ = 0;   // calls that wait
   connections connections_;
   dispatcher dispatcher_;

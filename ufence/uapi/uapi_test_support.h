@@ -34,6 +34,14 @@ struct answer {
   }
 };
 
+[[nodiscard]] inline unique_fd connect_to(const std::string& broker) {
+  unique_fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const auto address = uapi::abstract_address(broker);
+  EXPECT_TRUE(address);
+  EXPECT_EQ(::connect(socket.get(), address->get(), address->size), 0);
+  return socket;
+}
+
 /// Serves until it is dropped, and all that it gave out is closed: drop those first.
 class broker_on_thread {
  public:
@@ -54,13 +62,7 @@ class broker_on_thread {
   broker_on_thread(const broker_on_thread&) = delete;
   broker_on_thread& operator=(const broker_on_thread&) = delete;
 
-  [[nodiscard]] unique_fd connect() const {
-    unique_fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    const auto address = uapi::abstract_address(name_);
-    EXPECT_TRUE(address);
-    EXPECT_EQ(::connect(socket.get(), address->get(), address->size), 0);
-    return socket;
-  }
+  [[nodiscard]] unique_fd connect() const { return connect_to(name_); }
 
  private:
   const std::string name_;
@@ -111,15 +113,24 @@ class broker_on_thread {
   return got;
 }
 
+[[nodiscard]] inline std::vector<std::byte> open_request(uapi::device_kind kind) {
+  const char name[16] = "tester";
+  return request_bytes(uapi::operation::open, static_cast<std::uint32_t>(kind),
+                       bytes_of(name, sizeof name), {}, 0);
+}
+
 [[nodiscard]] inline answer open_device(const broker_on_thread& broker, uapi::device_kind kind) {
   const unique_fd connection = broker.connect();
-  const char name[16] = "tester";
-  if (send_message(connection.get(),
-                   request_bytes(uapi::operation::open, static_cast<std::uint32_t>(kind),
-                                 bytes_of(name, sizeof name), {}, 0))) {
-    return {};
-  }
+  if (send_message(connection.get(), open_request(kind))) return {};
   return receive_answer(connection);
+}
+
+/// Gives the broker one end of a pair as a connection, over one of its devices, as the preloaded
+/// library does.
+[[nodiscard]] inline bool send_over(const unique_fd& device, const unique_fd& end) {
+  const int sent = end.get();
+  const std::byte byte{};
+  return !send_message(device.get(), {&byte, 1}, {&sent, 1});
 }
 
 /// An ioctl with an argument that is in and out, data, and up to two descriptors (-1: none).
