@@ -165,7 +165,7 @@ class issuer_kinds : public driver_test, public testing::WithParamInterface<kind
         const result<unique_fd> file = sync_file_create(f, "kind");
         ASSERT_TRUE(file.has_value());
         pollfd p{.fd = file->get(), .events = POLLIN, .revents = 0};
-        EXPECT_EQ(::poll(&p, 1, 30'000), 1);
+        EXPECT_EQ(::poll(&p, 1, 120'000), 1);
         break;
       }
       case 4: f->set_deadline(now_ns()); break;

@@ -61,7 +61,7 @@ class holder {
     pid_ = ::fork();
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      ::alarm(120);
+      ::alarm(250);
       mine.reset();
       ::_exit(serve(its.get()));
     }
@@ -116,7 +116,7 @@ class holder {
   T answer() {
     T said{};
     pollfd p{.fd = line_.get(), .events = POLLIN, .revents = 0};
-    EXPECT_EQ(::poll(&p, 1, 60'000), 1);
+    EXPECT_EQ(::poll(&p, 1, 120'000), 1);
     EXPECT_EQ(::recv(line_.get(), &said, sizeof said, MSG_DONTWAIT),
               static_cast<ssize_t>(sizeof said));
     return said;

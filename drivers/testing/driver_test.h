@@ -39,7 +39,7 @@ class reports {
 };
 
 /// The far end of every wait in these tests: reached only if something hangs.
-[[nodiscard]] inline std::int64_t patience() { return deadline_after(30'000'000'000); }
+[[nodiscard]] inline std::int64_t patience() { return deadline_after(120'000'000'000); }
 
 /// The bytes of a job's arguments.
 template <class Args>

@@ -63,7 +63,7 @@ class Fences(unittest.TestCase):
         fences, rights = zip(*(ufence.create() for _ in range(5)))
         thread = threading.Thread(target=rights[3].signal)
         thread.start()
-        self.assertEqual(ufence.wait_any(fences, timeout=30), 3)
+        self.assertEqual(ufence.wait_any(fences, timeout=120), 3)
         thread.join()
         for right in rights:
             right.signal()
@@ -85,7 +85,7 @@ class Fences(unittest.TestCase):
         thread.start()
         with self.assertRaises(KeyboardInterrupt):
             started.set()
-            fence.wait(timeout=30)
+            fence.wait(timeout=120)
         thread.join()
         right.signal()
 
@@ -195,7 +195,7 @@ class Timelines(unittest.TestCase):
                 except ufence.Error as error:
                     assert error.errno == errno.EPERM
                 os.read(reading, 1)
-                imported.fence_at(3).wait(timeout=30)
+                imported.fence_at(3).wait(timeout=120)
                 status = 0 if imported.value == 3 else 2
             finally:
                 os._exit(status)
@@ -240,7 +240,7 @@ class Modules(unittest.TestCase):
             first = module.submit(ADD, AdderArgs(40, 2, ctypes.pointer(total)))
             second = module.submit(ADD, AdderArgs(1, 1, ctypes.pointer(ctypes.c_int64())), in_fences=[first])
             kept = module.submit(KEEP)
-            second.wait(timeout=30)
+            second.wait(timeout=120)
             self.assertEqual(total.value, 42)
             report = host.unload(module, ufence.UnloadPolicy.CANCEL)
             self.assertEqual((report.state, report.jobs_cancelled, report.pins),
@@ -282,21 +282,21 @@ class Modules(unittest.TestCase):
                 patient = scheduler.entity("patient", ufence.Priority.HIGH)
                 impatient = scheduler.entity(ends_without_device=True)
                 first = patient.push(ADD, args)
-                patient.push(ADD, args, in_fences=[first]).wait(timeout=30)
+                patient.push(ADD, args, in_fences=[first]).wait(timeout=120)
                 self.assertEqual(total.value, 42)
                 host.unload(module, ufence.UnloadPolicy.CANCEL)
                 with self.assertRaises(ufence.Error) as ended:
-                    impatient.push(ADD, args).wait(timeout=30)
+                    impatient.push(ADD, args).wait(timeout=120)
                 self.assertEqual(ended.exception.errno, errno.ENODEV)
                 waits = patient.push(ADD, args)
                 self.assertFalse(waits.is_signaled)
                 scheduler.attach(host.load(ADDER))
-                waits.wait(timeout=30)
+                waits.wait(timeout=120)
                 scheduler.attach(None)
                 killed = patient.push(ADD, args)
                 patient.kill(errno.EIO)
                 with self.assertRaises(ufence.Error) as dead:
-                    killed.wait(timeout=30)
+                    killed.wait(timeout=120)
                 self.assertEqual(dead.exception.errno, errno.EIO)
                 self.assertEqual((patient.stats.jobs_pushed, patient.stats.last_error), (4, -errno.EIO))
                 patient.close()

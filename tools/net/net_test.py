@@ -14,7 +14,7 @@ import unittest
 from server_support import free_port, has_server
 
 PROGRAM, HOST, CONF = (os.environ[name] for name in ("UFENCE_NET_PROGRAM", "UFENCE_HOST_PROGRAM", "UFENCE_NATS_CONF"))
-PATIENCE_S = 60
+PATIENCE_S = 200
 
 
 def status(port: int, *more: str) -> subprocess.CompletedProcess:

@@ -181,7 +181,7 @@ TEST(base_mutex, regress_a_child_of_fork_takes_what_another_thread_held) {
   is_held.wait();
   const pid_t child = ::fork();
   if (child == 0) {
-    ::alarm(30);
+    ::alarm(250);
     for (int i = 0; i < 2; ++i) const scoped_lock guard(lock);
     ::_exit(0);
   }

@@ -65,7 +65,7 @@ class queue_executor : public executor {
     changed_.notify_one();
   }
   // Resumes one; false if there is none in time.
-  bool run_one(std::chrono::milliseconds at_most = std::chrono::seconds(30)) {
+  bool run_one(std::chrono::milliseconds at_most = std::chrono::seconds(120)) {
     std::coroutine_handle<> next;
     {
       std::unique_lock guard(lock_);

@@ -41,7 +41,7 @@ unique_fd closed_by(unique_fd& other) {
 }
 bool hangs_up(int fd) {
   pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
-  return ::poll(&p, 1, 30'000) == 1 && (p.revents & POLLHUP) != 0;
+  return ::poll(&p, 1, 120'000) == 1 && (p.revents & POLLHUP) != 0;
 }
 
 TEST(side_work, closes_what_it_is_given) {

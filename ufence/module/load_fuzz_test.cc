@@ -108,7 +108,7 @@ std::string make_mutant(std::uint64_t seed, std::string& what) {
 
 // In the child: from that number on, so many.
 [[noreturn]] void load_some(const scratch_folder& folder, progress& p, std::uint64_t end) {
-  ::alarm(60);
+  ::alarm(250);
   if (std::freopen("/dev/null", "w", stderr) == nullptr) ::_exit(1);
   for (; p.at < end; ++p.at) {
     std::string what;

@@ -245,7 +245,7 @@ TEST(rcu, makers_free_nothing_where_some_readers_are_not_known) {
   if (!children_may_start_threads) GTEST_SKIP() << "the child has threads";
   const pid_t child = ::fork();
   if (child == 0) {
-    ::alarm(60);
+    ::alarm(250);
     constexpr int many = 520;
     std::atomic<int> inside = 0;
     std::atomic<bool> leave = false;
@@ -319,7 +319,7 @@ TEST(rcu, a_refused_thread_is_asked_for_again) {
   };
   const pid_t child = ::fork();
   if (child == 0) {
-    ::alarm(30);
+    ::alarm(250);
     node::freed = 0;
     // A user that may have no further thread; root always may.
     const rlimit none{.rlim_cur = 0, .rlim_max = RLIM_INFINITY};
@@ -404,7 +404,7 @@ TEST(rcu, works_in_a_child_of_fork_while_others_read_and_defer) {
   for (int i = 0; i < 20; ++i) {
     const pid_t child = ::fork();
     if (child == 0) {
-      ::alarm(30);
+      ::alarm(250);
       { const rcu::read_section section; }
       rcu::synchronize();
       of_child.is_deferred = true;

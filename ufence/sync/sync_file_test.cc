@@ -59,7 +59,7 @@ TEST(sync_file, wakes_epoll_and_each_of_its_duplicates) {
   ASSERT_EQ(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, duplicate.get(), &e), 0);
   std::thread signaller([&] { f.signal.signal(); });
   epoll_event got{};
-  EXPECT_EQ(::epoll_wait(epoll.get(), &got, 1, 30'000), 1);
+  EXPECT_EQ(::epoll_wait(epoll.get(), &got, 1, 120'000), 1);
   EXPECT_EQ(got.events, static_cast<std::uint32_t>(EPOLLIN));
   EXPECT_TRUE(becomes_readable(file.get()));
   signaller.join();
@@ -187,7 +187,7 @@ TEST(sync_file, regress_tells_an_edge_once) {
   std::thread watcher([&] {
     while (told < rounds * kept) {
       epoll_event e{};
-      if (::epoll_wait(epoll.get(), &e, 1, 30'000) != 1) return;
+      if (::epoll_wait(epoll.get(), &e, 1, 120'000) != 1) return;
       if (e.events == EPOLLIN && e.data.u64 == told + 1) {
         ++told;
       } else {

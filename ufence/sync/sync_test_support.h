@@ -22,7 +22,7 @@ namespace ufence::testing {
 /// Waits until a descriptor is readable, with a bound.
 [[nodiscard]] inline bool becomes_readable(int fd) {
   pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
-  return ::poll(&p, 1, 30'000) == 1 && (p.revents & POLLIN) != 0;
+  return ::poll(&p, 1, 120'000) == 1 && (p.revents & POLLIN) != 0;
 }
 
 struct leaf_info {

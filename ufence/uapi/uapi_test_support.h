@@ -100,7 +100,7 @@ class broker_on_thread {
                               uapi::data_size_max);
   uapi::reply_header header;
   pollfd p{.fd = connection.get(), .events = POLLIN, .revents = 0};
-  EXPECT_EQ(::poll(&p, 1, 60'000), 1);
+  EXPECT_EQ(::poll(&p, 1, 120'000), 1);
   result<message> m = receive_message(connection.get(), room, false, 1);
   if (!m || m->size < sizeof header) return got;
   std::memcpy(&header, room.data(), sizeof header);

@@ -40,7 +40,7 @@ inline constexpr std::int64_t millisecond_ns = 1'000'000;
 inline constexpr std::int64_t second_ns = 1'000'000'000;
 
 /// By when what must happen has happened: a bound for failing tests, never a delay.
-[[nodiscard]] inline std::int64_t patience() { return deadline_after(30 * second_ns); }
+[[nodiscard]] inline std::int64_t patience() { return deadline_after(120 * second_ns); }
 
 /// Before a test uses up all descriptors: UBSan opens a pipe to look at a vtable that it did not see
 /// before, and takes that of a good error code for a bad one if it can't.
@@ -238,7 +238,7 @@ template <class Body>
   const pid_t child = ::fork();
   if (child < 0) return -1000;
   if (child == 0) {
-    ::alarm(40);
+    ::alarm(250);
     const int line = body();
     if (line != 0) std::fprintf(stderr, "child: line %d does not hold\n", line);
     std::fflush(stderr);

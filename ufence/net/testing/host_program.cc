@@ -29,13 +29,13 @@ int main(int argc, char** argv) {
     if (what == "signal") out->signal_up_to(static_cast<std::uint64_t>(number));
     if (what == "fail") out->fail(static_cast<int>(number));
     if (what == "flush") {
-      std::cout << -out->flush(ufence::deadline_after(20'000'000'000)).value() << std::endl;
+      std::cout << -out->flush(ufence::deadline_after(120'000'000'000)).value() << std::endl;
     } else if (what == "ended") {
-      std::cout << out->ended()->wait_result(ufence::deadline_after(20'000'000'000)).value()
+      std::cout << out->ended()->wait_result(ufence::deadline_after(120'000'000'000)).value()
                 << std::endl;
     } else if (what == "import") {
       in = std::move(*link->import_timeline(line.substr(space + 1)));
-      std::cout << (in->wait_found(ufence::deadline_after(20'000'000'000)) ? "not found" : "found")
+      std::cout << (in->wait_found(ufence::deadline_after(120'000'000'000)) ? "not found" : "found")
                 << std::endl;
     } else if (what == "at") {
       std::cout << out->at(static_cast<std::uint64_t>(number))->to_string() << std::endl;

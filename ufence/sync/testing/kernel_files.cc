@@ -57,7 +57,7 @@ void check(bool holds, const char* what) {
 }
 #define CHECK(condition) check((condition), #condition)
 
-[[nodiscard]] std::int64_t patience() { return deadline_after(20'000'000'000); }
+[[nodiscard]] std::int64_t patience() { return deadline_after(120'000'000'000); }
 
 // A buffer of the driver: its handle, and the descriptor that it is shared by.
 struct buffer {

@@ -99,7 +99,7 @@ class child_process {
     pid_ = ::fork();
     if (pid_ == 0) {
       here.reset();
-      ::alarm(100);
+      ::alarm(250);
       const int line = body(test_pipe(std::move(there)));
       if (line != 0) std::fprintf(stderr, "child: line %d does not hold\n", line);
       std::fflush(stderr);
