@@ -1,11 +1,15 @@
 // A ring of fences that share their issuer's lock, signaled under it, while consumers put callbacks
 // and containers on them.
+#include <drm/drm_exec.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <latch>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
@@ -141,6 +145,58 @@ TEST(kernel_stress, a_callback_is_removed_or_has_run_however_the_signal_comes) {
     dma_fence_put(f);
   }
   rcu_barrier();
+}
+
+// Each thread locks some of them in an order of its own, with what is plain data under each lock.
+TEST(kernel_stress, loops_that_lock_in_any_order_all_get_all) {
+  constexpr int count = 6;
+  constexpr int threads = 3;
+  constexpr int loops = 500;
+  std::array<drm_gem_object, count> objects{};
+  std::array<int, count> times{};  // that it was locked by one that wanted it; under its lock
+  std::atomic<int> all_times{0};
+  for (drm_gem_object& obj : objects) drm_gem_private_object_init(nullptr, &obj, 1);
+  std::latch all_begin(threads);
+  const auto lock_some = [&](unsigned seed) {
+    all_begin.arrive_and_wait();
+    std::mt19937 random(seed);
+    std::array<drm_gem_object*, count> order{};
+    std::ranges::transform(objects, order.begin(), [](drm_gem_object& obj) { return &obj; });
+    for (int i = 0; i < loops; ++i) {
+      std::ranges::shuffle(order, random);
+      const auto wanted = static_cast<unsigned>(2 + random() % (count - 1));
+      drm_exec exec;
+      int failed = 0;
+      drm_exec_init(&exec, 0, 1);
+      drm_exec_until_all_locked(&exec) {
+        failed = 0;
+        for (unsigned at = 0; at < wanted && failed == 0; ++at) {
+          failed = drm_exec_prepare_obj(&exec, order[at], 1);
+          drm_exec_retry_on_contention(&exec);
+          std::this_thread::yield();
+        }
+      }
+      EXPECT_EQ(failed, 0);
+      for (unsigned at = 0; at < wanted; ++at) {
+        ++times[static_cast<std::size_t>(order[at] - objects.data())];
+      }
+      all_times.fetch_add(static_cast<int>(wanted));
+      drm_gem_object* obj = nullptr;
+      unsigned held = 0;
+      drm_exec_for_each_locked_object(&exec, obj)++ held;
+      EXPECT_GE(held, wanted);  // and maybe one that an earlier run wanted first
+      drm_exec_fini(&exec);
+    }
+  };
+  std::vector<std::thread> lockers;
+  for (unsigned t = 0; t < threads; ++t) lockers.emplace_back(lock_some, t);
+  for (std::thread& locker : lockers) locker.join();
+  EXPECT_EQ(std::accumulate(times.begin(), times.end(), 0), all_times.load());
+  for (drm_gem_object& obj : objects) {
+    EXPECT_FALSE(dma_resv_is_locked(obj.resv));
+    EXPECT_EQ(kref_read(&obj.refcount), 1U);
+    drm_gem_object_release(&obj);
+  }
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ if(UFENCE_BUILD_TESTS)
     "${testing}/resv.c" "${testing}/enable.c"
     "${testing}/nested.c" "${testing}/names.c" "${testing}/st_dma_resv.c" "${testing}/st_sync_file.c"
     "${testing}/headers.c" "${testing}/brings.c" "${testing}/tasks.c" "${testing}/mock_scheduler.c" "${testing}/st_gpu_scheduler.c"
-    "${testing}/gpu_scheduler.c")
+    "${testing}/gpu_scheduler.c" "${testing}/st_drm_exec.c" "${testing}/drm_exec.c")
   # The kernel's dialect: GNU C, as the kernel's own sources are written.
   set(other_suites "${testing}/other_shim.c" "${testing}/other_spinlock.c")
   set_source_files_properties(${suites} ${other_suites} PROPERTIES COMPILE_OPTIONS -Wno-pedantic)
@@ -36,7 +36,8 @@ if(UFENCE_BUILD_TESTS)
   foreach(header IN LISTS replaced)
     set(folder "${CMAKE_CURRENT_BINARY_DIR}/kernel_replaced/${header}")
     configure_file("${testing}/replaced/linux/${header}" "${folder}/linux/${header}" COPYONLY)
-    file(CONFIGURE OUTPUT "${folder}/alone.c" CONTENT "#include <linux/dma-fence-array.h>
+    file(CONFIGURE OUTPUT "${folder}/alone.c" CONTENT "#include <drm/drm_exec.h>
+#include <linux/dma-fence-array.h>
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence-unwrap.h>
 #include <linux/dma-resv.h>

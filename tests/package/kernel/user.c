@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <drm/drm_exec.h>
 #include <linux/dma-fence-array.h>
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence-unwrap.h>
@@ -29,6 +30,27 @@ static const struct dma_fence_ops request_ops = {
 	.release = free_request,
 };
 
+/* A buffer has the fence of its user. */
+static int is_added_to_a_buffer(struct dma_fence *fence)
+{
+	struct drm_gem_object buffer = { .size = 1 };
+	struct drm_exec exec;
+	int failed = 0;
+
+	drm_gem_private_object_init(NULL, &buffer, 1);
+	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT, 1);
+	drm_exec_until_all_locked(&exec) {
+		failed = drm_exec_prepare_obj(&exec, &buffer, 1);
+		drm_exec_retry_on_contention(&exec);
+	}
+	if (!failed)
+		dma_resv_add_fence(buffer.resv, fence, DMA_RESV_USAGE_WRITE);
+	drm_exec_fini(&exec);
+	failed = failed || dma_resv_test_signaled(buffer.resv, DMA_RESV_USAGE_WRITE);
+	drm_gem_object_release(&buffer);
+	return !failed;
+}
+
 int main(void)
 {
 	struct request *request = calloc(1, sizeof(*request));
@@ -41,6 +63,8 @@ int main(void)
 	dma_fence_init(&request->fence, &request_ops, NULL, dma_fence_context_alloc(1), 1);
 	merged = dma_fence_unwrap_merge(&request->fence, dma_fence_get_stub());
 	dma_fence_describe(merged, &seq);
+	if (!is_added_to_a_buffer(&request->fence))
+		return 1;
 	dma_fence_signal(&request->fence);
 	if (merged != &request->fence || dma_fence_wait(merged, false) ||
 	    dma_fence_get_status(merged) != 1)

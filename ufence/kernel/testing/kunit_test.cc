@@ -22,6 +22,8 @@ extern kunit_suite* const kunit_other_shim;
 extern kunit_suite* const kunit_replaced;
 extern kunit_suite* const kunit_gpu_scheduler;
 extern kunit_suite* const kunit_gpu_scheduler_driver;
+extern kunit_suite* const kunit_drm_exec;
+extern kunit_suite* const kunit_drm_exec_locking;
 }
 
 namespace ufence {
@@ -54,7 +56,8 @@ const bool registered = [] {
                                    kunit_names, kunit_resv, kunit_dma_resv, kunit_sync_file_suite, kunit_headers,
                                    kunit_tasks,
                                    kunit_other_shim, kunit_replaced, kunit_gpu_scheduler,
-                                   kunit_gpu_scheduler_driver}) {
+                                   kunit_gpu_scheduler_driver, kunit_drm_exec,
+                                   kunit_drm_exec_locking}) {
     for (const kunit_case* c = suite->test_cases; c->run_case != nullptr; ++c) {
       testing::RegisterTest(suite->name, c->name, nullptr, nullptr, __FILE__, __LINE__,
                             [suite, c]() -> testing::Test* { return new kunit_case_test(*suite, *c); });

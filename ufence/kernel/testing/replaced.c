@@ -1,4 +1,5 @@
 /* All small headers are a program's own: its locks, its RCU, its reservation locks. */
+#include <drm/drm_exec.h>
 #include <linux/dma-fence-array.h>
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-fence-unwrap.h>
@@ -173,11 +174,42 @@ static void objects_are_locked_by_another_ww_mutex(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, end_grace_period(), 1);
 }
 
+static void a_loop_locks_by_another_ww_mutex(struct kunit *test)
+{
+	struct drm_gem_object objects[2] = { 0 }, *obj;
+	struct drm_exec exec;
+	int i, failed = 0;
+
+	for (i = 0; i < 2; i++)
+		drm_gem_private_object_init(NULL, &objects[i], 1);
+	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT, 1);
+	drm_exec_until_all_locked(&exec) {
+		failed = 0;
+		for (i = 0; i < 2 && !failed; i++) {
+			failed = drm_exec_prepare_obj(&exec, &objects[i], 1);
+			drm_exec_retry_on_contention(&exec);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, failed, 0);
+	i = 0;
+	drm_exec_for_each_locked_object(&exec, obj)
+		KUNIT_EXPECT_TRUE(test, obj == &objects[i++] &&
+						dma_resv_locking_ctx(obj->resv) == drm_exec_ticket(&exec));
+	KUNIT_EXPECT_EQ(test, i, 2);
+	KUNIT_EXPECT_EQ(test, drm_exec_lock_obj(&exec, &objects[0]), -EALREADY);
+	drm_exec_fini(&exec);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_FALSE(test, dma_resv_is_locked(objects[i].resv));
+		drm_gem_object_release(&objects[i]);
+	}
+}
+
 static struct kunit_case replaced_cases[] = {
 	KUNIT_CASE(frees_wait_for_both_grace_periods),
 	KUNIT_CASE(ops_run_inside_a_section_of_both),
 	KUNIT_CASE(containers_lie_as_the_library_has_them),
 	KUNIT_CASE(objects_are_locked_by_another_ww_mutex),
+	KUNIT_CASE(a_loop_locks_by_another_ww_mutex),
 	{}
 };
 

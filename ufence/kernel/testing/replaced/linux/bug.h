@@ -3,6 +3,7 @@
 #define UFENCE_REPLACED_LINUX_BUG_H
 
 #include <assert.h>
+#define WARN_ON(condition) (!!(condition))
 #define BUG_ON(condition) assert(!(condition))
 
 #endif

@@ -7,5 +7,8 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define __rcu
+#define REPLACED_PASTE(a, b) a##b
+#define __PASTE(a, b) REPLACED_PASTE(a, b)
+#define __UNIQUE_ID(prefix) __PASTE(prefix, __COUNTER__)
 
 #endif

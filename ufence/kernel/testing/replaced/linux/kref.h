@@ -6,6 +6,8 @@
 struct kref {
 	refcount_t refcount;
 };
+#define kref_init(kref) refcount_set(&(kref)->refcount, 1)
+#define kref_get(kref) refcount_inc(&(kref)->refcount)
 static inline unsigned int kref_read(const struct kref *kref)
 {
 	return (unsigned int)atomic_read(&kref->refcount.refs);

@@ -8,5 +8,7 @@
 #define kzalloc(bytes, flags) calloc(1, bytes)
 #define kcalloc(n, bytes, flags) calloc(n, bytes)
 #define kfree(memory) free(memory)
+#define kvmalloc_array(n, bytes, flags) calloc(n, bytes)
+#define kvfree(memory) free(memory)
 
 #endif
