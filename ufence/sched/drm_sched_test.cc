@@ -358,11 +358,59 @@ struct client {
   bool sync;
 };
 
+// What one of them had.
+struct client_run {
+  std::int64_t device_ns = 0;
+  double latency_ms = 0;  // of all cycles
+  int cycles = 0;
+};
+
+void run_client(clocked_ring& device, entity& e, const client& c, std::int64_t end_ns,
+                client_run& had) {
+  std::deque<fence_ref> lasts;
+  do {  // once at least, however late this thread begins
+    const std::int64_t begin = now_ns();
+    fence_ref last;
+    for (int n = 0; n < c.jobs; ++n) last = device.push(e, c.length);
+    lasts.push_back(last);
+    // Asynchronous clients keep two cycles in the queue.
+    while (lasts.size() > (c.sync ? 0 : 2)) {
+      EXPECT_FALSE(lasts.front()->wait());
+      lasts.pop_front();
+    }
+    had.latency_ms += static_cast<double>(now_ns() - begin) / 1e6;
+    ++had.cycles;
+    std::this_thread::sleep_for(c.pause);
+  } while (now_ns() < end_ns);
+  EXPECT_FALSE(e.flush());
+}
+
+// All of them at once.
+std::vector<client_run> run_clients(const std::vector<client>& clients, std::uint32_t credits) {
+  clocked_ring device(credits);
+  std::vector<entity> entities;
+  std::vector<client_run> runs(clients.size());
+  for (const client& c : clients) entities.push_back(device.sched().make({.rank = c.rank}));
+  const std::int64_t end_ns = now_ns() + 60'000'000;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+      threads.emplace_back([&, i] { run_client(device, entities[i], clients[i], end_ns, runs[i]); });
+    }
+  }
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    const auto told = entities[i].statistics();
+    EXPECT_EQ(told.jobs_ended, static_cast<std::uint64_t>(runs[i].cycles * clients[i].jobs));
+    runs[i].device_ns = told.device_time_ns;
+  }
+  return runs;
+}
+
 TEST(drm_sched, DS15_two_clients) {
   constexpr auto normal = priority::normal, low = priority::low, high = priority::high;
   struct row {
     const char* name;
-    client clients[2];
+    std::vector<client> clients;
   };
   const row rows[] = {
       {"normal and normal", {{normal, 1, 800us, 0us, false}, {normal, 1, 800us, 0us, false}}},
@@ -377,46 +425,29 @@ TEST(drm_sched, DS15_two_clients) {
        {{normal, 3, 250us, 250us, false}, {normal, 1, 100us, 900us, true}}},
       {"very heavy and interactive",
        {{normal, 4, 5000us, 1us, false}, {normal, 1, 100us, 900us, true}}}};
-  for (const row& r : rows) {
-    clocked_ring device(2);
-    std::vector<entity> entities;
-    for (const client& c : r.clients) entities.push_back(device.sched().make({.rank = c.rank}));
-    const std::int64_t end = now_ns() + 60'000'000;
-    double latency_ms[2] = {};
-    int cycles[2] = {};
-    {
-      std::vector<std::jthread> threads;
-      for (std::size_t i = 0; i < 2; ++i) {
-        threads.emplace_back([&, i] {
-          const client& c = r.clients[i];
-          std::deque<fence_ref> lasts;
-          while (now_ns() < end) {
-            const std::int64_t begin = now_ns();
-            fence_ref last;
-            for (int n = 0; n < c.jobs; ++n) last = device.push(entities[i], c.length);
-            lasts.push_back(last);
-            // Asynchronous clients keep two cycles in the queue.
-            while (lasts.size() > (c.sync ? 0 : 2)) {
-              EXPECT_FALSE(lasts.front()->wait());
-              lasts.pop_front();
-            }
-            latency_ms[i] += static_cast<double>(now_ns() - begin) / 1e6;
-            ++cycles[i];
-            std::this_thread::sleep_for(c.pause);
-          }
-        });
-      }
+  for (const std::uint32_t credits : {1U, 2U}) {
+    for (const row& r : rows) {
+      const std::vector<client_run> had = run_clients(r.clients, credits);
+      for (const client_run& c : had) EXPECT_GT(c.device_ns, 0) << r.name;
+      const double all = static_cast<double>(had[0].device_ns + had[1].device_ns) / 100;
+      std::printf(
+          "%-28s %u at a time: shares %4.1f %% and %4.1f %%, a cycle takes %5.2f and %5.2f ms\n",
+          r.name, credits, static_cast<double>(had[0].device_ns) / all,
+          static_cast<double>(had[1].device_ns) / all, had[0].latency_ms / had[0].cycles,
+          had[1].latency_ms / had[1].cycles);
     }
-    std::int64_t time[2];
-    for (std::size_t i = 0; i < 2; ++i) {
-      EXPECT_FALSE(entities[i].flush());
-      time[i] = entities[i].statistics().device_time_ns;
-      EXPECT_GT(time[i], 0) << r.name;
-    }
-    const double all = static_cast<double>(time[0] + time[1]) / 100;
-    std::printf("%-28s shares %4.1f %% and %4.1f %%, a cycle takes %5.2f and %5.2f ms\n", r.name,
-                static_cast<double>(time[0]) / all, static_cast<double>(time[1]) / all,
-                latency_ms[0] / cycles[0], latency_ms[1] / cycles[1]);
+  }
+}
+
+TEST(drm_sched, DS15_many_clients) {
+  for (const std::size_t count : {2U, 3U, 7U, 13U, 31U}) {
+    const client each{priority::normal, count == 31 ? 2 : 4, 100us, 0us, true};
+    const std::vector<client_run> had = run_clients(std::vector(count, each), 1);
+    const auto [least, most] = std::ranges::minmax(had, {}, &client_run::device_ns);
+    EXPECT_GT(least.device_ns, 0);
+    std::printf("%2zu clients: %.2f to %.2f ms of the device each, in %d to %d cycles\n", count,
+                static_cast<double>(least.device_ns) / 1e6,
+                static_cast<double>(most.device_ns) / 1e6, least.cycles, most.cycles);
   }
 }
 

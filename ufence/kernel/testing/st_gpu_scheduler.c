@@ -2,6 +2,8 @@
  * The kernel's cases for its scheduler, under their numbers, over linux/gpu_scheduler.h. Lengths are a tenth
  * of the kernel's.
  */
+#include <limits.h>
+
 #include <linux/jiffies.h>
 #include <linux/random.h>
 
@@ -505,6 +507,33 @@ static int run_client(void *data)
 	return 0;
 }
 
+/* Of all of them at once. Each client's run says what it had. */
+static void run_clients(struct kunit *test, const struct client *clients, int n, u32 credit_limit,
+			struct client_run *runs)
+{
+	struct mock_device *device =
+		mock_device_new(test, credit_limit, MAX_SCHEDULE_TIMEOUT, MOCK_BY_CLOCK);
+	int i, jobs = 0;
+
+	memset(runs, 0, (size_t)n * sizeof(*runs));
+	for (i = 0; i < n; i++) {
+		runs[i].of = &clients[i];
+		runs[i].test = test;
+		runs[i].device = device;
+		runs[i].end = ktime_get() + 50 * NSEC_PER_MSEC;
+	}
+	for (i = 0; i < n; i++) {
+		runs[i].task = kthread_run(run_client, &runs[i], "client");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(runs[i].task));
+	}
+	for (i = 0; i < n; i++) {
+		kthread_stop(runs[i].task);
+		jobs += runs[i].cycles * clients[i].jobs;
+	}
+	KUNIT_EXPECT_EQ(test, device->runs, jobs);
+	mock_device_free(test, device);
+}
+
 #define N DRM_SCHED_PRIORITY_NORMAL
 #define L DRM_SCHED_PRIORITY_LOW
 #define H DRM_SCHED_PRIORITY_HIGH
@@ -526,34 +555,39 @@ static void DS15_two_clients(struct kunit *test)
 		{ "heavy and interactive", { { N, 3, 250, 250, false }, { N, 1, 100, 900, true } } },
 		{ "very heavy and interactive", { { N, 4, 5000, 1, false }, { N, 1, 100, 900, true } } },
 	};
+	struct client_run runs[2];
+	u32 credits;
+	size_t r;
+
+	for (credits = 1; credits <= 2; credits++) {
+		for (r = 0; r < ARRAY_SIZE(rows); r++) {
+			run_clients(test, rows[r].clients, 2, credits, runs);
+			printf("%-28s %lld and %lld us of the device, %u at a time\n", rows[r].name,
+			       runs[0].device_ns / 1000, runs[1].device_ns / 1000, credits);
+		}
+	}
+}
+
+static void DS15_many_clients(struct kunit *test)
+{
+	static const int counts[] = { 2, 3, 7, 13, 31 };
+	struct client clients[31];
+	struct client_run runs[31];
 	size_t r;
 	int i;
 
-	for (r = 0; r < ARRAY_SIZE(rows); r++) {
-		struct mock_device *device =
-			mock_device_new(test, 2, MAX_SCHEDULE_TIMEOUT, MOCK_BY_CLOCK);
-		struct client_run runs[2];
-		int jobs = 0;
+	for (r = 0; r < ARRAY_SIZE(counts); r++) {
+		int least = INT_MAX, most = 0;
 
-		memset(runs, 0, sizeof(runs));
-		for (i = 0; i < 2; i++) {
-			runs[i].of = &rows[r].clients[i];
-			runs[i].test = test;
-			runs[i].device = device;
-			runs[i].end = ktime_get() + 50 * NSEC_PER_MSEC;
+		for (i = 0; i < counts[r]; i++)
+			clients[i] = (struct client){ N, counts[r] == 31 ? 2 : 4, 100, 0, true };
+		run_clients(test, clients, counts[r], 1, runs);
+		for (i = 0; i < counts[r]; i++) {
+			least = min(least, runs[i].cycles);
+			most = max(most, runs[i].cycles);
 		}
-		for (i = 0; i < 2; i++) {
-			runs[i].task = kthread_run(run_client, &runs[i], "client");
-			KUNIT_ASSERT_FALSE(test, IS_ERR(runs[i].task));
-		}
-		for (i = 0; i < 2; i++) {
-			kthread_stop(runs[i].task);
-			jobs += runs[i].cycles * rows[r].clients[i].jobs;
-		}
-		KUNIT_EXPECT_EQ(test, device->runs, jobs);
-		printf("%-28s %lld and %lld us of the device\n", rows[r].name,
-		       runs[0].device_ns / 1000, runs[1].device_ns / 1000);
-		mock_device_free(test, device);
+		KUNIT_EXPECT_GT(test, least, 0);
+		printf("%2d clients, %d to %d cycles each\n", counts[r], least, most);
 	}
 }
 
@@ -577,6 +611,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(DS13_queue_overhead),
 	KUNIT_CASE(DS14_ping_pong),
 	KUNIT_CASE(DS15_two_clients),
+	KUNIT_CASE(DS15_many_clients),
 	{ NULL, NULL }
 };
 
