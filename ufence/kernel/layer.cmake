@@ -53,6 +53,14 @@ extern int not_empty;
     SOURCES "${testing}/kunit_test.cc" ${suites} $<TARGET_OBJECTS:ufence_kernel_other_shim>
       $<TARGET_OBJECTS:ufence_kernel_replaced>
     LINK ufence_kernel_testing)
+
+  ufence_add_allocation_failure_test(kernel_allocation_failure_test
+    LAYERS base rcu trace io fence foreign container syncobj sched sync kernel
+    SOURCES "${testing}/allocation_failure_test.cc")
+  foreach(target IN ITEMS kernel_allocation_failure_test ufence_kernel_failing)
+    target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_LIST_DIR}")
+  endforeach()
+  target_compile_options(ufence_kernel_failing PRIVATE -fno-strict-aliasing)
 endif()
 
 # Each header compiles alone, as C11 and as C++.

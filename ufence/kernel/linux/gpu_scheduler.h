@@ -3,7 +3,8 @@
  * *scheduled* and *finished*, which decouple users from the device's fences.
  *
  * Contracts are the kernel's (7.3); where they differ, ufence/kernel/README.md says so. The functions of
- * drm_sched_backend_ops run on the scheduler's thread, one at a time, with no lock of the library held.
+ * drm_sched_backend_ops run on the scheduler's thread, one at a time, with no lock of the library held; but
+ * free_job of a job that could not be armed comes on another one, at any time after its push.
  */
 #ifndef UFENCE_LINUX_GPU_SCHEDULER_H
 #define UFENCE_LINUX_GPU_SCHEDULER_H
