@@ -39,14 +39,16 @@ bool barrier_of_all() noexcept {
   return true;
 }
 
-// relaxed, as all here: what matters of the order is between the barriers of who frees and what a reader's
-// thread does one after the other: it is counted, its place is filled, it begins a section. A place that
-// is not filled yet is of a thread that has no section yet.
+// What matters of the order is between the barriers of who frees and what a reader's thread does one after
+// the other: it is counted, its place is filled, it begins a section. A place that is not filled yet is of a
+// thread that has no section yet.
 bool are_quiet() noexcept {
+  // relaxed: as said
   const std::size_t n = reader_count.load(mo::relaxed);
   if (n > known_max) return false;
   for (std::size_t i = 0; i < n; ++i) {
-    const section_count* reader = readers[i].load(mo::relaxed);
+    // [RCU.14] acquire: the memory that liburcu has made for the count; pairs with [RCU.13]
+    const section_count* reader = readers[i].load(mo::acquire);
     if (reader != nullptr && (CMM_LOAD_SHARED(*reader) & URCU_BP_GP_CTR_NEST_MASK) != 0) {
       return false;
     }
@@ -72,9 +74,10 @@ void note_reader() noexcept {
   if (URCU_TLS(urcu_bp_reader) == nullptr) urcu_bp_register();
   const auto* mine = reinterpret_cast<const section_count*>(URCU_TLS(urcu_bp_reader));
   if (!is_noted(mine)) {
-    // relaxed, both: are_quiet()
+    // relaxed: are_quiet()
     const std::size_t at = reader_count.fetch_add(1, mo::relaxed);
-    if (at < known_max) readers[at].store(mine, mo::relaxed);
+    // [RCU.13] release: the memory that liburcu has made for the count; pairs with [RCU.14]
+    if (at < known_max) readers[at].store(mine, mo::release);
   }
   known_reader = URCU_TLS(urcu_bp_reader);
 }
