@@ -10,6 +10,7 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/fd.h"
 #include "ufence/debug/gatherer.h"
+#include "ufence/fence/names.h"
 #include "ufence/fence/slab.h"
 
 namespace ufence::debug {
@@ -142,11 +143,12 @@ std::uint32_t gatherer::node_of(fence& f) {
   const auto n = static_cast<std::uint32_t>(found_.nodes.size());
   node_at_.emplace(&f, n);
   fences_.push_back(fence_ref::take(f));
+  const fence_names names = names_of(f);
   found_.nodes.push_back({.kind = node_kind::fence,
                           .context = f.context(),
                           .seqno = f.seqno(),
-                          .driver = std::string(f.driver_name()),
-                          .timeline = std::string(f.timeline_name())});
+                          .driver = std::string(names.driver_name()),
+                          .timeline = std::string(names.timeline_name())});
   return n;
 }
 

@@ -24,7 +24,7 @@ extern "C" {
 #define UFENCE_TEXT_OF(what) #what
 #define UFENCE_TEXT(what) UFENCE_TEXT_OF(what)
 // The size of a layout: the assembler can not ask for it.
-#define UFENCE_LAYOUT_SIZE 624
+#define UFENCE_LAYOUT_SIZE 632
 static_assert(sizeof(ufence::debug::layout) == UFENCE_LAYOUT_SIZE);
 static_assert(ufence::debug::layout_note_type == 1);
 __asm__(
@@ -146,6 +146,7 @@ void debug_access::tell_containers(layout& to) noexcept {
   to.embedded = {.type = offsetof(embedded_fence, type_)};
   to.embedded_type = {.driver_name = offsetof(fence_type, driver_name),
                       .timeline_name = offsetof(fence_type, timeline_name),
+                      .copy_names = offsetof(fence_type, copy_names),
                       .release = offsetof(fence_type, release)};
   to.array = {.is_any = offsetof(fence_array, mode_),
               .size = offsetof(fence_array, size_),

@@ -16,7 +16,7 @@ namespace ufence::debug {
 inline constexpr char layout_note_name[] = "ufence";
 inline constexpr std::uint32_t layout_note_type = 1;
 /// To be raised with each change of what is below, or of what it means.
-#define UFENCE_LAYOUT_VERSION 4
+#define UFENCE_LAYOUT_VERSION 5
 inline constexpr std::uint32_t layout_version = UFENCE_LAYOUT_VERSION;
 
 struct layout_note {
@@ -91,7 +91,7 @@ struct layout {
     layout_offset type;
   } embedded;
   struct {
-    layout_offset driver_name, timeline_name, release;
+    layout_offset driver_name, timeline_name, copy_names, release;
   } embedded_type;
   struct {
     layout_offset is_any, size, children, callbacks_array;  // the last one: of the callback on a child

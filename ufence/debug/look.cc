@@ -4,6 +4,7 @@
 
 #include "ufence/debug/gatherer.h"
 #include "ufence/debug/process_facts.h"
+#include "ufence/fence/names.h"
 #include "ufence/issuer/job_record.h"
 #include "ufence/rcu/rcu.h"
 #include "ufence/sync/imported.h"
@@ -110,7 +111,8 @@ void gatherer::wait_for_process(std::uint32_t n, int id, bool is_gone) {
 void gatherer::look_at_issuer(fence& f, std::uint32_t n) {
   node& told = found_.nodes[n];
   const timeline* const line = f.owner();
-  told.type = !f.is_independent()      ? "legacy fence"
+  told.type = !fence_names::stay(f)    ? "fence of the kernel's interface"
+              : !f.is_independent()    ? "legacy fence"
               : access::is_ordered(f)  ? "timeline fence"
               : access::is_embedded(f) ? "fence of the library"
               : line != nullptr        ? "fence"

@@ -1,16 +1,14 @@
 // `ufence record` and `ufence report`: what happened to the fences of programs.
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -26,6 +24,7 @@
 #include "tools/ufence/trace/page.h"
 #include "tools/ufence/trace/perfetto.h"
 #include "tools/ufence/trace/recording.h"
+#include "tools/ufence/trace/recording_parts.h"
 #include "tools/ufence/trace/story.h"
 #include "ufence/base/atomic.h"
 #include "ufence/base/fd.h"
@@ -34,8 +33,6 @@
 
 namespace ufence::tool {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct record_options {
   std::string output = "ufence.trace";
@@ -100,16 +97,22 @@ void write_story(recording& r, const std::string& ftrace, const std::string& out
 }
 
 // As it was recorded, it is checked and counted only: a run should not take long to end.
-void write_recording(std::string_view native, const std::string& ftrace,
-                     const std::string& output) {
+// @param publish  makes it the output
+void write_recording(std::string_view native, const std::string& ftrace, const std::string& output,
+                     const std::function<void()>& publish) {
   if (form_of(output) != form::native) {
     recording r = read_recording(native);
     return write_story(r, ftrace, output);
   }
   const recording r = count_recording(native);
-  write_file(output, native);
+  publish();
   tell_about(r, output,
              fmt::format("{} fences made, {} waits", r.counts.fences, r.counts.waits));
+}
+
+void write_recording(std::string_view native, const std::string& ftrace,
+                     const std::string& output) {
+  write_recording(native, ftrace, output, [&] { write_file(output, native); });
 }
 
 void refuse_ftrace_in_native(const std::string& ftrace, const std::string& output) {
@@ -121,58 +124,18 @@ void refuse_ftrace_in_native(const std::string& ftrace, const std::string& outpu
 
 // --- A program ---
 
-// A folder of this user alone, for what each process writes.
-class parts_folder {
- public:
-  parts_folder() {
-    const char* const base = std::getenv("TMPDIR");
-    path_ =
-        fmt::format("{}/ufence-record-XXXXXX", base != nullptr && *base != '\0' ? base : "/tmp");
-    if (::mkdtemp(path_.data()) == nullptr) {
-      throw std::runtime_error(path_ + ": " + std::generic_category().message(errno));
-    }
-  }
-  ~parts_folder() {
-    std::error_code failed;
-    fs::remove_all(path_, failed);
-  }
-  parts_folder(const parts_folder&) = delete;
-  parts_folder& operator=(const parts_folder&) = delete;
-
-  [[nodiscard]] std::string prefix() const { return path_ + "/part"; }
-  [[nodiscard]] std::string all() const {
-    std::vector<fs::path> parts;
-    for (const fs::directory_entry& e : fs::directory_iterator(path_)) parts.push_back(e.path());
-    std::ranges::sort(parts);
-    std::string bytes;
-    // Each is cut off where it was not complete: others follow.
-    for (const fs::path& p : parts) {
-      std::string part = complete_part(read_file(p.string()));
-      if (bytes.empty()) {
-        bytes = std::move(part);
-      } else {
-        bytes += part;
-      }
-    }
-    return bytes;
-  }
-
- private:
-  std::string path_;
-};
-
-int finish(const parts_folder& parts, const record_options& options, int status) {
-  const std::string native = parts.all();
+int finish(recording_parts& parts, const record_options& options, int status) {
+  const std::string_view native = parts.join();
   if (native.empty()) {
     complain("nothing was recorded: the program does not use libufence.so, or was not started");
     return status != 0 ? status : 1;
   }
-  write_recording(native, options.ftrace, options.output);
+  write_recording(native, options.ftrace, options.output, [&parts] { parts.publish(); });
   return status;
 }
 
 int record_program(const record_options& options) {
-  const parts_folder parts;
+  recording_parts parts(options.output);
   const result<pid_t> program = start_program(
       options.program, [&parts] { ::setenv("UFENCE_RECORD", parts.prefix().c_str(), 1); });
   if (!program) throw std::system_error(program.error(), "cannot start a process");
@@ -222,7 +185,7 @@ int record_process(const record_options& options) {
     throw std::runtime_error(fmt::format(
         "process {}: it is recorded already, or its libufence.so can't do it", options.process));
   }
-  native = complete_part(std::move(native));
+  native.resize(complete_size(native));
   write_recording(native, options.ftrace, options.output);
   return 0;
 }
@@ -265,7 +228,7 @@ constexpr const char* report_description =
 }  // namespace
 
 int record_to(const std::string& output, const std::function<int()>& act) {
-  const parts_folder parts;
+  recording_parts parts(output);
   const result<pid_t> child = fork_in_place();
   if (!child) throw std::system_error(child.error(), "cannot start a process");
   if (*child == 0) {

@@ -169,8 +169,15 @@ void outside_look::look_at(std::uint32_t n) {
   look_at_callbacks(*f, n);
 }
 
+// The names of a struct dma_fence are what its issuer's code says.
+std::string_view outside_look::type_of_foreign(const copied& f) {
+  const address type = at_.get<address>(f.address() + where_.embedded.type).value_or(0);
+  const auto copy_names = at_.get<address>(type + where_.embedded_type.copy_names).value_or(0);
+  return copy_names != 0 ? "fence of the kernel's interface" : "legacy fence";
+}
+
 void outside_look::look_at_pending(const copied& f, std::uint32_t n) {
-  found_.nodes[n].type = has(f, where_.kind.legacy)     ? "legacy fence"
+  found_.nodes[n].type = has(f, where_.kind.legacy)     ? type_of_foreign(f)
                          : has(f, where_.kind.ordered)  ? "timeline fence"
                          : has(f, where_.kind.embedded) ? "fence of the library"
                          : owner_of(f) != 0             ? "fence"

@@ -81,6 +81,7 @@ class outside_look {
   const known_line* line_of(const copied& f);
   const known_line& add_line(const read_line& line);
   void look_at(std::uint32_t n);
+  [[nodiscard]] std::string_view type_of_foreign(const copied& f);
   void look_at_pending(const copied& f, std::uint32_t n);
   void look_at_container(const copied& f, std::uint32_t n);
   void look_at_import(const copied& f, std::uint32_t n);

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/ufence/testing/hang_kernel_fence.h"
 #include "ufence/base/clock.h"
 #include "ufence/container/array.h"
 #include "ufence/debug/debug.h"
@@ -70,6 +71,11 @@ void wait_for_what_is_never_signaled() {
 
 int never_signaled() {
   wait_for_what_is_never_signaled();
+  return ready();
+}
+
+int kernel_fence() {
+  std::thread([] { wait_for_a_kernel_fence(); }).detach();
   return ready();
 }
 
@@ -350,6 +356,7 @@ int main(int argc, char** argv) {
   if (how == "never_signaled") return never_signaled();
   if (how == "busy") return busy();
   if (how == "many" && argc > 3) return many(std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10));
+  if (how == "kernel_fence") return kernel_fence();
   if (how == "lost_notification") return lost_notification();
   if (how == "circle") return circle();
   if (how == "not_submitted") return not_submitted();

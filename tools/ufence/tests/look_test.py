@@ -119,6 +119,15 @@ class Hangs(Look):
         self.assertIn(f"<- thread {thread['id']}",
                       self.ufence("why", self.at(started), *self.OPTIONS, name))
 
+    def test_names_a_fence_of_the_kernels_interface(self):
+        seen, _ = self.why(self.hang("kernel_fence"))
+        culprit = self.node(seen, "never_signaled")
+        self.assertEqual(culprit["type"], "fence of the kernel's interface")
+        # Its issuer's code says its names: only the process itself can ask it.
+        self.assertEqual((culprit["driver"], culprit["timeline"]),
+                         ("test device", "kernel's queue") if type(self) is Hangs
+                         else ("detached-driver", "signaled-timeline"))
+
     def test_names_a_device_that_was_not_heard(self):
         seen, text = self.why(self.hang("lost_notification"))
         culprit = self.node(seen, "lost_notification")

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import stat
 import subprocess
 import time
 import unittest
@@ -105,6 +106,19 @@ class Program(Record):
         finished = self.ufence("record", "--", "true", status=1)
         self.assertIn(b"nothing was recorded", finished.stderr)
         self.ufence("record", status=2)
+
+    def test_the_output_is_a_new_file_like_others_and_nothing_else_is_left(self):
+        (self.folder / "out").mkdir()
+        self.ufence("record", "-o", "out/a.trace", "--", STORY)
+        self.assertEqual(os.listdir(self.folder / "out"), ["a.trace"])
+        mask = os.umask(0)
+        os.umask(mask)
+        self.assertEqual(stat.S_IMODE(os.stat(self.folder / "out/a.trace").st_mode), 0o666 & ~mask)
+
+    def test_where_nothing_can_be_written_nothing_is_started(self):
+        refused = self.ufence("record", "-o", "nowhere/a.trace", "--", "touch", "started", status=1)
+        self.assertIn(b"nowhere/a.trace: No such file or directory", refused.stderr)
+        self.assertFalse((self.folder / "started").exists())
 
     def test_what_a_killed_program_wrote_is_there(self):
         self.run_ufence("record", "-o", "a.trace", "--", STORY, "kill", env=self.environment)

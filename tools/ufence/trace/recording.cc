@@ -78,9 +78,9 @@ class reader {
     if (head.size > trace::chunk_size_max || head.size % 8 != 0) damaged(at_, "a size");
     if (bytes_.size() - at_ - sizeof head < head.size) return is_cut();
     const std::string_view content = bytes_.substr(at_ + sizeof head, head.size);
-    std::vector<std::uint64_t> words(head.size / 8);
-    if (!words.empty()) std::memcpy(words.data(), content.data(), content.size());
-    if (trace::checksum_of(words) != head.checksum) damaged(at_, "a checksum");
+    words_.resize(head.size / 8);
+    if (!words_.empty()) std::memcpy(words_.data(), content.data(), content.size());
+    if (trace::checksum_of(words_) != head.checksum) damaged(at_, "a checksum");
     take(head, content);
     at_ += sizeof head + head.size;
     return true;
@@ -196,6 +196,7 @@ class reader {
   const std::string_view bytes_;
   const keeps keeps_;
   std::size_t at_ = 0;
+  std::vector<std::uint64_t> words_;         // of one chunk
   std::map<std::uint32_t, stream> streams_;  // by number of the process
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> dropped_;  // process, ring
   recording found_;
@@ -214,7 +215,7 @@ void recording::sort() {
   events = std::move(sorted);
 }
 
-std::string complete_part(std::string bytes) {
+std::size_t complete_size(std::string_view bytes) noexcept {
   std::size_t at = 0;
   chunk_header head;
   while (bytes.size() - at >= sizeof head) {
@@ -222,8 +223,7 @@ std::string complete_part(std::string bytes) {
     if (head.magic != trace::chunk_magic || bytes.size() - at - sizeof head < head.size) break;
     at += sizeof head + head.size;
   }
-  bytes.resize(at);
-  return bytes;
+  return at;
 }
 
 recording read_recording(std::string_view bytes) {

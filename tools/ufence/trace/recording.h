@@ -1,6 +1,7 @@
 // A recording as it was read: what happened in which process, in the order of time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -61,9 +62,9 @@ struct recording {
 /// read_recording() of a file.
 [[nodiscard]] recording read_recording_file(const std::string& path);
 
-/// Its chunks up to the first one that is not complete: what can stand before those of other
-/// processes.
-[[nodiscard]] std::string complete_part(std::string bytes);
+/// So many bytes are its chunks up to the first one that is not complete: what can stand before
+/// those of other processes.
+[[nodiscard]] std::size_t complete_size(std::string_view bytes) noexcept;
 
 /// Adds what the kernel's events of dma_fence and gpu_scheduler say: the text of `trace-cmd report`
 /// or of trace_pipe. Its clock has to be CLOCK_MONOTONIC, the kernel's `mono`. Other lines are
