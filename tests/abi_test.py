@@ -47,6 +47,17 @@ class Abi(unittest.TestCase):
                          "additions: run this test with --write, and say in CHANGELOG.md what changed; "
                          "what is incompatible needs another version of the interface")
 
+    def test_no_type_asks_for_an_alignment(self):
+        """abidiff does not compare alignments: findings/abidiff_alignment.sh."""
+        types = re.compile(r"\b(?:struct|union)\b[^;{}]*\{[^}]*\}[^;]*;")
+        asks = re.compile(r"\b(?:_Alignas|alignas|aligned|packed)\b")
+        for header in sorted((ROOT / "abi/ufence").glob("*.h")):
+            code = re.sub(r"/\*.*?\*/|//[^\n]*", "", header.read_text(encoding="utf-8"), flags=re.DOTALL)
+            found = types.findall(code)
+            self.assertTrue(found, header)
+            self.assertEqual([t for t in found if asks.search(t)], [])
+        self.assertTrue(asks.search(types.findall("struct s { _Alignas(8) int a; };")[0]))
+
     def changing(self, pattern: str, by: str) -> subprocess.CompletedProcess:
         text, n = re.subn(pattern, by, self.now.read_text(encoding="utf-8"), count=1, flags=re.DOTALL)
         self.assertEqual(n, 1, f"nothing to change: {pattern}")
