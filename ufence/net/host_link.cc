@@ -16,7 +16,8 @@ bool is_right(const host_link_options& o) noexcept {
   return is_net_namespace(o.namespace_) && identities <= 1 &&
          o.nkey_seed_file.empty() == o.nkey_public.empty() &&
          o.certificate_file.empty() == o.key_file.empty() && o.lease_ns >= detail::lease_ns_min &&
-         o.lease_ns <= detail::lease_ns_max;
+         o.lease_ns <= detail::lease_ns_max &&
+         (o.replicas == 1 || o.replicas == 3 || o.replicas == 5);
 }
 
 }  // namespace

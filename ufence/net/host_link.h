@@ -51,6 +51,9 @@ struct host_link_options {
   /// importer the longer one counts.
   std::int64_t lease_ns = 3'000'000'000;
   std::string host_name = {};  // empty: this host's
+  /// How many servers of a cluster keep the values: 1, 3 or 5. Counts when a namespace is used for
+  /// the first time.
+  std::uint32_t replicas = 1;
 };
 
 /// Whose timeline it is.

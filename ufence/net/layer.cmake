@@ -24,6 +24,12 @@ if(UFENCE_BUILD_TESTS)
     PRIVATE UFENCE_HOST_PROGRAM="$<TARGET_FILE:net_host_program>")
   add_dependencies(net_host_link_process_test net_host_program)
 
+  # A cluster that elects its leaders takes some ten seconds, and longer where others use the machine.
+  file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/net_servers_process_test_timeout.cmake" CONTENT
+    "set_tests_properties(\${net_servers_process_test_TESTS} PROPERTIES TIMEOUT 600)\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES
+    "${CMAKE_CURRENT_BINARY_DIR}/net_servers_process_test_timeout.cmake")
+
   # libFuzzer on what is read from other hosts, where the compiler has it; the same checks over seeded
   # mutations are net_wire.any_bytes_are_borne.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT UFENCE_SANITIZE)

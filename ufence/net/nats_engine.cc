@@ -224,16 +224,19 @@ int64_t reconnect_delay(natsConnection*, int attempts, void*) {
 
 natsStatus set_identity(natsOptions* to, const host_link_options& o) {
   natsStatus s = NATS_OK;
-  if (!o.user.empty()) s = natsOptions_SetUserInfo(to, o.user.c_str(), o.password.c_str());
-  if (!o.nkey_seed_file.empty()) {
+  if (!o.user.empty()) {
+    s = natsOptions_SetUserInfo(to, o.user.c_str(), o.password.c_str());
+  }
+  if (s == NATS_OK && !o.nkey_seed_file.empty()) {
     s = natsOptions_SetNKeyFromSeed(to, o.nkey_public.c_str(), o.nkey_seed_file.c_str());
   }
-  if (!o.credentials_file.empty()) {
+  if (s == NATS_OK && !o.credentials_file.empty()) {
     s = natsOptions_SetUserCredentialsFromFiles(to, o.credentials_file.c_str(), nullptr);
   }
   if (s == NATS_OK && o.tls) s = natsOptions_SetSecure(to, true);
-  if (s == NATS_OK && !o.ca_file.empty())
+  if (s == NATS_OK && !o.ca_file.empty()) {
     s = natsOptions_LoadCATrustedCertificates(to, o.ca_file.c_str());
+  }
   if (s == NATS_OK && !o.certificate_file.empty()) {
     s = natsOptions_LoadCertificatesChain(to, o.certificate_file.c_str(), o.key_file.c_str());
   }
@@ -278,6 +281,7 @@ nats_engine::nats_engine(std::weak_ptr<engine_events> to)
 
 std::error_code nats_engine::connect(const host_link_options& o) {
   namespace_ = o.namespace_;
+  replicas_ = o.replicas;
   std::array<std::uint64_t, 2> random{};
   if (!fill_random(random.data(), sizeof random)) return errno_code(EAGAIN);
   inbox_ = "_INBOX.ufence" + hexadecimal(random[0]) + hexadecimal(random[1]);
@@ -386,8 +390,8 @@ void nats_engine::create_stream() noexcept try {
       R"({"name":")" + name + R"(","subjects":["ufence.)" + namespace_ +
       R"(.value.*"],"retention":"limits","max_consumers":-1,"max_msgs":-1,"max_bytes":-1,"max_age":0,)"
       R"("max_msgs_per_subject":1,"max_msg_size":)" +
-      std::to_string(value_size_max) +
-      R"(,"storage":"file","discard":"old","num_replicas":1,"duplicate_window":100000000,"allow_direct":true})";
+      std::to_string(value_size_max) + R"(,"storage":"file","discard":"old","num_replicas":)" +
+      std::to_string(replicas_) + R"(,"duplicate_window":100000000,"allow_direct":true})";
   static_cast<void>(natsConnection_PublishRequest(connection_, subject.c_str(), reply.c_str(),
                                                   config.data(), static_cast<int>(config.size())));
 } catch (const std::bad_alloc&) {

@@ -119,6 +119,7 @@ class nats_engine {
   std::weak_ptr<engine_events> to_;
   std::shared_ptr<live_closures> live_;
   std::string namespace_;
+  std::uint32_t replicas_ = 1;
   std::string inbox_;
   natsConnection* connection_ = nullptr;
   std::vector<natsSubscription*> subscriptions_;  // of the link itself; constant after connect()

@@ -1,6 +1,7 @@
 // What the protocol asks of an engine. Inside the layer only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -44,8 +45,11 @@ struct link_times {
 
   /// Between signs of life; and between looks at what is due.
   [[nodiscard]] std::int64_t beat_ns() const noexcept { return lease_ns / 6; }
-  /// A question without an answer is asked again.
-  [[nodiscard]] std::int64_t answer_ns() const noexcept { return lease_ns / 3; }
+  /// A question without an answer is asked again: in time for the lease, and soon in any case,
+  /// since servers of a cluster lose what comes while they elect one of them.
+  [[nodiscard]] std::int64_t answer_ns() const noexcept {
+    return std::min<std::int64_t>(lease_ns / 3, 2'000'000'000);
+  }
   /// Owner and importers look at what the stream has, in case it was wiped or something was lost.
   [[nodiscard]] std::int64_t audit_ns() const noexcept { return 10 * lease_ns; }
   /// The least time between two values of one timeline: 2,000 messages a second. What is signaled
