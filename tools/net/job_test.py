@@ -23,6 +23,8 @@ from support import Case, PATIENCE_S, expected_sums, make_odd_tree, pattern  # n
 PROGRAM, NET_PROGRAM = os.environ["UFENCE_PROGRAM"], os.environ["UFENCE_NET_PROGRAM"]
 ENDLESS = 1 << 42
 LONG_LEASE, SHORT_LEASE = "60", "2"
+NKEY_SEED = b"SUAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC5CQ\n"  # the bytes 1 to 32
+NKEY_PUBLIC = "UB43KVROR7TFJ6KAPCYRF2FJROTZAH4FHLTJLPWX4DRZCC5NASLGJBFE"
 JSON_NAMES = ["files", "bytes", "seconds", "skipped", "errors", "hosts", "workers", "deaths", "hand_outs",
               "late_results"]
 
@@ -279,6 +281,38 @@ class Job(Case):
         refused = self.start(*demo, "waiter", env=waiter)
         _, told = refused.communicate(timeout=PATIENCE_S)
         self.assertEqual(refused.returncode, 1, told)
+
+    def certify(self, name: str) -> list[str]:
+        """Files with a key, and a certificate that vouches for itself."""
+        key, certificate = (str(self.folder / f"{name}.{kind}") for kind in ("key", "pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", key, "-out", certificate], stderr=subprocess.DEVNULL, check=True)
+        return [key, certificate]
+
+    @unittest.skipIf(b"__tsan_init" in pathlib.Path(NET_PROGRAM).read_bytes(),
+                     "the client library uses OpenSSL from two threads at once")
+    def test_nkeys_and_certificates_let_hosts_in(self):
+        self.server.kill()
+        self.server.wait()
+        (server_key, server_certificate), (key, certificate) = self.certify("server"), self.certify("host")
+        self.write("nats.conf", f"""
+            authorization {{ users: [ {{ nkey: {NKEY_PUBLIC} }} ] }}
+            tls {{ cert_file: "{server_certificate}", key_file: "{server_key}", ca_file: "{certificate}",
+                  verify: true, timeout: 120 }}""".encode())
+        self.serve("--config", str(self.folder / "nats.conf"))
+        self.write("seed", NKEY_SEED)
+        nkey = ["--nkey", str(self.folder / "seed"), "--nkey-public", NKEY_PUBLIC]
+        tls = ["--ca", server_certificate, "--cert", certificate, "--key", key]
+        self.write("tree/a", pattern(300_000))
+        self.worker("a", *nkey, *tls)
+        self.finish(self.start(*nkey, *tls, "--send-files"))
+        for less in (nkey, tls):
+            refused = self.start(*less)
+            _, told = refused.communicate(timeout=PATIENCE_S)
+            self.assertEqual(refused.returncode, 1, told)
+        for half in (nkey[:2], tls[2:4]):
+            self.assertEqual(self.start(*half).wait(PATIENCE_S), 2)
 
     # --- What goes wrong ---
 

@@ -7,7 +7,7 @@ namespace ufence::tool {
 host_link_options link_arguments::options() const {
   host_link_options o = link;
   o.lease_ns = static_cast<std::int64_t>(lease_s * 1e9);
-  o.tls = !o.ca_file.empty();
+  o.tls = !o.ca_file.empty() || !o.certificate_file.empty();
   return o;
 }
 
@@ -22,9 +22,24 @@ void add_link_options(CLI::App& app, link_arguments& to) {
       ->envname("UFENCE_NET_PASSWORD");
   app.add_option("--credentials", to.link.credentials_file, "A file with a user's JWT and seed")
       ->type_name("FILE");
+  CLI::Option* const seed =
+      app.add_option("--nkey", to.link.nkey_seed_file, "A file with the seed of a user's nkey")
+          ->type_name("FILE");
+  CLI::Option* const key =
+      app.add_option("--nkey-public", to.link.nkey_public, "The public half of that nkey, U...")
+          ->type_name("KEY")
+          ->needs(seed);
+  seed->needs(key);
   app.add_option("--ca", to.link.ca_file,
                  "Over TLS: a file with the certificates of who signed the server's")
       ->type_name("FILE");
+  CLI::Option* const certificate =
+      app.add_option("--cert", to.link.certificate_file,
+                     "Over TLS: a file with this host's certificate, where the server asks for one")
+          ->type_name("FILE");
+  certificate->needs(app.add_option("--key", to.link.key_file, "The key of that certificate")
+                         ->type_name("FILE")
+                         ->needs(certificate));
 }
 
 void add_lease_option(CLI::App& app, link_arguments& to) {

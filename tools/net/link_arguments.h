@@ -18,7 +18,7 @@ struct link_arguments {
   [[nodiscard]] host_link_options options() const;
 };
 
-/// --server, --user, --password, --credentials, --ca
+/// --server, --user, --password, --credentials, --nkey, --nkey-public, --ca, --cert, --key
 void add_link_options(CLI::App& app, link_arguments& to);
 /// --lease
 void add_lease_option(CLI::App& app, link_arguments& to);

@@ -42,14 +42,22 @@ std::string hexadecimal(std::uint64_t number) {
 
 natsStatus set_identity(natsOptions* to, const host_link_options& o) {
   natsStatus s = NATS_OK;
-  if (!o.credentials_file.empty()) {
-    s = natsOptions_SetUserCredentialsFromFiles(to, o.credentials_file.c_str(), nullptr);
-  } else if (!o.user.empty()) {
+  if (!o.user.empty()) {
     s = natsOptions_SetUserInfo(to, o.user.c_str(), o.password.c_str());
   }
+  if (s == NATS_OK && !o.nkey_seed_file.empty()) {
+    s = natsOptions_SetNKeyFromSeed(to, o.nkey_public.c_str(), o.nkey_seed_file.c_str());
+  }
+  if (s == NATS_OK && !o.credentials_file.empty()) {
+    s = natsOptions_SetUserCredentialsFromFiles(to, o.credentials_file.c_str(), nullptr);
+  }
   if (s == NATS_OK && o.tls) s = natsOptions_SetSecure(to, true);
-  if (s == NATS_OK && !o.ca_file.empty())
+  if (s == NATS_OK && !o.ca_file.empty()) {
     s = natsOptions_LoadCATrustedCertificates(to, o.ca_file.c_str());
+  }
+  if (s == NATS_OK && !o.certificate_file.empty()) {
+    s = natsOptions_LoadCertificatesChain(to, o.certificate_file.c_str(), o.key_file.c_str());
+  }
   return s;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "drivers/cpu/cpu.h"
@@ -206,12 +207,17 @@ void add_host_options(CLI::App& app, run_options& options) {
                  "As whom it connects; the password is UFENCE_NET_PASSWORD in the environment")
       ->type_name("NAME")
       ->needs(hosts);
-  app.add_option("--credentials", "A file with a user's JWT and seed")
-      ->type_name("FILE")
-      ->needs(hosts);
-  app.add_option("--ca", "Over TLS: a file with the certificates of who signed the server's")
-      ->type_name("FILE")
-      ->needs(hosts);
+  for (const auto& [name, value, what] :
+       {std::tuple("--credentials", "FILE", "A file with a user's JWT and seed"),
+        std::tuple("--nkey", "FILE", "A file with the seed of a user's nkey"),
+        std::tuple("--nkey-public", "KEY", "The public half of that nkey, U..."),
+        std::tuple("--ca", "FILE",
+                   "Over TLS: a file with the certificates of who signed the server's"),
+        std::tuple("--cert", "FILE",
+                   "Over TLS: a file with this host's certificate, where the server asks for one"),
+        std::tuple("--key", "FILE", "The key of that certificate")}) {
+    app.add_option(name, what)->type_name(value)->needs(hosts);
+  }
 }
 
 // All that was said, for the program that runs a job on other hosts. It refuses what it does not
