@@ -316,6 +316,36 @@ TEST_F(net_host_link, a_delay_below_the_lease_changes_nothing) {
   }
 }
 
+TEST_F(net_host_link, messages_that_come_late_twice_or_in_another_order_change_nothing) {
+  proxy before_owner(server->port(), 1);
+  proxy before_other(server->port(), 3);
+  host_link owner = connect(long_lease, before_owner.url());
+  host_link other = connect(long_lease, before_other.url());
+  exported_timeline out = export_it(owner, "disorder");
+  remote_timeline in = import_it(other, "disorder");
+  constexpr std::uint64_t last = 300;
+  std::uint64_t seen = 0;
+  for (std::uint64_t point = 1; point <= last; ++point) {
+    out.signal_up_to(point);
+    if (point % 4 == 0) {
+      ASSERT_EQ(in.fence_at(point).value()->wait_result(patience()), std::error_code());
+    }
+    const std::uint64_t value = in.value();
+    ASSERT_GE(value, seen);
+    ASSERT_LE(value, point);
+    seen = value;
+  }
+  const fence_ref beyond = in.fence_at(last + 1).value();
+  EXPECT_EQ(out.flush(patience()), std::error_code());
+  out.fail(-EIO);
+  EXPECT_EQ(beyond->wait_result(patience()), errno_code(EIO));
+  EXPECT_EQ(in.value(), last);
+  EXPECT_EQ(out.ended()->wait_result(patience()), std::error_code());
+  EXPECT_GT(before_owner.disorder_to_server(), 0U);
+  EXPECT_GT(before_owner.disorder_to_client(), 0U);
+  EXPECT_GT(before_other.disorder_to_client(), 0U);
+}
+
 TEST_F(net_host_link, an_owner_that_signals_as_fast_as_it_can_sends_the_last_value_alone) {
   host_link owner = connect();
   exported_timeline out = export_it(owner, "fast");
@@ -445,15 +475,15 @@ struct stranger {
 };
 
 TEST_F(net_host_link, regress_a_stream_that_somebody_deletes_is_made_again) {
-  host_link owner = connect(long_lease / 4);  // it waits for an answer for a third of that
+  host_link owner = connect();
   exported_timeline out = export_it(owner, "deleted");
   out.signal_up_to(1);
   ASSERT_EQ(out.flush(patience()), std::error_code());
   {
     const stranger someone(server->url());
     natsMsg* reply = nullptr;
-    ASSERT_EQ(natsConnection_RequestString(&reply, someone.connection, "$JS.API.STREAM.DELETE.UFENCE_test", "",
-                                           10'000),
+    ASSERT_EQ(natsConnection_RequestString(&reply, someone.connection,
+                                           "$JS.API.STREAM.DELETE.UFENCE_test", "", 10'000),
               NATS_OK);
     EXPECT_EQ(std::string(natsMsg_GetData(reply)).find("error"), std::string::npos);
     natsMsg_Destroy(reply);
@@ -461,7 +491,8 @@ TEST_F(net_host_link, regress_a_stream_that_somebody_deletes_is_made_again) {
   out.signal_up_to(2);
   EXPECT_EQ(out.flush(patience()), std::error_code());
   host_link other = connect();
-  EXPECT_EQ(import_it(other, "deleted").fence_at(2).value()->wait_result(patience()), std::error_code());
+  EXPECT_EQ(import_it(other, "deleted").fence_at(2).value()->wait_result(patience()),
+            std::error_code());
 }
 
 TEST_F(net_host_link, what_is_forged_is_refused) {

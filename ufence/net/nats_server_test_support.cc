@@ -8,12 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <map>
+#include <optional>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "ufence/fence/testing/support.h"
@@ -185,7 +187,97 @@ void nats_server::wipe() {
 
 // --- The proxy ---
 
-proxy::proxy(int to_port) : to_port_(to_port), listener_(open_socket(0, true)) {
+std::string message_disorder::take(std::string_view bytes) {
+  raw_.append(bytes);
+  std::string out;
+  for (std::size_t end = 0; (end = raw_.find("\r\n")) != std::string::npos;) {
+    std::size_t size = end + 2;
+    const std::string_view line = std::string_view(raw_).substr(0, end);
+    // MSG, HMSG, PUB, HPUB: the last word is the size of what follows.
+    const bool is_message = line.starts_with("MSG ") || line.starts_with("HMSG ") ||
+                            line.starts_with("PUB ") || line.starts_with("HPUB ");
+    if (is_message) size += std::stoul(std::string(line.substr(line.rfind(' ') + 1))) + 2;
+    if (raw_.size() < size) break;
+    if (is_message) {
+      take_message(raw_.substr(0, size), out);
+    } else {
+      out.append(raw_, 0, size);
+    }
+    raw_.erase(0, size);
+  }
+  return out;
+}
+
+void message_disorder::take_message(std::string message, std::string& out) {
+  constexpr std::size_t held_max = 16;
+  const auto what = random_() % 4;
+  if (what == 0 && held_.size() < held_max) {
+    held_.push_back(std::move(message));
+    return;
+  }
+  out += message;
+  if (what == 1 && held_.size() < held_max) held_.push_back(std::move(message));
+  if (held_.empty() || random_() % 2 == 0) return;
+  std::swap(held_[random_() % held_.size()], held_.back());
+  out += held_.back();
+  held_.pop_back();
+  ++count_;
+}
+
+std::string message_disorder::let_go() {
+  std::string out;
+  std::ranges::shuffle(held_, random_);
+  for (const std::string& one : held_) out += one;
+  held_.clear();
+  return out;
+}
+
+namespace {
+
+// One direction of a connection.
+struct stream {
+  int from, to;
+  std::optional<message_disorder> disorder;
+
+  // Passes on what is there, or, if nothing is, what was held back; false: one end is closed.
+  bool pass(bool is_readable) {
+    std::array<char, 4096> bytes{};
+    ssize_t n = 0;
+    if (is_readable) {
+      n = ::recv(from, bytes.data(), bytes.size(), MSG_DONTWAIT);
+      if (n < 0) return true;
+      if (n == 0) return false;
+    }
+    const std::string_view came(bytes.data(), static_cast<std::size_t>(n));
+    if (!disorder) return came.empty() || send_all(came);
+    return send_all(is_readable ? disorder->take(came) : disorder->let_go());
+  }
+  [[nodiscard]] bool send_all(std::string_view what) const {
+    return what.empty() ||
+           ::send(to, what.data(), what.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(what.size());
+  }
+};
+
+struct connection {
+  stream to_server, to_client;
+  connection(int client, int server, std::uint64_t seed)
+      : to_server{client, server, {}}, to_client{server, client, {}} {
+    if (seed == 0) return;
+    to_server.disorder.emplace(seed);
+    to_client.disorder.emplace(seed + 1);
+  }
+  void close() const {
+    ::close(to_server.from);
+    ::close(to_server.to);
+  }
+};
+
+std::uint64_t count_of(const stream& one) { return one.disorder ? one.disorder->count() : 0; }
+
+}  // namespace
+
+proxy::proxy(int to_port, std::uint64_t disorder_seed)
+    : to_port_(to_port), disorder_seed_(disorder_seed), listener_(open_socket(0, true)) {
   port_ = port_of(listener_);
   thread_ = std::thread([this] { run(); });
 }
@@ -204,48 +296,37 @@ void proxy::set(std::atomic<bool>& what, bool holds) {
 }
 
 void proxy::run() {
-  struct pair {
-    int client, server;
-  };
-  std::vector<pair> pairs;
-  // Passes on what is there; false: one end is closed.
-  const auto pass = [](int from, int to) {
-    std::array<char, 4096> bytes{};
-    const ssize_t n = ::recv(from, bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (n < 0) return true;
-    return n > 0 && ::send(to, bytes.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL) == n;
-  };
+  std::vector<connection> all;
   for (; !is_over_; ++rounds_) {
-    std::vector<pollfd> all{{listener_, POLLIN, 0}};
-    for (const pair& one : pairs) {
-      all.push_back({one.client, static_cast<short>(holds_to_server_ ? 0 : POLLIN), 0});
-      all.push_back({one.server, static_cast<short>(holds_to_client_ ? 0 : POLLIN), 0});
+    const bool holds_to_server = holds_to_server_, holds_to_client = holds_to_client_;
+    std::vector<pollfd> fds{{listener_, POLLIN, 0}};
+    for (const connection& one : all) {
+      fds.push_back({one.to_server.from, static_cast<short>(holds_to_server ? 0 : POLLIN), 0});
+      fds.push_back({one.to_client.from, static_cast<short>(holds_to_client ? 0 : POLLIN), 0});
     }
-    ::poll(all.data(), all.size(), 5);
-    if ((all[0].revents & POLLIN) != 0) {
+    ::poll(fds.data(), fds.size(), 5);
+    if ((fds[0].revents & POLLIN) != 0) {
       const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
       const int server = open_socket(to_port_, false);
       if (server >= 0) {
-        pairs.push_back({client, server});
+        all.emplace_back(client, server, disorder_seed_);
         continue;
       }
       ::close(client);
     }
-    for (std::size_t i = pairs.size(); i-- > 0;) {
-      const pair one = pairs[i];
-      const bool is_open =
-          ((all[1 + 2 * i].revents & POLLIN) == 0 || pass(one.client, one.server)) &&
-          ((all[2 + 2 * i].revents & POLLIN) == 0 || pass(one.server, one.client));
+    for (std::size_t i = all.size(); i-- > 0;) {
+      connection& one = all[i];
+      const auto is_readable = [&](std::size_t at) { return (fds[at].revents & POLLIN) != 0; };
+      const bool is_open = (holds_to_server || one.to_server.pass(is_readable(1 + 2 * i))) &&
+                           (holds_to_client || one.to_client.pass(is_readable(2 + 2 * i)));
+      disorder_to_server_ = count_of(one.to_server);
+      disorder_to_client_ = count_of(one.to_client);
       if (is_open) continue;
-      ::close(one.client);
-      ::close(one.server);
-      pairs.erase(pairs.begin() + static_cast<std::ptrdiff_t>(i));
+      one.close();
+      all.erase(all.begin() + static_cast<std::ptrdiff_t>(i));
     }
   }
-  for (const pair& one : pairs) {
-    ::close(one.client);
-    ::close(one.server);
-  }
+  for (const connection& one : all) one.close();
 }
 
 }  // namespace ufence::testing

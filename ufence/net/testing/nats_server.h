@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -60,10 +62,31 @@ class nats_server {
   child_process process_;
 };
 
+/// Of one direction of a connection: holds messages back, repeats them, and lets others overtake
+/// them. The rest of the engine's protocol goes on as it comes.
+class message_disorder {
+ public:
+  explicit message_disorder(std::uint64_t seed) : random_(seed) {}
+  /// What is to be passed on, now that these bytes have come.
+  [[nodiscard]] std::string take(std::string_view bytes);
+  /// What is to be passed on when nothing comes: all that was held back, in any order.
+  [[nodiscard]] std::string let_go();
+  /// How many messages went on later than others that came after them, or twice.
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+ private:
+  void take_message(std::string message, std::string& out);
+  std::mt19937_64 random_;
+  std::string raw_;                // the beginning of what has not come whole
+  std::vector<std::string> held_;  // whole messages
+  std::uint64_t count_ = 0;
+};
+
 /// Passes bytes on between a client and the server, or does not.
 class proxy {
  public:
-  explicit proxy(int to_port);
+  /// @param disorder_seed  not 0: messages of both directions go through a message_disorder
+  explicit proxy(int to_port, std::uint64_t disorder_seed = 0);
   ~proxy();
   proxy(const proxy&) = delete;
   proxy& operator=(const proxy&) = delete;
@@ -73,15 +96,21 @@ class proxy {
   /// of one direction.
   void hold_to_server(bool holds) { set(holds_to_server_, holds); }
   void hold_to_client(bool holds) { set(holds_to_client_, holds); }
+  /// How many messages were brought into disorder, of each direction.
+  [[nodiscard]] std::uint64_t disorder_to_server() const { return disorder_to_server_; }
+  [[nodiscard]] std::uint64_t disorder_to_client() const { return disorder_to_client_; }
 
  private:
   void run();
   void set(std::atomic<bool>& what, bool holds);
   const int to_port_;
+  const std::uint64_t disorder_seed_;
   int port_ = 0;
   int listener_ = -1;
   std::atomic<bool> holds_to_server_{false};
   std::atomic<bool> holds_to_client_{false};
+  std::atomic<std::uint64_t> disorder_to_server_{0};
+  std::atomic<std::uint64_t> disorder_to_client_{0};
   std::atomic<std::uint64_t> rounds_{0};
   std::atomic<bool> is_over_{false};
   std::thread thread_;
