@@ -243,6 +243,17 @@ natsStatus set_identity(natsOptions* to, const host_link_options& o) {
   return s;
 }
 
+// The client library signs one nonce in some 300 so that servers refuse it: with an nkey a refusal
+// counts if it comes three times.
+natsStatus connect_with(natsOptions* options, const host_link_options& o, natsConnection** made) {
+  natsStatus s = NATS_CONNECTION_AUTH_FAILED;
+  const int attempts_max = o.nkey_seed_file.empty() ? 1 : 3;
+  for (int i = 0; i < attempts_max && s == NATS_CONNECTION_AUTH_FAILED; ++i) {
+    s = natsConnection_Connect(made, options);
+  }
+  return s;
+}
+
 natsStatus set_servers(natsOptions* to, const host_link_options& o) {
   std::vector<const char*> servers;
   for (const std::string& one : o.servers) servers.push_back(one.c_str());
@@ -296,7 +307,7 @@ std::error_code nats_engine::connect(const host_link_options& o) {
   if (s == NATS_OK) s = set_liveness(options, o.lease_ns);
   if (s == NATS_OK) s = set_callbacks(options, given.get());
   if (s != NATS_OK) return errno_code(s == NATS_NO_MEMORY ? ENOMEM : EINVAL);
-  s = natsConnection_Connect(&connection_, options);
+  s = connect_with(options, o, &connection_);
   if (s != NATS_OK) return code_of(s);
   static_cast<void>(given.release());  // on_closed()
 

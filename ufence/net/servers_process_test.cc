@@ -155,6 +155,20 @@ TEST_F(net_servers, know_users_by_their_nkeys) {
   expect_works(o);
 }
 
+// Of so many one was refused, more likely than not.
+TEST_F(net_servers, regress_know_users_by_their_nkeys_each_time) {
+  const nats_server server(std::string("authorization { users: [ { nkey: ") + nkey_public +
+                           " } ] }");
+  std::ofstream(file("seed")) << nkey_seed << '\n';
+  host_link_options o = options({server.url()});
+  o.nkey_seed_file = file("seed");
+  o.nkey_public = nkey_public;
+  for (int i = 0; i < 300; ++i) {
+    const auto link = host_link::connect(o);
+    ASSERT_TRUE(link || link.error() == errno_code(ECONNREFUSED)) << "other than by a busy machine";
+  }
+}
+
 TEST_F(net_servers, let_an_importer_without_rights_to_publish_only_import) {
   const nats_server server(R"(authorization { users: [
     { user: "owner", password: "o" }

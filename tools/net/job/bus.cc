@@ -61,6 +61,17 @@ natsStatus set_identity(natsOptions* to, const host_link_options& o) {
   return s;
 }
 
+// The client library signs one nonce in some 300 so that servers refuse it: with an nkey a refusal
+// counts if it comes three times.
+natsStatus connect_with(natsOptions* options, const host_link_options& o, natsConnection** made) {
+  natsStatus s = NATS_CONNECTION_AUTH_FAILED;
+  const int attempts_max = o.nkey_seed_file.empty() ? 1 : 3;
+  for (int i = 0; i < attempts_max && s == NATS_CONNECTION_AUTH_FAILED; ++i) {
+    s = natsConnection_Connect(made, options);
+  }
+  return s;
+}
+
 natsStatus set_options(natsOptions* to, const host_link_options& o, void* self) {
   std::vector<const char*> servers;
   for (const std::string& one : o.servers) servers.push_back(one.c_str());
@@ -109,7 +120,7 @@ result<std::unique_ptr<bus>> bus::connect(const host_link_options& o) {
   if (s != NATS_OK) return std::unexpected(code_of(s));
   const std::unique_ptr<natsOptions, void (*)(natsOptions*)> freed(options, natsOptions_Destroy);
   s = set_options(options, o, &made->was_reconnected_);
-  if (s == NATS_OK) s = natsConnection_Connect(&made->connection_, options);
+  if (s == NATS_OK) s = connect_with(options, o, &made->connection_);
   jsOptions limits;
   if (s == NATS_OK) s = jsOptions_Init(&limits);
   if (s == NATS_OK) {
