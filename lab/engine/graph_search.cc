@@ -405,6 +405,8 @@ bool graph_search::take_back(event_id load) {
 }
 
 graph_search::finding graph_search::find_out(unsigned t) {
+  // Others may race with what it does only in such a turn, or in a retry.
+  if (!machine_.repeats_plain_accesses(t)) return {finding::kind::goes_on};
   const std::vector<look> turn = machine_.turn(t);
   const graph& g = machine_.events();
   const event_id load = turn.back().load;

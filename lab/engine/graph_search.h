@@ -19,8 +19,10 @@
 //   a turn    the state is that of before an earlier load of the thread: it has gone round
 //   a retry   an earlier load of the same location could have read this value at once
 // The states are compared in full, by running both executions (leads_where()); what happened
-// between must have no effect on other threads (machine::turn()). So the number of turns that a
-// loop counts, or what it keeps of them, makes them different, and then they are all explored.
+// between must have no effect on other threads (machine::turn()), and plain data that it accesses
+// must have been accessed in the same way before: so a race of the turn is one of what stays. The
+// number of turns that a loop counts, or what it keeps of them, makes them different, and then they
+// are all explored.
 #pragma once
 
 #include <cstdint>

@@ -42,9 +42,10 @@ machine::~machine() {
 
 // --- The course of an execution ---
 
-// Every execution begins in the same state: the process's writable data is put back (image_), the model's
-// heap and what the lab noted about addresses are emptied. The graph stays: a search that repeats a prefix has
-// its events there already, and enacted_ says which of them have happened in this execution.
+// Every execution begins in the same state: the process's writable data is put back (image_), the
+// model's heap and what the lab noted about addresses are emptied. The graph stays: a search that
+// repeats a prefix has its events there already, and enacted_ says which of them have happened in
+// this execution.
 void machine::begin_execution() {
   image_.restore();
   memory_.begin_execution();
@@ -68,7 +69,8 @@ void machine::begin_execution() {
   threads_[0].local = prelude_local_;
 }
 
-// The thread's first operation, `begin`, is pending from the start, so that a search decides when it runs.
+// The thread's first operation, `begin`, is pending from the start, so that a search decides when
+// it runs.
 void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   model_thread& t = threads_[number];
   t.owner = this;
@@ -84,6 +86,8 @@ void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   t.pauses = 0;
   t.history = t.history_of_load = number;
   t.plain.clear();
+  t.accessed.clear();
+  t.accessed_before.clear();
   t.state = 0;
   t.local = {};
   t.now_ns = 1'000'000;
@@ -101,8 +105,8 @@ void machine::run_thread(void* thread) {
   t->owner->perform(last);
 }
 
-// Lets a thread run from its pending operation, whose result is in place, to its next one. The code of the
-// scenario runs on the thread's own stack, and comes back here by perform().
+// Lets a thread run from its pending operation, whose result is in place, to its next one. The code
+// of the scenario runs on the thread's own stack, and comes back here by perform().
 bool machine::go_on(unsigned number) {
   model_thread& t = threads_[number];
   if (t.pending->what == action::pause) ++t.pauses;
@@ -120,8 +124,8 @@ bool machine::go_on(unsigned number) {
   return !problem_;
 }
 
-// Called by the scenario's code for each operation on an atomic. It returns when the search lets this thread go
-// on, with the result in `op`.
+// Called by the scenario's code for each operation on an atomic. It returns when the search lets
+// this thread go on, with the result in `op`.
 void machine::perform(operation& op) {
   mode::now = mode::outside;
   model_thread& t = threads_[current_];
@@ -144,14 +148,39 @@ void machine::check_end() {
     fail(memory_.find_leak(may_keep ? process_image::added() : std::span<const std::span<char>>{}));
 }
 
-// The running thread has done something that others may see, or that changes what it does itself. So it is in
-// no loop that only looks: what it read before is no reason to take its next read for a repetition.
+// The running thread has done something that others may see, or that changes what it does itself.
+// So it is in no loop that only looks: what it read before is no reason to take its next read for a
+// repetition.
 void machine::effect() noexcept {
-  threads_[current_].turn.clear();
-  threads_[current_].pauses = 0;
+  model_thread& t = threads_[current_];
+  t.turn.clear();
+  t.pauses = 0;
+  t.accessed.clear();
+  t.accessed_before.clear();
 }
 
 // --- Loops ---
+
+void plain_accesses::add(const void* at, std::size_t bytes, bool writes) {
+  const access a{at, bytes, writes};
+  if (std::ranges::find(all_, a) != all_.end()) return;
+  if (all_.size() == most) {
+    is_complete_ = false;
+  } else {
+    all_.push_back(a);
+  }
+}
+
+void plain_accesses::add(const plain_accesses& others) {
+  for (const access& a : others.all_) add(a.at, a.bytes, a.writes);
+  is_complete_ = is_complete_ && others.is_complete_;
+}
+
+bool plain_accesses::cover(const plain_accesses& others) const noexcept {
+  return others.is_complete_ && std::ranges::all_of(others.all_, [this](const access& a) {
+           return std::ranges::find(all_, a) != all_.end();
+         });
+}
 
 namespace {
 
@@ -194,8 +223,9 @@ bool machine::would_repeat(const plain_reads& reads) noexcept {
   return sum == reads.sum;
 }
 
-// Stands for the live part of a thread's stack. Two looks from equal stacks that read the same values are the
-// same turn of a loop. It is computed once between two operations; 0 says that it is not known.
+// Stands for the live part of a thread's stack. Two looks from equal stacks that read the same
+// values are the same turn of a loop. It is computed once between two operations; 0 says that it is
+// not known.
 std::uint64_t machine::stack_state(unsigned number) noexcept {
   model_thread& t = threads_[number];
   if (t.state == 0) {
@@ -240,8 +270,9 @@ void machine::weaken(operation& op) {
 
 // --- Locations ---
 
-// An address is another location in each life of what lies there: when an object is made in memory that had one
-// before, or when plain bytes were written over an atomic, the graph has to know nothing of the old stores.
+// An address is another location in each life of what lies there: when an object is made in memory
+// that had one before, or when plain bytes were written over an atomic, the graph has to know
+// nothing of the old stores.
 location_id machine::identify(place_note& note, std::uintptr_t at) {
   if (note.life == note.ids.size()) {
     note.ids.push_back(static_cast<location_id>(addresses_.size()));
@@ -251,8 +282,8 @@ location_id machine::identify(place_note& note, std::uintptr_t at) {
   return note.ids[note.life];
 }
 
-// The location of a thread's pending operation. Its first value is what the memory holds when an execution first
-// comes there: stores that went through the graph are not in the memory.
+// The location of a thread's pending operation. Its first value is what the memory holds when an
+// execution first comes there: stores that went through the graph are not in the memory.
 location_id machine::locate(unsigned number) {
   const operation& op = *threads_[number].pending;
   bool is_new = false;
@@ -275,8 +306,9 @@ bool machine::was_woken(unsigned number) {
   });
 }
 
-// An atomic is made. Whoever used the object that was there before has to be ordered before this; whoever uses
-// the new one has to be ordered after it, which enact() looks at by made_by and made_at.
+// An atomic is made. Whoever used the object that was there before has to be ordered before this;
+// whoever uses the new one has to be ordered after it, which enact() looks at by made_by and
+// made_at.
 void machine::construct(const void* at, unsigned bytes, std::uint64_t value,
                         std::source_location where) {
   const actor who = acting(where);
@@ -351,7 +383,8 @@ event_id machine::add_other(unsigned number, std::uint64_t value) {
   return graph_.add(e);
 }
 
-// A prefix of the graph is repeated: the thread's pending operation has to be the one that the event is of.
+// A prefix of the graph is repeated: the thread's pending operation has to be the one that the
+// event is of.
 bool machine::match(unsigned number, event_id id) {
   const operation& op = *threads_[number].pending;
   event& e = graph_[id];
@@ -373,9 +406,10 @@ bool machine::match(unsigned number, event_id id) {
   return true;
 }
 
-// An event of the graph happens: it is checked against races and misuse, its thread's clocks move, and the
-// pending operation gets its result. `before` is what happens before the thread's next event (for races),
-// `causes` is what it depends on through any read (for the search). False: the execution ends here.
+// An event of the graph happens: it is checked against races and misuse, its thread's clocks move,
+// and the pending operation gets its result. `before` is what happens before the thread's next
+// event (for races), `causes` is what it depends on through any read (for the search). False: the
+// execution ends here.
 bool machine::enact(event_id id) {
   if (enacted_.size() <= id) enacted_.resize(graph_.size(), 0);
   enacted_[id] = 1;
@@ -462,8 +496,8 @@ problem machine::touch_pending(const event& e, const operation& op) {
   return bytes_.access(who, op.at, op.bytes, e.kind == event_kind::store);
 }
 
-// The message of a store is what a thread that acquires it gets to know. A relaxed read keeps it in `unacquired`,
-// for an acquire fence that may follow.
+// The message of a store is what a thread that acquires it gets to know. A relaxed read keeps it in
+// `unacquired`, for an acquire fence that may follow.
 void machine::enact_load(event& e, model_thread& t) {
   operation& op = *t.pending;
   t.turn.push_back({static_cast<event_id>(&e - &graph_[0]), stack_state(e.thread)});
@@ -471,6 +505,8 @@ void machine::enact_load(event& e, model_thread& t) {
   op.success = op.what == action::compare && e.value == op.expected && !e.fails;
   t.history = t.history_of_load = history_with(e.thread, e.value, op.success);
   t.plain.clear();
+  t.accessed_before.add(t.accessed);
+  t.accessed.clear();
   if (e.source != initial) {
     const event& from = graph_[e.source];
     t.causes.join(from.causes);
@@ -512,14 +548,17 @@ void machine::plain_read(const void* at, std::size_t bytes, std::source_location
   t.history = mixed_bytes(t.history, at, bytes);
   t.plain.places.emplace_back(at, bytes);
   t.plain.sum = mixed_read(t.plain.sum, at, bytes);
+  t.accessed.add(at, bytes, false);
 }
 
 void machine::plain_write(const void* at, std::size_t bytes, std::source_location where) {
   if (recording_) log_note("writes plain data " + describe(at), where);
   check(memory_.write(acting(where), at, bytes), at);
+  threads_[current_].accessed.add(at, bytes, true);
 }
 
-// The n-th child of a thread has the same number in all executions, whatever others start meanwhile.
+// The n-th child of a thread has the same number in all executions, whatever others start
+// meanwhile.
 unsigned machine::next_child(unsigned t) {
   const auto unused = static_cast<unsigned>(numbers_.size() + 1);
   return numbers_.try_emplace({t, threads_[t].started_threads}, unused).first->second;
@@ -601,6 +640,7 @@ void machine::raw_read(const void* at, std::size_t bytes, bool may_be_unwritten,
   check(settle_units(who, address, bytes, false), at);
   if (!may_be_unwritten) check(look_whether_written(who, at, bytes, false), at);
   check(bytes_.read(who, address, bytes), at);
+  threads_[current_].accessed.add(at, bytes, false);
   threads_[current_].history = mixed_bytes(threads_[current_].history, at, bytes);
 }
 
@@ -611,6 +651,7 @@ void machine::raw_write(const void* at, std::size_t bytes, std::source_location 
   check(memory_.touch(who, at, bytes), at);
   check(settle_units(who, address, bytes, true), at);
   check(bytes_.write(who, address, bytes), at);
+  threads_[current_].accessed.add(at, bytes, true);
 }
 
 void* machine::freed_block(std::size_t bytes) noexcept {

@@ -47,6 +47,30 @@ struct plain_reads {
   }
 };
 
+/// Accesses of plain data.
+class plain_accesses {
+ public:
+  void clear() noexcept {
+    all_.clear();
+    is_complete_ = true;
+  }
+  void add(const void* at, std::size_t bytes, bool writes);
+  void add(const plain_accesses& others);
+  /// Each of the others is one of these. False if there were too many to tell.
+  [[nodiscard]] bool cover(const plain_accesses& others) const noexcept;
+
+ private:
+  struct access {
+    const void* at;
+    std::size_t bytes;
+    bool writes;
+    bool operator==(const access&) const noexcept = default;
+  };
+  static constexpr std::size_t most = 256;
+  std::vector<access> all_;
+  bool is_complete_ = true;
+};
+
 /// A point in a trace that is not an event of the memory model.
 struct log_entry {
   unsigned thread = 0;
@@ -126,6 +150,11 @@ class machine {
   /// What the thread has read of plain data since its last load.
   [[nodiscard]] const plain_reads& plain_since_load(unsigned t) const noexcept {
     return threads_[t].plain;
+  }
+  /// What the thread has accessed of plain data since its last load, it had accessed before, and
+  /// has had no effect since then: what races with the one races with the other.
+  [[nodiscard]] bool repeats_plain_accesses(unsigned t) const noexcept {
+    return threads_[t].accessed_before.cover(threads_[t].accessed);
   }
   /// Whether the thread would read the same of plain data now.
   [[nodiscard]] static bool would_repeat(const plain_reads& reads) noexcept;
@@ -237,8 +266,10 @@ class machine {
     std::size_t pauses = 0;  // since the last effect
     std::uint64_t history = 0;
     std::uint64_t history_of_load = 0;
-    plain_reads plain;        // since the last load
-    std::uint64_t state = 0;  // of the stack; 0: not known
+    plain_reads plain;               // since the last load
+    plain_accesses accessed;         // since the last load
+    plain_accesses accessed_before;  // since the last effect, up to the last load
+    std::uint64_t state = 0;         // of the stack; 0: not known
     std::array<local_data, 16> local{};
     std::int64_t now_ns = 0;
     bool ended = false;

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "lab/engine/explore.h"
+#include "lab/engine/machine.h"
+#include "lab/engine/mode.h"
 #include "lab/engine/scenario.h"
 #include "ufence/base/atomic.h"
 #include "ufence/base/clock.h"
@@ -57,8 +59,7 @@ outcomes outcomes_of(const std::function<void()>& body) {
 }
 
 // Found by each search, and repeated by its trace.
-void expect_found(failure what, const std::function<void()>& body) {
-  settings with;
+void expect_found(failure what, const std::function<void()>& body, settings with = {}) {
   for (const search how : {search::exhaustive, search::bounded, search::random}) {
     with.how = how;
     with.skip_retries = how != search::exhaustive;  // without: no random executions come first
@@ -455,6 +456,49 @@ TEST(regress_livelock, of_a_spin_that_reads_plain_data_is_found) {
                while (x.load(mo::relaxed) < enough.get()) spin_pause();
              });
   });
+}
+// The turn ends in the very state that it began in, so that it need not stay; it alone meets what
+// the other thread does. With is_raw the data are accessed as those of programs are.
+struct plain_word {
+  cell<int> data;
+  const int raw = 0;
+  const bool is_raw;
+  explicit plain_word(bool raw_word) : is_raw(raw_word) {}
+  void access(bool writes) {
+    if (!is_raw) {
+      writes ? data.set(0) : static_cast<void>(data.get());
+      return;
+    }
+    const mode::outside_scope outside;
+    const auto here = std::source_location::current();
+    writes ? mode::running->raw_write(&raw, sizeof raw, here)
+           : mode::running->raw_read(&raw, sizeof raw, false, here);
+  }
+};
+[[gnu::noinline]] bool looks(const atomic<int>& x, plain_word& word, bool writes) {
+  if (x.load(mo::relaxed) == 1) return true;
+  word.access(writes);
+  return false;
+}
+TEST(regress_spin, hides_no_race_of_a_turn_in_vain) {
+  for (const bool is_raw : {false, true}) {
+    for (const bool writes : {false, true}) {
+      settings with;
+      with.is_program = is_raw;
+      expect_found(
+          failure::data_race,
+          [=] {
+            atomic<int> x{0};
+            plain_word word(is_raw);
+            together(
+                [&] {
+                  while (!looks(x, word, writes)) spin_pause();
+                },
+                [&] { word.access(!writes), x.store(1, mo::relaxed); });
+          },
+          with);
+    }
+  }
 }
 TEST(regress_unbounded_spin, that_counts_is_not_called_exhaustive) {
   const report r = explored([] {
