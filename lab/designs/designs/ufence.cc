@@ -205,10 +205,10 @@ class product_syncobj : public model_syncobj {
     object_->replace_fence(static_cast<product_fence&>(f).reference());
   }
   void wait() override {
-    const syncobj_point there[] = {{.object = object_}};
-    if (!ufence::wait(there, no_deadline, {.for_submit = true})) {
-      goes_wrong("wrong-result: the wait fails");
-    }
+    // What wait() does with a point, without its lists of several: those take and drop references,
+    // and each order of them is an execution.
+    const result<fence_ref> there = object_->find_fence_by(0, no_deadline);
+    if (!there || (*there)->wait(no_deadline)) goes_wrong("wrong-result: the wait fails");
   }
 
  private:
