@@ -13,50 +13,64 @@ std::string by(unsigned thread, const std::source_location& where) {
 
 }  // namespace
 
-problem byte_notes::look_at_write(const actor& who, const note& n, const char* does) {
-  if (who.follows(n.writer, n.write_time)) return {};
+template <class Look>
+problem byte_notes::each(std::uintptr_t at, std::size_t bytes, Look look) {
+  for (std::size_t i = 0; i < bytes;) {
+    bool is_new = false;
+    word& w = words_.at((at + i) / word::bytes, is_new);
+    for (std::size_t in = (at + i) % word::bytes; in < word::bytes && i < bytes; ++in, ++i) {
+      if (problem p = look(w.of[in], i)) return p;
+    }
+  }
+  return {};
+}
+
+template <class Look>
+bool byte_notes::any(std::uintptr_t at, std::size_t bytes, Look look) noexcept {
+  for (std::size_t i = 0; i < bytes;) {
+    word* const w = words_.look((at + i) / word::bytes);
+    for (std::size_t in = (at + i) % word::bytes; in < word::bytes && i < bytes; ++in, ++i) {
+      if (w != nullptr && look(w->of[in], i)) return true;
+    }
+  }
+  return false;
+}
+
+problem byte_notes::races_with_write(const actor& who, const note& n, const char* does) {
   return {failure::data_race, by(who.thread, who.where) + " " + does + " what " +
                                   by(n.writer, n.written) + " writes, and nothing orders the two"};
 }
 
-problem byte_notes::look_at_reads(const actor& who, const note& n, const char* does) {
-  for (unsigned t = 0; t < max_threads; ++t) {
-    if (n.reads[t] == 0 || who.follows(t, static_cast<std::uint16_t>(n.reads[t] - 1))) continue;
-    return {failure::data_race, by(who.thread, who.where) + " " + does + " what " + by(t, n.read) +
-                                    " reads, and nothing orders the two"};
-  }
-  return {};
+problem byte_notes::races_with_read(const actor& who, const note& n, const char* does) {
+  unsigned t = 0;
+  while (n.reads[t] == 0 || who.follows(t, static_cast<std::uint16_t>(n.reads[t] - 1))) ++t;
+  return {failure::data_race, by(who.thread, who.where) + " " + does + " what " + by(t, n.read) +
+                                  " reads, and nothing orders the two"};
 }
 
 problem byte_notes::read(const actor& who, std::uintptr_t at, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i) {
-    bool is_new = false;
-    note& n = notes_.at(at + i, is_new);
-    if (problem p = look_at_write(who, n, "reads")) return p;
+  return each(at, bytes, [&](note& n, std::size_t) -> problem {
+    if (!is_before(n, who)) return races_with_write(who, n, "reads");
     n.reads[who.thread] = static_cast<std::uint16_t>(who.now() + 1);
     n.read = who.where;
-  }
-  return {};
+    return {};
+  });
 }
 
 problem byte_notes::write(const actor& who, std::uintptr_t at, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i) {
-    bool is_new = false;
-    note& n = notes_.at(at + i, is_new);
-    if (problem p = look_at_write(who, n, "writes")) return p;
-    if (problem p = look_at_reads(who, n, "writes")) return p;
+  return each(at, bytes, [&](note& n, std::size_t) -> problem {
+    if (!is_before(n, who)) return races_with_write(who, n, "writes");
+    if (!are_before(n, who)) return races_with_read(who, n, "writes");
     n.writer = static_cast<std::uint8_t>(who.thread);
     n.write_time = who.now();
     n.written = who.where;
     n.was_written = n.was_plainly_written = true;
-  }
-  return {};
+    return {};
+  });
 }
 
 problem byte_notes::access(const actor& who, std::uintptr_t at, unsigned bytes, bool writes) {
-  for (unsigned i = 0; i < bytes; ++i) {
-    bool is_new = false;
-    note& n = notes_.at(at + i, is_new);
+  return each(at, bytes, [&](note& n, std::size_t i) -> problem {
     if (n.unit_bytes == 0) {
       n.unit_bytes = static_cast<std::uint8_t>(bytes);
       n.unit_offset = static_cast<std::uint8_t>(i);
@@ -66,48 +80,45 @@ problem byte_notes::access(const actor& who, std::uintptr_t at, unsigned bytes, 
                   " bytes atomically of what is also accessed as another atomic object of " +
                   std::to_string(n.unit_bytes) + " bytes"};
     }
-    if (problem p = look_at_write(who, n, writes ? "atomically writes" : "atomically reads")) {
-      return p;
+    if (!is_before(n, who)) {
+      return races_with_write(who, n, writes ? "atomically writes" : "atomically reads");
     }
-    if (!writes) continue;
-    if (problem p = look_at_reads(who, n, "atomically writes")) return p;
+    if (!writes) return {};
+    if (!are_before(n, who)) return races_with_read(who, n, "atomically writes");
     n.was_written = true;
-  }
-  return {};
+    return {};
+  });
 }
 
-byte_notes::unit byte_notes::unit_at(std::uintptr_t at) noexcept {
-  const note* n = notes_.look(at);
-  if (n == nullptr || n->unit_bytes == 0) return {};
-  return {at - n->unit_offset, n->unit_bytes};
+byte_notes::unit byte_notes::first_unit(std::uintptr_t at, std::uintptr_t end) noexcept {
+  unit found;
+  any(at, end - at, [&](const note& n, std::size_t i) {
+    if (n.unit_bytes != 0) found = {at + i - n.unit_offset, n.unit_bytes};
+    return n.unit_bytes != 0;
+  });
+  return found;
 }
 
 void byte_notes::dissolve(const unit& u) noexcept {
-  for (unsigned i = 0; i < u.bytes; ++i) {
-    if (note* n = notes_.look(u.begin + i)) n->unit_bytes = n->unit_offset = 0;
-  }
+  any(u.begin, u.bytes, [](note& n, std::size_t) {
+    n.unit_bytes = n.unit_offset = 0;
+    return false;
+  });
 }
 
 bool byte_notes::is_untouched(std::uintptr_t at, std::size_t bytes) noexcept {
-  for (std::size_t i = 0; i < bytes; ++i) {
-    const note* n = notes_.look(at + i);
-    if (n != nullptr && n->was_written) return false;
-  }
-  return true;
+  return !any(at, bytes, [](const note& n, std::size_t) { return n.was_written; });
 }
 
 bool byte_notes::is_plainly_untouched(std::uintptr_t at, std::size_t bytes) noexcept {
-  for (std::size_t i = 0; i < bytes; ++i) {
-    const note* n = notes_.look(at + i);
-    if (n != nullptr && n->was_plainly_written) return false;
-  }
-  return true;
+  return !any(at, bytes, [](const note& n, std::size_t) { return n.was_plainly_written; });
 }
 
 void byte_notes::forget(std::uintptr_t at, std::size_t bytes) noexcept {
-  for (std::size_t i = 0; i < bytes; ++i) {
-    if (note* n = notes_.look(at + i)) n->renew();
-  }
+  any(at, bytes, [](note& n, std::size_t) {
+    n = {};
+    return false;
+  });
 }
 
 }  // namespace ufence::lab

@@ -21,7 +21,7 @@ class byte_notes {
     unsigned bytes = 0;  // 0: none
   };
 
-  void next_execution() noexcept { notes_.next_execution(); }
+  void next_execution() noexcept { words_.next_execution(); }
 
   /// Plain accesses: is each ordered with the plain ones of others?
   [[nodiscard]] problem read(const actor& who, std::uintptr_t at, std::size_t bytes);
@@ -30,8 +30,8 @@ class byte_notes {
   /// one already; else they are in a unit that is accessed in another way.
   [[nodiscard]] problem access(const actor& who, std::uintptr_t at, unsigned bytes, bool writes);
 
-  /// The unit that has this byte.
-  [[nodiscard]] unit unit_at(std::uintptr_t at) noexcept;
+  /// The first unit that has one of these bytes.
+  [[nodiscard]] unit first_unit(std::uintptr_t at, std::uintptr_t end) noexcept;
   /// The bytes of a unit are plain data again.
   void dissolve(const unit& u) noexcept;
   /// Whether no thread has ever written one of these bytes; or none has by a plain access.
@@ -51,12 +51,33 @@ class byte_notes {
     std::uint8_t unit_offset = 0;  // of this byte
     bool was_written = false;
     bool was_plainly_written = false;
-    void renew() noexcept { *this = note{}; }
   };
-  [[nodiscard]] static problem look_at_write(const actor& who, const note& n, const char* does);
-  [[nodiscard]] static problem look_at_reads(const actor& who, const note& n, const char* does);
+  // Of eight bytes, which most accesses are within.
+  struct word {
+    static constexpr std::size_t bytes = 8;
+    std::array<note, bytes> of;
+    void renew() noexcept { of = {}; }
+  };
+  // Calls `look` with the note of each byte and its number, until that returns a problem.
+  template <class Look>
+  [[nodiscard]] problem each(std::uintptr_t at, std::size_t bytes, Look look);
+  // The same for what this execution has notes of, until it returns true.
+  template <class Look>
+  bool any(std::uintptr_t at, std::size_t bytes, Look look) noexcept;
+  [[nodiscard]] static bool is_before(const note& written, const actor& who) noexcept {
+    return who.follows(written.writer, written.write_time);
+  }
+  [[nodiscard]] static bool are_before(const note& read, const actor& who) noexcept {
+    bool all = true;
+    for (unsigned t = 0; t < max_threads; ++t) {
+      all = all && (read.reads[t] == 0 || t == who.thread || who.before[t] >= read.reads[t]);
+    }
+    return all;
+  }
+  [[nodiscard]] static problem races_with_write(const actor& who, const note& n, const char* does);
+  [[nodiscard]] static problem races_with_read(const actor& who, const note& n, const char* does);
 
-  address_table<note> notes_;
+  address_table<word> words_;
 };
 
 }  // namespace ufence::lab

@@ -1,6 +1,7 @@
 #include "lab/engine/machine.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -192,6 +193,19 @@ std::uint64_t mixed(std::uint64_t sum, std::uint64_t with) noexcept {
 
 std::uint64_t mixed_bytes(std::uint64_t sum, const void* from, std::size_t bytes) noexcept {
   const auto* at = static_cast<const char*>(from);
+  // Stacks: several sums, since each step of one waits for the step before.
+  std::array<std::uint64_t, 4> sums{1, 2, 3, 4};
+  if (bytes >= 2 * sizeof sums) {
+    for (; bytes >= sizeof sums; bytes -= sizeof sums) {
+      for (std::uint64_t& s : sums) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, at, sizeof word);
+        s = std::rotr((s ^ word) * 0xD6E8FEB86659FD93U, 29);
+        at += sizeof word;
+      }
+    }
+    for (const std::uint64_t s : sums) sum = mixed(sum, s);
+  }
   for (; bytes != 0; bytes -= std::min(bytes, sizeof sum)) {
     std::uint64_t word = 0;
     std::memcpy(&word, at, std::min(bytes, sizeof word));
@@ -606,11 +620,8 @@ problem machine::settle_unit(const actor& who, const byte_notes::unit& u, bool w
 
 problem machine::settle_units(const actor& who, std::uintptr_t at, std::size_t bytes, bool writes) {
   for (std::uintptr_t a = at; a < at + bytes;) {
-    const byte_notes::unit u = bytes_.unit_at(a);
-    if (u.bytes == 0) {
-      ++a;
-      continue;
-    }
+    const byte_notes::unit u = bytes_.first_unit(a, at + bytes);
+    if (u.bytes == 0) break;
     if (problem p = settle_unit(who, u, writes)) return p;
     a = u.begin + u.bytes;
   }

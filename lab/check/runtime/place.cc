@@ -29,7 +29,11 @@ struct place_table {
   run_counts counts;
   std::vector<std::unique_ptr<place>> places;
   std::vector<std::unique_ptr<location_data>> data;
-  std::vector<unsigned> slots = std::vector<unsigned>(1 << 12);  // number of the place, plus one
+  struct slot {
+    std::uint64_t key = 0;
+    unsigned number = 0;  // of the place, plus one
+  };
+  std::vector<slot> slots = std::vector<slot>(1 << 12);
 };
 constinit place_table* table = nullptr;
 
@@ -39,12 +43,12 @@ std::uint64_t mixed(std::uint64_t key, std::uintptr_t with) noexcept {
 }
 
 void grow() {
-  std::vector<unsigned> bigger(table->slots.size() * 2);
-  for (const unsigned n : table->slots) {
-    if (n == 0) continue;
-    std::size_t i = table->places[n - 1]->key & (bigger.size() - 1);
-    while (bigger[i] != 0) i = (i + 1) & (bigger.size() - 1);
-    bigger[i] = n;
+  std::vector<place_table::slot> bigger(table->slots.size() * 2);
+  for (const place_table::slot& s : table->slots) {
+    if (s.number == 0) continue;
+    std::size_t i = s.key & (bigger.size() - 1);
+    while (bigger[i].number != 0) i = (i + 1) & (bigger.size() - 1);
+    bigger[i] = s;
   }
   table->slots = std::move(bigger);
 }
@@ -53,7 +57,6 @@ unsigned add(std::uint64_t key, std::uintptr_t code) {
   mode::outside_scope outside;
   if ((table->places.size() + 1) * 2 > table->slots.size()) grow();
   auto p = std::make_unique<place>();
-  p->key = key;
   p->frames[p->depth++] = code;
   const thread_data& d = mine();
   for (std::size_t i = d.depth; i-- > 0 && p->depth < place::frames_max;) {
@@ -64,8 +67,8 @@ unsigned add(std::uint64_t key, std::uintptr_t code) {
   table->data.push_back(
       std::make_unique<location_data>(location_data{unnamed, unnamed, number, number}));
   std::size_t i = key & (table->slots.size() - 1);
-  while (table->slots[i] != 0) i = (i + 1) & (table->slots.size() - 1);
-  table->slots[i] = number;
+  while (table->slots[i].number != 0) i = (i + 1) & (table->slots.size() - 1);
+  table->slots[i] = {key, number};
   return number;
 }
 
@@ -162,9 +165,9 @@ std::source_location location_of(const void* code) noexcept {
   const std::uint64_t key = mixed(d.depth == 0 ? 1 : d.calls[d.depth - 1].key, address);
   const std::size_t mask = table->slots.size() - 1;
   unsigned number = 0;
-  for (std::size_t i = key & mask; table->slots[i] != 0; i = (i + 1) & mask) {
-    if (table->places[table->slots[i] - 1]->key != key) continue;
-    number = table->slots[i];
+  for (std::size_t i = key & mask; table->slots[i].number != 0; i = (i + 1) & mask) {
+    if (table->slots[i].key != key) continue;
+    number = table->slots[i].number;
     break;
   }
   if (number == 0) number = add(key, address);

@@ -14,7 +14,6 @@ struct place {
   static constexpr std::size_t frames_max = 12;
   std::uintptr_t frames[frames_max] = {};  // innermost first
   std::size_t depth = 0;
-  std::uint64_t key = 0;
   std::string file;
   std::string function;
   unsigned line = 0;
