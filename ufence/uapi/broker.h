@@ -30,12 +30,11 @@ enum class uapi_driver : unsigned char { vgem, virtio_gpu };
 /// The variable that names the driver to the preloaded library, where it is not vgem.
 inline constexpr char uapi_driver_variable[] = "UFENCE_UAPI_DRIVER";
 
-/// Serves the listener until nobody needs it: no device that it gave out is open, and either
-/// the owner has ended, or without one nobody has called for a second. Callers of other users may
+/// Serves the listener until the owner has ended, whatever is open then; without an owner until no
+/// device that it gave out is open and nobody has called for a second. Callers of other users may
 /// use what they were given; they can't open anything.
 /// @param owner_pidfd  of the process that the broker is for, or whatever becomes readable, or is
-/// hung
-///                     up, with its end; or -1
+///                     hung up, with its end; or -1
 /// @return  -EMFILE, -ENOMEM, ...: it could not begin
 /// Threads: one broker in a process; it runs here, and in the reactor of sync files.
 [[nodiscard]] UFENCE_API std::error_code serve_uapi(

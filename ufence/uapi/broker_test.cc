@@ -57,17 +57,25 @@ TEST(broker, regress_has_a_name_where_random_numbers_are_refused) {
   }
 }
 
-TEST(broker, ends_with_its_owner_and_what_it_gave_out) {
+TEST(broker, regress_ends_with_its_owner_whatever_it_gave_out) {
+  unique_fd connection;
+  answer timeline;
+  answer node;
   answer fence;
   {
-    broker_on_thread broker;
-    const answer timeline = open_device(broker, device_kind::sw_sync);
+    const broker_on_thread broker;
+    connection = broker.connect();
+    timeline = open_device(broker, device_kind::sw_sync);
+    node = open_device(broker, device_kind::drm_card);
     ASSERT_EQ(timeline.error, 0);
+    ASSERT_EQ(node.error, 0);
     fence = make_fence(broker, timeline, 1);
     ASSERT_EQ(fence.error, 0);
     EXPECT_FALSE(is_readable(fence.fd));
-    fence.fd.reset();
   }
+  EXPECT_EQ(receive_answer(connection).error, -1);
+  EXPECT_TRUE(is_readable(timeline.fd)) << "its other end is closed";
+  EXPECT_TRUE(is_readable(fence.fd, 60'000)) << "its timeline has ended";
 }
 
 TEST(broker, keeps_connections_between_calls_but_none_alive_for_them) {

@@ -14,15 +14,13 @@
 #include <optional>
 #include <string_view>
 
-#include "ufence/io/reactor.h"
 #include "ufence/io/side_work.h"
 #include "ufence/io/socket.h"
 
 namespace ufence::uapi {
 namespace {
 
-// Without an owner, or with sync files that somebody has, the broker stays so long after the last
-// use.
+// Without an owner the broker stays so long after the last use.
 constexpr std::int64_t linger_ns = 1'000'000'000;
 // What nobody tells about is looked at this often: buffers and sync files that are still open, a
 // full table of descriptors.
@@ -83,11 +81,6 @@ class received_with {
   call& call_;
 };
 
-bool exports_sync_files() noexcept {
-  const scoped_lock guard(detail::the_reactor.lock);
-  return detail::the_reactor.count() != 0;
-}
-
 }  // namespace
 
 // --- The loop ---
@@ -95,7 +88,6 @@ bool exports_sync_files() noexcept {
 server::server(unique_fd listener, int owner_pidfd, uapi_driver driver) noexcept
     : listener_(std::move(listener)),
       owner_(owner_pidfd),
-      owner_is_gone_(owner_pidfd < 0),
       dispatcher_(driver) {}
 
 std::error_code server::begin() {
@@ -164,16 +156,14 @@ void server::handle_connection(std::uint64_t number) noexcept {
 }
 
 bool server::is_needed() {
-  // Whatever strangers keep open, it ends with its owner.
+  // Whatever others keep open, it ends with its owner.
+  if (owner_ >= 0) return !owner_is_gone_;
   const bool is_called = std::ranges::any_of(connections_, [](const auto& c) {
     return c.second.waiting || (c.second.is_silent() && !c.second.is_strangers);
   });
-  if (is_called || !dispatcher_.devices().empty() || !owner_is_gone_) return true;
+  if (is_called || !dispatcher_.devices().empty()) return true;
   dispatcher_.buffers().sweep();
-  if (!dispatcher_.buffers().empty()) return true;
-  // The fences that its devices made are all signaled now: their files tell the rest without it.
-  const bool may_be_asked = owner_ < 0 || exports_sync_files();
-  return may_be_asked && now_ns() < last_use_ns_ + linger_ns;
+  return !dispatcher_.buffers().empty() || now_ns() < last_use_ns_ + linger_ns;
 }
 
 int server::timeout_ms() {
@@ -183,7 +173,7 @@ int server::timeout_ms() {
     if (waits_ == 0) break;
     if (c.waiting) at = std::min(at, c.waiting->deadline_ns());
   }
-  const bool may_end = owner_is_gone_ && dispatcher_.devices().empty();
+  const bool may_end = owner_ < 0 && dispatcher_.devices().empty();
   if (listener_rests_ || may_end) at = std::min(at, deadline_after(look_again_ns));
   if (at == no_deadline) return -1;
   const std::int64_t left = at - now_ns();

@@ -88,7 +88,7 @@ class server {
   unique_fd listener_;
   const int owner_;
   unique_fd events_;  // epoll: everything that is waited for
-  bool owner_is_gone_;
+  bool owner_is_gone_ = false;
   bool listener_rests_ = false;
   std::int64_t last_use_ns_ = 0;
   std::uint64_t next_number_ = 1;

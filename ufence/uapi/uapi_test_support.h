@@ -42,7 +42,7 @@ struct answer {
   return socket;
 }
 
-/// Serves until it is dropped, and all that it gave out is closed: drop those first.
+/// Serves until it is dropped.
 class broker_on_thread {
  public:
   broker_on_thread() : name_(make_uapi_broker_name()) {

@@ -1,6 +1,7 @@
 #include "tools/ufence/cli/child_program.h"
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,6 +53,11 @@ void leave_signals_to(pid_t program) {
   for (const int number : {SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
 }
 
+void take_signals_back() {
+  running_program.store(0, mo::relaxed);
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+}
+
 }  // namespace
 
 result<pid_t> fork_in_place() {
@@ -86,6 +92,22 @@ int status_of(pid_t program) {
     if (errno != EINTR) return 1;
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : killed_by + WTERMSIG(status);
+}
+
+void adopt_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+void wait_for_all(pid_t program, const std::function<void(int)>& on_end) {
+  for (;;) {
+    siginfo_t who{};
+    if (::waitid(P_ALL, 0, &who, WEXITED | WNOWAIT) != 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
+    // Its number is another process's once it has been waited for.
+    if (who.si_pid == program) take_signals_back();
+    const int status = status_of(who.si_pid);
+    if (who.si_pid == program) on_end(status);
+  }
 }
 
 }  // namespace ufence::tool

@@ -25,4 +25,13 @@ namespace ufence::tool {
 /// Waits for its end: the exit status, or 128 and the number of the signal, as shells say it.
 [[nodiscard]] int status_of(pid_t program);
 
+/// From here on processes that descend from this one are its children once their parents have
+/// ended.
+void adopt_orphans();
+
+/// Waits until this process has no children left.
+/// @param program  one of them. When it ends signals are this process's again, as they are by default
+/// @param on_end   gets its status then, as status_of() says it
+void wait_for_all(pid_t program, const std::function<void(int)>& on_end);
+
 }  // namespace ufence::tool

@@ -6,17 +6,15 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -125,20 +123,22 @@ void tell_if_not_reached(const std::string& program) {
              program, why);
 }
 
-// Becomes readable, or is hung up, when the program has ended. Where the system gives no descriptor
-// of a process a thread waits for it instead, whose end closes a pipe.
-result<unique_fd> end_of(pid_t program) {
-  unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, program, 0)));
-  if (process) return process;
+// The program and whatever it has started.
+struct family {
+  unique_fd end;  // is hung up when none of them is left
+  std::future<int> status;
+};
+
+// A thread waits for them all.
+result<family> watch_family(pid_t program) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return failure(errno);
-  std::thread([program, writer = unique_fd(ends[1])] {
-    siginfo_t how{};
-    while (::waitid(P_PID, static_cast<id_t>(program), &how, WEXITED | WNOWAIT) != 0 &&
-           errno == EINTR) {
-    }
+  std::promise<int> status;
+  family all{.end = unique_fd(ends[0]), .status = status.get_future()};
+  std::thread([program, writer = unique_fd(ends[1]), status = std::move(status)]() mutable {
+    wait_for_all(program, [&status](int how) { status.set_value(how); });
   }).detach();
-  return unique_fd(ends[0]);
+  return all;
 }
 
 // --- Programs that the preloaded library is not in ---
@@ -204,18 +204,18 @@ int run_program(const uapi_options& options) {
   if (!options.is_supervised) tell_if_not_reached(program[0]);
   result<unique_fd> listener = listen_for_uapi(name);
   if (!listener) return complain("cannot listen", listener.error());
+  adopt_orphans();
   const result<pid_t> started = start_program(program, [&] {
     ::setenv("LD_PRELOAD", preload.c_str(), 1);
     ::setenv(uapi_broker_variable, name.c_str(), 1);
     ::setenv(uapi_driver_variable, options.driver.c_str(), 1);
   });
   if (!started) return complain("cannot start a process", started.error());
-  const pid_t child = *started;
-  const result<unique_fd> ended = end_of(child);
-  std::error_code failed = ended ? std::error_code() : ended.error();
-  if (!failed) failed = serve_uapi(std::move(*listener), ended->get(), driver_of(options));
+  result<family> all = watch_family(*started);
+  std::error_code failed = all ? std::error_code() : all.error();
+  if (!failed) failed = serve_uapi(std::move(*listener), all->end.get(), driver_of(options));
   if (failed) complain("cannot serve", failed);
-  const int status = status_of(child);
+  const int status = all ? all->status.get() : status_of(*started);
   return failed && status == 0 ? 1 : status;
 }
 

@@ -5,11 +5,14 @@ import ctypes
 import errno
 import os
 import re
+import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import time
 import unittest
 
 from support import PATIENCE_S, PROGRAM, Case
@@ -67,6 +70,31 @@ func main() {
 """
 
 
+HOLDING_PROGRAM = """
+import fcntl, os, socket, struct, sys
+peer = socket.socket(fileno=int(sys.argv[1]))
+timeline = os.open("/dev/sw_sync", os.O_RDWR)
+wanted = bytearray(struct.pack("I32si", 1, b"fence", 0))
+fcntl.ioctl(timeline, 0xC0285700, wanted)
+fence = struct.unpack("I32si", wanted)[2]
+socket.send_fds(peer, [os.environ["UFENCE_UAPI_BROKER"].encode()], [timeline, fence])
+"""
+
+# Connects, as another user if it can become it, and says nothing.
+HOLDER = """
+import os, socket, sys
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(12345, 12345, 12345)
+    os.setresuid(12345, 12345, 12345)
+held = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
+for s in held:
+    s.connect(b"\\0" + sys.argv[1].encode())
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
 class Uapi(Case):
     def run_program(self, *program, **more):
         return self.run_ufence("uapi", "--", *program, **more)
@@ -103,6 +131,75 @@ class Uapi(Case):
         running.send_signal(signal.SIGTERM)
         self.assertEqual(running.wait(PATIENCE_S), 9)
         running.stdout.close()
+
+    def start_holding(self, script):
+        """A program that has sent its fence, its device and its broker's name; what it is sent is its
+        child's, which outlives it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(ours.close)
+        with theirs:
+            running = self.start_ufence("uapi", "--", sys.executable, "-c", HOLDING_PROGRAM + script,
+                                        str(theirs.fileno()), pass_fds=[theirs.fileno()])
+        name, files, _, _ = socket.recv_fds(ours, 256, 2)
+        for file in files:
+            self.addCleanup(os.close, file)
+        self.assertEqual(len(files), 2)
+        return running, ours, name.decode(), files
+
+    def hold_connections(self, name):
+        """Until the end of the test."""
+        holder = subprocess.Popen([sys.executable, "-c", HOLDER, name], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, cwd="/")
+        for end in (holder.wait, holder.stdin.close, holder.stdout.close):
+            self.addCleanup(end)
+        self.assertEqual(holder.stdout.readline(), b"ready\n")
+
+    def test_regress_it_ends_whatever_others_hold(self):
+        running, ours, name, (_, fence) = self.start_holding("peer.recv(1); os._exit(7)")
+        self.hold_connections(name)
+        ours.send(b"!")
+        self.assertEqual(running.wait(PATIENCE_S), 7)
+        self.assertTrue(select.select([fence], [], [], PATIENCE_S)[0])
+
+    def test_regress_it_serves_whoever_descends_from_its_program(self):
+        # Without a device of its own for a moment, in another session, its parent gone.
+        script = """
+if os.fork() == 0:
+    os.setsid()
+    os.close(timeline)
+    os.close(fence)
+    while sent := peer.recv(16):
+        peer.send(str(os.getppid()).encode())
+        os.close(os.open("/dev/sw_sync", os.O_RDWR))
+    os._exit(0)
+os._exit(7)
+"""
+        running, ours, name, _ = self.start_holding(script)
+        self.hold_connections(name)
+        ours.settimeout(PATIENCE_S)
+        while True:  # until the program has ended
+            ours.send(b"call")
+            if int(ours.recv(16)) == running.pid:
+                break
+        ours.send(b"call")
+        self.assertEqual(int(ours.recv(16)), running.pid)
+        self.assertIsNone(running.poll())
+        ours.shutdown(socket.SHUT_RDWR)
+        self.assertEqual(running.wait(PATIENCE_S), 7)
+
+    def test_regress_signals_are_its_own_when_its_program_has_ended(self):
+        script = """
+if os.fork() == 0:
+    peer.send(b"on")
+    peer.recv(16)
+os._exit(7)
+"""
+        running, ours, _, _ = self.start_holding(script)
+        self.assertEqual(ours.recv(16), b"on")
+        while running.poll() is None:
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+        self.assertEqual(running.returncode, -signal.SIGTERM)
 
     def test_regress_a_system_that_gives_no_descriptors_of_processes_will_do(self):
         def refuse():
