@@ -1,6 +1,8 @@
-// exit() with devices at work: they stop before the static objects of their modules go, whoever owns the host
-// and whoever calls exit(). Each test ends a child of fork().
+// exit() with devices at work: they stop before the static objects of their modules go, whoever
+// owns the host and whoever calls exit(). Each test ends a child of fork().
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "ufence/fence/testing/support.h"
 #include "ufence/issuer/device_impl.h"
@@ -119,6 +122,64 @@ TEST(process_end, stops_a_device_whose_thread_calls_exit) {
   EXPECT_EQ(page->statics_gone, 2U);
   EXPECT_EQ(page->stopped_too_late, 0U);
   EXPECT_EQ(page->ran_too_late, 0U);
+}
+
+extern "C" void exit_with_5(int) { std::exit(5); }
+
+// A terminal's Ctrl-C, as programs often have it: exit() in the handler, while the thread waits.
+TEST(process_end, stops_the_devices_when_a_signal_handler_calls_exit_in_a_wait) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer puts signals off until a call that it knows";
+#endif
+  const shared_page page;
+  EXPECT_EQ(exit_status([&] {
+              load_ends(function_host(), page.get());
+              const new_fence pending = fence::create(fence::allocate_contexts(1), 1).value();
+              if (::signal(SIGINT, &exit_with_5) == SIG_ERR) std::_Exit(9);
+              std::thread([waits = ::pthread_self(), self = ::gettid()] {
+                // Whatever it says of it then, it sleeps in the wait.
+                for (std::string state; !state.starts_with("S");) {
+                  std::ifstream stat("/proc/self/task/" + std::to_string(self) + "/stat");
+                  std::getline(stat, state);
+                  state.erase(0, state.rfind(')') + 2);
+                }
+                ::pthread_kill(waits, SIGINT);
+              }).detach();
+              static_cast<void>(pending.fence->wait());
+              std::_Exit(8);
+            }),
+            5);
+  expect_in_order(page, 1);
+}
+
+// Jobs that are held, jobs that a thread has, and one that blocks a thread of the host's.
+void keep_busy(const puppet_device& d) {
+  for (int i = 0; i < 20; ++i) {
+    d.give(puppet::hold);
+    d.give(puppet::work);
+  }
+  std::thread([&d] { static_cast<void>(d.submit(puppet::block)); }).detach();
+  while (d.board->submits != 42) ::sched_yield();  // with the one that attaches the board
+}
+
+// There is nothing of its that could go too early.
+TEST(process_end, comes_whatever_a_module_without_static_objects_does) {
+  for (const bool is_leaked : {false, true}) {
+    EXPECT_EQ(exit_status([is_leaked] {
+                if (is_leaked) {
+                  static const puppet_device* const leaked = new puppet_device;
+                  keep_busy(*leaked);
+                } else {
+                  static const std::unique_ptr<puppet_device> owned =
+                      std::make_unique<puppet_device>();
+                  keep_busy(*owned);
+                  owned->board->release = 1;  // its destructor waits for whoever is inside
+                }
+                std::exit(4);
+              }),
+              4)
+        << is_leaked;
+  }
 }
 
 TEST(process_end, has_nothing_to_do_for_a_device_that_is_gone) {
