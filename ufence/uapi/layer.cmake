@@ -68,6 +68,7 @@ if(UFENCE_BUILD_TESTS)
   add_uapi_program(igt_dmabuf_sync_file)
   add_uapi_program(descriptors)
   add_uapi_program(connections)
+  add_uapi_program(paths)
 
   pkg_check_modules(libdrm REQUIRED IMPORTED_TARGET libdrm)
   add_uapi_program(libdrm_client LINK PkgConfig::libdrm)
@@ -94,11 +95,12 @@ if(UFENCE_BUILD_TESTS)
       WITHOUT SYNC_info_tells_names_and_times SYNC_names_of_devices SYNC_no_sockets
         SYNC_the_broker_may_be_killed)
     add_static_uapi_program(raw_calls)
+    add_static_uapi_program(paths
+      WITHOUT PATH_folders_have_no_more_either PATH_links_are_not_followed PATH_nothing_is_made_or_removed)
     add_static_uapi_program(igt_syncobj_basic)
     add_static_uapi_program(igt_syncobj_timeline)
     add_static_uapi_program(igt_dmabuf_sync_file
-      WITHOUT BUFFER_buffers_are_memory BUFFER_every_way_to_wait_knows_buffers
-        BUFFER_waits_leave_what_the_kernel_leaves BUFFER_folders_list_nodes
+      WITHOUT BUFFER_buffers_are_memory BUFFER_waits_leave_what_the_kernel_leaves BUFFER_folders_list_nodes
         BUFFER_children_have_no_descriptors_of_waits)
   endif()
 

@@ -199,8 +199,8 @@ int scan(const emulated_path& folder, dirent*** list, filter_function* filter,
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES DIR* opendir(const char* path) {
-  const uapi::emulated_path* const p = uapi::find_path(path);
-  return p != nullptr ? uapi::open_stream(*p) : uapi::next_opendir.get()(path);
+  const uapi::resolved_path r = uapi::resolve(path);
+  return r.emulated != nullptr ? uapi::open_stream(*r.emulated) : uapi::next_opendir.get()(r.path);
 }
 UFENCE_REPLACES dirent* readdir(DIR* folder) { return uapi::read_one(folder); }
 UFENCE_REPLACES dirent64* readdir64(DIR* folder) {
@@ -259,9 +259,9 @@ UFENCE_REPLACES DIR* fdopendir(int fd) {
 
 UFENCE_REPLACES int scandir(const char* path, dirent*** list, uapi::filter_function* filter,
                             uapi::compare_function* compare) {
-  const uapi::emulated_path* const p = uapi::find_path(path);
-  return p != nullptr ? uapi::scan(*p, list, filter, compare)
-                      : uapi::next_scandir.get()(path, list, filter, compare);
+  const uapi::resolved_path r = uapi::resolve(path);
+  return r.emulated != nullptr ? uapi::scan(*r.emulated, list, filter, compare)
+                               : uapi::next_scandir.get()(r.path, list, filter, compare);
 }
 UFENCE_REPLACES int scandir64(const char* path, dirent64*** list, int (*filter)(const dirent64*),
                               int (*compare)(const dirent64**, const dirent64**)) {

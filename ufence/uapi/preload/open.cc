@@ -64,9 +64,15 @@ int open_text(const char* text, int flags) noexcept {
   return is_limited ? open_pipe(text, size, flags) : fail(ENOMEM);
 }
 
+// Does the system refuse to open any file that is there and no folder like this?
+bool asks_for_another(int flags) noexcept {
+  return (flags & O_DIRECTORY) != 0 || (flags & (O_CREAT | O_EXCL | O_PATH)) == (O_CREAT | O_EXCL);
+}
+
 int open_emulated(const emulated_path& p, int flags) noexcept {
-  if ((flags & O_DIRECTORY) != 0) return fail(ENOTDIR);
-  if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return fail(EEXIST);
+  if (asks_for_another(flags)) {
+    return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, some_device, flags, 0));
+  }
   if (p.text != nullptr) return open_text(text_of(p), flags);
   char name[16] = {};
   ::syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
@@ -82,18 +88,15 @@ int open_emulated(const emulated_path& p, int flags) noexcept {
   return reply.fd >= 0 ? reply.fd : fail(ENODEV);
 }
 
-// A folder is what it is, if there is one.
-bool is_file(const emulated_path* p) noexcept { return p != nullptr && !p->is_folder(); }
-
 FILE* open_stream(next_function<FILE*(const char*, const char*)>& next, const char* path,
                   const char* mode) noexcept {
-  const emulated_path* const p = find_path(path);
-  if (!is_file(p)) return next.get()(path, mode);
+  const resolved_path r = resolve(path);
+  if (!r.is_file()) return next.get()(r.path, mode);
   const std::string_view how(mode);
   const bool reads = how.starts_with('r');
   int flags = how.find('+') != how.npos ? O_RDWR : reads ? O_RDONLY : O_WRONLY;
   if (how.find('e') != how.npos) flags |= O_CLOEXEC;
-  const int fd = open_emulated(*p, flags);
+  const int fd = open_emulated(*r.emulated, flags);
   if (fd < 0) return nullptr;
   FILE* const stream = ::fdopen(fd, mode);
   if (stream == nullptr) {
@@ -113,10 +116,21 @@ ssize_t read_link(const char* target, char* into, std::size_t room) noexcept {
 }
 
 // The one name of an emulated path, where the system knows none.
-char* or_emulated(char* real, const char* path, char* into) noexcept {
-  const emulated_path* const p = real == nullptr && errno == ENOENT ? find_path(path) : nullptr;
-  if (p == nullptr) return real;
-  return into != nullptr ? std::strcpy(into, p->path) : ::strdup(p->path);
+template <class F, class... Arguments>
+char* real_path(next_function<F>& next, const char* path, char* into, Arguments... more) noexcept {
+  const resolved_path r = resolve(path);
+  char* const real = next.get()(r.path, more...);
+  if (real != nullptr || errno != ENOENT || r.emulated == nullptr) return real;
+  return into != nullptr ? std::strcpy(into, r.emulated->path) : ::strdup(r.emulated->path);
+}
+
+// What is no link is none for the system either.
+template <class Next>
+ssize_t read_link_at(int folder, const char* path, char* into, std::size_t room,
+                     Next next) noexcept {
+  if (const char* const target = find_link_at(folder, path)) return read_link(target, into, room);
+  const resolved_path r = resolve_at(folder, path);
+  return next(r.emulated != nullptr ? some_device : r.path);
 }
 
 mode_t mode_of(int flags, va_list arguments) noexcept {
@@ -131,23 +145,33 @@ int or_folder(int opened, const emulated_path* p, int flags) noexcept {
   return open_folder(*p, (flags & O_CLOEXEC) != 0);
 }
 
-// Is what a link leads to opened, and not the link?
-bool follows(int flags) noexcept { return (flags & (O_PATH | O_NOFOLLOW)) == 0; }
+// @param next  the system's open(), of a path
+template <class Next>
+int open_at(int folder, const char* path, int flags, Next next) noexcept {
+  if ((flags & O_NOFOLLOW) != 0 && find_link_at(folder, path) != nullptr) {
+    // One in /proc is really there.
+    const int opened = next(path);
+    return opened < 0 && errno == ENOENT && (flags & O_PATH) == 0 ? fail(ELOOP) : opened;
+  }
+  const resolved_path r = resolve_at(folder, path);
+  if (r.is_file()) return open_emulated(*r.emulated, flags);
+  if (r.emulated == nullptr && (flags & O_PATH) == 0 && names_dma_buf(folder, path)) {
+    return fail(ENXIO);
+  }
+  return or_folder(next(r.path), r.emulated, flags);
+}
 
 int open_one(next_function<open_function>& next, const char* path, int flags,
              mode_t mode) noexcept {
-  const emulated_path* const p = find_path(path);
-  if (is_file(p)) return open_emulated(*p, flags);
-  if (p == nullptr && follows(flags) && names_dma_buf(AT_FDCWD, path)) return fail(ENXIO);
-  return or_folder(next.get()(path, flags, mode), p, flags);
+  return open_at(AT_FDCWD, path, flags,
+                 [&next, flags, mode](const char* p) { return next.get()(p, flags, mode); });
 }
 
 int open_one_at(next_function<open_at_function>& next, int folder, const char* path, int flags,
                 mode_t mode) noexcept {
-  const emulated_path* const p = find_path_at(folder, path);
-  if (is_file(p)) return open_emulated(*p, flags);
-  if (p == nullptr && follows(flags) && names_dma_buf(folder, path)) return fail(ENXIO);
-  return or_folder(next.get()(folder, path, flags, mode), p, flags);
+  return open_at(folder, path, flags, [&next, folder, flags, mode](const char* p) {
+    return next.get()(folder, p, flags, mode);
+  });
 }
 
 }  // namespace
@@ -184,6 +208,13 @@ UFENCE_REPLACES int openat64(int folder, const char* path, int flags, ...) {
   return uapi::open_one_at(uapi::next_openat64, folder, path, flags, mode);
 }
 
+UFENCE_REPLACES int creat(const char* path, mode_t mode) {
+  return uapi::open_one(uapi::next_open, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+}
+UFENCE_REPLACES int creat64(const char* path, mode_t mode) {
+  return uapi::open_one(uapi::next_open64, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+}
+
 // What _FORTIFY_SOURCE makes of the above; flags that need a mode are the program's error.
 UFENCE_REPLACES int __open_2(const char* path, int flags) {
   return uapi::open_one(uapi::next_open, path, flags, 0);
@@ -205,24 +236,24 @@ UFENCE_REPLACES FILE* fopen64(const char* path, const char* mode) {
   return uapi::open_stream(uapi::next_fopen64, path, mode);
 }
 UFENCE_REPLACES char* realpath(const char* path, char* into) noexcept {
-  return uapi::or_emulated(uapi::next_realpath.get()(path, into), path, into);
+  return uapi::real_path(uapi::next_realpath, path, into, into);
 }
 UFENCE_REPLACES char* __realpath_chk(const char* path, char* into, std::size_t room) noexcept {
-  return uapi::or_emulated(uapi::next_realpath_chk.get()(path, into, room), path, into);
+  return uapi::real_path(uapi::next_realpath_chk, path, into, into, room);
 }
 UFENCE_REPLACES char* canonicalize_file_name(const char* path) noexcept {
-  return uapi::or_emulated(uapi::next_canonicalize.get()(path), path, nullptr);
+  return uapi::real_path(uapi::next_canonicalize, path, nullptr);
 }
 UFENCE_REPLACES ssize_t readlink(const char* path, char* into, std::size_t room) noexcept {
-  const char* const target = uapi::find_link_at(AT_FDCWD, path);
-  return target != nullptr ? uapi::read_link(target, into, room)
-                           : uapi::next_readlink.get()(path, into, room);
+  return uapi::read_link_at(AT_FDCWD, path, into, room, [into, room](const char* p) {
+    return uapi::next_readlink.get()(p, into, room);
+  });
 }
 UFENCE_REPLACES ssize_t readlinkat(int folder, const char* path, char* into,
                                    std::size_t room) noexcept {
-  const char* const target = uapi::find_link_at(folder, path);
-  return target != nullptr ? uapi::read_link(target, into, room)
-                           : uapi::next_readlinkat.get()(folder, path, into, room);
+  return uapi::read_link_at(folder, path, into, room, [folder, into, room](const char* p) {
+    return uapi::next_readlinkat.get()(folder, p, into, room);
+  });
 }
 
 // What is no socket in the kernel is none here: its other holders keep it.

@@ -106,10 +106,11 @@ std::string_view without_memory_file(std::string_view link) noexcept {
 // A path without "//", "/./" and "/../", as text alone: nothing emulated is behind a link.
 class plain_path {
  public:
-  // A relative one that does not end as any emulated path does is not looked at any further.
+  // A relative one in which nothing is called as the end of an emulated path is not looked at any
+  // further.
   plain_path(int folder, std::string_view path) noexcept {
     if (!path.starts_with('/')) {
-      if (!ends_like_one(path) || !put_folder(folder)) return;
+      if (!has_part_of_one(path) || !put_folder(folder)) return;
     }
     put(path);
   }
@@ -117,6 +118,11 @@ class plain_path {
   [[nodiscard]] std::string_view get() const noexcept { return {text_, is_whole_ ? size_ : 0}; }
 
  private:
+  static bool has_part_of_one(std::string_view path) noexcept {
+    if (ends_like_one(path)) return true;
+    const std::size_t last = path.rfind('/');
+    return last != path.npos && has_part_of_one(path.substr(0, last));
+  }
   static bool ends_like_one(std::string_view path) noexcept {
     const auto last_of = [](std::string_view of) {
       of = of.substr(0, of.find_last_not_of('/') + 1);
@@ -152,7 +158,10 @@ class plain_path {
     while (!path.empty()) {
       const std::string_view part = path.substr(0, path.find('/'));
       path.remove_prefix(part.size() == path.size() ? part.size() : part.size() + 1);
-      if (part.empty() || part == ".") continue;
+      if (part.empty()) continue;
+      is_through_file_ = names_file();
+      if (is_through_file_) return;
+      if (part == ".") continue;
       if (part == "..") {
         while (size_ != 0 && text_[--size_] != '/') {
         }
@@ -168,13 +177,26 @@ class plain_path {
     }
   }
 
+  // Is what has been put so far an emulated file?
+  [[nodiscard]] bool names_file() const noexcept {
+    const std::string_view so_far(text_, size_);
+    if (!so_far.starts_with("/dev/") && !so_far.starts_with("/sys/")) return false;
+    for (const emulated_path& p : paths) {
+      if (!p.is_folder() && so_far == p.path) return true;
+    }
+    return false;
+  }
+
   char text_[256];
   std::size_t size_ = 0;
   bool is_whole_ = false;
   bool is_folder_ = false;
+  bool is_through_file_ = false;
 
  public:
   [[nodiscard]] bool is_said_to_be_a_folder() const noexcept { return is_folder_; }
+  // More follows what is an emulated file; nothing after that is looked at.
+  [[nodiscard]] bool is_through_file() const noexcept { return is_through_file_; }
 };
 
 // The descriptor of this process that a path names; -1: none.
@@ -201,18 +223,21 @@ int descriptor_of(std::string_view path) noexcept {
 
 }  // namespace
 
-const emulated_path* find_path_at(int folder, const char* path) noexcept {
-  if (path == nullptr || path[0] == '\0') return nullptr;
+resolved_path resolve_at(int folder, const char* path) noexcept {
+  if (path == nullptr || path[0] == '\0') return {nullptr, path};
   const int before = errno;
   const plain_path plain(folder, path);
   const std::string_view whole = plain.get();
   errno = before;
-  if (whole.empty()) return nullptr;
+  if (plain.is_through_file()) return {nullptr, "/dev/null/."};
+  if (whole.empty()) return {nullptr, path};
   for (const emulated_path& p : paths) {
-    if (whole == p.path && (p.is_folder() || !plain.is_said_to_be_a_folder())) return &p;
+    if (whole != p.path) continue;
+    const bool is_as_folder = !p.is_folder() && plain.is_said_to_be_a_folder();
+    return is_as_folder ? resolved_path{nullptr, "/dev/null/"} : resolved_path{&p, path};
   }
-  const int fd = descriptor_of(whole);
-  return fd < 0 ? nullptr : path_of(device_of(fd));
+  const int fd = plain.is_said_to_be_a_folder() ? -1 : descriptor_of(whole);
+  return {fd < 0 ? nullptr : path_of(device_of(fd)), path};
 }
 
 const char* text_of(const emulated_path& p) noexcept {

@@ -28,12 +28,27 @@ struct emulated_path {
 /// every process has to know it. @return  -1, errno
 [[nodiscard]] int open_folder(const emulated_path& folder, bool close_on_exec) noexcept;
 
-/// What is emulated at a path, relative to a folder's descriptor, or nullptr. A name of one of this
-/// process's descriptors in /proc or /dev/fd is the device that the descriptor is of.
-[[nodiscard]] const emulated_path* find_path_at(int folder, const char* path) noexcept;
-[[nodiscard]] inline const emulated_path* find_path(const char* path) noexcept {
-  return find_path_at(AT_FDCWD, path);
+/// What a path names.
+struct resolved_path {
+  const emulated_path* emulated;  // nullptr: nothing that is emulated
+  /// What the system is to be asked for: the path; or, where that leads through an emulated file as
+  /// if it were a folder, one that leads through a device in the same way.
+  const char* path;
+
+  [[nodiscard]] bool is_file() const noexcept {
+    return emulated != nullptr && !emulated->is_folder();
+  }
+};
+
+/// What is at a path, relative to a folder's descriptor. A name of one of this process's
+/// descriptors in /proc or /dev/fd is the device that the descriptor is of.
+[[nodiscard]] resolved_path resolve_at(int folder, const char* path) noexcept;
+[[nodiscard]] inline resolved_path resolve(const char* path) noexcept {
+  return resolve_at(AT_FDCWD, path);
 }
+
+/// A device that is really there, which the system says of what it would say of an emulated one.
+inline constexpr char some_device[] = "/dev/null";
 /// The node that a descriptor's kind is opened through, or nullptr.
 [[nodiscard]] const emulated_path* path_of(device_kind kind) noexcept;
 /// What an emulated symbolic link says, or one to an emulated descriptor in /proc, or nullptr;

@@ -62,17 +62,17 @@ int tell(const emulated_path& p, struct statx* into) noexcept {
 // A folder that is really there tells for itself.
 template <class Stat, class Next>
 int stat_path(int folder, const char* path, Stat* into, Next next) noexcept {
-  const emulated_path* const p = find_path_at(folder, path);
-  if (p != nullptr && !p->is_folder()) return tell(*p, into);
-  const int result = next();
-  return p != nullptr && result != 0 && errno == ENOENT ? tell(*p, into) : result;
+  const resolved_path r = resolve_at(folder, path);
+  if (r.is_file()) return tell(*r.emulated, into);
+  const int result = next(r.path);
+  return r.emulated != nullptr && result != 0 && errno == ENOENT ? tell(*r.emulated, into) : result;
 }
 
 // Of a link itself: one in /proc is there, another one only emulated.
 template <class Stat, class Next>
 int stat_link(int folder, const char* path, Stat* into, Next next) noexcept {
   if (find_link_at(folder, path) == nullptr) return stat_path(folder, path, into, next);
-  const int result = next();
+  const int result = next(path);
   constexpr emulated_path link{"", device_kind::none, S_IFLNK | 0777, 0, nullptr};
   return result != 0 && errno == ENOENT ? tell(link, into) : result;
 }
@@ -107,27 +107,31 @@ int stat_descriptor(int fd, Stat* into, int result) noexcept {
 namespace uapi = ufence::uapi;
 
 UFENCE_REPLACES int access(const char* path, int mode) noexcept {
-  const uapi::emulated_path* const p = uapi::find_path(path);
-  return p != nullptr ? uapi::access_emulated(*p, mode) : uapi::next_access.get()(path, mode);
+  const uapi::resolved_path r = uapi::resolve(path);
+  return r.emulated != nullptr ? uapi::access_emulated(*r.emulated, mode)
+                               : uapi::next_access.get()(r.path, mode);
 }
 UFENCE_REPLACES int faccessat(int folder, const char* path, int mode, int flags) noexcept {
-  const uapi::emulated_path* const p = uapi::find_path_at(folder, path);
-  return p != nullptr ? uapi::access_emulated(*p, mode)
-                      : uapi::next_faccessat.get()(folder, path, mode, flags);
+  const uapi::resolved_path r = uapi::resolve_at(folder, path);
+  return r.emulated != nullptr ? uapi::access_emulated(*r.emulated, mode)
+                               : uapi::next_faccessat.get()(folder, r.path, mode, flags);
 }
 
 UFENCE_REPLACES int stat(const char* path, struct stat* into) noexcept {
-  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into,
+                         [=](const char* p) { return uapi::next_stat.get()(p, into); });
 }
 UFENCE_REPLACES int lstat(const char* path, struct stat* into) noexcept {
-  return uapi::stat_link(AT_FDCWD, path, into, [=] { return uapi::next_lstat.get()(path, into); });
+  return uapi::stat_link(AT_FDCWD, path, into,
+                         [=](const char* p) { return uapi::next_lstat.get()(p, into); });
 }
 UFENCE_REPLACES int stat64(const char* path, struct stat64* into) noexcept {
-  return uapi::stat_path(AT_FDCWD, path, into, [=] { return uapi::next_stat64.get()(path, into); });
+  return uapi::stat_path(AT_FDCWD, path, into,
+                         [=](const char* p) { return uapi::next_stat64.get()(p, into); });
 }
 UFENCE_REPLACES int lstat64(const char* path, struct stat64* into) noexcept {
   return uapi::stat_link(AT_FDCWD, path, into,
-                         [=] { return uapi::next_lstat64.get()(path, into); });
+                         [=](const char* p) { return uapi::next_lstat64.get()(p, into); });
 }
 UFENCE_REPLACES int fstat(int fd, struct stat* into) noexcept {
   return uapi::stat_descriptor(fd, into, uapi::next_fstat.get()(fd, into));
@@ -138,19 +142,22 @@ UFENCE_REPLACES int fstat64(int fd, struct stat64* into) noexcept {
 
 // An empty path with AT_EMPTY_PATH is the descriptor itself.
 UFENCE_REPLACES int fstatat(int fd, const char* path, struct stat* into, int flags) noexcept {
-  const int result = uapi::stat_at(fd, path, into, flags,
-                                   [=] { return uapi::next_fstatat.get()(fd, path, into, flags); });
+  const int result = uapi::stat_at(fd, path, into, flags, [=](const char* p) {
+    return uapi::next_fstatat.get()(fd, p, into, flags);
+  });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int fstatat64(int fd, const char* path, struct stat64* into, int flags) noexcept {
-  const int result = uapi::stat_at(
-      fd, path, into, flags, [=] { return uapi::next_fstatat64.get()(fd, path, into, flags); });
+  const int result = uapi::stat_at(fd, path, into, flags, [=](const char* p) {
+    return uapi::next_fstatat64.get()(fd, p, into, flags);
+  });
   return (flags & AT_EMPTY_PATH) != 0 ? uapi::stat_descriptor(fd, into, result) : result;
 }
 UFENCE_REPLACES int statx(int fd, const char* path, int flags, unsigned mask,
                           struct statx* into) noexcept {
-  const int result = uapi::stat_at(
-      fd, path, into, flags, [=] { return uapi::next_statx.get()(fd, path, flags, mask, into); });
+  const int result = uapi::stat_at(fd, path, into, flags, [=](const char* p) {
+    return uapi::next_statx.get()(fd, p, flags, mask, into);
+  });
   if (result != 0 || (flags & AT_EMPTY_PATH) == 0) return result;
   const uapi::emulated_path* p = nullptr;
   if (S_ISSOCK(into->stx_mode)) {

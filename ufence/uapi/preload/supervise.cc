@@ -18,10 +18,12 @@
 
 #include "ufence/base/atomic.h"
 #include "ufence/uapi/ioctls.h"
+#include "ufence/uapi/preload/asking.h"
 #include "ufence/uapi/preload/descriptors.h"
 #include "ufence/uapi/preload/layouts.h"
 #include "ufence/uapi/preload/next.h"
 #include "ufence/uapi/preload/paths.h"
+#include "ufence/uapi/preload/supervise_wait.h"
 #include "ufence/uapi/preload/system.h"
 
 namespace ufence::uapi {
@@ -30,11 +32,7 @@ namespace {
 // Newer than the headers of some systems.
 constexpr unsigned long set_flags = SECCOMP_IOW(4, __u64);
 constexpr std::uint64_t wake_here = 1;
-constexpr unsigned pidfd_of_thread = O_EXCL;
 
-// So often a wait looks whether its caller is still there, and has no signal to handle.
-constexpr std::int64_t slice_ns = 100'000'000;
-constexpr std::size_t path_max = 4096;
 constexpr int threads_max = 512;
 
 // --- The filter ---
@@ -50,10 +48,10 @@ constexpr std::uint32_t architecture = 0;  // no call is asked about
 // All but ioctl(), of which the types say enough.
 constexpr std::uint32_t asked_about[] = {
 #ifdef SYS_open
-    SYS_open,   SYS_access,  SYS_stat,      SYS_lstat,      SYS_poll,
+    SYS_open,   SYS_access,  SYS_stat,      SYS_lstat,      SYS_poll,       SYS_select,
 #endif
-    SYS_openat, SYS_openat2, SYS_faccessat, SYS_faccessat2, SYS_newfstatat,
-    SYS_statx,  SYS_fstat,   SYS_ppoll,     SYS_close,
+    SYS_openat, SYS_openat2, SYS_faccessat, SYS_faccessat2, SYS_newfstatat, SYS_statx,
+    SYS_fstat,  SYS_ppoll,   SYS_pselect6,  SYS_close,
 };
 constexpr std::uint32_t types_asked_about[] = {sw_sync_type, sync_type, drm_type, dma_buf_type};
 
@@ -91,190 +89,6 @@ class filter_program {
   std::uint16_t size_ = 0;
 };
 
-// --- One question ---
-
-// What a call gives back: a number, or -errno; or the kernel is to make it.
-struct verdict {
-  std::int64_t value = 0;
-  bool is_the_kernels = false;
-};
-constexpr verdict leave_to_kernel{.value = 0, .is_the_kernels = true};
-verdict refuse(int error) noexcept { return {.value = -error, .is_the_kernels = false}; }
-verdict outcome(long result) noexcept {
-  return {.value = result < 0 ? -errno : result, .is_the_kernels = false};
-}
-
-// A descriptor of this process for the time of a call.
-class borrowed {
- public:
-  explicit borrowed(int fd) noexcept : fd_(fd) {}
-  ~borrowed() {
-    if (fd_ >= 0) system::close(fd_);
-  }
-  borrowed(const borrowed&) = delete;
-  borrowed& operator=(const borrowed&) = delete;
-  [[nodiscard]] int get() const noexcept { return fd_; }
-
- private:
-  const int fd_;
-};
-
-// Memory for the time of a call; null: there is none, or none was asked for.
-class room {
- public:
-  explicit room(std::size_t size) noexcept
-      : at_(size != 0 ? static_cast<char*>(::calloc(1, size)) : nullptr) {}
-  ~room() { ::free(at_); }
-  room(const room&) = delete;
-  room& operator=(const room&) = delete;
-  [[nodiscard]] char* get() const noexcept { return at_; }
-
- private:
-  char* const at_;
-};
-
-// The thread that asks, and how it is reached.
-class asking {
- public:
-  asking(int listener, const seccomp_notif& what) noexcept : listener_(listener), what_(what) {}
-  asking(const asking&) = delete;
-  asking& operator=(const asking&) = delete;
-  ~asking() {
-    if (process_ >= 0) system::close(process_);
-  }
-
-  [[nodiscard]] std::uint64_t argument(int n) const noexcept { return what_.data.args[n]; }
-  [[nodiscard]] int number_of_call() const noexcept { return what_.data.nr; }
-  [[nodiscard]] pid_t thread() const noexcept { return static_cast<pid_t>(what_.pid); }
-  // Its number may be another one's since it has asked.
-  [[nodiscard]] bool is_there() const noexcept {
-    return ::syscall(SYS_ioctl, listener_, SECCOMP_IOCTL_NOTIF_ID_VALID, &what_.id) == 0;
-  }
-
-  // Has it a signal to handle, which ends a wait?
-  [[nodiscard]] bool is_interrupted() const noexcept {
-    char text[2048];
-    read_status(text);
-    const std::uint64_t waiting = signals_of(text, "\nSigPnd:") | signals_of(text, "\nShdPnd:");
-    return (waiting & ~signals_of(text, "\nSigBlk:") & signals_of(text, "\nSigCgt:")) != 0;
-  }
-
-  [[nodiscard]] bool read(void* to, std::uint64_t from, std::size_t size) const noexcept {
-    iovec ours{.iov_base = to, .iov_len = size};
-    iovec theirs{.iov_base = reinterpret_cast<void*>(from), .iov_len = size};
-    const long n = ::syscall(SYS_process_vm_readv, thread(), &ours, 1UL, &theirs, 1UL, 0UL);
-    return n == static_cast<long>(size) && is_there();
-  }
-  [[nodiscard]] bool write(std::uint64_t to, const void* from, std::size_t size) const noexcept {
-    iovec ours{.iov_base = const_cast<void*>(from), .iov_len = size};
-    iovec theirs{.iov_base = reinterpret_cast<void*>(to), .iov_len = size};
-    return is_there() && ::syscall(SYS_process_vm_writev, thread(), &ours, 1UL, &theirs, 1UL,
-                                   0UL) == static_cast<long>(size);
-  }
-  // As much of a text as there is memory for, page by page. @return  false: it has no end there
-  [[nodiscard]] bool read_text(char (&to)[path_max], std::uint64_t from) const noexcept {
-    for (std::size_t done = 0; done < path_max;) {
-      std::size_t part = 256 - (from + done) % 256;
-      if (part > path_max - done) part = path_max - done;
-      if (!read(to + done, from + done, part)) return false;
-      if (std::memchr(to + done, 0, part) != nullptr) return true;
-      done += part;
-    }
-    return false;
-  }
-
-  // This process's descriptor for one of its; -1: it has none under that number.
-  [[nodiscard]] int take(int theirs) noexcept {
-    if (theirs < 0) return -1;
-    if (process_ < 0) process_ = static_cast<int>(::syscall(SYS_pidfd_open, thread(), 0U));
-    if (process_ < 0) {
-      process_ = static_cast<int>(::syscall(SYS_pidfd_open, thread(), pidfd_of_thread));
-    }
-    if (process_ < 0) process_ = static_cast<int>(::syscall(SYS_pidfd_open, leader(), 0U));
-    const long fd = process_ < 0 ? -1 : ::syscall(SYS_pidfd_getfd, process_, theirs, 0U);
-    if (fd >= 0 && !is_there()) {
-      system::close(static_cast<int>(fd));
-      return -1;
-    }
-    return static_cast<int>(fd);
-  }
-  // Gives it a descriptor: the number there, or -errno.
-  [[nodiscard]] int give(int ours, bool close_on_exec) const noexcept {
-    seccomp_notif_addfd give{};
-    give.id = what_.id;
-    give.srcfd = static_cast<std::uint32_t>(ours);
-    give.newfd_flags = close_on_exec ? O_CLOEXEC : 0;
-    const long number = ::syscall(SYS_ioctl, listener_, SECCOMP_IOCTL_NOTIF_ADDFD, &give);
-    return number < 0 ? -errno : static_cast<int>(number);
-  }
-  // Puts one in the place of one that it has.
-  void replace(int theirs, int ours) const noexcept {
-    seccomp_notif_addfd give{};
-    give.id = what_.id;
-    give.flags = SECCOMP_ADDFD_FLAG_SETFD;
-    give.srcfd = static_cast<std::uint32_t>(ours);
-    give.newfd = static_cast<std::uint32_t>(theirs);
-    ::syscall(SYS_ioctl, listener_, SECCOMP_IOCTL_NOTIF_ADDFD, &give);
-  }
-  void answer(const verdict& v) const noexcept {
-    seccomp_notif_resp r{};
-    r.id = what_.id;
-    r.flags = v.is_the_kernels ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
-    if (!v.is_the_kernels && v.value < 0) r.error = static_cast<std::int32_t>(v.value);
-    if (!v.is_the_kernels && v.value >= 0) r.val = v.value;
-    ::syscall(SYS_ioctl, listener_, SECCOMP_IOCTL_NOTIF_SEND, &r);
-  }
-
-  // A path as this process would write it; false: nothing emulated can be there.
-  [[nodiscard]] bool find(char (&whole)[path_max], int folder, std::uint64_t path) const noexcept {
-    char text[path_max];
-    if (!read_text(text, path)) return false;
-    std::size_t size = 0;
-    if (text[0] != '/') {
-      char link[64];
-      if (folder == AT_FDCWD) {
-        std::snprintf(link, sizeof link, "/proc/%d/cwd", thread());
-      } else {
-        std::snprintf(link, sizeof link, "/proc/%d/fd/%d", thread(), folder);
-      }
-      const long n = ::syscall(SYS_readlinkat, AT_FDCWD, link, whole, path_max - 1);
-      if (n <= 0 || whole[0] != '/') return false;
-      size = static_cast<std::size_t>(n);
-      whole[size++] = '/';
-    }
-    const std::size_t more = std::strlen(text) + 1;
-    if (text[0] == '\0' || size + more > path_max) return false;
-    std::memcpy(whole + size, text, more);
-    // Another process's descriptors would be looked for among this one's.
-    const std::string_view made(whole);
-    return !made.starts_with("/proc/") && !made.starts_with("/dev/fd");
-  }
-
- private:
-  void read_status(char (&text)[2048]) const noexcept {
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/%d/status", thread());
-    const borrowed file(
-        static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC)));
-    const long size = ::syscall(SYS_read, file.get(), text, sizeof text - 1);
-    text[size > 0 ? size : 0] = '\0';
-  }
-  static std::uint64_t signals_of(const char* text, const char* name) noexcept {
-    const char* const line = std::strstr(text, name);
-    return line != nullptr ? ::strtoull(line + std::strlen(name), nullptr, 16) : 0;
-  }
-  [[nodiscard]] pid_t leader() const noexcept {
-    char text[2048];
-    read_status(text);
-    const char* const line = std::strstr(text, "\nTgid:");
-    return line != nullptr ? ::atoi(line + 6) : -1;
-  }
-
-  const int listener_;
-  const seccomp_notif& what_;
-  int process_ = -1;
-};
-
 // --- Paths ---
 
 // A timeline is named after the thread that opens it.
@@ -289,11 +103,16 @@ void be_called_like(pid_t thread) noexcept {
   ::prctl(PR_SET_NAME, name);
 }
 
+// What the preloaded library says of a path is not what the kernel would.
+bool is_emulated(const resolved_path& r, const char* path) noexcept {
+  return r.emulated != nullptr || r.path != path;
+}
+
 verdict open_for(asking& a, int folder, std::uint64_t path, std::uint64_t flags) noexcept {
   char whole[path_max];
   if (!a.find(whole, folder, path)) return leave_to_kernel;
-  const emulated_path* const p = find_path(whole);
-  if (p == nullptr || p->is_folder()) return leave_to_kernel;
+  const resolved_path r = resolve(whole);
+  if (!is_emulated(r, whole) || (r.emulated != nullptr && !r.is_file())) return leave_to_kernel;
   be_called_like(a.thread());
   const auto how = static_cast<int>(flags);
   const borrowed opened(::open(whole, how | O_CLOEXEC, 0));
@@ -309,7 +128,7 @@ verdict open_how_for(asking& a) noexcept {
 
 verdict access_for(asking& a, int folder, std::uint64_t path, std::uint64_t mode) noexcept {
   char whole[path_max];
-  if (!a.find(whole, folder, path) || find_path(whole) == nullptr) return leave_to_kernel;
+  if (!a.find(whole, folder, path) || !is_emulated(resolve(whole), whole)) return leave_to_kernel;
   return outcome(::access(whole, static_cast<int>(mode)));
 }
 
@@ -326,7 +145,7 @@ verdict stat_for(asking& a, int folder, std::uint64_t path, std::uint64_t into, 
     if (fd.get() < 0 || device_of(fd.get()) == device_kind::none) return leave_to_kernel;
     if (of_descriptor(fd.get(), &s) != 0) return outcome(-1);
   } else {
-    if (!a.find(whole, folder, path) || find_path(whole) == nullptr) return leave_to_kernel;
+    if (!a.find(whole, folder, path) || !is_emulated(resolve(whole), whole)) return leave_to_kernel;
     if (of_path(whole, &s) != 0) return outcome(-1);
   }
   return a.write(into, &s, sizeof s) ? verdict{} : refuse(EFAULT);
@@ -379,12 +198,6 @@ int made_at(std::uint32_t code) noexcept {
     if (is_same(code, one.code)) return static_cast<int>(one.at);
   }
   return -1;
-}
-
-std::int64_t now() noexcept {
-  timespec t;
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1'000'000'000 + t.tv_nsec;
 }
 
 // A copy of an argument, whose pointers and descriptors are this process's.
@@ -578,67 +391,6 @@ verdict control_for(asking& a) noexcept {
   return failed != 0 ? refuse(failed) : verdict{.value = result, .is_the_kernels = false};
 }
 
-// --- poll() ---
-
-// Sets that have something emulated in them; the kernel knows all others.
-verdict poll_for(asking& a, std::int64_t timeout_ns) noexcept {
-  constexpr std::uint64_t count_max = 4096;
-  const std::uint64_t count = a.argument(1);
-  if (count == 0 || count > count_max) return leave_to_kernel;
-  const std::size_t size = static_cast<std::size_t>(count) * sizeof(pollfd);
-  const room theirs(size);
-  const room ours(size);
-  auto* const told = reinterpret_cast<pollfd*>(theirs.get());
-  auto* const asked = reinterpret_cast<pollfd*>(ours.get());
-  if (told == nullptr || asked == nullptr || !a.read(told, a.argument(0), size)) {
-    return leave_to_kernel;
-  }
-  bool is_emulated = false;
-  bool is_wrong = false;  // one is not open: the kernel does not wait then
-  for (std::size_t i = 0; i < count; ++i) {
-    asked[i] = {.fd = a.take(told[i].fd), .events = told[i].events, .revents = 0};
-    is_emulated = is_emulated || (asked[i].fd >= 0 && kind_of(asked[i].fd) != file_kind::other);
-    is_wrong = is_wrong || (asked[i].fd < 0 && told[i].fd >= 0);
-  }
-  const std::int64_t until = is_wrong ? 0 : timeout_ns < 0 ? INT64_MAX : now() + timeout_ns;
-  int ready = 0;
-  while (is_emulated) {
-    const std::int64_t left = until - now();
-    const std::int64_t part = left < 0 ? 0 : left < slice_ns ? left : slice_ns;
-    const timespec time{.tv_sec = 0, .tv_nsec = static_cast<long>(part)};
-    ready = ::ppoll(asked, count, &time, nullptr);
-    if (ready != 0 || part == left || left <= 0 || !a.is_there()) break;
-    if (a.is_interrupted()) {
-      ready = -1;
-      errno = EINTR;
-      break;
-    }
-  }
-  const int failed = errno;
-  for (std::size_t i = 0; i < count; ++i) {
-    told[i].revents = asked[i].revents;
-    // What is not open there.
-    if (asked[i].fd < 0 && told[i].fd >= 0) {
-      told[i].revents = POLLNVAL;
-      ready += ready >= 0 ? 1 : 0;
-    }
-    if (asked[i].fd >= 0) system::close(asked[i].fd);
-  }
-  if (!is_emulated) return leave_to_kernel;
-  if (ready < 0) return refuse(failed);
-  return a.write(a.argument(0), told, size) ? verdict{.value = ready, .is_the_kernels = false}
-                                            : refuse(EFAULT);
-}
-
-verdict ppoll_for(asking& a) noexcept {
-  timespec t{};
-  if (a.argument(2) == 0) return poll_for(a, -1);
-  if (!a.read(&t, a.argument(2), sizeof t) || t.tv_sec < 0 || t.tv_nsec < 0) return leave_to_kernel;
-  constexpr std::int64_t second = 1'000'000'000;
-  const bool is_long = t.tv_sec > INT32_MAX;
-  return poll_for(a, is_long ? -1 : t.tv_sec * second + t.tv_nsec);
-}
-
 // --- Answering ---
 
 verdict decide(asking& a) noexcept {
@@ -649,10 +401,8 @@ verdict decide(asking& a) noexcept {
     case SYS_access: return access_for(a, AT_FDCWD, a.argument(0), a.argument(1));
     case SYS_stat:
     case SYS_lstat: return stat_of(a, AT_FDCWD, a.argument(0), a.argument(1));
-    case SYS_poll: {
-      const auto timeout_ms = static_cast<int>(a.argument(2));
-      return poll_for(a, timeout_ms < 0 ? -1 : timeout_ms * std::int64_t{1'000'000});
-    }
+    case SYS_poll: return poll_for(a);
+    case SYS_select: return select_for(a, 1000);
 #endif
     case SYS_openat: return open_for(a, first, a.argument(1), a.argument(2));
     case SYS_openat2: return open_how_for(a);
@@ -662,6 +412,7 @@ verdict decide(asking& a) noexcept {
     case SYS_fstat: return stat_of(a, first, 0, a.argument(1));
     case SYS_statx: return statx_of(a);
     case SYS_ppoll: return ppoll_for(a);
+    case SYS_pselect6: return select_for(a, 1);
     case SYS_ioctl: return control_for(a);
     case SYS_close: return close_for(a);
     default: return leave_to_kernel;
@@ -723,13 +474,12 @@ namespace uapi = ufence::uapi;
 UFENCE_REPLACES int ufence_uapi_filter(void) noexcept {
   uapi::filter_program program;
   const sock_fprog code = program.get();
-  // A signal does not begin a call anew that is being made in the program's place: it would have its
-  // effects twice. Linux before 5.19 does not know that.
+  // A signal does not begin a call anew that is being made in the program's place: it would have
+  // its effects twice. Linux before 5.19 does not know that.
   const auto install = [&code] {
     constexpr unsigned listens = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     constexpr unsigned lasts = SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    const long listener =
-        ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens | lasts, &code);
+    const long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens | lasts, &code);
     if (listener >= 0 || errno != EINVAL) return listener;
     return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens, &code);
   };
