@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <set>
 #include <vector>
@@ -792,6 +793,7 @@ count count_of(const std::function<void()>& body) {
   const report r = explored(body);
   EXPECT_TRUE(r.is_safe()) << r;
   EXPECT_TRUE(r.is_exhaustive()) << r;
+  std::cout << "[ EXPLORED ] " << r << "\n";
   return {r.executions, r.blocked};
 }
 
