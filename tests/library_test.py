@@ -48,6 +48,12 @@ class Library(unittest.TestCase):
         self.assertGreater(len(declared), 70)
         self.assertEqual(declared - {name for _, name, _ in exported()}, set())
 
+    def test_needs_no_library_but_those_of_a_program_on_one_host(self):
+        needed = re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-dW", LIBRARY))
+        self.assertIn("libc.so.6", needed)
+        for name in needed:
+            self.assertRegex(name, r"^(lib(urcu-bp|stdc\+\+|gcc_s|m|c)\.so|ld-linux)")
+
     def test_soname_carries_the_version(self):
         dynamic = run("readelf", "-dW", LIBRARY)
         self.assertIn(f"Library soname: [libufence.so.{MAJOR}]", dynamic)

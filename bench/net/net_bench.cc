@@ -22,6 +22,7 @@ using ufence::deadline_after;
 using ufence::now_ns;
 
 constexpr std::int64_t second = 1'000'000'000;
+constexpr const char* ack_subject = "bench.ack";
 constexpr std::int64_t pause_ns = 1'000'000;  // between two: each finds all threads asleep
 
 [[noreturn]] void give_up(const char* what, const std::string& why) {
@@ -68,9 +69,11 @@ struct bare {
   natsConnection* from = nullptr;
   natsConnection* to = nullptr;
   natsSubscription* sub = nullptr;
+  natsSubscription* acks = nullptr;  // with keep()
+  const std::string subject;
   std::atomic<std::uint32_t> arrived{0};
 
-  explicit bare(const std::string& url) {
+  bare(const std::string& url, std::string on) : subject(std::move(on)) {
     for (natsConnection** one : {&from, &to}) {
       natsOptions* options = nullptr;
       natsOptions_Create(&options);
@@ -81,7 +84,7 @@ struct bare {
       natsOptions_Destroy(options);
     }
     natsConnection_Subscribe(
-        &sub, to, "bench.bare",
+        &sub, to, subject.c_str(),
         [](natsConnection*, natsSubscription*, natsMsg* m, void* self) {
           auto& count = static_cast<bare*>(self)->arrived;
           count.fetch_add(1);
@@ -92,29 +95,52 @@ struct bare {
     natsConnection_Flush(to);
   }
   ~bare() {
+    natsSubscription_Destroy(acks);
     natsSubscription_Destroy(sub);
     natsConnection_Destroy(from);
     natsConnection_Destroy(to);
+  }
+  // From now on a stream keeps the last message, as a namespace's does, and acknowledges it.
+  void keep() {
+    const std::string config = R"({"name":"BENCH","subjects":[")" + subject +
+                               R"("],"max_msgs_per_subject":1,"storage":"file"})";
+    natsMsg* reply = nullptr;
+    if (natsConnection_RequestString(&reply, from, "$JS.API.STREAM.CREATE.BENCH", config.c_str(),
+                                     5000) != NATS_OK) {
+      give_up("stream", subject);
+    }
+    natsMsg_Destroy(reply);
+    natsConnection_Subscribe(
+        &acks, from, ack_subject,
+        [](natsConnection*, natsSubscription*, natsMsg* m, void*) { natsMsg_Destroy(m); }, nullptr);
+    natsConnection_Flush(from);
   }
   std::int64_t once() {
     const std::uint32_t before = arrived.load();
     const char payload[80] = {};
     const std::int64_t began = now_ns();
-    natsConnection_Publish(from, "bench.bare", payload, sizeof payload);
+    if (acks == nullptr) {
+      natsConnection_Publish(from, subject.c_str(), payload, sizeof payload);
+    } else {
+      natsConnection_PublishRequest(from, subject.c_str(), ack_subject, payload, sizeof payload);
+    }
     arrived.wait(before);
     return now_ns() - began;
   }
 };
 
-// Signal to wake, in turn with the bare one.
+// Signal to wake, in turn with the bare one; and with the bare one where a stream keeps the
+// message.
 void measure_wake(const std::string& url, std::int64_t until) {
-  bare other(url);
+  bare other(url, "bench.bare"), kept(url, "bench.kept");
+  kept.keep();
   ufence::host_link owner = connect(url), waiter = connect(url);
   auto out = export_it(owner, "wake");
   auto in = import_it(waiter, "wake");
-  std::vector<std::int64_t> ours, theirs;
+  std::vector<std::int64_t> ours, theirs, with_stream;
   for (std::uint64_t point = 1; now_ns() < until || point < 100; ++point) {
     const auto f = in.fence_at(point).value();
+    f->enable_signaling();  // who waits tells the owner so when it begins, not when it is woken
     pause();
     const std::int64_t began = now_ns();
     out.signal_up_to(point);
@@ -122,12 +148,14 @@ void measure_wake(const std::string& url, std::int64_t until) {
     ours.push_back(now_ns() - began);
     pause();
     theirs.push_back(other.once());
+    pause();
+    with_stream.push_back(kept.once());
   }
   const double p50 = percentile(ours, 0.5), bare50 = percentile(theirs, 0.5);
   std::printf(
-      R"({"name":"signal to wake","count":%zu,"p50_us":%.1f,"p99_us":%.1f,"bare_p50_us":%.1f,"ratio_p50":%.2f})"
+      R"({"name":"signal to wake","count":%zu,"p50_us":%.1f,"p99_us":%.1f,"bare_p50_us":%.1f,"bare_kept_p50_us":%.1f,"ratio_p50":%.2f})"
       "\n",
-      ours.size(), p50, percentile(ours, 0.99), bare50, p50 / bare50);
+      ours.size(), p50, percentile(ours, 0.99), bare50, percentile(with_stream, 0.5), p50 / bare50);
 }
 
 // As fast as the owner can, while an importer follows.
@@ -135,14 +163,14 @@ void measure_rate(const std::string& url, std::int64_t for_ns) {
   ufence::host_link owner = connect(url), waiter = connect(url);
   auto out = export_it(owner, "rate");
   auto in = import_it(waiter, "rate");
-  const std::uint64_t stores = owner.counts().stores;
+  const std::uint64_t stores = owner.counts().sent;
   const std::int64_t began = now_ns();
   std::uint64_t point = 0;
   while (now_ns() - began < for_ns) {
     for (int i = 0; i < 1000; ++i) out.signal_up_to(++point);
   }
   const double took = 1e-9 * static_cast<double>(now_ns() - began);
-  const std::uint64_t sent = owner.counts().stores - stores;
+  const std::uint64_t sent = owner.counts().sent - stores;
   if (in.fence_at(point).value()->wait_result(deadline_after(30 * second))) give_up("rate", "lost");
   std::printf(R"({"name":"owner at full speed","fences_per_s":%.0f,"messages_per_s":%.0f})"
               "\n",

@@ -77,10 +77,17 @@ void exporter::tick(transport* to, std::uint64_t& attempts, std::int64_t now_ns)
     to->ask_last(news_.timeline_id, attempt_);
     return;
   }
+  next_value_ns_ = now_ns + times_.value_interval_ns;
+  // First to importers: an engine that also stores a record passes it on later.
+  if (!is_told_ && is_kept_ && news_.error == 0) {
+    is_told_ = true;
+    to->tell(news_);
+    return;
+  }
   step_ = step::storing;
   attempt_ = ++attempts;
   answer_due_ns_ = now_ns + times_.answer_ns();
-  next_store_ns_ = now_ns + times_.store_interval_ns;
+  is_told_ = false;
   has_claimed_ = true;
   sent_value_ = news_.value;
   sent_error_ = news_.error;
@@ -90,7 +97,7 @@ void exporter::tick(transport* to, std::uint64_t& attempts, std::int64_t now_ns)
 std::int64_t exporter::due_ns() const noexcept {
   if (ended_ != 0) return INT64_MAX;
   if (step_ != step::idle) return answer_due_ns_;
-  return has_news() ? next_store_ns_ : audit_ns_;
+  return has_news() ? next_value_ns_ : audit_ns_;
 }
 
 }  // namespace ufence::detail

@@ -88,10 +88,11 @@ class exporter {
   bool is_unanswered_ = false;
   std::uint64_t attempt_ = 0;       // the one under way; 0: none
   std::int64_t answer_due_ns_ = 0;  // looking, storing
-  std::int64_t next_store_ns_ = 0;
-  std::int64_t audit_ns_ = 0;   // idle
-  std::uint64_t expected_ = 0;  // the sequence of the last one in the stream
-  bool is_kept_ = false;        // the last one in the stream is ours, and says kept_
+  std::int64_t next_value_ns_ = 0;  // idle
+  bool is_told_ = false;            // importers were told of a value since the last store
+  std::int64_t audit_ns_ = 0;       // idle
+  std::uint64_t expected_ = 0;      // the sequence of the last one in the stream
+  bool is_kept_ = false;            // the last one in the stream is ours, and says kept_
   std::uint64_t kept_value_ = 0;
   int kept_error_ = 0;
   std::uint64_t sent_value_ = 0;  // storing

@@ -200,7 +200,7 @@ class UFENCE_API host_link {
   [[nodiscard]] bool was_connected() const noexcept;
   /// Messages of values that this link has sent, and that have reached it.
   struct counters {
-    std::uint64_t stores = 0;
+    std::uint64_t sent = 0;
     std::uint64_t received = 0;
     std::uint64_t refused = 0;  // what came was not readable
     std::uint64_t reconnects = 0;

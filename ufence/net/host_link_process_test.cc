@@ -350,13 +350,13 @@ TEST_F(net_host_link, an_owner_that_signals_as_fast_as_it_can_sends_the_last_val
   host_link owner = connect();
   exported_timeline out = export_it(owner, "fast");
   remote_timeline in = import_it(owner, "fast");
-  const std::uint64_t before = owner.counts().stores;
+  const std::uint64_t before = owner.counts().sent;
   const std::int64_t began = now_ns();
   constexpr std::uint64_t last = 300'000;
   for (std::uint64_t point = 1; point <= last; ++point) out.signal_up_to(point);
   EXPECT_EQ(in.fence_at(last).value()->wait_result(patience()), std::error_code());
   const std::int64_t took = now_ns() - began;
-  EXPECT_LE(static_cast<std::int64_t>(owner.counts().stores - before), took / 500'000 + 2);
+  EXPECT_LE(static_cast<std::int64_t>(owner.counts().sent - before), took / 500'000 + 2);
 }
 
 TEST_F(net_host_link, a_wait_and_a_deadline_are_hints_for_the_owner) {
@@ -495,6 +495,29 @@ TEST_F(net_host_link, regress_a_stream_that_somebody_deletes_is_made_again) {
             std::error_code());
 }
 
+TEST_F(net_host_link, importers_are_told_of_a_value_beside_the_stream) {
+  host_link owner = connect();
+  exported_timeline out = export_it(owner, "told");
+  ASSERT_EQ(out.flush(patience()), std::error_code());
+  const stranger someone(server->url());
+  natsSubscription* news = nullptr;
+  natsMsg* first = nullptr;
+  ASSERT_EQ(natsConnection_SubscribeSync(&news, someone.connection, "ufence.test.news.*"), NATS_OK);
+  ASSERT_EQ(natsConnection_Flush(someone.connection), NATS_OK);
+  out.signal_up_to(7);
+  ASSERT_EQ(natsSubscription_NextMsg(&first, news, 30'000), NATS_OK);
+  const auto* const bytes = reinterpret_cast<const std::byte*>(natsMsg_GetData(first));
+  const auto told = detail::parse_value(
+      {bytes, static_cast<std::size_t>(natsMsg_GetDataLength(first))}, number_of("told"));
+  natsMsg_Destroy(first);
+  natsSubscription_Destroy(news);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->value, 7U);
+  EXPECT_EQ(out.flush(patience()), std::error_code()) << "and the stream has it a moment later";
+  EXPECT_EQ(import_it(owner, "told").fence_at(7).value()->wait_result(patience()),
+            std::error_code());
+}
+
 TEST_F(net_host_link, what_is_forged_is_refused) {
   host_link owner = connect();
   host_link other = connect();
@@ -513,13 +536,15 @@ TEST_F(net_host_link, what_is_forged_is_refused) {
   value.timeline_name = "forged";
   someone.say("value", id, nonsense);
   someone.say("value", id, {});
+  someone.say("news", id, nonsense);
   someone.say("value", id, to_bytes(value));  // readable, of this epoch, and of another owner
+  someone.say("news", id, to_bytes(value));
   value.epoch -= 1;
   someone.say("value", id, to_bytes(value));  // of an epoch that is over
   someone.say("beat", id, nonsense);
   someone.say("hint", id, nonsense);
   someone.say("hint", id, to_bytes(detail::point_hint{.timeline_id = id, .epoch = 1, .point = 3}));
-  EXPECT_TRUE(eventually([&] { return other.counts().refused >= refused + 3; }));
+  EXPECT_TRUE(eventually([&] { return other.counts().refused >= refused + 4; }));
   EXPECT_FALSE(pending->is_signaled());
   EXPECT_EQ(hints, 0);
   // The owner finds the stream spoiled, and stores its state again.

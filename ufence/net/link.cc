@@ -226,8 +226,9 @@ std::int64_t link::work() {
     }
     wants_stream_ = false;
     out = outbox_.take();
-    counts_.stores += static_cast<std::uint64_t>(
-        std::ranges::count(out, outbox::message::kind::store, &outbox::message::what));
+    counts_.sent += static_cast<std::uint64_t>(std::ranges::count_if(out, [](const auto& one) {
+      return one.what == outbox::message::kind::tell || one.what == outbox::message::kind::store;
+    }));
   }
   if (wants_stream) engine_->create_stream();
   for (const outbox::message& one : out) engine_->send(one);
@@ -572,6 +573,9 @@ result<std::shared_ptr<import_state>> link::add_import(importer_options options)
   const auto values = engine_->follow_values(id);
   if (!values) return std::unexpected(values.error());
   made->values_ = *values;
+  const auto news = engine_->follow_news(id);
+  if (!news) return std::unexpected(news.error());
+  made->news_ = *news;
   {
     const net_lock hold(lock_);
     core_.tick(made->in_core_, now_ns());
@@ -581,7 +585,9 @@ result<std::shared_ptr<import_state>> link::add_import(importer_options options)
 }
 
 void link::drop(import_state& gone) noexcept {
-  if (gone.values_ != nullptr) nats_engine::unfollow(gone.values_);
+  for (natsSubscription* one : {gone.news_, gone.values_}) {
+    if (one != nullptr) nats_engine::unfollow(one);
+  }
   settlement later;
   const net_lock hold(lock_);
   imports_.erase(&gone.in_core_);

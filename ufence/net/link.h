@@ -80,6 +80,7 @@ class import_state : public std::enable_shared_from_this<import_state> {
   const std::uint64_t context_;
   fence_ref found_;                     // constant
   natsSubscription* values_ = nullptr;  // constant once it is imported
+  natsSubscription* news_ = nullptr;    // constant once it is imported
   signaler found_right_;                // lock_
   std::vector<awaited_value> pending_;  // lock_; a heap, the lowest point in front
   std::int64_t arrival_ns_ = 0;         // lock_

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t lease = 600'000'000;
 constexpr std::int64_t beat_time = lease / 6;
+constexpr std::int64_t interval = link_times{}.value_interval_ns;
 
 const std::uint64_t id = name_number("line");
 
@@ -31,6 +32,7 @@ struct link_core_test : ::testing::Test, transport {
     value_record record;
     std::uint64_t expected, attempt;
   };
+  std::vector<value_record> told;
   std::vector<stored> stores;
   std::vector<std::uint64_t> questions;  // attempts
   std::vector<beat> beats;
@@ -38,6 +40,7 @@ struct link_core_test : ::testing::Test, transport {
   std::int64_t now = 1'000'000'000;
   link_core core{*this, 7, {.lease_ns = lease}, now};
 
+  void tell(const value_record& record) override { told.push_back(record); }
   void store(const value_record& record, std::uint64_t expected, std::uint64_t attempt) override {
     stores.push_back({record, expected, attempt});
   }
@@ -58,6 +61,11 @@ struct link_core_test : ::testing::Test, transport {
     core.tick(*made, now);
     return made;
   }
+  // What it has to say goes in two steps.
+  void tell_and_store(exporter& it) {
+    core.tick(it, now += interval);
+    core.tick(it, now += interval);
+  }
   void answer(const std::optional<stored_value>& last) {
     core.on_last(id, questions.back(), last, now);
   }
@@ -76,9 +84,51 @@ TEST_F(link_core_test, each_store_names_the_sequence_of_the_one_before) {
   EXPECT_EQ(stores[0].expected, 0U);
   core.on_stored(id, stores[0].attempt, 41, now);
   it->set_value(3, now);
-  core.tick(*it, now += 1'000'000);
+  tell_and_store(*it);
   ASSERT_EQ(stores.size(), 2U);
   EXPECT_EQ(stores[1].expected, 41U);
+}
+
+TEST_F(link_core_test, a_value_is_told_at_once_and_the_newest_is_stored_a_moment_later) {
+  const auto it = export_it();
+  answer(std::nullopt);
+  core.tick(*it, now);
+  core.on_stored(id, stores[0].attempt, 1, now);
+  EXPECT_TRUE(told.empty()) << "before it has the timeline it tells nobody";
+  now += interval;
+  it->set_value(3, now);
+  core.tick(*it, now);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].value, 3U);
+  EXPECT_FALSE(it->has_stored(3, 0));
+  it->set_value(4, now);
+  core.tick(*it, now + interval - 1);
+  EXPECT_EQ(told.size() + stores.size(), 2U);
+  EXPECT_EQ(it->due_ns(), now + interval);
+  core.tick(*it, now += interval);
+  ASSERT_EQ(stores.size(), 2U);
+  EXPECT_EQ(stores[1].record.value, 4U);
+  core.on_stored(id, stores[1].attempt, 2, now);
+  EXPECT_TRUE(it->is_stored());
+  // Of messages that are stored and that are not, there is one in each interval.
+  it->set_value(5, now);
+  core.tick(*it, now + interval - 1);
+  EXPECT_EQ(told.size(), 1U);
+  core.tick(*it, now += interval);
+  EXPECT_EQ(told.size(), 2U);
+  EXPECT_EQ(stores.size(), 2U);
+}
+
+TEST_F(link_core_test, an_error_is_stored_at_once) {
+  const auto it = export_it();
+  answer(std::nullopt);
+  core.tick(*it, now);
+  core.on_stored(id, stores[0].attempt, 1, now);
+  it->fail(-EIO, now);
+  core.tick(*it, now += interval);
+  EXPECT_TRUE(told.empty());
+  ASSERT_EQ(stores.size(), 2U);
+  EXPECT_EQ(stores[1].record.error, -EIO);
 }
 
 TEST_F(link_core_test, values_signaled_while_one_is_under_way_go_together) {
@@ -91,7 +141,7 @@ TEST_F(link_core_test, values_signaled_while_one_is_under_way_go_together) {
   }
   EXPECT_EQ(stores.size(), 1U);
   core.on_stored(id, stores[0].attempt, 1, now);
-  core.tick(*it, now);
+  tell_and_store(*it);
   ASSERT_EQ(stores.size(), 2U);
   EXPECT_EQ(stores[1].record.value, 1000U);
 }
@@ -127,7 +177,7 @@ TEST_F(link_core_test, an_owner_that_is_refused_by_its_own_record_goes_on) {
   core.on_refused(id, stores[0].attempt);  // the answer to an earlier attempt was lost
   core.tick(*it, now);
   answer(stored_value{.sequence = 2, .record = stores[0].record});
-  core.tick(*it, now += 1'000'000);
+  tell_and_store(*it);
   ASSERT_EQ(stores.size(), 2U);
   EXPECT_EQ(stores[1].expected, 2U);
   EXPECT_EQ(stores[1].record.value, 4U);
@@ -190,9 +240,9 @@ TEST_F(link_core_test, a_wall_clock_that_is_set_back_or_forth_holds_up_no_value_
   std::uint64_t value = 0;
   for (const std::int64_t wall :
        {INT64_C(1'700'000'000'000'000'000), INT64_C(0), INT64_MAX, INT64_C(5)}) {
-    value_record told = record_of(3, 5, ++value);
-    told.owner_time_ns = wall;
-    core.on_record(told, now);
+    value_record from_owner = record_of(3, 5, ++value);
+    from_owner.owner_time_ns = wall;
+    core.on_record(from_owner, now);
     EXPECT_EQ(it.value(), value);
     EXPECT_EQ(it.ended(), 0);
   }

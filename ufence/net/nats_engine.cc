@@ -222,6 +222,18 @@ int64_t reconnect_delay(natsConnection*, int attempts, void*) {
   return longest / 2 + random % (longest / 2 + 1);
 }
 
+// Of messages that the engine passes on and does not keep; null: it keeps or answers them.
+const char* part_of_subject(outbox::message::kind what) noexcept {
+  switch (what) {
+    case outbox::message::kind::tell: return ".news.";
+    case outbox::message::kind::beat: return ".beat.";
+    case outbox::message::kind::hint: return ".hint.";
+    case outbox::message::kind::store:
+    case outbox::message::kind::ask: break;
+  }
+  return nullptr;
+}
+
 natsStatus set_identity(natsOptions* to, const host_link_options& o) {
   natsStatus s = NATS_OK;
   if (!o.user.empty()) {
@@ -354,6 +366,10 @@ bool nats_engine::is_in_callback() noexcept { return is_called_back; }
 
 void nats_engine::unfollow(natsSubscription* one) noexcept { natsSubscription_Destroy(one); }
 
+result<natsSubscription*> nats_engine::follow_news(std::uint64_t timeline_id) {
+  return subscribe("ufence." + namespace_ + ".news." + hexadecimal(timeline_id), on_value);
+}
+
 result<natsSubscription*> nats_engine::follow_values(std::uint64_t timeline_id) {
   return subscribe("ufence." + namespace_ + ".value." + hexadecimal(timeline_id), on_value);
 }
@@ -368,9 +384,9 @@ void nats_engine::send(const outbox::message& one) noexcept try {
   const std::string id = hexadecimal(one.id);
   const auto* const data = reinterpret_cast<const char*>(one.bytes.data());
   const auto size = static_cast<int>(one.bytes.size());
-  if (one.what == kind::beat || one.what == kind::hint) {
-    const std::string subject = prefix + (one.what == kind::beat ? ".beat." : ".hint.") + id;
-    static_cast<void>(natsConnection_Publish(connection_, subject.c_str(), data, size));
+  if (const char* const part = part_of_subject(one.what)) {
+    static_cast<void>(
+        natsConnection_Publish(connection_, (prefix + part + id).c_str(), data, size));
     return;
   }
   const std::string value = prefix + ".value." + id;

@@ -52,13 +52,16 @@ class engine_events {
 class outbox final : public transport {
  public:
   struct message {
-    enum class kind : std::uint8_t { store, ask, beat, hint } what;
+    enum class kind : std::uint8_t { tell, store, ask, beat, hint } what;
     std::uint64_t id;
     std::uint64_t expected = 0;
     std::uint64_t attempt = 0;
     std::vector<std::byte> bytes = {};
   };
 
+  void tell(const value_record& record) override {
+    messages_.push_back({message::kind::tell, record.timeline_id, 0, 0, to_bytes(record)});
+  }
   void store(const value_record& record, std::uint64_t expected, std::uint64_t attempt) override {
     messages_.push_back(
         {message::kind::store, record.timeline_id, expected, attempt, to_bytes(record)});
@@ -103,7 +106,9 @@ class nats_engine {
   /// Makes the stream, if there is none. Answered by stream_created(), if it is allowed. A server
   /// without the stream does not answer at all to what is asked of it.
   void create_stream() noexcept;
-  /// Messages of one timeline: values, or hints. Freed by unfollow().
+  /// Messages of one timeline: values that are told, those that are stored, or hints. Freed by
+  /// unfollow().
+  [[nodiscard]] result<natsSubscription*> follow_news(std::uint64_t timeline_id);
   [[nodiscard]] result<natsSubscription*> follow_values(std::uint64_t timeline_id);
   [[nodiscard]] result<natsSubscription*> follow_hints(std::uint64_t timeline_id);
   static void unfollow(natsSubscription* one) noexcept;

@@ -27,6 +27,7 @@ TEST(net_simulation, keeps_what_is_promised_in_each_history) {
     const std::optional<std::string> broken = history.run();
     ASSERT_FALSE(broken) << *broken << "; again with UFENCE_HISTORIES=1 UFENCE_SEED=" << seed;
     const simulation::tally& one = history.counts();
+    sum.tells += one.tells;
     sum.stores += one.stores;
     sum.reached += one.reached;
     sum.dead += one.dead;
@@ -46,6 +47,7 @@ TEST(net_simulation, keeps_what_is_promised_in_each_history) {
       static_cast<unsigned long long>(sum.cut_off_owners));
   if (count < 100) return;
   // All of it happens: else the promises would be kept for want of an occasion.
+  EXPECT_GT(sum.tells, 0U);
   EXPECT_GT(sum.reached, 0U);
   EXPECT_GT(sum.dead, 0U);
   EXPECT_GT(sum.failed, 0U);
@@ -88,7 +90,7 @@ TEST(net_simulation, notices_beats_of_the_dead) {
 }
 
 TEST(net_simulation, notices_an_engine_that_says_nothing) {
-  EXPECT_EQ(noticed(sabotage::silence), "an owner that was replaced stores over the new one");
+  EXPECT_EQ(noticed(sabotage::silence), "two owners have one timeline");
 }
 
 }  // namespace

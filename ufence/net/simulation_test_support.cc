@@ -30,18 +30,28 @@ struct simulation::host final : detail::transport {
 
   host(simulation& w, int n) : world(w), number(n) {}
 
-  void store(const detail::value_record& record, std::uint64_t expected,
-             std::uint64_t attempt) override {
-    ++world.counts_.stores;
+  // What it says of a timeline, by tell() or store().
+  void note_said(const detail::value_record& record) {
     const auto by = std::ranges::find(exports, record.timeline_id, &exported::timeline);
     if (by == exports.end() || by->in_core->ended() != 0) world.broken("an ended owner stores");
     if (world.now_ - engine_heard > lease)
       world.broken("an owner that nobody heard for a lease stores");
-    if (by != exports.end()) {
-      auto& known = world.said_[{record.timeline_id, record.owner, record.epoch}];
-      if (known && known != by->said) world.broken("two exports have one epoch");
-      known = by->said;
-    }
+    if (by == exports.end()) return;
+    auto& known = world.said_[{record.timeline_id, record.owner, record.epoch}];
+    if (known && known != by->said) world.broken("two exports have one epoch");
+    known = by->said;
+  }
+  void tell(const detail::value_record& record) override {
+    ++world.counts_.tells;
+    note_said(record);
+    world.to_server(*this, [this, bytes = to_bytes(record), id = record.timeline_id] {
+      world.pass_on(bytes, id);
+    });
+  }
+  void store(const detail::value_record& record, std::uint64_t expected,
+             std::uint64_t attempt) override {
+    ++world.counts_.stores;
+    note_said(record);
     world.to_server(*this, [this, bytes = to_bytes(record), id = record.timeline_id, expected,
                             attempt] { world.serve_store(*this, bytes, id, expected, attempt); });
   }
@@ -131,8 +141,7 @@ void simulation::to_host(host& to, std::function<void(host&)> what) {
 
 // --- The engine ---
 
-void simulation::serve_store(host& from, std::vector<std::byte> bytes, std::uint64_t timeline,
-                             std::uint64_t expected, std::uint64_t attempt) {
+void simulation::pass_on(const std::vector<std::byte>& bytes, std::uint64_t timeline) {
   for (auto& to : hosts_) {
     if (sabotage_ == sabotage::silence) break;
     to_host(*to, [this, bytes, timeline](host& h) {
@@ -142,6 +151,11 @@ void simulation::serve_store(host& from, std::vector<std::byte> bytes, std::uint
       h.core->on_record(*record, now_);
     });
   }
+}
+
+void simulation::serve_store(host& from, std::vector<std::byte> bytes, std::uint64_t timeline,
+                             std::uint64_t expected, std::uint64_t attempt) {
+  pass_on(bytes, timeline);
   const auto last = stream_.find(timeline);
   const bool is_expected = (last == stream_.end() ? 0 : last->second.sequence) == expected;
   if (!is_expected && sabotage_ != sabotage::sequences_are_ignored) {

@@ -24,6 +24,8 @@ class transport {
   transport(const transport&) = delete;
   transport& operator=(const transport&) = delete;
 
+  /// Passes the record on to all importers of its timeline, sooner than store() does.
+  virtual void tell(const value_record& record) = 0;
   /// Passes the record on to all importers of its timeline; and keeps it as the last one, if the
   /// last one's sequence is `expected` (0: there is none). Answered by link_core::on_stored() or
   /// on_refused().
@@ -54,7 +56,7 @@ struct link_times {
   [[nodiscard]] std::int64_t audit_ns() const noexcept { return 10 * lease_ns; }
   /// The least time between two values of one timeline: 2,000 messages a second. What is signaled
   /// meanwhile goes with the next one.
-  std::int64_t store_interval_ns = 500'000;
+  std::int64_t value_interval_ns = 500'000;
 };
 
 }  // namespace ufence::detail

@@ -41,8 +41,8 @@ class simulation {
   [[nodiscard]] std::optional<std::string> run();
   /// What happened in it, for the sum over many.
   struct tally {
-    std::uint64_t stores = 0, reached = 0, dead = 0, replaced_owners = 0, cut_off_owners = 0,
-                  failed = 0, stale = 0;
+    std::uint64_t tells = 0, stores = 0, reached = 0, dead = 0, replaced_owners = 0,
+                  cut_off_owners = 0, failed = 0, stale = 0;
   };
   [[nodiscard]] const tally& counts() const { return counts_; }
 
@@ -89,6 +89,7 @@ class simulation {
   void to_server(host& from, std::function<void()> act);
   void to_host(host& to, std::function<void(host&)> act);
   void send(bool is_cut, std::function<void()> act);
+  void pass_on(const std::vector<std::byte>& bytes, std::uint64_t timeline);
   void serve_store(host& from, std::vector<std::byte> bytes, std::uint64_t timeline,
                    std::uint64_t expected, std::uint64_t attempt);
   void serve_question(host& from, std::uint64_t timeline, std::uint64_t attempt);
