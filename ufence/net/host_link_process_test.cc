@@ -4,10 +4,11 @@
 
 #include <gtest/gtest.h>
 #include <nats/nats.h>
+#include <poll.h>
 #include <signal.h>
-
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -18,9 +19,12 @@
 #include <utility>
 #include <vector>
 
+#include "ufence/container/array.h"
+#include "ufence/container/resv.h"
 #include "ufence/fence/testing/support.h"
 #include "ufence/net/testing/nats_server.h"
 #include "ufence/net/wire.h"
+#include "ufence/sync/sync_file.h"
 
 namespace ufence::testing {
 namespace {
@@ -102,6 +106,32 @@ TEST_F(net_host_link, a_point_that_is_signaled_on_one_is_reached_on_the_other) {
   EXPECT_EQ(origin.process, static_cast<std::uint32_t>(::getpid()));
   EXPECT_GT(origin.owner_time_ns, 0);
   EXPECT_GT(origin.arrival_time_ns, 0);
+}
+
+TEST_F(net_host_link, a_point_is_a_fence_like_all_others) {
+  host_link owner = connect();
+  host_link other = connect();
+  exported_timeline out = export_it(owner, "alike");
+  remote_timeline in = import_it(other, "alike");
+  const fence_ref f = in.fence_at(2).value();
+  const std::array both{in.fence_at(1).value(), f};
+  const fence_ref all = fence_array::create(both).value();
+  const unique_fd file = sync_file_create(f).value();
+  resv object;
+  ASSERT_FALSE(object.lock());
+  ASSERT_FALSE(object.reserve(1));
+  ASSERT_FALSE(object.add(f, resv_usage::write));
+  object.unlock();
+  out.signal_up_to(1);
+  EXPECT_EQ(both[0]->wait_result(patience()), std::error_code());
+  EXPECT_FALSE(all->is_signaled());
+  EXPECT_FALSE(object.test_signaled(resv_usage::write));
+  pollfd readable{.fd = file.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&readable, 1, 0), 0);
+  out.signal_up_to(2);
+  EXPECT_EQ(all->wait_result(patience()), std::error_code());
+  EXPECT_EQ(object.wait(resv_usage::write, patience()), std::error_code());
+  EXPECT_EQ(::poll(&readable, 1, 120'000), 1);
 }
 
 TEST_F(net_host_link, an_error_travels_after_the_last_value) {
