@@ -499,6 +499,27 @@ TEST(broker, regress_a_limit_of_file_sizes_is_an_error_of_the_call_that_meets_it
             0);
 }
 
+// A descriptor for reading stays one for a process that may not have the broker's files.
+TEST(broker, regress_another_user_does_not_open_a_buffer_anew_to_write) {
+  if (::geteuid() != 0) GTEST_SKIP() << "takes root";
+  const broker_on_thread broker;
+  const answer node = open_device(broker, device_kind::drm_card);
+  const std::uint32_t handle = handle_of(make_buffer(broker, node, 1));
+  const uapi::drm_prime a{.handle = handle, .flags = 0, .fd = -1};
+  const answer reader = control(broker, uapi::drm::prime_to_fd, a, node.fd.get());
+  ASSERT_EQ(reader.error, 0);
+  const std::string path = "/proc/self/fd/" + std::to_string(reader.fd.get());
+  EXPECT_GE(unique_fd(::open(path.c_str(), O_RDWR | O_CLOEXEC)).get(), 0) << "the broker's may";
+  EXPECT_EQ(in_child([&] {
+              UFENCE_CHILD_EXPECT(become_another_user());
+              UFENCE_CHILD_EXPECT(::prctl(PR_SET_DUMPABLE, 1) == 0);  // /proc/self is its own
+              UFENCE_CHILD_EXPECT(::access(path.c_str(), F_OK) == 0);
+              UFENCE_CHILD_EXPECT(::open(path.c_str(), O_RDWR | O_CLOEXEC) < 0 && errno == EACCES);
+              return 0;
+            }),
+            0);
+}
+
 TEST(broker, regress_a_buffer_is_known_whatever_locks_its_holder_takes_off) {
   const broker_on_thread broker;
   const answer node = open_device(broker, device_kind::drm_card);
