@@ -105,7 +105,9 @@ bool may_stay(std::string_view name) {
                                         "stderr",
                                         "_ZSt7nothrow",
                                         "__stack_chk_fail",
-                                        "_ZNSt6thread6_StateD2Ev"};
+                                        "_ZNSt6thread6_StateD2Ev",
+                                        "_ZNSt13__future_base12_Result_baseC2Ev",
+                                        "_ZNSt13__future_base12_Result_baseD2Ev"};
   if (std::ranges::find(known, name) != std::end(known) || is_of_exception(name)) return true;
   if (name.starts_with("__start_") || name.starts_with("__stop_")) return true;  // of a section
   return name.starts_with("_ZTV") || name.starts_with("_ZTI") || name.starts_with("_ZTS");

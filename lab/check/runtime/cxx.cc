@@ -1,4 +1,7 @@
 // What libstdc++ and the C++ ABI have behind their headers, by the names in object files.
+#include <linux/futex.h>
+
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -77,6 +80,34 @@ UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt18condition_variable4waitERSt11uniqu
     void* c, std::unique_lock<std::mutex>* lock) {
   static_cast<void>(
       wait_condition(native(c), lock->mutex()->native_handle(), no_deadline, UFENCE_LAB_HERE));
+}
+
+// --- std::future: a word that says whether the result is there ---
+
+namespace {
+
+// False: not by then.
+bool wait_for_result(const unsigned* word, unsigned value, bool has_deadline, std::int64_t seconds,
+                     std::int64_t ns, std::source_location where) {
+  const timespec until{.tv_sec = seconds, .tv_nsec = ns};
+  return futex(word, FUTEX_WAIT_BITSET, value, has_deadline ? &until : nullptr, where) !=
+         -ETIMEDOUT;
+}
+
+}  // namespace
+
+#define UFENCE_LAB_WAIT_FOR_RESULT(name)                                                      \
+  UFENCE_LAB_EXPORT bool name(void*, const unsigned* word, unsigned value, bool has_deadline, \
+                              std::int64_t seconds, std::int64_t ns) {                        \
+    return wait_for_result(word, value, has_deadline, seconds, ns, UFENCE_LAB_HERE);          \
+  }
+UFENCE_LAB_WAIT_FOR_RESULT(UFENCE_LAB_CALL(
+    _ZNSt28__atomic_futex_unsigned_base19_M_futex_wait_untilEPjjbNSt6chrono8durationIlSt5ratioILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE))
+UFENCE_LAB_WAIT_FOR_RESULT(UFENCE_LAB_CALL(
+    _ZNSt28__atomic_futex_unsigned_base26_M_futex_wait_until_steadyEPjjbNSt6chrono8durationIlSt5ratioILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE))
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj)(
+    const unsigned* word) {
+  static_cast<void>(futex(word, FUTEX_WAKE, INT32_MAX, nullptr, UFENCE_LAB_HERE));
 }
 
 // --- std::chrono ---

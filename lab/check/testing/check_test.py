@@ -108,6 +108,9 @@ class Faults(Check):
         self.expect_safe(check(PROGRAMS / "notifies_one_of_two.cc", flags="-DALL"))
         self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DFORGETS"), "lost wakeup")
 
+    def test_a_future_orders_what_comes_before_its_result_alone(self):
+        self.expect_found(check(PROGRAMS / "known/future.cc", flags="-DRACES"), "data race")
+
     def test_a_wait_may_end_early_and_a_loop_by_the_clock(self):
         self.expect_found(check(PROGRAMS / "waits_too_short.cc", flags="-DEARLY"), "check failed")
         self.expect_found(check(PROGRAMS / "polls_too_short.cc", flags="-DASSUMES"), "check failed")
