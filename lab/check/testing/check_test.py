@@ -208,6 +208,19 @@ class Unknown(Check):
 
 
 class Examples(Check):
+    def test_the_first_program_of_the_document_says_what_stands_there(self):
+        text = (EXAMPLES / "README.md").read_text()
+        code = re.search(r"```cpp\n(.*?)```", text, re.DOTALL)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder, "flag.cc")
+            program.write_text(code)
+            done = check(program)
+            self.expect_found(done, "data race")
+            self.assertIn("    " + done.stdout.splitlines()[0] + "\n", text)
+            program.write_text(code.replace("order_relaxed", "order_release"))
+            done = check(program)
+            self.expect_safe(done)
+            self.assertIn("`" + done.stdout.split(";")[0] + "`", text)
 
     def test_each_structure_is_right_and_wrong_with_a_weaker_order(self):
         examples = sorted(EXAMPLES.glob("*.c*"))
