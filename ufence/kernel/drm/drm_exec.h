@@ -43,16 +43,10 @@ struct drm_exec {
 	unsigned int num_objects; /* that are locked */
 	unsigned int max_objects; /* for which `objects` has room */
 	struct drm_gem_object **objects; /* in the order of locking, each with a reference */
-	struct drm_gem_object *contended; /* to be locked first, with a reference; or DRM_EXEC_DUMMY */
+	struct drm_gem_object *contended; /* to be locked first, with a reference */
 	struct drm_gem_object *prelocked; /* locked first, not asked for since; with a reference more */
+	bool ufence_has_begun; /* the loop: `ticket` is in use */
 };
-
-/* In `contended`: the loop has not begun. */
-#ifdef __cplusplus
-#define DRM_EXEC_DUMMY reinterpret_cast<struct drm_gem_object *>(~uintptr_t(0))
-#else
-#define DRM_EXEC_DUMMY ((struct drm_gem_object *)~(uintptr_t)0)
-#endif
 
 /* --- The loop --- */
 
@@ -78,13 +72,13 @@ start:                                                                          
 /* In the loop, after drm_exec_fini() and drm_exec_init(): from its start. */
 #define drm_exec_retry(exec)                                                                       \
 	do {                                                                                       \
-		(void)WARN_ON((exec)->contended != DRM_EXEC_DUMMY);                                \
+		(void)WARN_ON((exec)->ufence_has_begun);                                \
 		UFENCE_DRM_EXEC_AGAIN();                                                           \
 	} while (0)
 
 #define UFENCE_DRM_EXEC_AGAIN() __extension__({ goto *ufence_drm_exec_start; })
 
-/* Something that was asked for has to be locked first; or the loop has not begun. */
+/* Something that was asked for has to be locked first. */
 static inline bool drm_exec_is_contended(struct drm_exec *exec)
 {
 	return exec->contended != NULL;
@@ -145,8 +139,9 @@ static inline void drm_exec_init(struct drm_exec *exec, u32 flags, unsigned int 
 				    kvmalloc_array(nr, sizeof(*exec->objects), GFP_KERNEL));
 	exec->max_objects = exec->objects ? nr : 0;
 	exec->num_objects = 0;
-	exec->contended = DRM_EXEC_DUMMY;
+	exec->contended = NULL;
 	exec->prelocked = NULL;
+	exec->ufence_has_begun = false;
 }
 
 /* In the reverse order of locking. */
@@ -169,26 +164,25 @@ static inline void drm_exec_fini(struct drm_exec *exec)
 {
 	ufence_drm_exec_unlock_all(exec);
 	kvfree(exec->objects);
-	if (exec->contended == DRM_EXEC_DUMMY)
-		return;
 	drm_gem_object_put(exec->contended);
-	ww_acquire_fini(&exec->ticket);
+	if (exec->ufence_has_begun)
+		ww_acquire_fini(&exec->ticket);
 }
 
 /* Of the loop: true, and nothing is locked, if the body has to run. */
 static inline bool drm_exec_cleanup(struct drm_exec *exec)
 {
-	if (!exec->contended) {
-		ww_acquire_done(&exec->ticket);
-		return false;
-	}
-	if (exec->contended == DRM_EXEC_DUMMY) {
+	const bool is_first = !exec->ufence_has_begun;
+
+	if (is_first) {
 		ww_acquire_init(&exec->ticket, &reservation_ww_class);
-		exec->contended = NULL;
-	} else {
+		exec->ufence_has_begun = true;
+	} else if (exec->contended) {
 		ufence_drm_exec_unlock_all(exec);
+	} else {
+		ww_acquire_done(&exec->ticket);
 	}
-	return true;
+	return is_first || exec->contended;
 }
 
 /* --- Locking, in the loop --- */
@@ -218,26 +212,23 @@ static inline int ufence_drm_exec_keep(struct drm_exec *exec, struct drm_gem_obj
 	return 0;
 }
 
-/* The object that stood in the way is locked before all others. Whatever comes of it, it is contended no more. */
-static inline int ufence_drm_exec_lock_contended(struct drm_exec *exec)
+enum ufence_drm_exec_turn { UFENCE_DRM_EXEC_BY_AGE, UFENCE_DRM_EXEC_FIRST };
+
+/* By age: -EDEADLK where an older user has it. As the first one it is waited for, whoever has it. */
+static inline int ufence_drm_exec_lock(struct drm_exec *exec, struct drm_gem_object *obj,
+				       enum ufence_drm_exec_turn turn)
 {
-	struct drm_gem_object *obj = exec->contended;
+	const bool may_be_interrupted = exec->flags & DRM_EXEC_INTERRUPTIBLE_WAIT;
 	int failed = 0;
 
-	if (!obj)
-		return 0;
-	exec->contended = NULL;
-	if (exec->flags & DRM_EXEC_INTERRUPTIBLE_WAIT)
+	if (turn == UFENCE_DRM_EXEC_BY_AGE)
+		failed = may_be_interrupted ? dma_resv_lock_interruptible(obj->resv, &exec->ticket) :
+					      dma_resv_lock(obj->resv, &exec->ticket);
+	else if (may_be_interrupted)
 		failed = dma_resv_lock_slow_interruptible(obj->resv, &exec->ticket);
 	else
 		dma_resv_lock_slow(obj->resv, &exec->ticket);
-	if (!failed)
-		failed = ufence_drm_exec_keep(exec, obj);
-	if (failed)
-		drm_gem_object_put(obj);
-	else
-		exec->prelocked = obj;
-	return failed;
+	return failed ? failed : ufence_drm_exec_keep(exec, obj);
 }
 
 /*
@@ -247,21 +238,25 @@ static inline int ufence_drm_exec_lock_contended(struct drm_exec *exec)
  */
 static inline int drm_exec_lock_obj(struct drm_exec *exec, struct drm_gem_object *obj)
 {
-	int failed = ufence_drm_exec_lock_contended(exec);
+	struct drm_gem_object *first = exec->contended;
+	int failed;
 
-	if (failed)
-		return failed;
+	/* What stood in the way is locked before all others; whatever comes of it, it is contended no more. */
+	if (first) {
+		exec->contended = NULL;
+		failed = ufence_drm_exec_lock(exec, first, UFENCE_DRM_EXEC_FIRST);
+		if (failed) {
+			drm_gem_object_put(first);
+			return failed;
+		}
+		exec->prelocked = first;
+	}
 	if (exec->prelocked == obj) {
 		exec->prelocked = NULL;
 		drm_gem_object_put(obj);
 		return 0;
 	}
-	if (exec->flags & DRM_EXEC_INTERRUPTIBLE_WAIT)
-		failed = dma_resv_lock_interruptible(obj->resv, &exec->ticket);
-	else
-		failed = dma_resv_lock(obj->resv, &exec->ticket);
-	if (!failed)
-		return ufence_drm_exec_keep(exec, obj);
+	failed = ufence_drm_exec_lock(exec, obj, UFENCE_DRM_EXEC_BY_AGE);
 	if (failed == -EALREADY && (exec->flags & DRM_EXEC_IGNORE_DUPLICATES))
 		return 0;
 	if (failed == -EDEADLK) {
