@@ -13,6 +13,9 @@ foreach(source exported answer label process_secret shared_timeline shared_timel
   list(APPEND product_sources "${PROJECT_SOURCE_DIR}/ufence/sync/${source}.cc")
 endforeach()
 list(APPEND product_sources "${PROJECT_SOURCE_DIR}/ufence/io/cipher.cc")
+foreach(source awaited_points importer)
+  list(APPEND product_sources "${PROJECT_SOURCE_DIR}/ufence/net/${source}.cc")
+endforeach()
 # What they ask of the system.
 list(APPEND product_sources "${UFENCE_LAB_PRODUCT_DOUBLES}/system.cc")
 add_library(ufence_lab_product STATIC EXCLUDE_FROM_ALL ${product_sources})

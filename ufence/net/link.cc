@@ -38,8 +38,6 @@ std::string own_host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
-constexpr auto later_first = [](const auto& a, const auto& b) { return a.value > b.value; };
-
 }  // namespace
 
 // --- The thread ---
@@ -254,16 +252,9 @@ bool link::finish_locked(settlement& later) {
 }
 
 void link::advance_locked(import_state& in, settlement& later) {
-  const std::uint64_t value = in.in_core_.value();
   const int ended = in.in_core_.ended();
   in.arrival_ns_ = now_ns();
-  while (!in.pending_.empty() && (ended != 0 || in.pending_.front().value <= value)) {
-    std::ranges::pop_heap(in.pending_, later_first);
-    awaited_value& lowest = in.pending_.back();
-    const bool is_reached = in.in_core_.is_following() && lowest.value <= value;
-    lowest.right.decide(is_reached ? 0 : ended, later);
-    in.pending_.pop_back();
-  }
+  in.pending_.advance(in.in_core_, later);
   if (in.found_->is_signaled()) return;
   if (in.in_core_.is_following()) {
     in.found_right_.decide(0, later);
@@ -592,8 +583,7 @@ void link::drop(import_state& gone) noexcept {
   const net_lock hold(lock_);
   imports_.erase(&gone.in_core_);
   core_.remove(gone.in_core_);
-  std::ranges::sort(gone.pending_, {}, &awaited_value::value);
-  for (awaited_value& one : gone.pending_) one.right.decide(-ECANCELED, later);
+  gone.pending_.fail(-ECANCELED, later);
   if (!gone.found_->is_signaled()) gone.found_right_.decide(-ECANCELED, later);
 }
 
@@ -643,8 +633,7 @@ result<fence_ref> link::fence_at(import_state& in, std::uint64_t point) {
   static_cast<void>(data.release());  // retire
   settlement later;
   const net_lock hold(lock_);
-  in.pending_.push_back({point, std::move(made->signal)});
-  std::ranges::push_heap(in.pending_, later_first);
+  in.pending_.add(point, std::move(made->signal));
   advance_locked(in, later);
   return std::move(made->fence);
 }

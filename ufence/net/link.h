@@ -25,6 +25,7 @@
 #include "ufence/base/fd.h"
 #include "ufence/fence/fence.h"
 #include "ufence/fence/timeline.h"
+#include "ufence/net/awaited_points.h"
 #include "ufence/net/host_link.h"
 #include "ufence/net/link_core.h"
 #include "ufence/net/lock.h"
@@ -82,7 +83,7 @@ class import_state : public std::enable_shared_from_this<import_state> {
   natsSubscription* values_ = nullptr;  // constant once it is imported
   natsSubscription* news_ = nullptr;    // constant once it is imported
   signaler found_right_;                // lock_
-  std::vector<awaited_value> pending_;  // lock_; a heap, the lowest point in front
+  awaited_points pending_;              // lock_
   std::int64_t arrival_ns_ = 0;         // lock_
 };
 

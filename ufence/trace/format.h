@@ -100,10 +100,12 @@ struct process_start {
 class checksum {
  public:
   constexpr void add(std::span<const std::uint64_t> words) noexcept {
-    for (const std::uint64_t word : words) {
-      mix(sums_[next_], word);
-      next_ = next_ + 1 == sums_.size() ? 0 : next_ + 1;
+    std::size_t i = 0;
+    while (i < words.size() && next_ != 0) add_one(words[i++]);
+    for (; words.size() - i >= sums_.size(); i += sums_.size()) {
+      for (std::size_t k = 0; k < sums_.size(); ++k) mix(sums_[k], words[i + k]);
     }
+    while (i < words.size()) add_one(words[i++]);
   }
   [[nodiscard]] constexpr std::uint64_t value() const noexcept {
     std::uint64_t all = 0;
@@ -112,6 +114,10 @@ class checksum {
   }
 
  private:
+  constexpr void add_one(std::uint64_t word) noexcept {
+    mix(sums_[next_], word);
+    next_ = next_ + 1 == sums_.size() ? 0 : next_ + 1;
+  }
   static constexpr void mix(std::uint64_t& sum, std::uint64_t word) noexcept {
     sum = (sum ^ word) * 0x9e3779b97f4a7c15;
     sum ^= sum >> 32U;

@@ -175,7 +175,7 @@ struct later {
 /* Until a thread sleeps: it has called, and waits for the answer. The call that follows comes after
  * it. */
 static void wait_until_asleep(int drm, const volatile pid_t* thread) {
-  const int64_t until = in_ns(30000000000ll);
+  const int64_t until = in_ns(120000000000ll);
   char path[64], text[256], state = 0;
   FILE* file;
 
@@ -222,7 +222,7 @@ static void expect_wait_ends(uint32_t flags, int count, int what) {
     if (what == 0) l.timelines[i] = submit_kind(l.drm, l.handles[i]);
   }
   EXPECT(pthread_create(&thread, NULL, act_later, &l) == 0);
-  EXPECT(wait_kind(l.drm, l.handles, (uint32_t)count, in_ns(30000000000ll), flags, NULL) == 0);
+  EXPECT(wait_kind(l.drm, l.handles, (uint32_t)count, in_ns(120000000000ll), flags, NULL) == 0);
   pthread_join(thread, NULL);
   for (i = 0; i < count; i++) {
     if (what == 0 || what == 3) close(l.timelines[i]);
@@ -342,7 +342,7 @@ static void snapshot(void) {
 
     one = submit_kind(drm, handles[0]);
     two = submit_kind(drm, handles[1]);
-    w.until = in_ns(30000000000ll);
+    w.until = in_ns(120000000000ll);
     EXPECT(pthread_create(&thread, NULL, wait_in_thread, &w) == 0);
     wait_until_asleep(drm, &w.thread);
     EXPECT(on_all(drm, SYNCOBJ_RESET, handles, 1) == 0);
@@ -373,7 +373,7 @@ static void complex(void) {
       timelines[i] = -1;
       if (!(flags & WAIT_FOR_SUBMIT) || i % 2) timelines[i] = submit_kind(drm, handles[i]);
     }
-    w.until = in_ns(30000000000ll);
+    w.until = in_ns(120000000000ll);
     EXPECT(pthread_create(&thread, NULL, wait_in_thread, &w) == 0);
     wait_until_asleep(drm, &w.thread);
     for (i = 0; i < 8; i++) {
