@@ -19,7 +19,11 @@ void reports::keep(const report& what, void* self) noexcept {
 
 std::vector<std::string> reports::texts() const {
   const std::scoped_lock lock(mutex_);
-  return texts_;
+  std::vector<std::string> all = texts_;
+  std::erase_if(all, [](const std::string& text) {
+    return text.contains(" has not returned for ") || text.contains(" has not ended for ");
+  });
+  return all;
 }
 
 bool reports::has(std::initializer_list<std::string_view> parts) const {

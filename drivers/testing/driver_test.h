@@ -26,7 +26,7 @@ class reports {
   reports(const reports&) = delete;
   reports& operator=(const reports&) = delete;
 
-  /// All so far, one line each: "driver: text".
+  /// All so far, one line each: "driver: text". Not that a call lasts long, as on a busy machine.
   [[nodiscard]] std::vector<std::string> texts() const;
   /// Is there one with all of these parts?
   [[nodiscard]] bool has(std::initializer_list<std::string_view> parts) const;

@@ -288,7 +288,7 @@ TEST_P(call_that_lasts, is_told_by_name_while_it_does) {
   const auto [name, blocks] = GetParam();
   const kept_reports reports;
   const auto is_told = [&, call = std::string(name)] {
-    return std::ranges::any_of(reports.all(), [&](const kept_reports::entry& e) {
+    return std::ranges::any_of(reports.delays(), [&](const kept_reports::entry& e) {
       return e.kind == report_kind::driver && e.driver_name == "puppet" &&
              e.text.starts_with(call + " has not returned for ");
     });
@@ -337,7 +337,7 @@ TEST(load, that_does_not_return_is_told_while_it_lasts) {
   std::thread loader([&] { d = load_module(h, test_module("minimal_waits")); });
   const auto goes_on_once_told = [&](const std::string& text) {
     EXPECT_TRUE(eventually([&] {
-      return std::ranges::any_of(reports.all(), [&](const auto& e) { return e.text.contains(text); });
+      return std::ranges::any_of(reports.delays(), [&](const auto& e) { return e.text.contains(text); });
     })) << text;
     EXPECT_EQ(::write(ends[1], "x", 1), 1);
   };

@@ -54,7 +54,7 @@ class Interrupt(Case):
         wait_until(lambda: is_full(running.stdout), "a full pipe")
         running.send_signal(signal.SIGINT)
         self.assertEqual(running.wait(PATIENCE_S), 130)
-        self.assertRegex(running.stderr.read().decode(), r"^ufence: interrupted\n\d+ files, ")
+        self.assertRegex(running.communicate()[1].decode(), r"^ufence: interrupted\n\d+ files, ")
 
     def test_by_other_signals(self):
         self.assertEqual(self.interrupt(number=signal.SIGTERM).returncode, 128 + signal.SIGTERM)

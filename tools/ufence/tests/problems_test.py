@@ -132,8 +132,7 @@ class Output(Case):
         self.assertEqual(finished.stderr.decode(), "ufence: /dev/full: No space left on device\n")
         with open("/dev/full", "wb") as full:
             for args in (["--input", "x"], ["--input", "x", "--json"]):
-                finished = subprocess.run([PROGRAM, "run", "--quiet", *args], cwd=self.folder,
-                                          stdout=full, stderr=subprocess.PIPE, check=False)
+                finished = self.run_ufence("run", "--quiet", *args, stdout=full)
                 self.assert_succeeded(finished, 1)
                 self.assertEqual(finished.stderr.decode(),
                                  "ufence: standard output: No space left on device\n")
@@ -166,9 +165,7 @@ class Output(Case):
                          "ufence: standard output: Bad file descriptor\n")
 
     def run_ufence_in_shell(self, rest):
-        return subprocess.run(["sh", "-c", f'exec "$0" {rest}', PROGRAM], cwd=self.folder,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
-                              timeout=PATIENCE_S)
+        return self.run_in_folder(["sh", "-c", f'exec "$0" {rest}', PROGRAM])
 
 
 class Program(Case):

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import unittest
 
-from support import (PATIENCE_S, Case, cpu_seconds, expected_sums, make_odd_tree, pattern, until_met,
+from support import (DELAY, PATIENCE_S, Case, cpu_seconds, expected_sums, make_odd_tree, pattern, until_met,
                      wait_until)
 
 DRIVERS = pathlib.Path(os.environ["UFENCE_DRIVERS"])
@@ -175,7 +175,9 @@ class Watch(Case):
         wait_until(lambda: cpu_seconds(self.running.pid) > 0.2, "work")
 
     def next_note(self):
-        return self.running.stderr.readline().decode()
+        while DELAY.match(note := self.running.stderr.readline()):
+            pass
+        return note.decode()
 
     def replace(self, name, content):
         self.write("newer", content)

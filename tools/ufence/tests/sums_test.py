@@ -105,10 +105,9 @@ class Sums(Case):
         make_odd_tree(self)
         for number in range(200):
             self.write(f"tree/many/{number // 10}/{number}", pattern(number * 100, number))
-        finished = subprocess.run(
+        finished = self.run_in_folder(
             ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh", os.environ["UFENCE_PROGRAM"], "run",
-             "--quiet", "--input", "tree"],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+             "--quiet", "--input", "tree"])
         self.assertEqual(finished.stderr, b"")
         self.assertEqual(finished.stdout, expected_sums(self.folder, ["tree"]))
 

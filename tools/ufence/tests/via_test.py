@@ -107,10 +107,9 @@ class Sums(Via):
         make_odd_tree(self)
         for number in range(200):
             self.write(f"tree/many/{number // 10}/{number}", pattern(number * 100, number))
-        finished = subprocess.run(
+        finished = self.run_in_folder(
             ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh", PROGRAM, "run", "--quiet", "--input",
-             "tree", "--via", VIA, "--block", "4096", "--kill-reader-every", "50"],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+             "tree", "--via", VIA, "--block", "4096", "--kill-reader-every", "50"])
         self.assertEqual(finished.stderr, b"")
         self.assertEqual(finished.stdout, expected_sums(self.folder, ["tree"]))
 

@@ -198,6 +198,12 @@ class kept_reports {
     const std::lock_guard guard(lock_);
     return entries_;
   }
+  /// That a call into a module has not returned for so long. It may be on a busy machine that it is told,
+  /// so these are in no other list.
+  [[nodiscard]] std::vector<entry> delays() const {
+    const std::lock_guard guard(lock_);
+    return delays_;
+  }
   [[nodiscard]] int count(report_kind kind) const {
     int n = 0;
     for (const entry& e : all()) n += e.kind == kind ? 1 : 0;
@@ -208,11 +214,15 @@ class kept_reports {
   static void keep(const report& what, void* context) noexcept {
     auto& self = *static_cast<kept_reports*>(context);
     const std::lock_guard guard(self.lock_);
-    self.entries_.push_back({what.kind, what.context, what.seqno, std::string(what.driver_name),
-                             std::string(what.timeline_name), std::string(what.text)});
+    const bool is_delay = what.text.contains(" has not returned for ") ||
+                          what.text.contains(" has not ended for ");
+    (is_delay ? self.delays_ : self.entries_)
+        .push_back({what.kind, what.context, what.seqno, std::string(what.driver_name),
+                    std::string(what.timeline_name), std::string(what.text)});
   }
   mutable std::mutex lock_;
   std::vector<entry> entries_;
+  std::vector<entry> delays_;
 };
 
 /// A door that threads wait at until it is opened.
