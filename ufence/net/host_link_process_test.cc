@@ -24,6 +24,9 @@
 #include "ufence/fence/testing/support.h"
 #include "ufence/net/testing/nats_server.h"
 #include "ufence/net/wire.h"
+#include "ufence/sched/entity.h"
+#include "ufence/sched/job.h"
+#include "ufence/sched/scheduler.h"
 #include "ufence/sync/sync_file.h"
 
 namespace ufence::testing {
@@ -132,6 +135,39 @@ TEST_F(net_host_link, a_point_is_a_fence_like_all_others) {
   EXPECT_EQ(all->wait_result(patience()), std::error_code());
   EXPECT_EQ(object.wait(resv_usage::write, patience()), std::error_code());
   EXPECT_EQ(::poll(&readable, 1, 120'000), 1);
+}
+
+TEST_F(net_host_link, a_job_waits_for_a_point_and_has_its_error) {
+  struct counting_job : sched::job {
+    std::atomic<int> runs = 0;
+  };
+  constexpr sched::scheduler_ops ops{.run = [](sched::job& job) noexcept -> result<fence_ref> {
+                                       ++static_cast<counting_job&>(job).runs;
+                                       return fence_ref();
+                                     },
+                                     .free = [](sched::job&) noexcept {}};
+  host_link link = connect();
+  exported_timeline out = export_it(link, "for jobs");
+  remote_timeline in = import_it(link, "for jobs");
+  counting_job waits, fails;  // the scheduler's until it is gone
+  sched::scheduler device = *sched::scheduler::create(
+      {.ops = &ops, .name = "ring", .device_name = "test device", .credit_limit = 2});
+  const sched::scheduler* const all[] = {&device};
+  sched::entity user = *sched::entity::create({.schedulers = all, .propagates_errors = true});
+  ASSERT_FALSE(waits.add_dependency(in.fence_at(1).value()));
+  ASSERT_FALSE(fails.add_dependency(in.fence_at(2).value()));
+  ASSERT_FALSE(user.push(waits));
+  ASSERT_FALSE(user.push(fails));
+  const fence_ref first = waits.finished();
+  const fence_ref second = fails.finished();
+  EXPECT_EQ(first->status(), 0);
+  out.signal_up_to(1);
+  EXPECT_EQ(first->wait_result(patience()), std::error_code());
+  EXPECT_EQ(waits.runs, 1);
+  EXPECT_EQ(second->status(), 0);
+  out.fail(-EIO);
+  EXPECT_EQ(second->wait_result(patience()), errno_code(EIO));
+  EXPECT_EQ(fails.runs, 0);
 }
 
 TEST_F(net_host_link, an_error_travels_after_the_last_value) {
