@@ -1,6 +1,7 @@
 #include "tools/command_line/command_line.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -184,7 +185,18 @@ int tell_parse_error(const CLI::App& app, const CLI::ParseError& error) {
   return 2;
 }
 
+namespace {
+
+bool parent_ignored_children = false;
+
+}  // namespace
+
+void ignore_children_as_parent() noexcept {
+  if (parent_ignored_children) std::signal(SIGCHLD, SIG_IGN);
+}
+
 int run_main(CLI::App& app, int argc, char** argv, int failed, const std::function<int()>& act) {
+  parent_ignored_children = std::signal(SIGCHLD, SIG_DFL) == SIG_IGN;
   try {
     app.parse(argc, argv);
     return act();

@@ -31,4 +31,8 @@ void add_describe_option(CLI::App& app);
 [[nodiscard]] int run_main(CLI::App& app, int argc, char** argv, int failed,
                            const std::function<int()>& act);
 
+/// run_main() hears of the processes that it starts, also where its own parent has SIGCHLD ignored for
+/// it. For the child that becomes a program of the user's: it has what that parent wanted.
+void ignore_children_as_parent() noexcept;
+
 }  // namespace ufence::tool

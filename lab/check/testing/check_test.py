@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,12 @@ LITMUS = SOURCE / "examples/lab/litmus"
 EXAMPLES = SOURCE / "examples/lab"
 
 
-def check(*files, flags="", options=()):
+def check(*files, flags="", options=(), **more):
     command = [CHECK, "--compiler", COMPILER, *options]
     if flags:
         command += ["--flags=" + flags]
     return subprocess.run(
-        [*command, *map(str, files)], capture_output=True, text=True, timeout=240, check=False
+        [*command, *map(str, files)], capture_output=True, text=True, timeout=240, check=False, **more
     )
 
 
@@ -132,6 +133,10 @@ class Faults(Check):
         found = [check(program, flags="-DRARE", options=["--jobs", n]) for n in ("1", "3")]
         for done in found:
             self.expect_found(done, "check failed")
+
+    def test_a_parent_may_ignore_its_children(self):
+        self.expect_safe(check(LITMUS / "corr.cc", preexec_fn=lambda: signal.signal(
+            signal.SIGCHLD, signal.SIG_IGN)))
 
     def test_a_failure_is_a_page_too(self):
         with tempfile.TemporaryDirectory() as folder:

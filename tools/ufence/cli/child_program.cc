@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "tools/command_line/command_line.h"
 #include "ufence/base/atomic.h"
 
 namespace ufence::tool {
@@ -23,6 +24,7 @@ constexpr int killed_by = 128;  // and the signal's number
   std::vector<char*> arguments;
   for (const std::string& word : program) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
+  ignore_children_as_parent();
   ::execvp(arguments[0], arguments.data());
   const int failed = errno;
   fmt::print(stderr, "ufence: {}: {}\n", program[0], errno_code(failed).message());

@@ -6,6 +6,7 @@ import re
 import signal
 import stat
 import subprocess
+import sys
 import time
 import unittest
 
@@ -25,8 +26,8 @@ class Record(support.Case):
         for name in ("UFENCE_RECORD", "UFENCE_DEBUG"):
             self.environment.pop(name, None)
 
-    def ufence(self, *args, status=0):
-        finished = self.run_ufence(*args, env=self.environment)
+    def ufence(self, *args, status=0, **more):
+        finished = self.run_ufence(*args, env=self.environment, **more)
         self.assert_succeeded(finished, status)
         return finished
 
@@ -106,6 +107,14 @@ class Program(Record):
         finished = self.ufence("record", "--", "true", status=1)
         self.assertIn(b"nothing was recorded", finished.stderr)
         self.ufence("record", status=2)
+
+    def test_a_parent_may_ignore_its_children(self):
+        """The status is known all the same, and the program has what that parent wanted."""
+        script = "import signal; print(signal.getsignal(signal.SIGCHLD).name); exit(3)"
+        for wanted in (signal.SIG_DFL, signal.SIG_IGN):
+            finished = self.ufence("record", "-o", "a.trace", "--", sys.executable, "-c", script, status=3,
+                                   preexec_fn=lambda: signal.signal(signal.SIGCHLD, wanted))
+            self.assertEqual(finished.stdout.decode(), wanted.name + "\n")
 
     def test_the_output_is_a_new_file_like_others_and_nothing_else_is_left(self):
         (self.folder / "out").mkdir()

@@ -232,6 +232,11 @@ os._exit(7)
             self.assertTrue(not told or why in told[0], done.stderr)
         self.assertEqual(self.run_program("true").stderr, b"")
 
+    def test_the_status_is_known_though_its_parent_ignores_its_children(self):
+        done = self.run_ufence("uapi", "--", "sh", "-c", "exit 7",
+                               preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual((done.returncode, done.stderr), (7, b""))
+
     def supervise(self, *program, **more):
         with open(PROGRAM, "rb") as file:
             content = file.read()
