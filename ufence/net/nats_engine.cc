@@ -255,8 +255,8 @@ natsStatus set_identity(natsOptions* to, const host_link_options& o) {
   return s;
 }
 
-// The client library signs one nonce in some 300 so that servers refuse it: with an nkey a refusal
-// counts if it comes three times.
+// The client library sends no signature where its first byte is 0, so servers refuse one of 256
+// connections by nkey: a refusal counts if it comes three times.
 natsStatus connect_with(natsOptions* options, const host_link_options& o, natsConnection** made) {
   natsStatus s = NATS_CONNECTION_AUTH_FAILED;
   const int attempts_max = o.nkey_seed_file.empty() ? 1 : 3;
