@@ -48,10 +48,11 @@ void take_values(natsSubscription* from, std::uint64_t pending, std::vector<valu
   }
 }
 
-result<std::vector<value_record>> values_of(natsConnection* connection, const std::string& space) {
-  jsCtx* context = nullptr;
-  if (natsConnection_JetStream(&context, connection, nullptr) != NATS_OK) return failure(ENOMEM);
-  const std::unique_ptr<jsCtx, void (*)(jsCtx*)> freed(context, jsCtx_Destroy);
+using stream_context = std::unique_ptr<jsCtx, void (*)(jsCtx*)>;
+
+// Reads what the stream has, once. @param from  gets the subscription, and `count` how much is there
+natsStatus begin_to_read(jsCtx& context, const std::string& space, subscription& from,
+                         std::uint64_t& count) {
   const std::string stream = "UFENCE_" + space;
   const std::string subject = "ufence." + space + ".value.*";
   jsSubOptions how;
@@ -61,19 +62,44 @@ result<std::vector<value_record>> values_of(natsConnection* connection, const st
   how.Config.AckPolicy = js_AckNone;
   natsSubscription* made = nullptr;
   jsErrCode error{};
-  const natsStatus s = js_SubscribeSync(&made, context, subject.c_str(), nullptr, &how, &error);
-  std::vector<value_record> all;
-  if (s == NATS_NOT_FOUND || error == JSStreamNotFoundErr) return all;
-  if (s != NATS_OK)
-    return failure(s == NATS_TIMEOUT ? ETIME : s == NATS_NOT_PERMITTED ? EACCES : EIO);
-  const subscription values(made, natsSubscription_Destroy);
+  natsStatus s = js_SubscribeSync(&made, &context, subject.c_str(), nullptr, &how, &error);
+  if (s == NATS_NOT_FOUND || error == JSStreamNotFoundErr) return NATS_OK;
+  if (s != NATS_OK) return s;
+  from.reset(made);
   // How many there were when the consumer was made; more may have been delivered since.
   jsConsumerInfo* info = nullptr;
-  if (natsSubscription_GetConsumerInfo(&info, made, nullptr, nullptr) != NATS_OK)
-    return failure(EIO);
-  const std::uint64_t count = info->NumPending + info->Delivered.Consumer;
+  s = natsSubscription_GetConsumerInfo(&info, made, nullptr, nullptr);
+  if (s != NATS_OK) return s;
+  count = info->NumPending + info->Delivered.Consumer;
   jsConsumerInfo_Destroy(info);
-  take_values(made, count, all);
+  return NATS_OK;
+}
+
+// A server that is just making the stream refuses for a while, in many words.
+bool may_pass(natsStatus s) {
+  return s != NATS_OK && s != NATS_TIMEOUT && s != NATS_NOT_PERMITTED && s != NATS_NO_MEMORY &&
+         s != NATS_CONNECTION_CLOSED;
+}
+
+result<std::vector<value_record>> values_of(natsConnection* connection, const std::string& space) {
+  jsCtx* made = nullptr;
+  if (natsConnection_JetStream(&made, connection, nullptr) != NATS_OK) return failure(ENOMEM);
+  const stream_context context(made, jsCtx_Destroy);
+  constexpr std::int64_t pause_ms = 20;
+  const std::int64_t until = deadline_after(answer_ms * 1'000'000);
+  subscription values(nullptr, natsSubscription_Destroy);
+  std::uint64_t count = 0;
+  natsStatus s = begin_to_read(*made, space, values, count);
+  while (may_pass(s) && now_ns() < until) {
+    values.reset();
+    nats_Sleep(pause_ms);
+    s = begin_to_read(*made, space, values, count);
+  }
+  if (s != NATS_OK) {
+    return failure(s == NATS_TIMEOUT ? ETIME : s == NATS_NOT_PERMITTED ? EACCES : EIO);
+  }
+  std::vector<value_record> all;
+  if (values) take_values(values.get(), count, all);
   return all;
 }
 
