@@ -238,8 +238,8 @@ void add_uapi_command(CLI::App& app, command& chosen) {
       app.add_subcommand("uapi",
                          "Runs a program that was written for the kernel's fences\n"
                          "/dev/sw_sync, its debugfs paths and /dev/dri/card0 are there, with their "
-                         "ioctls and those of "
-                         "sync files.");
+                         "ioctls and those of sync files, for the program and whatever it starts: "
+                         "this ends when all of them have.");
   uapi_app->footer(
       "Exit status: the program's; 128 and its number for a signal; 127 not found, 126 not "
       "executable; 1 if its devices could not be served; 2 for a wrong command line.");
