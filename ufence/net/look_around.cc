@@ -48,9 +48,9 @@ void take_values(natsSubscription* from, std::uint64_t pending, std::vector<valu
   }
 }
 
-using stream_context = std::unique_ptr<jsCtx, void (*)(jsCtx*)>;
-
-// Reads what the stream has, once. @param from  gets the subscription, and `count` how much is there
+// Has the stream's last values delivered.
+// @param from   gets the subscription; none if there is no stream
+// @param count  gets how many there are
 natsStatus begin_to_read(jsCtx& context, const std::string& space, subscription& from,
                          std::uint64_t& count) {
   const std::string stream = "UFENCE_" + space;
@@ -82,18 +82,19 @@ bool may_pass(natsStatus s) {
 }
 
 result<std::vector<value_record>> values_of(natsConnection* connection, const std::string& space) {
-  jsCtx* made = nullptr;
-  if (natsConnection_JetStream(&made, connection, nullptr) != NATS_OK) return failure(ENOMEM);
-  const stream_context context(made, jsCtx_Destroy);
+  jsCtx* context = nullptr;
+  if (natsConnection_JetStream(&context, connection, nullptr) != NATS_OK) return failure(ENOMEM);
+  const std::unique_ptr<jsCtx, void (*)(jsCtx*)> freed(context, jsCtx_Destroy);
   constexpr std::int64_t pause_ms = 20;
   const std::int64_t until = deadline_after(answer_ms * 1'000'000);
   subscription values(nullptr, natsSubscription_Destroy);
   std::uint64_t count = 0;
-  natsStatus s = begin_to_read(*made, space, values, count);
-  while (may_pass(s) && now_ns() < until) {
+  natsStatus s = NATS_OK;
+  for (;;) {
+    s = begin_to_read(*context, space, values, count);
+    if (!may_pass(s) || now_ns() >= until) break;
     values.reset();
     nats_Sleep(pause_ms);
-    s = begin_to_read(*made, space, values, count);
   }
   if (s != NATS_OK) {
     return failure(s == NATS_TIMEOUT ? ETIME : s == NATS_NOT_PERMITTED ? EACCES : EIO);
