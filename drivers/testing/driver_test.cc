@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "ufence/fence/testing/support.h"
+
 namespace ufence::drivers {
 
 reports::reports() { EXPECT_EQ(set_report_handler(&keep, this), std::error_code{}); }
@@ -20,9 +22,7 @@ void reports::keep(const report& what, void* self) noexcept {
 std::vector<std::string> reports::texts() const {
   const std::scoped_lock lock(mutex_);
   std::vector<std::string> all = texts_;
-  std::erase_if(all, [](const std::string& text) {
-    return text.contains(" has not returned for ") || text.contains(" has not ended for ");
-  });
+  std::erase_if(all, [](const std::string& text) { return testing::kept_reports::is_delay(text); });
   return all;
 }
 

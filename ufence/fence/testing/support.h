@@ -14,6 +14,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -181,6 +182,11 @@ class scripted_callback : public callback {
 /// Keeps the reports that are sent while it lives.
 class kept_reports {
  public:
+  /// Is it told that a call into a module has not returned for so long?
+  [[nodiscard]] static bool is_delay(std::string_view text) {
+    return text.contains(" has not returned for ") || text.contains(" has not ended for ");
+  }
+
   struct entry {
     report_kind kind;
     std::uint64_t context;
@@ -198,8 +204,7 @@ class kept_reports {
     const std::lock_guard guard(lock_);
     return entries_;
   }
-  /// That a call into a module has not returned for so long. It may be on a busy machine that it is told,
-  /// so these are in no other list.
+  /// is_delay(): it may be on a busy machine that it is told, so these are in no other list.
   [[nodiscard]] std::vector<entry> delays() const {
     const std::lock_guard guard(lock_);
     return delays_;
@@ -214,9 +219,7 @@ class kept_reports {
   static void keep(const report& what, void* context) noexcept {
     auto& self = *static_cast<kept_reports*>(context);
     const std::lock_guard guard(self.lock_);
-    const bool is_delay = what.text.contains(" has not returned for ") ||
-                          what.text.contains(" has not ended for ");
-    (is_delay ? self.delays_ : self.entries_)
+    (is_delay(what.text) ? self.delays_ : self.entries_)
         .push_back({what.kind, what.context, what.seqno, std::string(what.driver_name),
                     std::string(what.timeline_name), std::string(what.text)});
   }
