@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdlib>
 #include <string>
 #include <thread>
 
@@ -264,6 +265,63 @@ TEST(kernel_differences, regress_a_single_function_of_call_rcu_runs_on_a_thread_
   call_rcu(&one.rcu, &freed::run);
   EXPECT_TRUE(testing::eventually([&] { return one.is_done.load(); })) << "without an rcu_barrier()";
   EXPECT_EQ(one.name, "ufence-reclaim");
+}
+
+// 15, 16.
+
+struct driver_fence : dma_fence {
+  int asked = 0;
+  static driver_fence& of(dma_fence* f) { return *static_cast<driver_fence*>(f); }
+};
+
+bool is_asked(dma_fence* f) {
+  ++driver_fence::of(f).asked;
+  return false;
+}
+
+bool signals_itself(dma_fence* f) {
+  dma_fence_signal_locked(f);
+  return true;
+}
+
+constexpr dma_fence_ops asked_ops{
+    testing::name, testing::name, nullptr, &is_asked, nullptr, nullptr, nullptr};
+constexpr dma_fence_ops signals_in_enable{
+    testing::name, testing::name, &signals_itself, nullptr, nullptr, nullptr, nullptr};
+
+driver_fence* make_driver_fence(const dma_fence_ops& ops) {
+  auto* const f = static_cast<driver_fence*>(std::calloc(1, sizeof(driver_fence)));
+  dma_fence_init(f, &ops, nullptr, dma_fence_context_alloc(1), 1);
+  return f;
+}
+
+TEST(kernel_differences, an_unlocked_walk_asks_only_fences_of_its_usages) {
+  dma_resv object;
+  dma_resv_init(&object);
+  driver_fence* const f = make_driver_fence(asked_ops);
+  ASSERT_EQ(dma_resv_lock(&object, nullptr), 0);
+  ASSERT_EQ(dma_resv_reserve_fences(&object, 1), 0);
+  dma_resv_add_fence(&object, f, DMA_RESV_USAGE_BOOKKEEP);
+  dma_resv_unlock(&object);
+  f->asked = 0;
+  EXPECT_TRUE(dma_resv_test_signaled(&object, DMA_RESV_USAGE_READ));
+  EXPECT_EQ(f->asked, 0);
+  EXPECT_FALSE(dma_resv_test_signaled(&object, DMA_RESV_USAGE_BOOKKEEP));
+  EXPECT_EQ(f->asked, 1);
+  dma_fence_signal(f);
+  dma_fence_put(f);
+  dma_resv_fini(&object);
+  rcu_barrier();
+}
+
+TEST(kernel_differences, a_fence_that_enabling_has_signaled_takes_no_callback) {
+  driver_fence* const f = make_driver_fence(signals_in_enable);
+  counted_cb callback;
+  EXPECT_EQ(dma_fence_add_callback(f, &callback, &counted_cb::run), -ENOENT);
+  EXPECT_TRUE(dma_fence_test_signaled_flag(f));
+  EXPECT_EQ(callback.runs, 0);
+  dma_fence_put(f);
+  rcu_barrier();
 }
 
 }  // namespace
