@@ -1,6 +1,7 @@
 #include "lab/engine/shares.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,9 +33,11 @@ worker start(unsigned share, const std::function<std::string(unsigned)>& work) {
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
   static_cast<void>(std::fflush(nullptr));
+  const pid_t parent = ::getpid();
   const pid_t process = ::fork();
   if (process < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (process == 0) {
+    end_with(parent);
     ::close(ends[0]);
     write_all(ends[1], work(share));
     ::_exit(0);
@@ -67,6 +70,11 @@ std::size_t read_some(std::vector<worker>& workers) {
 }
 
 }  // namespace
+
+void end_with(pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+}
 
 bool in_processes(unsigned shares, unsigned jobs, const std::function<std::string(unsigned)>& work,
                   const std::function<bool(const std::string&)>& told) {

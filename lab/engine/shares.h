@@ -1,10 +1,15 @@
 // Parts of a search in processes of their own.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 
 namespace ufence::lab {
+
+/// In a forked process: it ends when `parent`, which forked it, does.
+void end_with(pid_t parent);
 
 /// Runs `work(k)` for each k below `shares`, in forked processes, `jobs` at a time, and gives what
 /// each returned to `told`. If that says false, no more are begun and those that run are ended. A

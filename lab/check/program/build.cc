@@ -2,11 +2,14 @@
 
 #include <cxxabi.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +25,14 @@ extern "C" char** environ;
 namespace ufence::lab::check {
 namespace {
 
+// @return  its status
+int wait_for(pid_t child) {
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
 // Runs a command; its output goes to a file, or where ours goes.
 bool run(const std::vector<std::string>& command, const std::string& output = {}) {
   std::vector<char*> argv;
@@ -29,9 +40,9 @@ bool run(const std::vector<std::string>& command, const std::string& output = {}
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  constexpr int flags = 0x241;  // O_WRONLY | O_CREAT | O_TRUNC
   if (!output.empty()) {
-    posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), flags, 0600);
+    posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
   }
   pid_t child = 0;
   const int error = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
@@ -41,10 +52,32 @@ bool run(const std::vector<std::string>& command, const std::string& output = {}
         std::fprintf(stderr, "ufence: cannot run %s: %s\n", argv[0], std::strerror(error)));
     return false;
   }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = wait_for(child);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// A shell that removes a folder when the other end of the pipe is closed. It is in a process group
+// of its own, where no interrupt of a terminal reaches it.
+// @return  -1: there is none
+pid_t start_remover(const std::string& folder, int ended) {
+  std::array<std::string, 4> words{"sh", "-c", "read -r end; rm -rf -- \"$0\"", folder};
+  std::array<char*, 5> argv{words[0].data(), words[1].data(), words[2].data(), words[3].data()};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ended, 0);
+  for (const int fd : {1, 2}) {
+    posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_WRONLY, 0);
+  }
+  posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  pid_t child = -1;
+  const int error =
+      posix_spawnp(&child, argv[0], &actions, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return error == 0 ? child : -1;
 }
 
 bool is_c(const std::string& file) { return std::filesystem::path(file).extension() == ".c"; }
@@ -195,9 +228,16 @@ scratch_folder::scratch_folder() {
     throw std::system_error(errno, std::generic_category(), "cannot make " + name);
   }
   path_ = std::move(name);
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
+  alive_ = unique_fd(ends[1]);
+  const unique_fd ended(ends[0]);
+  remover_ = start_remover(path_, ended.get());
 }
 
 scratch_folder::~scratch_folder() {
+  alive_ = {};
+  if (remover_ > 0) wait_for(remover_);
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
 }

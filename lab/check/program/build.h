@@ -3,8 +3,12 @@
 // libraries.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
+
+#include "ufence/base/fd.h"
 
 namespace ufence::lab::check {
 
@@ -14,7 +18,8 @@ struct build_options {
   std::vector<std::string> files;
 };
 
-/// A folder that goes with its owner.
+/// A folder that goes with its owner, and with the processes that its owner forked: a shell that
+/// waits for their end removes it, also when a signal ends them.
 class scratch_folder {
  public:
   scratch_folder();
@@ -25,6 +30,8 @@ class scratch_folder {
 
  private:
   std::string path_;
+  unique_fd alive_;  // closed by the last of them
+  pid_t remover_ = -1;
 };
 
 /// @return  the library's path; empty: the compiler or the linker said why not, on stderr

@@ -19,6 +19,7 @@
 #include "lab/engine/columns.h"
 #include "lab/engine/explore.h"
 #include "lab/engine/html.h"
+#include "lab/engine/shares.h"
 #include "lab/engine/trace.h"
 #include "tools/command_line/command_line.h"
 
@@ -195,8 +196,10 @@ status tell(const options& o, report r) {
 status explore_in_child(const options& o, const std::string& library) {
   const object_names names(library);
   static_cast<void>(std::fflush(nullptr));
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child == 0) {
+    end_with(parent);
     prepare_program(library);
     const status s = tell(o, explore([] { run_program(); }, settings_of(o, names)));
     static_cast<void>(std::fflush(nullptr));

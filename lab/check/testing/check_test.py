@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -137,6 +138,21 @@ class Faults(Check):
     def test_a_parent_may_ignore_its_children(self):
         self.expect_safe(check(LITMUS / "corr.cc", preexec_fn=lambda: signal.signal(
             signal.SIGCHLD, signal.SIG_IGN)))
+
+    def test_an_interrupted_one_leaves_nothing(self):
+        for how in signal.SIGTERM, signal.SIGKILL:
+            with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+                [CHECK, "--compiler", COMPILER, "--random", "1000000000", "--seconds", "3600",
+                 "--jobs", "2", str(PROGRAMS / "has_many_executions.cc")],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(os.environ, TMPDIR=folder)
+            ) as process:
+                while not list(Path(folder).glob("*/program.so")):
+                    self.assertIsNone(process.poll())
+                    time.sleep(0.1)
+                process.send_signal(how)
+                process.stdout.read()  # until all that have it have ended
+                while os.listdir(folder):
+                    time.sleep(0.1)
 
     def test_a_failure_is_a_page_too(self):
         with tempfile.TemporaryDirectory() as folder:
