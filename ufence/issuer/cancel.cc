@@ -79,7 +79,7 @@ void device::impl::give_up_waiting() noexcept {
         // [ISSUER.12] acquire: if the job is on its way to the driver, its thread is in submitters;
         // pairs with [ISSUER.18]. All records are complete: who made them has left.
         job_phase phase = r.phase.load(mo::acquire);
-        if (phase != job_phase::waiting && !(phase == job_phase::ready && r.has_turn)) return false;
+        if (phase != job_phase::waiting && !(phase == job_phase::ready && r.turn.is_ready)) return false;
         // [ISSUER.19] acquire: as [ISSUER.12], where it fails; pairs with [ISSUER.18]. Success needs
         // none, but compilers want it to be as strong.
         return r.phase.compare_exchange(phase, job_phase::given_up, mo::acquire, mo::acquire);
@@ -107,7 +107,7 @@ void device::impl::ask_to_cancel() noexcept {
       const scoped_lock hold(lock);
       collect(jobs, b, [this](job_record& r) {
         if (r.was_cancelled || r.phase_now() != job_phase::with_driver) return false;
-        if (is_timeline()) ++r.users;
+        if (is_timeline()) ++r.turn.users;
         return r.was_cancelled = true;
       });
     }
@@ -120,7 +120,7 @@ void device::impl::ask_to_cancel() noexcept {
       }
       if (is_timeline()) {
         const scoped_lock hold(lock);
-        --r.users;
+        --r.turn.users;
       }
     }
     violations.flush(*this);
@@ -208,26 +208,26 @@ std::error_code device::impl::cancel_in_line(fence& f) noexcept {
   {
     const scoped_lock hold(lock);
     const auto find = [&f](job_record* first) {
-      while (first != nullptr && first->held.get() != &f) first = first->queue_next;
+      while (first != nullptr && first->turn.held.get() != &f) first = first->turn.next;
       return first;
     };
-    r = find(turns.first);
+    r = find(in_order.turns.first);
     if (r != nullptr) {
       is_given_up = r->elect(job_phase::waiting, job_phase::given_up) ||
-                    (r->has_turn && r->elect(job_phase::ready, job_phase::given_up));
+                    (r->turn.is_ready && r->elect(job_phase::ready, job_phase::given_up));
     } else {
-      r = find(with_device.first);
+      r = find(in_order.with_device.first);
     }
-    if (r == nullptr || r->is_done) return errno_code(f.is_signaled() ? EALREADY : EINVAL);
+    if (r == nullptr || r->turn.is_done) return errno_code(f.is_signaled() ? EALREADY : EINVAL);
     if (!is_given_up) {
       if (!has(UFENCE_F_CANCEL)) return errno_code(EOPNOTSUPP);
       // On its way to the driver: the thread that brings it there asks.
       const bool is_on_its_way = r->phase_now() != job_phase::with_driver ||
-                                 (is_submitting && r->seqno.get() == last_submitted);
-      if (is_on_its_way) r->wants_cancel = true;
+                                 (in_order.is_submitting && r->seqno.get() == in_order.last_submitted);
+      if (is_on_its_way) r->turn.wants_cancel = true;
       if (is_on_its_way || std::exchange(r->was_cancelled, true)) return {};
     }
-    ++r->users;
+    ++r->turn.users;
   }
   settlement later;
   if (is_given_up) {
@@ -238,7 +238,7 @@ std::error_code device::impl::cancel_in_line(fence& f) noexcept {
   }
   {
     const scoped_lock hold(lock);
-    --r->users;
+    --r->turn.users;
   }
   if (is_given_up) {
     submit_in_turn();  // it may have been in others' way

@@ -25,10 +25,10 @@ void device::impl::finish(job_record& r, int error, settlement& later) noexcept 
     right.decide(error, later);
     return;
   }
-  line->decide(*r.held, error, later);
+  line->decide(*r.turn.held, error, later);
   {
     const scoped_lock hold(lock);
-    r.is_done = true;
+    r.turn.is_done = true;
   }
   reap(later);
 }
@@ -43,16 +43,16 @@ void device::impl::reap(settlement& later) noexcept {
   std::uint32_t failed = 0;
   {
     const scoped_lock hold(lock);
-    while (job_record* const r = with_device.first) {
+    while (job_record* const r = in_order.with_device.first) {
       const bool is_passed = !is_later(r->seqno.get(), completed);
-      if (r->users != 0) break;
-      if (!r->is_done) {
+      if (r->turn.users != 0) break;
+      if (!r->turn.is_done) {
         if (!(is_passed || is_closed) || !r->elect(job_phase::with_driver, job_phase::decided))
           break;
         r->poison_args();
         ++(is_passed ? passed : failed);
       }
-      with_device.pop();
+      in_order.with_device.pop();
       jobs.unlink(*r);
       r->next = gone;
       gone = r;
@@ -60,7 +60,7 @@ void device::impl::reap(settlement& later) noexcept {
     }
   }
   if (count == 0) return;
-  for (job_record* r = gone; r != nullptr; r = r->next) r->held.reset();
+  for (job_record* r = gone; r != nullptr; r = r->next) r->turn.held.reset();
   // relaxed: counters
   if (refuses_callbacks.load(mo::relaxed) != 0) {
     unload_drained.fetch_add(passed, mo::relaxed);

@@ -73,7 +73,7 @@ struct device::impl final : ::ufence_device {
   std::uint32_t generation = 0;                        // of fork()s
   const atomic<std::uint32_t>* device_word = nullptr;  // set in init()
   backend_ops job_ops, line_ops;
-  legacy_ops old_ops;
+  legacy_ops old_ops;  // of drivers with legacy fences
   detail::timeline_backend line_data{{&line_ops}, this};
   std::optional<timeline_issuer> line;  // made after init(); see has_line
 
@@ -95,11 +95,7 @@ struct device::impl final : ::ufence_device {
   mutex lock{lock_rank::device};
   detail::job_pool jobs UFENCE_GUARDED_BY(lock);
   bool is_accepting UFENCE_GUARDED_BY(lock) = false;
-  // Timelines: a job is in one of these from its birth until its record is vacant.
-  detail::job_queue turns UFENCE_GUARDED_BY(lock);        // not submitted, by seqno
-  detail::job_queue with_device UFENCE_GUARDED_BY(lock);  // submitted, by seqno
-  bool is_submitting UFENCE_GUARDED_BY(lock) = false;     // a thread takes the turns
-  std::uint64_t last_submitted UFENCE_GUARDED_BY(lock) = 0;
+  detail::timeline_jobs in_order UFENCE_GUARDED_BY(lock);  // of drivers with timelines
   // The fence of room() and the right to signal it: while `pending` is watched.
   fence_ref room_fence UFENCE_GUARDED_BY(lock);
   signaler room_right UFENCE_GUARDED_BY(lock);

@@ -120,7 +120,7 @@ int decide_up_to(ufence_device* device, std::uint64_t seqno, ufence_settlement* 
   bool is_beyond = false;
   {
     const scoped_lock hold(d.lock);
-    is_beyond = is_later(seqno, d.last_submitted);
+    is_beyond = is_later(seqno, d.in_order.last_submitted);
   }
   if (is_beyond) return d.violations.note(violation::beyond_last_job, seqno), -EINVAL;
   settlement decided = settlement::adopt(std::exchange(later->head, nullptr));
@@ -141,7 +141,7 @@ int decide_notify(ufence_device* device, ufence_settlement* later) noexcept {
     const std::uint32_t word = d.device_word->load(mo::relaxed);
     const std::uint64_t completed = d.line->line()->completed();
     const scoped_lock hold(d.lock);
-    last = d.last_submitted;
+    last = d.in_order.last_submitted;
     is_beyond = is_later(extend_seqno(word, completed), last);
   }
   if (is_beyond) return d.violations.note(violation::beyond_last_job, last), -EINVAL;

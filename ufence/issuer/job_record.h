@@ -12,7 +12,7 @@
 // fields of a record that is not vacant may be touched by whom:
 //   set by the submitting thread before `waiting`: everything but what follows
 //   by CAS: phase.    RMW: asked, deadline, in_pending, in_error, inside
-//   guarded by the device's lock: links, was_cancelled, wants_cancel, has_turn, users, is_done
+//   guarded by the device's lock: links, was_cancelled, turn
 #pragma once
 
 #include <array>
@@ -102,6 +102,17 @@ class marked_op {
   const job_op op_;
 };
 
+/// What a job of a driver with a timeline has besides: its place among the timeline's jobs. It is in one
+/// of the queues of timeline_jobs until its record is vacant. Guarded by the device's lock.
+struct job_turn {
+  fence_ref held;              // keeps the job's fence alive while the record is not vacant
+  job_record* next = nullptr;  // in its queue
+  std::uint32_t users = 0;     // the host uses the record, it does not become vacant
+  bool is_ready = false;       // its in-fences are done, and no thread has it
+  bool wants_cancel = false;   // the driver is asked to cancel it once it has it
+  bool is_done = false;        // decided
+};
+
 struct job_record : backend {
   static constexpr std::size_t inline_args_max = 128;
   static constexpr std::size_t inline_in_fences_max = 2;
@@ -118,7 +129,6 @@ struct job_record : backend {
   bool runs_after_failure = false;
   signaler right;                  // who decides takes it; timelines have none
   cell<fence*> of;                 // its fence: alive while the record is not vacant
-  fence_ref held;                  // timelines: keeps it so
 
   std::array<in_fence, inline_in_fences_max> inline_in;
   in_fence* in = inline_in.data();
@@ -130,12 +140,8 @@ struct job_record : backend {
 
   job_record* next = nullptr;      // live list, or free list
   job_record* previous = nullptr;
-  job_record* queue_next = nullptr;  // timelines: turns, or with_device
   bool was_cancelled = false;      // the driver was asked to
-  bool wants_cancel = false;       // timelines: once the driver has it
-  std::uint32_t users = 0;         // timelines: the host uses it, it does not become vacant
-  bool has_turn = false;           // timelines: ready, and nobody has it
-  bool is_done = false;            // timelines: decided
+  job_turn turn;                   // of drivers with timelines
 
   alignas(16) std::array<std::byte, inline_args_max> inline_args{};
   std::byte* args = inline_args.data();
@@ -179,17 +185,25 @@ struct job_queue {
   job_record* last = nullptr;
 
   void push(job_record& r) noexcept {
-    r.queue_next = nullptr;
-    (last != nullptr ? last->queue_next : first) = &r;
+    r.turn.next = nullptr;
+    (last != nullptr ? last->turn.next : first) = &r;
     last = &r;
   }
   /// Not when it is empty.
   job_record& pop() noexcept {
     job_record& r = *first;
-    first = r.queue_next;
+    first = r.turn.next;
     if (first == nullptr) last = nullptr;
     return r;
   }
+};
+
+/// The jobs of a driver with a timeline, in the order that it promised. Guarded by the device's lock.
+struct timeline_jobs {
+  job_queue turns;                   // not submitted, by seqno
+  job_queue with_device;             // submitted, by seqno
+  bool is_submitting = false;        // a thread takes the turns
+  std::uint64_t last_submitted = 0;  // the seqno of the newest that was submitted
 };
 
 /// The records of a device. Guarded by the device's lock where it says so.

@@ -152,10 +152,9 @@ int device::impl::make_fence(job_record& r, fence_ref& f) noexcept {
     result<fence_ref> emitted = line->emit();
     if (!emitted) return emitted.error().value();
     f = std::move(*emitted);
-    r.held = f;
-    r.users = 0;
-    r.has_turn = r.is_done = r.was_cancelled = r.wants_cancel = false;
-    turns.push(r);
+    r.turn = {.held = f};
+    r.was_cancelled = false;
+    in_order.turns.push(r);
   } else {
     r.ops = &job_ops;
     result<new_fence> made =
@@ -199,7 +198,7 @@ void device::impl::job_ready(job_record& r) noexcept {
   } else if (is_timeline()) {
     {
       const scoped_lock hold(lock);
-      r.has_turn = true;
+      r.turn.is_ready = true;
     }
     submit_in_turn();
   } else {
@@ -285,20 +284,20 @@ void device::impl::submit_in_turn() noexcept {
     job_record* r = nullptr;
     {
       const scoped_lock hold(lock);
-      if (is_submitting) return;
-      while (turns.first != nullptr && turns.first->is_done) {
-        with_device.push(turns.pop());  // reap() takes them from there
+      if (in_order.is_submitting) return;
+      while (in_order.turns.first != nullptr && in_order.turns.first->turn.is_done) {
+        in_order.with_device.push(in_order.turns.pop());  // reap() takes them from there
       }
-      r = turns.first;
-      if (r != nullptr && (!r->has_turn || !r->elect(job_phase::ready, job_phase::with_driver))) {
+      r = in_order.turns.first;
+      if (r != nullptr && (!r->turn.is_ready || !r->elect(job_phase::ready, job_phase::with_driver))) {
         r = nullptr;  // not yet; or given up, by a thread that comes here when it is done
       }
       if (r != nullptr) {
-        turns.pop();
-        with_device.push(*r);
-        ++r->users;
-        last_submitted = r->seqno.get();
-        is_submitting = true;
+        in_order.turns.pop();
+        in_order.with_device.push(*r);
+        ++r->turn.users;
+        in_order.last_submitted = r->seqno.get();
+        in_order.is_submitting = true;
       }
     }
     if (r == nullptr) {
@@ -328,17 +327,17 @@ void device::impl::take_turn(job_record& r) noexcept {
   violations.flush(*this);
   {
     const scoped_lock hold(lock);
-    is_submitting = false;  // from here on cancel() asks the driver itself
-    const bool is_cancelled = error == 0 && r.wants_cancel && !std::exchange(r.was_cancelled, true);
+    in_order.is_submitting = false;  // from here on cancel() asks the driver itself
+    const bool is_cancelled = error == 0 && r.turn.wants_cancel && !std::exchange(r.was_cancelled, true);
     if (!is_cancelled) {
-      --r.users;
+      --r.turn.users;
       return;
     }
   }
   call_cancel(r);
   violations.flush(*this);
   const scoped_lock hold(lock);
-  --r.users;
+  --r.turn.users;
 }
 
 }  // namespace ufence
