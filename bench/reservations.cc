@@ -110,7 +110,7 @@ std::int64_t clock_ns() noexcept {
 
 // One reader is measured. On the other CPU one thread is the second reader and, at the same rate
 // for whatever is measured, the writer: with threads of their own there, the scheduler would decide
-// how often the writer comes, and a lock be held by who does not run.
+// how often the writer comes, and a lock be held by a thread that does not run.
 template <class Object>
 batch read_among_others(Object& object, int other_cpu) {
   return [&object, other_cpu](std::uint64_t n) {

@@ -46,7 +46,7 @@ batch socketpairs() {
   return [](std::uint64_t n) { return time_calls(n, [] { make_ends(); }); };
 }
 
-// The library's thread inherits the CPUs of who makes the first sync file: another one's, not those
+// The library's thread inherits the CPUs of the thread that makes the first sync file: another one's, not those
 // of the thread that is measured.
 class reactor_elsewhere {
  public:

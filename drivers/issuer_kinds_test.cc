@@ -108,7 +108,7 @@ class evict : public driver_test {
   std::vector<std::uint8_t> bytes_ = std::vector<std::uint8_t>(100, 7);
 };
 
-TEST_F(evict, whoever_waits_has_the_buffer_evicted_and_the_next_fence_brings_it_back) {
+TEST_F(evict, a_waiter_has_the_buffer_evicted_and_the_next_fence_brings_it_back) {
   const fence_ref resident = make_resident();
   EXPECT_EQ(result_of(add(3)), 0);
   EXPECT_EQ(resident->status(), 0);

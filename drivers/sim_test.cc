@@ -99,7 +99,7 @@ TEST_F(sim, writes_before_it_completes) {
   EXPECT_EQ(written, 42u);
 }
 
-// Nobody awaited it, so the device told nobody: whoever waits finds it in the word.
+// Nobody awaited it, so the device told nobody: a thread that waits finds it in the word.
 TEST_F(sim, tells_only_what_was_awaited) {
   const fence_ref f = work(d, takes(1));
   advance(d, 5);

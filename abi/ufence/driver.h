@@ -201,7 +201,7 @@ struct ufence_device_ops {
 	int (*observe)(void *state, struct ufence_fence *);
 };
 
-/* Something that whoever loads the driver may set. The value is a text that init() checks. */
+/* Something that the program that loads the driver may set. The value is a text that init() checks. */
 struct ufence_option {
 	const char *name;         /* without '=' */
 	const char *value;        /* if none is given; not NULL */

@@ -161,7 +161,7 @@ void memory_manager::run_locked(std::unique_lock<std::mutex>& lock, buffer& b) {
   }
   {
     const std::scoped_lock count(crew_.mutex);
-    ++counters_.works;  // before the signal: whoever waited for it finds the work counted
+    ++counters_.works;  // before the signal: a thread that waited for it finds the work counted
   }
   host_.signal(j, 0);
   lock.lock();

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 enum ufence_evict_opcode {
-	/* struct ufence_evict_buffer. The eviction fence: the buffer is resident until it is signaled. Whoever
+	/* struct ufence_evict_buffer. The eviction fence: the buffer is resident until it is signaled. A consumer that
 	   enables signaling has it evicted: its bytes are saved and cleared. With the next job of the same id
 	   the bytes come back: that is the new fence after a resume. */
 	UFENCE_EVICT_RESIDENT = 1,

@@ -126,7 +126,7 @@ void old_device::complete_locked(job& j, int error) {
   running_.remove(j);
   w.is_running = false;
   ++counters_.completed;
-  // [LEGACY.1] release: what the device wrote, for who polls without the lock; pairs with
+  // [LEGACY.1] release: what the device wrote, for a thread that polls without the lock; pairs with
   // [LEGACY.2]
   w.result.store(error != 0 ? error : 1, std::memory_order_release);
   completed_.notify_all();

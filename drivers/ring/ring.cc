@@ -129,7 +129,7 @@ void engine::complete_locked(job& j, int error, bool is_told, driver::settlement
   slot_of(done_++) = nullptr;
   mark(j, nullptr);
   if (error != 0) host_.decide(j, error, later);
-  // seq_cst: the device's write, for whoever looks at the word
+  // seq_cst: the device's write, for a thread that looks at the word
   __atomic_store_n(&word_, seqno, __ATOMIC_SEQ_CST);
   fill_locked();
   crew_.changed.notify_all();

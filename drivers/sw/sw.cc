@@ -111,7 +111,7 @@ void software::cancel(job& j) {
   if (timeline* const t = timeline_of(j)) end(*t, j, -ECANCELED, later);
 }
 
-// Whoever sets one has the lock that ends a point: it is never counted for one that has ended.
+// The thread that sets one has the lock that ends a point: it is never counted for one that has ended.
 void software::set_deadline(job& j, std::int64_t deadline_ns) {
   const std::scoped_lock lock(mutex_);
   if (timeline* const t = timeline_of(j)) t->deadline_ns = std::min(t->deadline_ns, deadline_ns);

@@ -48,7 +48,7 @@ class inbox {
 
   /// Moves up to jobs_max jobs to the end of `into`; may_sleep: waits for a job or an order first.
   orders receive(driver::job_list& into, std::uint64_t jobs_max, bool may_sleep);
-  /// Adds to the totals what a reader has counted; before the decisions, so that whoever sees a
+  /// Adds to the totals what a reader has counted; before the decisions, so that a thread that sees a
   /// fence sees it counted.
   void count(const ufence_uring_counters& counted);
   /// The ring's thread is about to sleep in the kernel. False: there is something to receive that

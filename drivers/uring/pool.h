@@ -9,7 +9,7 @@
 
 namespace ufence::uring {
 
-/// The work of such threads; whoever starts them calls run() from each.
+/// The work of such threads; the object that starts them calls run() from each.
 class pool {
  public:
   pool(const driver::services& host, inbox& in) noexcept : host_(host), inbox_(in) {}

@@ -192,7 +192,7 @@ void queues::destroy_locked(queue& q, driver::settlement& later) {
   end_all_locked(q, -ECANCELED, later);
 }
 
-// Whoever looks sees what the process has written, without waiting for the watch.
+// A thread that looks sees what the process has written, without waiting for the watch.
 int queues::poll(job& j) {
   const std::scoped_lock lock(crew_.mutex);
   queue* const q = queue_of(j);

@@ -1,4 +1,4 @@
-// Who accessed which byte, for programs that access one object in many ways: plainly and
+// Which thread accessed which byte, for programs that access one object in many ways: plainly and
 // atomically, as a whole and in parts. An atomic object is a unit: the bytes of its accesses.
 #pragma once
 

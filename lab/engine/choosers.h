@@ -1,4 +1,4 @@
-// Who decides in run_linear().
+// The objects that decide in run_linear().
 #pragma once
 
 #include <array>

@@ -148,7 +148,7 @@ class graph {
   /// The events up to `load`, and `store` with all that causes it; `load` then reads `store`, which
   /// is not placed yet. Both ids are those in the result.
   [[nodiscard]] graph restricted(event_id& load, event_id& store) const;
-  /// Without what thread `t` did from its event number n on, which changed nothing: who read from
+  /// Without what thread `t` did from its event number n on, which changed nothing: a thread that read from
   /// that reads what stood there before. If `kept` is not null, it is an event, or the store there
   /// before it, and becomes its id in the result.
   [[nodiscard]] graph shortened(unsigned t, std::size_t n, event_id* kept = nullptr) const;

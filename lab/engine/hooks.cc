@@ -160,7 +160,7 @@ void unlock(void* mutex, std::source_location where) noexcept {
 namespace {
 
 // The kernel looks at a word and queues the sleeper in one step with respect to wakes. So: look at
-// the count of wakes (whoever woke before has its stores seen), look at the word, sleep until the
+// the count of wakes (the stores of a thread that woke it before are seen), look at the word, sleep until the
 // count differs. With several words, which of them ends the sleep is a choice; one that can't end
 // it is no deadlock while another one can.
 int sleep_on(std::span<const futex_word> words, std::int64_t deadline_ns, std::uint32_t classes,
@@ -255,7 +255,7 @@ void* allocate_pages(std::size_t bytes, std::source_location where) noexcept {
   return m().allocate(bytes, 0, true, place == mode::prelude, where);
 }
 
-// Whoever reads an atomic object there meanwhile sees what it had, or 0: a store, which orders
+// A thread that reads an atomic object there meanwhile sees what it had, or 0: a store, which orders
 // nothing. What others may not touch now (poison()) is zeroed without more.
 void give_pages_back(void* pages, std::size_t bytes, std::source_location where) noexcept {
   std::vector<std::uintptr_t> atomics;

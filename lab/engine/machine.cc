@@ -320,8 +320,8 @@ bool machine::was_woken(unsigned number) {
   });
 }
 
-// An atomic is made. Whoever used the object that was there before has to be ordered before this;
-// whoever uses the new one has to be ordered after it, which enact() looks at by made_by and
+// An atomic is made. Each thread that used the object that was there before has to be ordered before this;
+// each thread that uses the new one has to be ordered after it, which enact() looks at by made_by and
 // made_at.
 void machine::construct(const void* at, unsigned bytes, std::uint64_t value,
                         std::source_location where) {

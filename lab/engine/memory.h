@@ -1,4 +1,4 @@
-// The memory of a scenario: its heap, its stacks, who accessed which plain data and when.
+// The memory of a scenario: its heap, its stacks, which thread accessed which plain data and when.
 //
 // An address depends only on what its thread did before, so that an execution can be repeated.
 // Freed blocks are not used again while an execution lasts. Order is judged by happens-before, not
@@ -21,7 +21,7 @@
 
 namespace ufence::lab {
 
-/// Who does something, and what happens-before it.
+/// The thread that does something, and what happens-before it.
 struct actor {
   unsigned thread;
   const vector_clock& before;

@@ -19,7 +19,7 @@ extern std::uint32_t fork_generation;
 
 /// What a part of the library does around a fork(): an object that lives for ever, made when the
 /// library is loaded. Parts come in the order of what their `before` waits for: grace periods
-/// first, which wait for readers, who take locks; then locks, by rising rank. So fork() holds no
+/// first, which wait for readers, which take locks; then locks, by rising rank. So fork() holds no
 /// lock of ours while it waits for a reader. After the fork they come in the opposite order.
 class fork_part {
  public:

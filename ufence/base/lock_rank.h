@@ -12,10 +12,10 @@ namespace ufence {
 enum class lock_rank : unsigned {
   host = 0,            // issuer: the table of loaded modules
   device = 1,          // issuer: jobs and threads of one module instance
-  syncobj = 2,         // sync: the fence of one syncobj, and who waits for it to be there
+  syncobj = 2,         // sync: the fence of one syncobj, and the waiters for it to be there
   scheduler = 3,       // sched: what one scheduler has, and what it has chosen
   entity = 4,          // sched: the jobs that were armed on one entity
-  blocked = 5,         // fence: who waits for whose callback
+  blocked = 5,         // fence: which thread waits for which callback
   fence = 6,           // fence: the LOCK bit of one fence's state word
   timeline = 7,        // fence: awaited list of one timeline
   callback_group = 8,  // fence: callbacks registered by one module

@@ -93,7 +93,7 @@ class UFENCE_API fence_array final : public library_fence, private backend, priv
 
   const array_mode mode_;
   const std::uint32_t size_;
-  // Children whose callback did not run, and the thread that enables. Who makes it 0 drops the one
+  // Children whose callback did not run, and the thread that enables. The thread that makes it 0 drops the one
   // reference that all callbacks share.
   atomic<std::uint32_t> remaining_{0};
   // Index + 1 of the child that decides the result; 0 none. By CAS from 0.

@@ -21,7 +21,7 @@ struct free_one {
 constexpr std::size_t unit = 64;  // sizes are multiples of it
 constexpr std::size_t largest = 8192;
 
-// A list for each size. Who uses a list takes all of it and puts the rest back, so no two threads
+// A list for each size. A thread that uses a list takes all of it and puts the rest back, so no two threads
 // ever look into the same one.
 constinit std::array<atomic<free_one*>, largest / unit> kept_lists;
 

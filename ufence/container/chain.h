@@ -1,6 +1,6 @@
 // fence_chain: the points of a timeline, each a fence and a link to the point before.
 //
-// A node is signaled when its fence and those of all nodes before it are. Who walks a chain unlinks
+// A node is signaled when its fence and those of all nodes before it are. A thread that walks a chain unlinks
 // the signaled nodes that it meets, so that a chain stays as long as what is pending.
 //
 //   previous_   owns a reference; changed by CAS, only ever to a node further back, or null
@@ -40,7 +40,7 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
 
   /// Memory for a node.
   class room;
-  /// What can fail when a point is made: for who makes it under a lock, where nothing is allocated.
+  /// What can fail when a point is made: for a caller that makes it under a lock, where nothing is allocated.
   /// @return  -ENOMEM
   /// Allocates, Blocks, Context: as create().  Source: Linux dma_fence_chain_alloc()
   [[nodiscard]] static result<room> reserve() noexcept;
@@ -75,8 +75,8 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
   /// may be read there; for what it contains take a reference first (fence::get_rcu()). Not so of
   /// another fence that the chain starts with: it may go at once, and only its address may be used.
   [[nodiscard]] fence* previous_rcu() const noexcept {
-    // relaxed: all nodes further back were made before this one was, and who knows this one sees
-    // their constant fields. Failures are looked for by who follows links with a reference.
+    // relaxed: all nodes further back were made before this one was, and a thread that knows this one sees
+    // their constant fields. Failures are looked for by threads that follow links with a reference.
     return previous_.load(mo::relaxed);
   }
 
@@ -106,7 +106,7 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
   [[nodiscard]] fence_ref skip_signaled(fence& from_here) noexcept;
   void unlink(fence& before) noexcept;
   [[nodiscard]] bool has_failed() const noexcept {
-    // relaxed: who follows a link, or drops the last reference, sees what was noted before
+    // relaxed: a thread that follows a link, or drops the last reference, sees what was noted before
     // (CHAIN.1)
     return has_failed_.load(mo::relaxed);
   }
@@ -131,7 +131,7 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
   list_nodes listed_;
   // Among unlinked nodes the failed fence of the lowest place, and that place (0: before all
   // nodes).
-  // has_failed_ is set once there is one, for who looks without the lock.
+  // has_failed_ is set once there is one, for threads that look without the lock.
   atomic<bool> has_failed_{false};
   mutex failed_lock_{lock_rank::leaf};
   fence_ref failed_ UFENCE_GUARDED_BY(failed_lock_);

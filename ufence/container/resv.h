@@ -8,7 +8,7 @@
 //   - who reads the list to its end, as long as it grows, and then finds that it is still the
 //   object's
 //     list, misses nothing: what replaces a fence is appended before that one is marked, and what
-//     its writer adds before it signals a fence is found by who sees that fence signaled.
+//     its writer adds before it signals a fence is found by each thread that sees that fence signaled.
 //
 // Operation x operation, for one object ("-" any threads at once, "X" the caller excludes it):
 //

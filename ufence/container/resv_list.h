@@ -1,4 +1,4 @@
-// The list of a reservation object (resv.h): written by who has its lock, read by anybody inside an
+// The list of a reservation object (resv.h): written by the thread that has its lock, read by anybody inside an
 // RCU read section.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace ufence {
 
-/// What a fence of a reservation object is for. Who asks for one usage gets the earlier ones as
+/// What a fence of a reservation object is for. A reader that asks for one usage gets the earlier ones as
 /// well. Source: Linux enum dma_resv_usage
 enum class resv_usage : std::uint8_t {
   kernel,    // memory management: everybody waits for it
@@ -91,7 +91,7 @@ struct UFENCE_API resv_list : rcu::deferred {
   }
   // What stands for it is appended already.
   void mark_replaced(std::uint32_t i) noexcept {
-    // [RESV.3] release: who misses this fence finds the other one; pairs with [RESV.4]
+    // [RESV.3] release: a reader that misses this fence finds the other one; pairs with [RESV.4]
     slots()[i].store(word(i).replaced().bits(), mo::release);
   }
   // Its place is another's at once. The reference to the old fence is the caller's.

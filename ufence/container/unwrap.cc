@@ -135,7 +135,7 @@ class pending_leaves {
   /// False: no memory.
   [[nodiscard]] bool add(fence& container_or_leaf) noexcept {
     if (fence_array* array = fence_array::from(container_or_leaf)) {
-      // Who gave it has one reference.
+      // The caller that gave it has one reference.
       if (!visited_.enter(*array, 1)) return true;
       for (std::uint32_t i = 0; i < array->size(); ++i) {
         fence& child = array->child(i);

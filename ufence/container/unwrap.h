@@ -47,7 +47,7 @@ class UFENCE_API leaves {
   };
   leaves(fence_ref head, detail::visited_containers* before) noexcept;
   [[nodiscard]] bool enter(const fence& container) noexcept {
-    // Of its parent, or of who began the walk, and the walk's own.
+    // Of its parent, or of the caller that began the walk, and the walk's own.
     constexpr std::uint32_t own_references = 2;
     return visited_.enter(container, own_references);
   }

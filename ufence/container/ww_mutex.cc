@@ -52,7 +52,7 @@ bool ww_mutex::take_free(std::uintptr_t mine) noexcept {
 
 bool ww_mutex::try_lock(ww_context* context) noexcept {
   if (context != nullptr && context->held_ == 0) {
-    // relaxed: who holds nothing is nobody's to wound; shown by the CAS
+    // relaxed: a context that holds nothing is nobody's to wound; shown by the CAS
     context->events_.store(0, mo::relaxed);
   }
   if (!take_free(word_of(context))) return false;
@@ -78,12 +78,12 @@ void ww_mutex::lock_slow(ww_context& context) noexcept {
 
 // Returns what the word was: 0, and the mutex is the caller's, or its owner, and WAITERS is set.
 std::uintptr_t ww_mutex::take_or_mark(std::uintptr_t mine) noexcept {
-  // relaxed: the CAS orders, and who set WAITERS did it under this lock
+  // relaxed: the CAS orders, and the thread that set WAITERS did it under this lock
   std::uintptr_t seen = word_.load(mo::relaxed);
   while ((seen & waiters_bit) == 0) {
     const std::uintptr_t wanted = seen == 0 ? mine : seen | waiters_bit;
     // [WW.5] acquire: see what the last owner did, or the stamp of this one. The waiters' lock
-    // shows the context to who looks at it; pairs with [WW.1], [WW.2], [WW.6]
+    // shows the context to threads that look at it; pairs with [WW.1], [WW.2], [WW.6]
     if (word_.compare_exchange_weak(seen, wanted, mo::acquire, mo::relaxed)) return seen;
   }
   return seen;

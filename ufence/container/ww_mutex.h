@@ -7,14 +7,14 @@
 // again. It keeps its age, so it is the oldest some day and gets all. `resv_locks` does this for
 // reservation objects.
 //
-// Waiters get the mutex from who unlocks it: contexts in the order of their age, others in the
+// Waiters get the mutex from the thread that unlocks it: contexts in the order of their age, others in the
 // order of their arrival.
 //
 //   word_        owner (a context, or `anonymous`) and WAITERS; with WAITERS set it changes only
 //   under
 //                the waiters' lock, so the owner that is found in it under that lock stays alive
 //   waiters      guarded by waiters_lock_ (rank leaf)
-// Orders: WW.1/WW.6/WW.2/WW.5 the word: who unlocks against who locks, who locks against who wounds
+// Orders: WW.1/WW.6/WW.2/WW.5 the word: unlocking against locking, locking against wounding
 //         it; WW.3/WW.4 who unlocks against the waiter that it gives the mutex to.
 #pragma once
 

@@ -82,7 +82,7 @@ struct debug_access {
   static bool read_device_word(timeline& line, std::uint64_t& seqno) noexcept {
     if (line.device_word_ == nullptr || line.is_inherited()) return false;
     const scoped_lock guard(line.lock_);
-    // relaxed: CLOSED is set before this lock is taken by whoever closes it, and the word stays mapped
+    // relaxed: CLOSED is set before this lock is taken by the thread that closes it, and the word stays mapped
     // until then
     const std::uint64_t value = line.value_.load(mo::relaxed);
     if ((value & timeline::closed) != 0) return false;

@@ -1,4 +1,4 @@
-// Who hears of a fence.
+// The callbacks, jobs and waiters that hear of a fence.
 #include <utility>
 
 #include "ufence/debug/gatherer.h"

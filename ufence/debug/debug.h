@@ -19,7 +19,7 @@
 namespace ufence {
 
 /// Opens the debug socket of this process: in a folder that its user alone can enter
-/// ($XDG_RUNTIME_DIR/ufence, or /tmp/ufence-UID), under the number of the process. Who connects has to be
+/// ($XDG_RUNTIME_DIR/ufence, or /tmp/ufence-UID), under the number of the process. A process that connects has to be
 /// of the same user, or root. A child of fork() has no socket until it calls this itself.
 /// @return  0, also if it is open; -EPERM the folder is not this user's alone; -EAGAIN there is no thread
 ///          to be had; what mkdir(), socket(), bind() or listen() said

@@ -1,4 +1,4 @@
-// Who waits for whom, from a waiter to what everything hangs on.
+// Which thread or fence waits for which, from a waiter to what everything hangs on.
 #include <algorithm>
 #include <utility>
 

@@ -1,4 +1,4 @@
-// Looks at this process: what is alive, who sleeps, what waits for what. Inside the layer only.
+// Looks at this process: what is alive, which threads sleep, what waits for what. Inside the layer only.
 #pragma once
 
 #include "ufence/debug/snapshot.h"

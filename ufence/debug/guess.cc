@@ -1,4 +1,4 @@
-// Who might signal a fence that waits for nothing that the library knows of. A right to signal lies in
+// The threads that might signal a fence that waits for nothing that the library knows of. A right to signal lies in
 // memory of the program: often beside the callback in which it is used, or on the stack of the thread
 // that will use it. So that memory is searched for the fence's address, or its timeline's. What is
 // found is a guess, and is told as one.

@@ -1,4 +1,4 @@
-// A snapshot for programs: one JSON object. Names are bytes of whoever chose them; those that are no
+// A snapshot for programs: one JSON object. Names are bytes of the code that chose them; those that are no
 // UTF-8 are replaced.
 #include <array>
 #include <charconv>

@@ -1,4 +1,4 @@
-// What one fence is, what it waits for, and who waits for it.
+// What one fence is, what it waits for, and the threads that wait for it.
 #include <algorithm>
 #include <utility>
 

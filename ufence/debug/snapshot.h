@@ -40,7 +40,7 @@ enum class node_kind : std::uint8_t { thread, fence, process };
 /// Why nothing goes on at a node that waits for nothing else that is known.
 enum class cause : std::uint8_t {
   none,               // it waits for others, or is done
-  never_signaled,     // its issuer, or whoever has the right, has not signaled it
+  never_signaled,     // its issuer, or the holder of the right, has not signaled it
   lost_notification,  // the device has written its seqno, and nobody has called notify()
   not_pushed,         // a job was armed and never pushed
   with_device,        // the device has the job, and its fence is not signaled
@@ -74,7 +74,7 @@ struct node {
   std::string state = {};             // "pending", "signaled, not settled", "signaled"; of a thread: for what
   int error = 0;
   std::int64_t age_ns = 0;       // a thread: since it sleeps; a fence: pending for at least that long
-  code_place place = {};              // a thread: where it called the library; a fence: who issues it
+  code_place place = {};              // a thread: where it called the library; a fence: its issuer
   std::string note = {};              // what else is known, for people
   std::vector<std::string> callbacks = {};  // what is queued on a fence
   std::uint64_t source_context = 0;    // of an import: the context in the process that exports it; 0: unknown

@@ -15,7 +15,7 @@ namespace ufence::debug {
 namespace {
 
 std::string path_of_folder() {
-  // Not that of whoever has started a program with rights that he has not.
+  // Not that of a user who has started a program with rights that the user has not.
   const char* const runtime = ::secure_getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && runtime[0] == '/') return std::string(runtime) + "/ufence";
   return "/tmp/ufence-" + std::to_string(::geteuid());

@@ -17,7 +17,7 @@ struct listening_socket {
 /// @return  the errnos of debug_listen()
 [[nodiscard]] result<listening_socket> listen_in_folder();
 
-/// Is whoever is at the other end of a connection the user that this process works for, or root?
+/// Is the process at the other end of a connection of the user that this process works for, or root?
 [[nodiscard]] bool is_of_same_user(int connection) noexcept;
 
 }  // namespace ufence::debug

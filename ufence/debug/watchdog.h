@@ -15,7 +15,7 @@ namespace ufence {
 struct stuck {
   const debug::snapshot& seen;  // with its causes
   std::uint32_t waiter;         // the node that has waited too long: a thread, or a fence
-  std::string_view text;        // that, what it hangs on, and who else waits for it: several lines
+  std::string_view text;        // that, what it hangs on, and the others that wait for it: several lines
 };
 
 struct watchdog_options {

@@ -5,7 +5,7 @@
 
 namespace ufence {
 
-/// Who called retire(): F8.
+/// The one that called retire(): F8.
 enum class retired_by : std::uint8_t { settlement, last_op };
 
 struct backend;

@@ -46,7 +46,7 @@ bool closes_circle(const thread_state& waiting, const callback* target, const fe
     target = b->target;
     of = b->of;
     if (waiting.runs(*target, *of)) return true;
-    b = blocked;  // go on with who runs that one
+    b = blocked;  // go on with the thread that runs that one
   }
   return false;
 }
@@ -165,7 +165,7 @@ std::error_code fence::add_callback_slow(callback& node, callback_group* group) 
     }
   }
   unlock();
-  // Nobody drains what was not awaited: who looks marks it.
+  // Nobody drains what was not awaited: the thread that looks marks it.
   if (refused == ENOENT) static_cast<void>(is_signaled());
   if (to_tell != timeline::none) owner_.owner->tell(to_tell);
   return refused == 0 ? queued : errno_code(refused);
@@ -261,10 +261,10 @@ int fence::wait_until_returned(callback& node) noexcept {
   for (;;) {
     lock();
     if (find_in_batch(node) != batch_place::runs) break;
-    // relaxed: who runs it takes LOCK when it has returned, since the batch is contested
+    // relaxed: the thread that runs it takes LOCK when it has returned, since the batch is contested
     state_.fetch_or(fence_state::waiters, mo::relaxed);
     // Dropping LOCK took LOCK_WAITERS away: with it in the word one would not sleep, but take LOCK
-    // from those who wait for it again and again. Who has taken WAITERS away meanwhile woke nobody
+    // from those who wait for it again and again. The thread that has taken WAITERS away meanwhile woke nobody
     // here: look again.
     const std::uint32_t s = (unlock() & ~fence_state::lock_waiters) | fence_state::waiters;
     if (!listed) listed.emplace(*this, detail::sleeps_for::returned);

@@ -75,7 +75,7 @@ class UFENCE_API callback_group {
   [[nodiscard]] std::error_code close(std::size_t* removed = nullptr,
                                       absolute_deadline deadline_ns = no_deadline) noexcept;
 
-  /// fence::remove_callback() for who can't know whether the fence is still there: once the callback ran
+  /// fence::remove_callback() for callers that can't know whether the fence is still there: once the callback ran
   /// it may be gone.
   [[nodiscard]] result<bool> remove(callback& node) noexcept;
 

@@ -2,7 +2,7 @@
 // layer.
 //
 // To pop each one under LOCK would cost a locked instruction for each. The settling thread takes
-// several under one LOCK instead and goes from one to the next by a store on its own stack. Who wants
+// several under one LOCK instead and goes from one to the next by a store on its own stack. A thread that wants
 // a callback back holds LOCK and contests the batch first (fence::contest_batch()): from then on the
 // settling thread takes LOCK for each further step.
 #pragma once
@@ -41,7 +41,7 @@ class callback_batch {
 
   /// LOCK held.
   void clear() noexcept {
-    // relaxed: whoever looks holds LOCK
+    // relaxed: a thread that looks holds LOCK
     at_.store(0, mo::relaxed);
     size_ = 0;
   }
@@ -63,7 +63,7 @@ class callback_batch {
     do {
       if (++at == size_) return false;
     } while (slots_[at].node.get() == nullptr);
-    // relaxed: whoever looks holds LOCK
+    // relaxed: a thread that looks holds LOCK
     at_.store(at, mo::relaxed);
     return true;
   }

@@ -1,4 +1,4 @@
-// Callbacks are taken off the list in batches; whoever removes one must not notice.
+// Callbacks are taken off the list in batches; a thread that removes one must not notice.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -145,7 +145,7 @@ void fence::lock_slow() noexcept {
   rank_acquire(lock_rank::fence);
   for (int spins = 0;;) {
     std::uint8_t is_held = 0;
-    // relaxed: the CAS orders. Who spins leaves the cache line with the thread that has LOCK.
+    // relaxed: the CAS orders. A thread that spins leaves the cache line with the thread that has LOCK.
     if (lock_.load(mo::relaxed) == 0) {
       // [FENCE.15] seq_cst: as [FENCE.1]; pairs with [FENCE.2], [FENCE.38]
       if (lock_.compare_exchange(is_held, 1, mo::seq_cst, mo::relaxed)) return;
@@ -159,7 +159,7 @@ void fence::lock_slow() noexcept {
     const std::uint32_t s = state_.fetch_or(lock_waiters, mo::relaxed) | lock_waiters;
     // [FENCE.30] acq_rel: SB, the bit before the look at LOCK; pairs with [FENCE.29]
     process_barrier(mo::acq_rel);
-    // Whoever takes the bit away after this woke nobody here, but then the word differs. relaxed: the
+    // A thread that takes the bit away after this woke nobody here, but then the word differs. relaxed: the
     // CAS above orders
     if (lock_.load(mo::relaxed) != 0) futex_wait(state_, s, no_deadline, futex_class::lock);
   }
@@ -298,7 +298,7 @@ bool signaler::decide(int error, settlement& later) noexcept {
 signaler signaler::share() const noexcept {
   if (fence_ != nullptr) {
     fence_->get();
-    // relaxed: for who signals, to whom both rights are handed after this
+    // relaxed: for the thread that signals, to which both rights are handed after this
     fence_->state_.fetch_or(several, mo::relaxed);
   }
   return signaler(fence_);

@@ -21,7 +21,7 @@
 // Orders (the protocol is model-checked; docs/CONTRACT.md, "Memory order"):
 //   FENCE.1/2/15  lock and unlock of LOCK          FENCE.7/8    running callbacks, remove_callback
 //   FENCE.1/15/36/37/38 a decision without LOCK, add_callback
-//   FENCE.29/30   who drops LOCK, who sleeps       FENCE.31/32/34/35 the settling thread, remove_callback
+//   FENCE.29/30   dropping LOCK, sleeping          FENCE.31/32/34/35 the settling thread, remove_callback
 //   FENCE.3/4     the decision against lookers     FENCE.9/16   settled against wait_settled
 //   FENCE.5/6     enter and leave of an op         FENCE.10/18  retired against wait_quiesced
 //   FENCE.11..14  references and get_rcu           TL.*         timelines (timeline.h)
@@ -257,7 +257,7 @@ class UFENCE_API alignas(16) fence {
   /// How many references there are. Others may take and drop some at once; those that the caller knows
   /// to stay are among them.
   [[nodiscard]] std::uint32_t references_now() const noexcept {
-    // relaxed: whoever has a reference, or knows who has one, has seen it counted
+    // relaxed: a thread that has a reference, or knows one that has, has seen it counted
     return refs_.load(mo::relaxed);
   }
   void put() noexcept {

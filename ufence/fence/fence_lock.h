@@ -4,7 +4,7 @@
 // store, which is possible because nobody else ever changes a byte that is held. The thread that drops it
 // then looks at the state word for LOCK_WAITERS; a thread that wants to sleep sets that bit and looks at
 // the byte again. Each could miss what the other one just did, so the sleeper has a process_barrier()
-// between the two (lock_slow()), and who drops LOCK has a barrier_point().
+// between the two (lock_slow()), and the thread that drops LOCK has a barrier_point().
 //
 //   drops LOCK                         sleeps
 //     lock_ = 0             [FENCE.2]    LOCK_WAITERS set in state_
@@ -12,8 +12,8 @@
 //     LOCK_WAITERS set? wake             lock_ still 1? futex_wait(state_)
 //
 // A fence without a backend that one thread alone may signal, and that has no callbacks, is decided by a
-// single instruction on the state word, without LOCK. Who lists a callback looks for SIGNALED after LOCK
-// was taken, who decides looks for LOCK and for callbacks after SIGNALED was set (store buffering): either
+// single instruction on the state word, without LOCK. A thread that lists a callback looks for SIGNALED after LOCK
+// was taken, a thread that decides looks for LOCK and for callbacks after SIGNALED was set (store buffering): either
 // the callback is refused, or the decision finds it, or LOCK taken, and goes on under LOCK.
 //
 //   lists a callback                   decides

@@ -42,7 +42,7 @@ result<pollable_ends> make_ends() noexcept {
 }
 
 // A message that has our end with it, which thereby lives as long as the message: watchers of edges
-// see one. Whoever reads it finds the end of the stream behind it, so that it stays readable. Where
+// see one. A process that reads it finds the end of the stream behind it, so that it stays readable. Where
 // the message is refused there is the end of the stream only, also if children have copies of ours.
 void make_readable(unique_fd ours) noexcept {
   char byte = 0;

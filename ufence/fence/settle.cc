@@ -223,7 +223,7 @@ void fence::run_callbacks(taken_callbacks& taken, std::uint32_t last_flag) noexc
     }
     wake(unlock());
   }
-  // relaxed: whoever looks holds LOCK
+  // relaxed: a thread that looks holds LOCK
   word_.store(0, mo::relaxed);
   end_callbacks(last_flag);
 }

@@ -100,7 +100,7 @@ TEST(slab, memory_of_many_fences_goes_back_to_the_system) {
   }
 }
 
-TEST(slab, memory_goes_back_whoever_drops_in_whatever_order) {
+TEST(slab, memory_goes_back_whichever_thread_drops_in_whatever_order) {
   std::vector<fence_ref> all = make_signaled(many_fences());
   const pages_of pages(all);
   std::shuffle(all.begin(), all.end(), std::minstd_rand(1));

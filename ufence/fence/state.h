@@ -3,12 +3,12 @@
 //   bits 0..8   flags                               bits 9..31  number of ops inside
 //
 //            set by                       cleared by                 means
-//   CONTESTED     who looks for a         never                      the settling thread takes LOCK for each
+//   CONTESTED     looking for a         never                      the settling thread takes LOCK for each
 //                 callback in the batch                              further step
-//   LOCK_WAITERS  a sleeper on LOCK       whoever drops LOCK         wake sleepers of class `lock`
+//   LOCK_WAITERS  a sleeper on LOCK       dropping LOCK              wake sleepers of class `lock`
 //   SIGNALED      decide, once            never                      error and timestamp are readable
 //   ENABLED       first enabler, once     never                      enable_signaling was entered
-//   WAITERS       a sleeper on the rest   whoever wakes              wake sleepers of class `state`
+//   WAITERS       a sleeper on the rest   waking                     wake sleepers of class `state`
 //   SETTLED       settle or decide, once  never                      all callbacks have returned. A fence
 //                                                                    that was decided without LOCK, and had
 //                                                                    no callbacks, does without the bit

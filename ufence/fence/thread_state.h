@@ -29,7 +29,7 @@ struct thread_work {
   thread_work* next = nullptr;  // the thread's own, while it is queued
 };
 
-/// Owner: its thread; while that thread is blocked in remove_callback(), who holds the lock of the
+/// Owner: its thread; while that thread is blocked in remove_callback(), the holder of the lock of the
 /// blocked removers may read the frames.
 struct thread_state {
   frame* top = nullptr;

@@ -109,7 +109,7 @@ void timeline::unlink(fence& f) noexcept {
   } else {
     last_ = before;
   }
-  // relaxed: whoever settles takes the fence's LOCK first
+  // relaxed: the thread that settles takes the fence's LOCK first
   f.word_.store(0, mo::relaxed);
   f.link_.set(nullptr);
   // relaxed: raising it late costs an empty drain; lowering it is [TL.3]
@@ -175,7 +175,7 @@ bool timeline::hold(fence& f) noexcept {
     link(f);
     note_linked(f, awaited | silent);
   }
-  // relaxed: who drains reads it under this lock; who looks, under the fence's
+  // relaxed: the thread that drains reads it under this lock; one that looks, under the fence's
   f.state_.fetch_or(ahead, mo::relaxed);
   return true;
 }
@@ -196,7 +196,7 @@ void timeline::signal_ahead(settlement& later) noexcept {
     }
     const std::uint32_t s = f->lock();
     if ((s & signaled) != 0) {
-      // The value has passed it, and somebody has looked: who moved the value drains.
+      // The value has passed it, and somebody has looked: the thread that moved the value drains.
       f->unlock();
       return;
     }
@@ -343,7 +343,7 @@ std::error_code timeline::fold_device_word(settlement& later) noexcept {
 
 bool fence::mark_if_completed() noexcept {
   const timeline& line = *owner_.owner;
-  // [TL.5] acquire: what the completing thread wrote is visible to who looks; pairs with [TL.1],
+  // [TL.5] acquire: what the completing thread wrote is visible to a thread that looks; pairs with [TL.1],
   // [TL.6]
   const int how = line.decided(seqno_, line.value_.load(mo::acquire));
   // In a child of fork() a thread of the parent may hold LOCK for ever: the answer has to do.
@@ -353,7 +353,7 @@ bool fence::mark_if_completed() noexcept {
     unlock();
     return true;
   }
-  // Awaited: who unlinks the entry settles.
+  // Awaited: the thread that unlinks the entry settles.
   const std::uint32_t flips = (s & awaited) != 0 ? signaled : signaled | settled;
   mark_locked(result_ahead(s, how), now_ns(), flips);
   return true;
@@ -384,8 +384,8 @@ void fence::decide_unlinked(int how, std::int64_t now, bool keep, settlement& la
   if ((s & signaled) == 0) {
     mark_locked(result_ahead(s, how), now, nothing_to_call ? signaled | settled : signaled);
   } else if (nothing_to_call) {
-    // relaxed: who finds it settled sees what who marked it wrote, and who removed its callbacks,
-    // by their releases; this goes on with those. No callback ran here, and nobody changes the list
+    // relaxed: a thread that finds it settled sees what the threads that marked it and removed its
+    // callbacks wrote, by their releases; this goes on with those. No callback ran here, and nobody changes the list
     // any more.
     const std::uint32_t old = state_.fetch_add(settled, mo::relaxed);
     unlock();
@@ -427,7 +427,7 @@ void fence::enable_ordered() noexcept {
   const std::uint32_t s = lock();
   const bool is_completed = (s & signaled) == 0 && !await_locked(s, to_tell);
   unlock();
-  // Nobody drains what was not awaited: who looks marks it.
+  // Nobody drains what was not awaited: the thread that looks marks it.
   if (is_completed) static_cast<void>(mark_if_completed());
   if (to_tell != timeline::none) owner_.owner->tell(to_tell);
 }
@@ -447,7 +447,7 @@ bool fence::set_in_turn() noexcept {
   // relaxed: under LOCK, as who decides looks for it
   if (is_pending && (s & in_turn) == 0) state_.fetch_or(in_turn, mo::relaxed);
   unlock();
-  // Who waits for this one waits for the earlier one as well.
+  // A thread that waits for this one waits for the earlier one as well.
   if (is_pending && (s & (awaited | silent)) == awaited) owner_.owner->tell_minimum();
   return is_pending;
 }

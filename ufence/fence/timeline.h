@@ -14,7 +14,7 @@
 //   TL.1 move value_             -> TL.2 load awaited_min_, drain   (completing)
 //   TL.3 store awaited_min_      -> TL.4 load value_                (awaiting)
 // Closing always drains; the lock orders it with the thread that adds a fence.
-// Whoever unlinks an awaited entry settles its fence, also if another marked it signaled.
+// The thread that unlinks an awaited entry settles its fence, also if another marked it signaled.
 //
 // Order (F19): a consumer that drops a fence for a later one adds the dropped one to the list,
 // SILENT, and sets IN_TURN in the later one. If the issuer signals that alone while an earlier one

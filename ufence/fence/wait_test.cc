@@ -109,7 +109,7 @@ TEST(wait, takes_absolute_deadlines) {
 }
 
 TEST(wait, looks_once_more_after_expiry) {
-  // Whoever asks the op also passes the deadline inside it; what it decided there counts.
+  // The thread that asks the op also passes the deadline inside it; what it decided there counts.
   scripted_backend data;
   new_fence made = make_fence(&data);
   const std::int64_t deadline = deadline_after(millisecond_ns);

@@ -92,7 +92,7 @@ void foreign_fence::op_enable(fence& f) noexcept {
   auto& self = static_cast<Self&>(f);
   const answer said = self.call_foreign_op(fence_state::enabled, [&self] {
     self.lock_issuer();
-    // relaxed: whoever signals it outside of foreign code decides under this lock
+    // relaxed: a thread that signals it outside of foreign code decides under this lock
     const bool is_pending = (self.state_.load(mo::relaxed) & fence_state::signaled) == 0;
     const int op_result = is_pending ? self.ask_to_enable() : 0;
     self.unlock_issuer();

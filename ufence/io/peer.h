@@ -1,5 +1,5 @@
 // What the kernel says of the process at the other end of a socket pair. It can't be forged, shut
-// down or read away by whoever shares this end.
+// down or read away by any process that shares this end.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ enum class peer_state : std::uint8_t {
   unknown,  // it can't be asked here; that is no reason to call it closed
 };
 
-/// Is the other end still open? For who has seen a hang-up, which any holder of this end can cause
+/// Is the other end still open? For a caller that has seen it reported, which any holder of this end can cause
 /// with shutdown(). Asks the kernel's list of sockets, which takes longer the more there are.
 /// @return  unknown: the socket is of another network namespace, or the system refuses the question
 [[nodiscard]] peer_state state_of_other_end(int socket) noexcept;

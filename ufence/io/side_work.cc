@@ -109,7 +109,7 @@ bool run_aside(const side_work& work) noexcept {
     if (side.waiting == side.ring.size()) return false;
     side.ring[(side.first + side.waiting) % side.ring.size()] = work;
     ++side.waiting;
-    // relaxed: who sleeps has read it under the lock
+    // relaxed: a thread that sleeps has read it under the lock
     side_queued.fetch_add(1, mo::relaxed);
     needs_thread = side.waiting > side.sleepers && side.threads < side_work_threads_max;
     if (needs_thread) ++side.threads;

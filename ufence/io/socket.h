@@ -46,7 +46,7 @@ struct socket_pair {
                                           const detail::socket_address& address) noexcept;
 /// The address of the other end, also when that is closed.
 [[nodiscard]] bool find_peer(int socket, detail::socket_address& address) noexcept;
-/// Whoever shares a socket from now on can put no filter on what arrives there.
+/// A process that shares a socket from now on can put no filter on what arrives there.
 void keep_filters_out(int socket) noexcept;
 /// Is there anything at a socket that nobody has read? What was sent may take long to close.
 [[nodiscard]] bool has_unread(int socket) noexcept;

@@ -68,7 +68,7 @@ TEST(socket, closes_each_descriptor_that_came_once) {
   EXPECT_NE(hung_up.revents & POLLHUP, 0);
 }
 
-// Whoever shares a socket may have the kernel put more beside what arrives there.
+// A process that shares a socket may have the kernel put more beside what arrives there.
 TEST(socket, regress_keeps_no_descriptor_that_the_kernel_adds_and_loses_none_that_was_sent) {
   constexpr int pass_pidfd = 76;  // SO_PASSPIDFD, since Linux 6.5
   const socket_pair ends = make_socket_pair().value();

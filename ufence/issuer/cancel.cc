@@ -77,7 +77,7 @@ void device::impl::give_up_waiting() noexcept {
       const scoped_lock hold(lock);
       collect(jobs, b, [](job_record& r) {
         // [ISSUER.12] acquire: if the job is on its way to the driver, its thread is in submitters;
-        // pairs with [ISSUER.18]. All records are complete: who made them has left.
+        // pairs with [ISSUER.18]. All records are complete: the threads that made them have left.
         job_phase phase = r.phase.load(mo::acquire);
         if (phase != job_phase::waiting && !(phase == job_phase::ready && r.turn.is_ready)) return false;
         // [ISSUER.19] acquire: as [ISSUER.12], where it fails; pairs with [ISSUER.18]. Success needs

@@ -21,7 +21,7 @@ class module_gate {
  public:
   /// True: inside, until leave(). False once it is closed.
   [[nodiscard]] bool enter() noexcept {
-    // relaxed: the uses of the module come before leave(), which its end waits for; who finds it
+    // relaxed: the uses of the module come before leave(), which its end waits for; a thread that finds it
     // closed uses nothing
     if ((word_.fetch_add(one, mo::relaxed) & closing) == 0) return true;
     leave();

@@ -157,7 +157,7 @@ struct device::impl final : ::ufence_device {
   void submit_in_turn() noexcept;
 
   // --- Decisions (decide.cc). ---
-  /// Decides; who calls has moved the phase, and is the only one. Without a timeline the record may
+  /// Decides; the caller has moved the phase, and is the only one. Without a timeline the record may
   /// be vacant afterwards. Runs no foreign code.
   void finish(detail::job_record& r, int error, settlement& later) noexcept;
   /// Timelines: records that are decided become vacant, in order. Something else than those records

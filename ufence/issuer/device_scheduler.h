@@ -1,4 +1,4 @@
-// device_scheduler: who of many users the device of a driver module works for next.
+// device_scheduler: which of many users the device of a driver module works for next.
 //
 //   device_entity::push --> queue of the entity --> chosen by the scheduler --> device::submit
 //

@@ -50,7 +50,7 @@ void* driver_threads::run(void* argument) {
   struct end {
     thread& of;
     ~end() {
-      // relaxed: who sees it joins the thread, which orders what it did
+      // relaxed: a caller that sees it joins the thread, which orders what it did
       of.has_ended.store(1, mo::relaxed);
       futex_wake_all(of.has_ended);
     }

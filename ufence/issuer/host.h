@@ -150,7 +150,7 @@ class UFENCE_API device {
   /// What its opcodes mean; empty and 0 if the driver says nothing of it.
   [[nodiscard]] std::string_view interface_name() const noexcept;
   [[nodiscard]] std::uint32_t interface_version() const noexcept;
-  /// True: its opcodes are those of this interface, at least in this version. For whoever was given
+  /// True: its opcodes are those of this interface, at least in this version. For code that was given
   /// the device.
   [[nodiscard]] bool has_interface(std::string_view name, std::uint32_t version) const noexcept;
   /// All options that the driver has, in its order.

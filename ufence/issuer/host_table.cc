@@ -137,7 +137,7 @@ int decide_notify(ufence_device* device, ufence_settlement* later) noexcept {
   bool is_beyond = false;
   std::uint64_t last = 0;
   {
-    // relaxed: who completes by it loads it again
+    // relaxed: a thread that completes by it loads it again
     const std::uint32_t word = d.device_word->load(mo::relaxed);
     const std::uint64_t completed = d.line->line()->completed();
     const scoped_lock hold(d.lock);

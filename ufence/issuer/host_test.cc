@@ -146,7 +146,7 @@ TEST(host, an_init_that_throws_is_refused_and_reported) {
   EXPECT_THAT(reports.all()[0].text, HasSubstr("D-4: init() threw"));
 }
 
-TEST(host, a_file_is_loaded_once_whoever_the_host_is) {
+TEST(host, a_file_is_loaded_once_by_all_hosts) {
   host one, two;
   const device_ref d = load_module(one, test_module("puppet"));
   std::string why;

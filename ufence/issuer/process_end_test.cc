@@ -1,5 +1,5 @@
-// exit() with devices at work: they stop before the static objects of their modules go, whoever
-// owns the host and whoever calls exit(). Each test ends a child of fork().
+// exit() with devices at work: they stop before the static objects of their modules go, whichever
+// thread owns the host and whichever calls exit(). Each test ends a child of fork().
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
@@ -173,7 +173,7 @@ TEST(process_end, comes_whatever_a_module_without_static_objects_does) {
                   static const std::unique_ptr<puppet_device> owned =
                       std::make_unique<puppet_device>();
                   keep_busy(*owned);
-                  owned->board->release = 1;  // its destructor waits for whoever is inside
+                  owned->board->release = 1;  // its destructor waits for threads inside
                 }
                 std::exit(4);
               }),

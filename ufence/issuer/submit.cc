@@ -114,7 +114,7 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
     if (pending_max != 0 && pending.count() >= pending_max) return failure(EAGAIN);
     r = jobs.take();
     if (r == nullptr) return failure(ENOMEM);
-    // relaxed: under the lock; not yet a job for who looks through the list
+    // relaxed: under the lock; not yet a job for a thread that looks through the list
     r->phase.store(job_phase::preparing, mo::relaxed);
     pending.add();
     unretired.add();
@@ -138,8 +138,9 @@ result<fence_ref> device::impl::submit(const job_request& request) noexcept {
     for (const fence_ref& in : request.in_fences) trace::record_dependency(*f, *in);
   }
   detail::watch_in_fences(*r);
-  // [ISSUER.11] release: the record is complete for who tells its name; pairs with [ISSUER.7]. Who
-  // gives the job up has waited for this thread; who takes it to the driver was in in_pending.
+  // [ISSUER.11] release: the record is complete for the thread that tells its name; pairs with
+  // [ISSUER.7]. A thread that gives the job up has waited for this thread; one that takes it to the
+  // driver was in in_pending.
   r->phase.store(job_phase::waiting, mo::release);
   detail::leave_in_fences(*r);
   return f;
@@ -187,7 +188,7 @@ void device::impl::job_ready(job_record& r) noexcept {
   const int error = r.runs_after_failure ? 0 : r.in_error.load(mo::relaxed);
   const job_phase next = error != 0 ? job_phase::decided : job_phase::ready;
   job_phase expected = job_phase::waiting;
-  // [ISSUER.18] release: who finds the job on its way to the driver finds this thread in
+  // [ISSUER.18] release: a thread that finds the job on its way to the driver finds this thread in
   // submitters; pairs with [ISSUER.12], [ISSUER.19]. Given up on failure.
   if (!r.phase.compare_exchange(expected, next, mo::release, mo::relaxed)) return;
   r.drop_in_fences();
@@ -210,7 +211,7 @@ void device::impl::job_ready(job_record& r) noexcept {
 void device::impl::submit_now(job_record& r) noexcept {
   const issuer_op op(*r.of.get());  // for a legacy fence only a reference
   const bool is_open = gate.enter();
-  // [ISSUER.8] release: the record is complete for who tells its name; pairs with [ISSUER.7]
+  // [ISSUER.8] release: the record is complete for the thread that tells its name; pairs with [ISSUER.7]
   r.phase.store(is_open ? job_phase::with_driver : job_phase::given_up, mo::release);
   if (!is_open) {
     settlement later;
@@ -278,7 +279,7 @@ void device::impl::close_room() noexcept {
   right.signal(-ENODEV);
 }
 
-// One thread at a time gives the driver its jobs; who comes meanwhile leaves them to it.
+// One thread at a time gives the driver its jobs; one that comes meanwhile leaves them to it.
 void device::impl::submit_in_turn() noexcept {
   for (;;) {
     job_record* r = nullptr;

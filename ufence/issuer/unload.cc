@@ -195,7 +195,7 @@ bool unload_attempt::check_pins() noexcept {
   return false;
 }
 
-// 2. Nothing new; who is on the way in comes out.
+// 2. Nothing new; threads on the way in come out.
 bool unload_attempt::refuse_new() noexcept {
   d_.close_room();
   if (d_.submitters.wait_zero(step_deadline_ns_) == 0) return true;
@@ -392,7 +392,7 @@ void unload_attempt::quiet() noexcept {
     const scoped_lock hold(d_.lock);
     d_.is_accepting = false;
   }
-  // relaxed: who registers a callback now and is not seen is stopped with the device
+  // relaxed: a thread that registers a callback now and is not seen is stopped with the device
   d_.refuses_callbacks.store(1, mo::relaxed);
   d_.close_room();
   d_.give_up_waiting();
@@ -471,7 +471,7 @@ void device::impl::end_with_process(const thread_state& caller, const detail::mo
       continue;
     }
     if (is_gone()) return;
-    has_ended.store(1, mo::relaxed);  // relaxed: whoever sees it leaves the device alone
+    has_ended.store(1, mo::relaxed);  // relaxed: a thread that sees it leaves the device alone
     const unload_options options{
         .policy = unload_policy::cancel, .give_up_ns = patience_ns, .bounds_calls = true};
     unload_attempt attempt(*this, options);

@@ -41,7 +41,7 @@ const char* get_timeline_name(dma_fence*) { return "unbound"; }
 void signal_itself(ufence::thread_work& work) noexcept {
   dma_fence_array& array =
       ufence::around<dma_fence_array>(work, offsetof(dma_fence_array, ufence_work));
-  // Who polled it meanwhile has signaled it already.
+  // A thread that polled it meanwhile has signaled it already.
   end_errors(array);
   kernel_fence::of(array.base).signal(kernel_fence::at_once, false);
   dma_fence_put(&array.base);

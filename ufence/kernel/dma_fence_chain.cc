@@ -29,7 +29,7 @@ dma_fence* previous_of(dma_fence_chain& chain) noexcept {
 void go_on(ufence::thread_work& work) noexcept {
   dma_fence* f =
       &ufence::around<dma_fence_chain>(work, offsetof(dma_fence_chain, ufence_work)).base;
-  // Who polled it meanwhile has signaled it already.
+  // A thread that polled it meanwhile has signaled it already.
   if (!watch_next(f)) kernel_fence::of(*f).signal(kernel_fence::at_once, false);
   dma_fence_put(f);
 }
@@ -152,7 +152,7 @@ dma_fence* dma_fence_chain_walk(dma_fence* fence) {
     dma_fence_chain* node = to_dma_fence_chain(before);
     dma_fence* further = node != nullptr ? previous_of(*node) : nullptr;
     dma_fence* expected = before;
-    // [KERNEL.11] release: that the node between them is done, for who goes around it; pairs with
+    // [KERNEL.11] release: that the node between them is done, for a thread that goes around it; pairs with
     // dma_fence_get_rcu_safe()
     if (as_atomic(chain->prev).compare_exchange(expected, further, mo::release, mo::relaxed)) {
       dma_fence_put(before);  // the link's until now

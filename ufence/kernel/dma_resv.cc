@@ -30,7 +30,7 @@ struct dma_resv_list : ufence::rcu::deferred {
 
   [[nodiscard]] slot* slots() noexcept { return reinterpret_cast<slot*>(this + 1); }
 
-  // What an unlocked reader finds, who holds a read section.
+  // What a reader without the lock, inside a read section, finds.
   [[nodiscard]] dma_fence* look(unsigned i, dma_resv_usage& usage) noexcept {
     // [KERNEL.15] acquire: the fence; pairs with [KERNEL.16]
     const std::uintptr_t word = slots()[i].load(mo::acquire);

@@ -282,7 +282,7 @@ void drm_job::push() noexcept {
 void drm_job::end(int error, std::int64_t timestamp_ns) noexcept {
   kernel_fence::of(scheduled).signal(timestamp_ns, false);
   if (error != 0 && !dma_fence_test_signaled_flag(&finished)) {
-    // relaxed: the signal publishes it; who else may signal now has the same error
+    // relaxed: the signal publishes it; another thread that may signal now has the same error
     as_atomic(finished.error).store(error, mo::relaxed);
   }
   kernel_fence::of(finished).signal(timestamp_ns, false);

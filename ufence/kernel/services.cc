@@ -188,7 +188,7 @@ long ufence_schedule_timeout(long timeout) {
   }
   mine.state = TASK_RUNNING;
   mine.is_signal_pending = ended == -ERESTARTSYS;
-  // A signal ends the sleep as a wake-up does; who sleeps asks for it.
+  // A signal ends the sleep as a wake-up does; the thread that sleeps asks for it.
   return std::min(ufence_wait_left(ended == -ETIME ? ended : 0, deadline), timeout);
 }
 

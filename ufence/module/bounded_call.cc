@@ -17,7 +17,7 @@ void* bounded_call::run(void* self) {
   auto& c = *static_cast<bounded_call*>(self);
   system_thread::name_this("ufence-unload");
   c.fn_(c.argument_);
-  // relaxed: who sees it joins the thread, which orders what it did
+  // relaxed: a caller that sees it joins the thread, which orders what it did
   c.has_returned_.store(1, mo::relaxed);
   futex_wake_all(c.has_returned_);
   return nullptr;

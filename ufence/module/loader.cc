@@ -341,7 +341,7 @@ std::vector<std::string> loaded_module::left_behind() {
   const char* const registered = " lies in the module: it is left registered";
   add_all("D-21: ", detail::registered_in(range_, sets_signals_), registered);
   add_all("D-21: ", detail::pointers_left(range_, info_.needed, companions_), registered);
-  // Who finds no functions by their names has others start its threads, in libraries that have some.
+  // A module that finds no functions by their names has others start its threads, in libraries that have some.
   if (may_start_threads_ || std::ranges::any_of(companions_, [](const auto& c) { return !c.kept.empty(); })) {
     add_all("D-13: ", detail::threads_begun_in(range_),
             " began in the module, and was not started with thread_start()");

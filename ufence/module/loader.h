@@ -1,6 +1,6 @@
 // Maps driver modules and unmaps them, and says truthfully whether they are gone.
 //
-// A file is loaded at most once in the process, whoever loads it. A newer build that was renamed over
+// A file is loaded at most once in the process, however many hosts load it. A newer build that was renamed over
 // an older one is another file: it loads while the older one is still mapped.
 #pragma once
 

@@ -158,7 +158,7 @@ class look {
     }
   }
 
-  // As getenv() does: whoever changes it meanwhile breaks every reader.
+  // As getenv() does: a thread that changes it meanwhile breaks every reader.
   void at_environment() {
     add("the environment", static_cast<const void*>(::environ));
     if (::environ == nullptr || range_.contains(static_cast<const void*>(::environ))) return;

@@ -33,7 +33,7 @@ class import_state;
 class export_state;
 }  // namespace detail
 
-/// How a link reaches its server, and who it says it is. At most one of user, nkey_seed_file and
+/// How a link reaches its server, and the user that it says it is. At most one of user, nkey_seed_file and
 /// credentials_file.
 struct host_link_options {
   std::vector<std::string> servers = {};  // "nats://HOST:PORT"; empty: nats://127.0.0.1:4222
@@ -44,7 +44,7 @@ struct host_link_options {
   std::string nkey_public = {};
   std::string credentials_file = {};  // a user's JWT and seed
   bool tls = false;
-  std::string ca_file = {};  // with tls: who signed the server's certificate; empty: the system's
+  std::string ca_file = {};  // with tls: those that sign the server's certificate; empty: the system's
   std::string certificate_file = {};  // with tls: this host's, and key_file
   std::string key_file = {};
   /// How long a host may be silent before it counts as gone: 50 ms to 60 s. Of an owner and an
@@ -173,7 +173,7 @@ class UFENCE_API host_link {
   /// Blocks: up to two seconds for each server.
   [[nodiscard]] static result<host_link> connect(const host_link_options& options) noexcept;
 
-  /// Makes the timeline known under a name. Whoever exported it before is replaced: its importers
+  /// Makes the timeline known under a name. An earlier exporter is replaced: its importers
   /// end with -EOWNERDEAD, its export with -ESTALE.
   /// @param issuer  taken over; on failure it is dropped, which fails the timeline (F12)
   /// @return  -EINVAL the name; -EEXIST this link exports it; -ETIME the server did not answer in
@@ -190,7 +190,7 @@ class UFENCE_API host_link {
   [[nodiscard]] result<remote_timeline> import_point(const remote_point& point,
                                                      const import_options& options = {}) noexcept;
 
-  /// All timelines of the namespace, by name, whoever owns them: for people.
+  /// All timelines of the namespace, by name, those of all owners: for people.
   /// @param listen_ns  how long it listens for owners, beside the answers that it waits for
   /// @return  -EACCES, -ETIME the server; -ENOTCONN; -EIO; -ENOMEM
   /// Blocks: so long, and up to two seconds for each answer.

@@ -589,7 +589,7 @@ void link::drop(import_state& gone) noexcept {
 
 namespace {
 
-// Of a pending fence of an import: who waits is a hint for the owner.
+// Of a pending fence of an import: a waiter is a hint for the owner.
 struct point_data : backend {
   std::weak_ptr<import_state> of;
   std::uint64_t point;

@@ -42,7 +42,7 @@ struct awaited_value {
   int error = 0;
 };
 
-/// Who is told of hints. The lock is held meanwhile, so that the call has returned when the export
+/// The function that is told of hints. The lock is held meanwhile, so that the call has returned when the export
 /// is dropped; recursive: the call may drop it.
 struct hint_sink {
   std::recursive_mutex lock;
@@ -62,7 +62,7 @@ class export_state {
   fence_ref ended_;                     // constant
   std::shared_ptr<exporter> in_core_;   // what it points to: lock_
   signaler ended_right_;                // lock_
-  std::vector<awaited_value> awaited_;  // lock_; who waits for the stream to have a value
+  std::vector<awaited_value> awaited_;  // lock_; the waiters for the stream to have a value
   bool is_news_ = false;                // news_lock_: it stands in news_
 };
 

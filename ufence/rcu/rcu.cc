@@ -37,8 +37,8 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 #endif
 }
 
-// What waits: pushed one by one, taken all at once. The amount is a hint: it may be off by who is in the
-// middle of a push or a taking, and by who pushed at the same time.
+// What waits: pushed one by one, taken all at once. The amount is a hint: it may be off by threads that are in the
+// middle of a push or a taking, and by those that pushed at the same time.
 struct pile {
   atomic<deferred*> top{nullptr};
   atomic<std::size_t> amount{0};
@@ -81,13 +81,13 @@ constinit atomic<std::uint32_t> given_back{0};
 deferred* take_pending(pile& from) noexcept {
   deferred* none = nullptr;
   // A write, since the kernel's rcu_barrier() is ordered after relaxed looks that led to it.
-  // [RCU.8] acquire: the batch in flight, of who took what was pending; pairs with [RCU.6]
+  // [RCU.8] acquire: the batch in flight, of the thread that took what was pending; pairs with [RCU.6]
   if (from.top.compare_exchange(none, nullptr, mo::acquire, mo::relaxed)) return nullptr;
   // relaxed: before the exchange
   batches_in_flight.fetch_add(1, mo::relaxed);
   // relaxed: a hint
   from.amount.store(0, mo::relaxed);
-  // [RCU.6] acq_rel: the nodes; the batch in flight, for who takes next; pairs with [RCU.6],
+  // [RCU.6] acq_rel: the nodes; the batch in flight, for the thread that takes next; pairs with [RCU.6],
   // [RCU.7], [RCU.8]
   deferred* batch = from.top.exchange(nullptr, mo::acq_rel);
   if (batch == nullptr) end_batch();
@@ -138,7 +138,7 @@ void give_back(deferred& batch, std::size_t bytes) noexcept {
   deferred* last = &batch;
   while (last->next != nullptr) last = last->next;
   push(memory, batch, *last, bytes);
-  // [RCU.9] release: who finds this count finds the batch pending; pairs with [RCU.10]
+  // [RCU.9] release: a thread that finds this count finds the batch pending; pairs with [RCU.10]
   given_back.fetch_add(1, mo::release);
   end_batch();
 }

@@ -39,7 +39,7 @@ bool barrier_of_all() noexcept {
   return true;
 }
 
-// What matters of the order is between the barriers of who frees and what a reader's thread does one after
+// What matters of the order is between the barriers of the thread that frees and what a reader's thread does one after
 // the other: it is counted, its place is filled, it begins a section. A place that is not filled yet is of a
 // thread that has no section yet.
 bool are_quiet() noexcept {

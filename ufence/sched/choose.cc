@@ -25,7 +25,7 @@ void scheduler_core::list(entity_core& e) noexcept {
   list_locked(e);
 }
 
-// The entity is looked at if it has a first job; else whoever pushes next lists it.
+// The entity is looked at if it has a first job; else the thread that pushes next lists it.
 void scheduler_core::list_locked(entity_core& e) noexcept UFENCE_NO_TSA {
   // An entity that was detached meanwhile, and maybe attached elsewhere, has nothing here.
   if (e.home_.load(mo::relaxed) != this) return;  // relaxed: the lock, if it is this one
@@ -38,7 +38,7 @@ void scheduler_core::list_locked(entity_core& e) noexcept UFENCE_NO_TSA {
   wake_locked();
 }
 
-// True: the scheduler's reference to the entity is the caller's, who drops it without the lock.
+// True: the scheduler's reference to the entity is the caller's, which drops it without the lock.
 bool scheduler_core::detach_if_done_locked(entity_core& e) noexcept UFENCE_NO_TSA {
   if (e.freed_ != e.taken_ || e.first_ != nullptr) return false;
   const scoped_lock hold(e.lock_);
@@ -59,7 +59,7 @@ run_key scheduler_core::key_of(const entity_core& e) const noexcept {
   switch (options_.order) {
     case policy::fifo: return {.first = rank, .second = e.first_->stamp_};
     case policy::deadline: {
-      // relaxed: who sets one tells deadline_moved() after it
+      // relaxed: the thread that sets one tells deadline_moved() after it
       const std::int64_t soonest = e.first_->deadline_.load(mo::relaxed);
       return {.first = rank | (static_cast<std::uint64_t>(std::max<std::int64_t>(soonest, 0)) >> 1),
               .second = e.first_->stamp_};

@@ -23,7 +23,7 @@ namespace ufence::sched {
 
 class scheduler;
 
-/// Who comes first. With the policies fifo and deadline strictly; with fair, how large the share
+/// Which entities come first. With the policies fifo and deadline strictly; with fair, how large the share
 /// is. Source: Linux enum drm_sched_priority
 enum class priority : std::uint8_t { kernel, high, normal, low };
 inline constexpr std::size_t priority_count = 4;

@@ -14,7 +14,7 @@ fence_ref scheduler_core::resolve(const entity_core& e, const fence_ref& f, bool
     return nullptr;
   }
   if (runs && options_.pipelines) {
-    // Inside its gate the other job stays, whoever ends it.
+    // Inside its gate the other job stays, whichever thread ends it.
     const issuer_op op(*f);
     if (op && op.data()->ops == &job::finished_ops) {
       const job& other = job::of(op.data());

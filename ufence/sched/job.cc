@@ -45,7 +45,7 @@ bool job::make_room() noexcept {
   return true;
 }
 
-// Asked by the owner, who pushes it: nobody else looks at what it waits for before.
+// Asked by the owner, which pushes it: nobody else looks at what it waits for before.
 bool job::was_pushed() const noexcept {
   return where_ != where::built && (where_ != where::queued || is_committed_);
 }

@@ -170,7 +170,7 @@ class UFENCE_API job : private backend, private callback {
   // Set by arm(), then constant.
   detail::entity_core* entity_ = nullptr;  // stays until the job is freed
   fence_ref scheduled_, finished_;
-  signaler signal_scheduled_, signal_finished_;  // whoever ends it: worker, or the scheduler's lock
+  signaler signal_scheduled_, signal_finished_;  // the thread that ends it: worker, or the scheduler's lock
   std::uint64_t stamp_ = 0;                      // of its push, for FIFO
 
   job* next_ = nullptr;        // in its entity's queue: entity's lock, later the scheduler's
@@ -199,7 +199,7 @@ class UFENCE_API job : private backend, private callback {
   bool is_done_ = false;
   bool was_canceled_ = false;  // scheduler_ops::cancel was called
   bool is_put_back_ = false;   // put_back() was called, and prepared_ was not looked at yet
-  // Its entity was detached when it was buried: who frees it drops the scheduler's reference.
+  // Its entity was detached when it was buried: the thread that frees it drops the scheduler's reference.
   bool was_last_ = false;
   std::int32_t error_ = 0;
   std::int64_t began_ns_ = 0;

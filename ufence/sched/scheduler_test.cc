@@ -555,7 +555,7 @@ TEST(sched_loop, one_thread_at_a_time_works_and_none_where_there_is_a_worker) {
   EXPECT_EQ(with_thread.run_ready().error(), errno_code(EINVAL));
 }
 
-// No thread, and no loop: who makes something ready runs it.
+// No thread, and no loop: the thread that makes something ready runs it.
 TEST(sched_loop, what_is_ready_may_be_run_by_the_function_that_tells_of_it) {
   struct self_driven {
     std::optional<scheduler> of;

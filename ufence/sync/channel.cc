@@ -101,11 +101,11 @@ struct letter {
   letter& operator=(const letter&) = delete;
 };
 
-// The next message, which stays where it is, and who sent it. -EPIPE: it is the end.
+// The next message, which stays where it is, and its sender. -EPIPE: it is the end.
 std::error_code look_at_message(int socket, std::span<std::byte> room, std::size_t fds_max,
                                 letter& into) noexcept {
   const std::span<unique_fd> fds = std::span(into.fds).first(fds_max + 1);
-  // Twice: whoever shares the socket may have turned the sender's name off.
+  // Twice: a process that shares the socket may have turned the sender's name off.
   for (int looks = 0; looks < 2; ++looks) {
     result<arrival> got = receive_message(socket, room, fds, true);
     // The other end closed without reading all of ours: told once, before what it had sent.

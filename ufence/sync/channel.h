@@ -39,7 +39,7 @@ struct parcel {
   std::uint64_t tag = 0;  // the users'
   std::vector<std::byte> bytes = {};
   std::vector<channel_item> items = {};
-  ::ucred sender{};  // received: who sent it
+  ::ucred sender{};  // received: its sender
 };
 
 struct channel_options {
@@ -79,7 +79,7 @@ class UFENCE_API channel {
 
   /// Readable when there is something to receive.
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
-  /// Who was at the other end when it was connected.
+  /// The process that was at the other end when it was connected.
   [[nodiscard]] const ::ucred& peer() const noexcept { return peer_; }
 
  private:

@@ -23,7 +23,7 @@
 namespace ufence::detail {
 namespace {
 
-// What the table and the fence's callback know of an export. Destroyed by who handles its hang-up.
+// What the table and the fence's callback know of an export. Destroyed by the thread that handles its closed peer.
 class exported final : public watched, public callback {
  public:
   static exported* create(const fence_ref& f, std::string_view file_name) noexcept;
@@ -194,7 +194,7 @@ result<unique_fd> exported::make_ends(exported& self) noexcept {
 }
 
 result<unique_fd> exported::publish(exported*& self) noexcept {
-  // Who imports it may keep it for earlier ones of its timeline, or later ones for it.
+  // An importer may keep it for earlier ones of its timeline, or later ones for it.
   self->file_.f->keep_turn();
   result<unique_fd> file = with_room([self] { return make_ends(*self); });
   if (!file) return file;
@@ -271,7 +271,7 @@ void exported::on_signaled(callback& node, fence&) noexcept {
   if (self.tell()) static_cast<void>(self.try_leave(false));
 }
 
-// All holders have closed their end; or one of them has shut it down, who can't end it for the
+// All holders have closed their end; or one of them has shut it down, which can't end it for the
 // others.
 bool exported::is_gone(watched& w) noexcept {
   auto& self = static_cast<exported&>(w);

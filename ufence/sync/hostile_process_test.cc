@@ -233,7 +233,7 @@ TEST(question, without_proof_or_sense_gets_no_answer) {
   EXPECT_GT(ask(bytes(right)), 0U);
 }
 
-TEST(question, is_answered_whoever_is_silent) {
+TEST(question, is_answered_whichever_process_is_silent) {
   peer exporter(export_one);
   const unique_fd file = hear(exporter.line()).fd;
   // Many ask, and nobody reads the answers.
@@ -290,7 +290,7 @@ TEST(question, is_not_asked_of_a_stranger_who_takes_the_label_of_a_dead_exporter
   label.size = sizeof label.name;
   ASSERT_EQ(::getsockname(file.get(), reinterpret_cast<sockaddr*>(&label.name), &label.size), 0);
   exporter.kill();
-  // Labels are not looked for: whoever has one of that name is nobody.
+  // Labels are not looked for: a socket that has one of that name is nobody's.
   const unique_fd stranger(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   EXPECT_EQ(bind_socket(stranger.get(), label), errno_code(EADDRINUSE));
   EXPECT_EQ(f->wait(patience()), no_error);

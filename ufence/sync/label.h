@@ -1,7 +1,7 @@
 // The names that the two ends of a sync file's socket are bound to.
 //
 // Names in the abstract namespace can be read by every user (/proc/net/unix), and be taken by
-// whoever likes. So nobody is ever found by one: they are labels. They begin with random numbers,
+// any program. So nobody is ever found by one: they are labels. They begin with random numbers,
 // so that nobody takes one before its owner, and the rest is enciphered.
 //
 //   label    of the holders' end, from its birth: what the fence is. It stays readable when the

@@ -13,7 +13,7 @@ robust_word::robust_word(atomic<std::uint32_t>& word) noexcept {
                                          reinterpret_cast<std::uintptr_t>(&entry_));
   head_.list_op_pending = nullptr;
   ::syscall(SYS_set_robust_list, &head_, sizeof head_);
-  // FUTEX_WAITERS: who waits can't write that he does, and is to be woken.
+  // FUTEX_WAITERS: a process that waits can't write that it does, and is to be woken.
   // relaxed: the kernel's; the page's maker gives it to nobody before
   word.store(static_cast<std::uint32_t>(::gettid()) | FUTEX_WAITERS, mo::relaxed);
 }

@@ -1,7 +1,7 @@
 // The page of a shared timeline: what its processes have in common. Inside the layer only.
 //
 // In an importer nothing of it is trusted: every field may have any value and change at any time.
-// In particular, who may signal the timeline may also write everything else.
+// In particular, a process that may signal the timeline may also write everything else.
 #pragma once
 
 #include <array>

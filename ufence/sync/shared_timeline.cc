@@ -131,7 +131,7 @@ void shared_timeline::dropped() noexcept {
 
 shared_timeline::look shared_timeline::look_at_page() const noexcept {
   // In this order: a change after the look at `sequence` changes it, and what a dead owner wrote
-  // last is seen by who sees its death.
+  // last is seen by each process that sees its death.
   look now{};
 
   // [SHARED.2] acquire: not older than the value that was counted; pairs with [SHARED.1]
@@ -207,7 +207,7 @@ std::error_code shared_timeline::wait(std::uint64_t point,
     const look now = look_at_page();
     if (now.point >= point) return {};
     if (now.ended != 0) {
-      // The kernel wakes one, who wakes the others.
+      // The kernel wakes one, which wakes the others.
       if (now.ended == -EOWNERDEAD) futex_wake_all_shared(page_->owner);
       return errno_code(-now.ended);
     }

@@ -41,7 +41,7 @@ using shared_timeline_ref = ref<shared_timeline>;
 struct shared_timeline_options {
   std::string_view name = {};  // up to 63 bytes of it are kept
   std::uint64_t initial_point = 0;
-  /// Exports for writing are possible. Who gets one is trusted with everything: he may also end the
+  /// Exports for writing are possible. A process that gets one is trusted with everything: it may also end the
   /// timeline, or hide the end of its owner.
   bool peers_may_signal = false;
 };

@@ -1,4 +1,4 @@
-// The thread of a shared timeline: what the kernel notices the end of, and who signals the fences
+// The thread of a shared timeline: the kernel notices its end, and it signals the fences
 // of this process when other processes signal the timeline.
 #include <pthread.h>
 
@@ -40,7 +40,7 @@ std::error_code shared_timeline::start_thread_locked() noexcept {
 }
 
 void shared_timeline::wait_until_thread_started() noexcept {
-  // relaxed: the thread has told the kernel of the owner's word. Who sees that word as it was
+  // relaxed: the thread has told the kernel of the owner's word. A thread that sees that word as it was
   // before does not sleep on it: a futex compares what is there now.
   while (is_started_.load(mo::relaxed) == 0) futex_wait(is_started_, 0, no_deadline);
 }

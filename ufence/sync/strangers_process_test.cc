@@ -290,7 +290,7 @@ TEST(signaled_file, that_is_left_to_its_holders_says_what_one_that_is_kept_says)
   timeline.signal(*f, -EIO);
   EXPECT_EQ(open_descriptors(), before + 1) << "the file alone";
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(events_of(file.get()), POLLIN) << "nothing has hung up";
+    EXPECT_EQ(events_of(file.get()), POLLIN) << "no peer is closed";
     EXPECT_EQ(status_of(file.get()), -EIO);
     EXPECT_EQ(info_of(file.get()).name, "left");
     const fence_ref here = sync_file_get_fence(file.get()).value();
@@ -298,7 +298,7 @@ TEST(signaled_file, that_is_left_to_its_holders_says_what_one_that_is_kept_says)
     EXPECT_EQ(here->timestamp_ns(), f->timestamp_ns());
     EXPECT_EQ(here->timeline_name(), "away");
   }
-  // Whoever takes the record gets the exporting end with it, which can say nothing more.
+  // The process that takes the record gets the exporting end with it, which can say nothing more.
   std::array<std::byte, 512> bytes;
   const result<message> record = receive_message(file.get(), bytes, false, 1);
   ASSERT_TRUE(record && record->fd_count == 1);

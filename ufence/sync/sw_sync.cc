@@ -110,7 +110,7 @@ class sw_point final : public library_fence, private backend, private rcu::defer
   static constexpr auto* end_point = &library_fence::end;
 
   const ref<sw_line> line_;
-  // The line's lock; once it was taken off the list, who took it.
+  // The line's lock; once it was taken off the list, the thread that took it.
   sw_point* previous_ = nullptr;
   sw_point* next_ = nullptr;
   bool is_linked_ = false;

@@ -278,7 +278,7 @@ TEST(igt_sw_sync, IS15_sync_multi_consumer_producer) {
   std::atomic<int> wrong = 0;
   std::vector<std::thread> threads;
   for (int id = 0; id < 2; ++id) {
-    threads.emplace_back([&] {  // each waits for its value, whoever makes it
+    threads.emplace_back([&] {  // each waits for its value, whichever thread makes it
       for (std::uint32_t i = 1; i <= rounds; ++i) {
         if (!wait_for(file_at(line, i), long_ms) || produced < i) ++wrong;
       }

@@ -63,7 +63,7 @@ result<unique_fd> exported_syncobj::make_ends() noexcept {
   if (!ends) return std::unexpected(ends.error());
   const result<std::uint64_t> cookie = socket_cookie(ends->first.get());
   if (!cookie) return std::unexpected(cookie.error());
-  // A label of its own: whoever still has the holders' end is bound to it.
+  // A label of its own: a process that still has the holders' end is bound to it.
   const socket_address label = write_plain_label("ufence-syncobj/", numbers->of_label);
   if (const std::error_code failed = bind_socket(ends->first.get(), label)) {
     return std::unexpected(failed);
@@ -85,7 +85,7 @@ result<unique_fd> exported_syncobj::export_object(const syncobj_ref& object) noe
   return file;
 }
 
-// All holders have closed their end; or one of them has shut it down, who can't end it for the
+// All holders have closed their end; or one of them has shut it down, which can't end it for the
 // others. The label of their end is free for ours once it is closed everywhere, unless a stranger
 // has taken it since.
 bool exported_syncobj::is_gone(watched& w) noexcept {

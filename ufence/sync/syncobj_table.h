@@ -2,7 +2,7 @@
 // errnos.
 //
 // Where the kernel answers an unknown handle with EINVAL here and with ENOENT there, so does this.
-// What its ioctls say about reserved fields is for who reads the ioctl's struct. Lock rank: leaf,
+// What its ioctls say about reserved fields is for the code that reads the ioctl's struct. Lock rank: leaf,
 // around the list of handles.
 #pragma once
 
@@ -51,7 +51,7 @@ class UFENCE_API syncobj_table {
   [[nodiscard]] result<handle> insert(syncobj_ref object) noexcept;
   /// The object, or null.  Source: Linux drm_syncobj_find()
   [[nodiscard]] syncobj_ref find(handle h) const noexcept;
-  /// Who waits for the object keeps it. @return  -EINVAL unknown
+  /// A thread that waits for the object keeps it. @return  -EINVAL unknown
   std::error_code destroy(handle h) noexcept;
 
   /// Of a wait without points (`timeline` false) wait_available is not a flag.

@@ -3,9 +3,9 @@
 // of the sockets: label.h.)
 //
 //   record   the state of a fence and of its leaves. The exporter sends one when the fence is
-//   signaled. request  one message over the sync file itself, with a socket for the answer: who can
+//   signaled. request  one message over the sync file itself, with a socket for the answer: a process that can
 //   send it holds
-//            the file, and who reads it exports it. The answer is a record.
+//            the file, and the process that reads it exports it. The answer is a record.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// Adding 1 to an eventfd that others share, who may have filled it and let it block.
+// Adding 1 to an eventfd that others share, and may have filled it and let it block.
 #pragma once
 
 #include <cstdint>

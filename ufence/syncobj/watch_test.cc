@@ -169,7 +169,7 @@ TEST(syncobj_watch, stops_while_another_thread_submits_and_signals) {
     w->stop(*object);
     const int came = w->came;
     EXPECT_LE(came, 1);
-    w.reset();  // whoever still came to it is seen by AddressSanitizer
+    w.reset();  // a thread that still came to it is seen by AddressSanitizer
     other.join();
   }
 }

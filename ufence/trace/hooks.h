@@ -17,7 +17,7 @@ extern atomic<std::uint32_t> recording_number;
 
 /// Is something recorded? To be asked before an event is put together.
 [[nodiscard]] inline bool is_recording() noexcept {
-  // relaxed: who looks too early or too late records an event less or more
+  // relaxed: a thread that looks too early or too late records an event less or more
   return detail::is_on.load(mo::relaxed);
 }
 /// The number of the recording, from 1: what is told once in each is marked with it.

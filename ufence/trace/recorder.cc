@@ -213,7 +213,7 @@ class recording {
     detail::is_on.store(false, mo::relaxed);
     write_rings();
     write_chunk(chunk_type::end, {}, {}, 0, dropped_now());
-    // relaxed: whoever reads it joins this thread before anything else. Before the other end hears
+    // relaxed: the thread that reads it joins this one before anything else. Before the other end hears
     // of it.
     has_ended_.store(true, mo::relaxed);
     to_.reset();
@@ -317,7 +317,7 @@ class recording {
       if (n > 0) {
         skip(rest, static_cast<std::size_t>(n));
       } else if (n < 0 && errno == EAGAIN) {
-        // Who reads is slow, or stopped: a process that ends does not wait for that for ever.
+        // The reader is slow, or stopped: a process that ends does not wait for that for ever.
         pollfd room{.fd = to_.get(), .events = POLLOUT, .revents = 0};
         if (::poll(&room, 1, patience_ms) > 0) continue;
         failed_ = ETIMEDOUT;

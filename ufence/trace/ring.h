@@ -82,7 +82,7 @@ class ring {
     return state_.load(mo::acquire) == ended;
   }
   [[nodiscard]] bool was_free() const noexcept {
-    // relaxed: who claims it right now is found by the next look
+    // relaxed: a thread that claims it right now is found by the next look
     return state_.load(mo::relaxed) == free;
   }
   /// Calls take(first, second) with all that is there, in order, if there is something, and makes room.

@@ -34,7 +34,7 @@ inline constexpr char uapi_driver_variable[] = "UFENCE_UAPI_DRIVER";
 /// device that it gave out is open and nobody has called for a second. Callers of other users may
 /// use what they were given; they can't open anything.
 /// @param owner_pidfd  of the process that the broker is for, or whatever becomes readable, or is
-///                     hung up, with its end; or -1
+///                     closed, with its end; or -1
 /// @return  -EMFILE, -ENOMEM, ...: it could not begin
 /// Threads: one broker in a process; it runs here, and in the reactor of sync files.
 [[nodiscard]] UFENCE_API std::error_code serve_uapi(

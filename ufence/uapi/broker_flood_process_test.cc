@@ -1,4 +1,4 @@
-// Whoever connects to the broker again and again takes nothing from the others but a share of its
+// A program that connects to the broker again and again takes nothing from the others but a share of its
 // time.
 #include <fcntl.h>
 #include <poll.h>

@@ -319,7 +319,7 @@ TEST(broker, regress_does_not_wait_for_one_that_is_hidden_behind_what_is_peeked_
   ASSERT_FALSE(send_message(ends.first.get(), {&byte, 1}));
   ASSERT_FALSE(send_message(ends.first.get(), {&byte, 1}, {&subject, 1}));
   slow.descriptor.reset();  // not the last one
-  // The broker has the last duplicate of its end; whoever is last here may wait.
+  // The broker has the last duplicate of its end; the thread that is last here may wait.
   std::atomic<bool> is_sent{false};
   std::thread closes([&] {
     while (!is_sent) std::this_thread::yield();

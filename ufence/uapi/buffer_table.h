@@ -47,7 +47,7 @@ class buffer_table {
   [[nodiscard]] bool empty() const noexcept { return buffers_.empty(); }
 
   /// A buffer may have no handle any more: it is forgotten at once, or soon after the last of the
-  /// others has closed it, who tell nobody.
+  /// others has closed it, which tell nobody.
   void note_unused() noexcept;
   /// When on_time() is wanted.
   [[nodiscard]] std::int64_t next_time_ns() const noexcept { return sweep_at_; }

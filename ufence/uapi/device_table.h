@@ -1,4 +1,4 @@
-// The descriptors that the broker gave out: for each an end of its own, that hangs up with the last
+// The descriptors that the broker gave out: for each an end of its own, whose peer is closed with the last
 // duplicate of the other one. Holders send connections over it (protocol.h).
 #pragma once
 

@@ -33,7 +33,7 @@ std::uint32_t free_number(const Map& taken) noexcept {
   return free;
 }
 
-// Who had it before may change it back; others need privileges.
+// The process that had it before may change it back; others need privileges.
 bool may_change_master(const drm_client& one, const call& c) noexcept {
   return c.is_privileged || (one.was_master && one.opener == c.pid);
 }

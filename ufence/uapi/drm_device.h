@@ -1,4 +1,4 @@
-// What the opened nodes of the virtual device share: which of them is its master, who was
+// What the opened nodes of the virtual device share: which of them is its master, which was
 // authenticated by one, and buffers by their global names.
 #pragma once
 

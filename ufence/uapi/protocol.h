@@ -10,7 +10,7 @@
 // connect to the broker's listener.
 //
 // A descriptor of an emulated device is one end of a socket pair, whose other end the broker keeps:
-// it hangs up with the last duplicate in any process. The broker's end is bound to an abstract
+// its peer is closed with the last duplicate in any process. The broker's end is bound to an abstract
 // address that begins with device_prefix: by this the descriptor is known (getpeername()). A sync
 // file is known by its own address (getsockname(), see ufence/sync/label.h), a dma-buf by its
 // seals.

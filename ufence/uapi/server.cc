@@ -92,7 +92,7 @@ server::server(unique_fd listener, int owner_pidfd, uapi_driver driver) noexcept
 
 std::error_code server::begin() {
   silent_limit_ = std::min(silent_max, raise_descriptor_limit() / 4);
-  // Who bound it may have let it block.
+  // The process that bound it may have let it block.
   const int flags = ::fcntl(listener_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
     return errno_code(errno);
@@ -203,7 +203,7 @@ void server::accept_all() {
   for (int i = 0; i < accepts_max; ++i) {
     unique_fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) {
-      // No descriptor to be had: whoever is in the queue waits until there is.
+      // No descriptor to be had: a client in the queue waits until there is.
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) rest_listener(true);
       return;
     }

@@ -29,7 +29,7 @@ namespace ufence::uapi {
 /// Threads: one. May throw std::bad_alloc, before it serves.
 class server {
  public:
-  /// Who connects and says nothing has to go when there are more than so many, or more than a
+  /// A client that connects and says nothing has to go when there are more than so many, or more than a
   /// quarter of the descriptors that the process may have.
   static constexpr std::size_t silent_max = 1024;
   /// Of other users together: they leave the rest to the broker's own.

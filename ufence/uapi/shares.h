@@ -1,4 +1,4 @@
-// Who has how much of what the broker has for everybody: its descriptors, objects, and memory of
+// How much each client has of what the broker has for all: its descriptors, objects, and memory of
 // buffers.
 //
 // A client is a process that has connected. It may take more as long as it has no more than it

@@ -152,7 +152,7 @@ reply info_of_label(const call& c, ::sync_file_info info, const detail::opened_l
   return info_of_leaves(c, info, {&leaf, 1});
 }
 
-// A question to the exporter, who need not answer. The connection becomes readable with the answer.
+// A question to the exporter, which need not answer. The connection becomes readable with the answer.
 class info_question final : public waiting_call {
  public:
   static constexpr std::int64_t patience_ns = 1'000'000'000;

@@ -49,7 +49,7 @@ class broker_on_thread {
     EXPECT_EQ(::pipe(owner_), 0);
     result<unique_fd> listener = listen_for_uapi(name_);
     EXPECT_TRUE(listener);
-    // The read end hangs up when the owner is gone, as a process's descriptor becomes readable.
+    // The read end's peer is closed when the owner is gone, as a process's descriptor becomes readable.
     thread_ = std::thread([this, l = std::move(*listener)]() mutable {
       EXPECT_FALSE(serve_uapi(std::move(l), owner_[0]));
     });

@@ -403,7 +403,8 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_broadcast)(pthread_cond_t* c)
 
 namespace {
 
-// The round is in the upper half, who has arrived in the lower one; behind them how many it takes.
+// The round is in the upper half, the count of threads that have arrived in the lower one; behind them
+// is how many it takes.
 constexpr std::uint64_t one_round = std::uint64_t{1} << 32;
 
 std::uint32_t& size_of(pthread_barrier_t* b) noexcept {

@@ -17,7 +17,7 @@ struct place {
   std::string file;
   std::string function;
   unsigned line = 0;
-  bool is_in_library = false;  // the code itself, whoever calls it
+  bool is_in_library = false;  // the code itself, whatever calls it
 };
 
 /// What std::source_location is made of in libstdc++, for places that no compiler knows.

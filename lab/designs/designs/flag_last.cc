@@ -1,6 +1,6 @@
 // "Signaled" is the last store of the signal (Philipp Stanner, June 2026), with the barriers B1 to
 // B14 that this takes. A fence is ACTIVE, then SIGNALING once a signaller is elected, then DONE.
-// Readers announce themselves around ops, and who cleans up waits for those of this fence (hazard
+// Readers announce themselves around ops, and the thread that cleans up waits for those of this fence (hazard
 // pointers). Each barrier can be left out: that is the order `relaxed`, or the weaker step that it
 // replaces.
 #include <array>
@@ -203,7 +203,7 @@ class recycling_slot : public model_slot {
   const unsigned without_;
 };
 
-// B12: the count of pending children, and who decrements it. B14: deadline against parent.
+// B12: the count of pending children, and the threads that decrement it. B14: deadline against parent.
 container_orders orders_without(unsigned barrier) {
   container_orders with;
   with.full_fence_for_deadlines = barrier != 14;

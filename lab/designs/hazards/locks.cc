@@ -6,7 +6,7 @@ namespace ufence::lab {
 namespace {
 
 // The driver keeps a plain list of what is pending under its lock; enable_signaling puts the job on
-// it, whoever destroys a job takes it off.
+// it, the thread that destroys a job takes it off.
 void keep_pending_list(stage& s) {
   driver& d = s.device();
   d.on_enable = [&d](job& j) {

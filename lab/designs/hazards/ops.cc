@@ -89,7 +89,7 @@ void lock_of_a_fence_that_goes(const candidate& c) {
   thread waiter("waiter", [&] { s.fence().wait_for_signaller(); });
 }
 
-// R14. The issuer loses its fence; who waits for it uses the memory while the hardware writes to
+// R14. The issuer loses its fence; a consumer that waits for it uses the memory while the hardware writes to
 // it.
 void lost_reference(const candidate& c) {
   stage s(c);

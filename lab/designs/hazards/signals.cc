@@ -1,4 +1,4 @@
-// What "signaled" means to those who see it, and who may say it.
+// The meaning of "signaled" to those who see it, and the threads that may say it.
 #include <cerrno>
 
 #include "lab/designs/model/hazard.h"
@@ -37,7 +37,7 @@ void done_while_callbacks_run(const candidate& c) {
   poller.join();
 }
 
-// R9. Whoever learns that the fence is signaled reads the time of that.
+// R9. A consumer that learns that the fence is signaled reads the time of that.
 void timestamp_window(const candidate& c) {
   stage s(c);
   calling callback([] {});
@@ -117,7 +117,7 @@ std::vector<hazard> hazards_of_signals() {
        signaled_before_callbacks},
       {"R5", "polling while callbacks run",
        "a poller sees the fence done and takes all callbacks for run", done_while_callbacks_run},
-      {"R9", "timestamp window", "whoever learns of the signal reads the timestamp",
+      {"R9", "timestamp window", "a thread that learns of the signal reads the timestamp",
        timestamp_window},
       {"R10", "double signal, late error",
        "the interrupt signals success while the timeout signals an error", error_of_the_winner},

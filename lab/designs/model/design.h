@@ -74,7 +74,7 @@ class model_fence {
   /// A lock that the driver's set_deadline may take: the fence's, where drivers share it.
   virtual spinlock& lock_for_drivers() = 0;
   /// amdgpu's TLB sequence: somebody without a reference finds the fence where it is published, and
-  /// waits until its signaller does not run callbacks. Whoever unpublishes it may then drop the
+  /// waits until its signaller does not run callbacks. The thread that unpublishes it may then drop the
   /// last reference.
   virtual void publish() = 0;
   virtual void unpublish() = 0;

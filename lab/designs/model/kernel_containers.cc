@@ -108,7 +108,7 @@ class kernel_slot : public model_slot {
 
 // --- drm_syncobj ---
 
-// A sleeper's word; it is woken under the lock of whoever wakes it.
+// A sleeper's word; it is woken under the lock of the thread that wakes it.
 struct sleeper {
   atomic<std::uint32_t> word{0};
 

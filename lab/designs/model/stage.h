@@ -36,7 +36,7 @@ class stage {
   driver* const device_;
   job* const data_;
   model_fence* const fence_;
-  // Told by whoever does it, read by main after it has joined them.
+  // Told by the thread that does it, read by main after it has joined them.
   bool is_signaled_ = false;
   bool is_clean_ = false;
   bool was_put_ = false;

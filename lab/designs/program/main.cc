@@ -42,7 +42,7 @@ selection selected(const options& o) {
   return s;
 }
 
-// Who names designs wants them judged; the whole matrix has designs that are known to fail.
+// A user who names designs wants them judged; the whole matrix has designs that are known to fail.
 int judge(const options& o, const std::vector<answer>& answers) {
   if (!have_verdicts(answers)) return lab_failed;
   const bool is_judged = !o.designs.empty();

@@ -1,5 +1,5 @@
-// Fences that are exported as sync files, explored: their maker, their signal, and who handles the
-// hang-up.
+// Fences that are exported as sync files, explored: their maker, their signal, and the thread that handles the
+// closed peer.
 #include "ufence/sync/exported.h"
 
 #include "lab/models/testing/harness.h"
@@ -16,7 +16,7 @@ void export_and_close(const fence_ref& f) {
 
 void reap() { ufence::detail::the_reactor.reap_closed(); }
 
-// What is left of it goes; who makes fences frees what containers leave.
+// What is left of it goes; a thread that makes fences frees what containers leave.
 template <class Body>
 std::function<void()> and_handle_the_rest(Body body) {
   return [body] {

@@ -1,4 +1,4 @@
-// Legacy fences, explored: an external lock, ops and callbacks under it, and who frees it.
+// Legacy fences, explored: an external lock, ops and callbacks under it, and the thread that frees it.
 #include "ufence/foreign/legacy.h"
 
 #include "lab/models/testing/harness.h"

@@ -231,7 +231,7 @@ TEST(resv_model, a_mutex_that_a_waiter_has_left_orders_its_owners) {
   });
 }
 
-// Contexts in memory of their own: who wounds one has to know it.
+// Contexts in memory of their own: a thread that wounds one has to know it.
 TEST(resv_model, a_context_that_got_a_contended_mutex_is_known_to_who_wounds_it) {
   expect_safe_so_far([] {
     ww_mutex lock;

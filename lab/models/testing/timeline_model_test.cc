@@ -115,7 +115,7 @@ TEST(timeline_model, the_first_observer_marks_while_others_add_and_drain) {
   });
 }
 
-// Awaited, its callback is gone, and marked by who looks: who drains it settles it and adds
+// Awaited, its callback is gone, and marked by a thread that looks: the thread that drains it settles it and adds
 // nothing.
 TEST(timeline_model, what_is_drained_without_a_callback_is_settled_with_all_that_was_before) {
   expect_safe_so_far([] {

@@ -2,7 +2,7 @@
 //
 //   ufence.NAMESPACE.job.RUN        what workers ask the run
 //   ufence.NAMESPACE.work           work items, the stream UFENCE_NAMESPACE_WORK: a work queue
-//   ufence.NAMESPACE.block.NUMBER   blocks of a file on their way to who claimed it, the stream
+//   ufence.NAMESPACE.block.NUMBER   blocks of a file on their way to the worker that claimed it, the stream
 //                                   UFENCE_NAMESPACE_BLOCKS: in memory, bounded for each and for
 //                                   all
 #pragma once

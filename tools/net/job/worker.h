@@ -1,4 +1,4 @@
-// `ufence worker`: hashes files for whoever runs a job in the namespace.
+// `ufence worker`: hashes files for anybody who runs a job in the namespace.
 #pragma once
 
 #include <cstdint>

@@ -59,7 +59,7 @@ std::optional<debug::snapshot> look(const std::string& process, bool all, const 
 
 std::string seconds(std::int64_t ns) { return fmt::format("{:.1f} s", static_cast<double>(ns) * 1e-9); }
 
-// Names are bytes of whoever chose them.
+// Names are bytes of the program that chose them.
 std::string clean(const std::string& text) { return printable(text); }
 
 std::string clean_lines(const std::string& text) {

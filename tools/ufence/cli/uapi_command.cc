@@ -125,7 +125,7 @@ void tell_if_not_reached(const std::string& program) {
 
 // The program and whatever it has started.
 struct family {
-  unique_fd end;  // is hung up when none of them is left
+  unique_fd end;  // its peer is closed when none of them is left
   std::future<int> status;
 };
 

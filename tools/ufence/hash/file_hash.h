@@ -31,7 +31,7 @@ namespace ufence::tool {
 /// What the files of a run count together.
 struct file_counters {
   std::uint64_t resubmitted = 0;  // jobs that their issuer's end had cut off
-  // Events to come; whoever takes one from the mailbox counts it out.
+  // Events to come; the thread that takes one from the mailbox counts it out.
   std::size_t watches_queued = 0;
   // What a blocked file may wait for has come; the caller resets it.
   bool has_news_for_blocked = false;

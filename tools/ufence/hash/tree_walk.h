@@ -22,7 +22,7 @@
 
 namespace ufence::tool {
 
-/// Who hears of what a walk passes by.
+/// An object that hears of what a walk passes by.
 class walk_observer {
  public:
   virtual ~walk_observer() = default;

@@ -21,7 +21,7 @@ std::string what_it_sleeps_for(std::uint8_t what, std::size_t count, const std::
   }
 }
 
-// Who is looked at may have any bytes there.
+// The process that is looked at may have any bytes there.
 bool is_sane(const debug::layout& of) {
   constexpr std::uint32_t longest = 65'536;  // of an object
   const auto fits = [](std::uint32_t size, std::uint32_t least) { return size >= least && size <= longest; };

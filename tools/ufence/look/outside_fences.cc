@@ -1,4 +1,4 @@
-// What one fence is, what it waits for, and who hears of it.
+// What one fence is, what it waits for, and the callbacks that hear of it.
 #include <linux/futex.h>
 #include <signal.h>
 

@@ -1,4 +1,4 @@
-// Who might signal a fence that waits for nothing that the library knows of: as ufence/debug/guess.cc.
+// The threads that might signal a fence that waits for nothing that the library knows of: as ufence/debug/guess.cc.
 #include <algorithm>
 #include <array>
 #include <iterator>

@@ -77,7 +77,7 @@ int connect_to(const std::string& folder, std::int64_t process, unique_fd& conne
 std::variant<debug::snapshot, std::string> ask(int connection, bool all) {
   const std::string_view request = all ? "look all\n" : "look\n";
   if (::send(connection, request.data(), request.size(), MSG_NOSIGNAL) < 0) {
-    return "it hangs up: " + text_of(errno);
+    return "it closed the connection: " + text_of(errno);
   }
   std::string answer;
   std::array<char, 65536> part;

@@ -86,7 +86,7 @@ class target {
 
 /// The target, or why there is none, for people.
 using opened_target = std::variant<std::unique_ptr<target>, std::string>;
-/// A process: whoever looks needs the right to trace it (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS).
+/// A process: the process that looks needs the right to trace it (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS).
 [[nodiscard]] opened_target open_process(std::int64_t process);
 [[nodiscard]] opened_target open_core(const std::string& path);
 

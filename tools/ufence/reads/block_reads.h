@@ -1,4 +1,4 @@
-// Who reads the blocks of files: the module `uring` of this process, or the one of a reader
+// The readers of the blocks of files: the module `uring` of this process, or the one of a reader
 // process.
 #pragma once
 
@@ -45,7 +45,7 @@ class file_reads {
   /// The read has ended without an error: tells the block how.
   /// @return  -EPROTO what was told makes no sense
   [[nodiscard]] virtual std::error_code take(block& b) = 0;
-  /// The fence ended with this error because of who issued it, not because of the file.
+  /// The fence ended with this error because of its issuer, not because of the file.
   [[nodiscard]] virtual bool was_cut(const issued_fence& f, int error) const = 0;
   /// As it was when the file was opened.
   [[nodiscard]] virtual std::uint64_t file_size() const = 0;

@@ -22,7 +22,7 @@
 namespace ufence::tool {
 namespace {
 
-// Its stdin and stdout are nobody's: who waits for the run's end of a pipe does not wait for it.
+// Its stdin and stdout are nobody's: a program that waits for the run's end of a pipe does not wait for it.
 class spawn_actions {
  public:
   explicit spawn_actions(int socket) {

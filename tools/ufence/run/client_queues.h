@@ -31,7 +31,7 @@ struct late_totals {
 
 /// A scheduler for each module of this process, and an entity of each client on it. A job waits
 /// there while its module is being replaced.
-/// A scheduler has no thread of its own: whoever makes a job ready gives it to the module, be it
+/// A scheduler has no thread of its own: the thread that makes a job ready gives it to the module, be it
 /// the main thread, which pushes, or a module's, which ends another one; that one gives some, and
 /// leaves the rest to the main thread. With a timeout it has a thread, since no module can be
 /// replaced on one of its own. Threads: the main one, where nothing else is said.

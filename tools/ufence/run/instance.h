@@ -27,9 +27,9 @@ class instance {
 
   const device_ref device;  // null: of a reader process
   const driver which;
-  // relaxed: set before the unload begins; who reads it has seen a fence signaled by that unload.
+  // relaxed: set before the unload begins; a thread that reads it has seen a fence signaled by that unload.
   atomic<bool> is_unloading{false};
-  // Unmapped, and accounted for. Whoever unloads; others once that is over.
+  // Unmapped, and accounted for. Of the thread that unloads; of others once that is over.
   bool is_gone = false;
 
   // Completed jobs that set it up. Constant once it is in use.

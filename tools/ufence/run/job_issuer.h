@@ -15,7 +15,7 @@
 
 namespace ufence::tool {
 
-/// A fence of the run and who issued it. Give it back with job_issuer::drop().
+/// A fence of the run and the instance that issued it. Give it back with job_issuer::drop().
 struct issued_fence {
   fence_ref fence;
   instance* from = nullptr;

@@ -10,7 +10,7 @@
 
 namespace ufence::tool {
 
-/// How the fences of reads come to who hashes.
+/// How the fences of reads come to the threads that hash.
 enum class read_path : std::uint8_t {
   direct,     // the module is in this process
   sync_file,  // from a reader process, as descriptors

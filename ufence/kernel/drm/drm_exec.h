@@ -214,7 +214,7 @@ static inline int ufence_drm_exec_keep(struct drm_exec *exec, struct drm_gem_obj
 
 enum ufence_drm_exec_turn { UFENCE_DRM_EXEC_BY_AGE, UFENCE_DRM_EXEC_FIRST };
 
-/* By age: -EDEADLK where an older user has it. As the first one it is waited for, whoever has it. */
+/* By age: -EDEADLK where an older user has it. As the first one it is waited for, whichever thread has it. */
 static inline int ufence_drm_exec_lock(struct drm_exec *exec, struct drm_gem_object *obj,
 				       enum ufence_drm_exec_turn turn)
 {

@@ -261,7 +261,7 @@ static void a_deadline_reaches_the_device(struct kunit *test)
 	wait_event(s.device->changed, READ_ONCE(early->deadline) == 1000);
 	wait_for_runs(s.device, 2);
 	dma_fence_set_deadline(g, 2000);
-	/* By whoever comes second: this thread, or the scheduler's. */
+	/* By the thread that comes second: this thread, or the scheduler's. */
 	while (READ_ONCE(late->deadline) != 2000)
 		cond_resched();
 	mock_device_advance(s.device, 2, 0);

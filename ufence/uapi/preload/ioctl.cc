@@ -166,7 +166,7 @@ int control(int fd, bool is_device, std::uint32_t code, void* theirs) noexcept {
     const int other = a.at<std::int32_t>(l.descriptor, -1);
     // The broker says what it means that there is none.
     if (other >= 0 && system::fcntl(other, F_GETFD) >= 0) call.other = other;
-    // What waits no more can't be interrupted: who calls again and again comes to an end.
+    // What waits no more can't be interrupted: a program that calls again and again comes to an end.
     call.is_interruptible = l.waits && !is_past(a.at<std::int64_t>(l.timeout, INT64_MAX));
   }
   if (is_same(code, drm::prime_to_fd)) {

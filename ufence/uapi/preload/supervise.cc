@@ -484,7 +484,7 @@ UFENCE_REPLACES int ufence_uapi_filter(void) noexcept {
     return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listens, &code);
   };
   long listener = install();
-  // Who is not root has to give up becoming another user.
+  // A process that is not root's has to give up becoming another user.
   if (listener < 0 && errno == EACCES && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) {
     listener = install();
   }

@@ -1,4 +1,4 @@
-// Two locks, taken in both orders: who does not get the second one gives up.
+// Two locks, taken in both orders: a thread that does not get the second one gives up.
 #include <chrono>
 #include <mutex>
 #include <thread>
