@@ -12,7 +12,7 @@
 //   };
 //   UFENCE_CPP_DRIVER(null_device, "null", nullptr, "completes every job at once");
 //
-// What the class has, and what that makes of the driver:
+// The members that the class may have, and the kind of driver that each of them makes:
 //   Class(services)                    init(): what it throws becomes the error of the load
 //   int start()                        optional, at the end of init(): start threads here; an error
 //                                      is the load's, after stop()
@@ -269,7 +269,7 @@ concept sound_set_deadline =
 template <class D>
 concept is_legacy = has_lock<D> || has_unlock<D> || has_wait<D> || has_release<D>;
 
-/// What init() makes: the driver, and the host to report to.
+/// The object that init() makes: the driver, and the host to report to.
 template <class D>
 struct instance {
   explicit instance(services s) : host(s), driver(s) {}

@@ -1,4 +1,4 @@
-// What libufence.so exports. Everything without UFENCE_API stays inside the library.
+// The marks of names that libufence.so exports. Everything without UFENCE_API stays inside the library.
 #pragma once
 
 #if __cplusplus < 202100L

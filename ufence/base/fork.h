@@ -1,4 +1,4 @@
-// What a child of fork() inherits: memory, but none of the other threads.
+// A child of fork() inherits memory, but none of the other threads.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ extern std::uint32_t fork_generation;
 /// that do not exist here.
 [[nodiscard]] inline std::uint32_t fork_generation() noexcept { return detail::fork_generation; }
 
-/// What a part of the library does around a fork(): an object that lives for ever, made when the
+/// The work that a part of the library does around a fork(): an object that lives for ever, made when the
 /// library is loaded. Parts come in the order of what their `before` waits for: grace periods
 /// first, which wait for readers, which take locks; then locks, by rising rank. So fork() holds no
 /// lock of ours while it waits for a reader. After the fork they come in the opposite order.

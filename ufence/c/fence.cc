@@ -8,7 +8,7 @@
 using namespace ufence;
 using namespace ufence::c;
 
-// What C sees of a fence, and calls that return as C does, so that nothing is left to do after them.
+// The fence as C sees it, and calls that return as C does, so that nothing is left to do after them.
 struct ufence::detail::c_access {
   static_assert(offsetof(fence, state_) == offsetof(ufence_fence_view, state));
   static_assert(sizeof(fence::state_) == sizeof(ufence_fence_view::state));

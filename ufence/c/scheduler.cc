@@ -49,7 +49,7 @@ sched::timeout_verdict timed_out(void* context, const late_job& late) noexcept {
                                 .fence = to_c(late.fence.get()),
                                 .finished = to_c(late.finished.get())};
   const int verdict = s.timed_out(&told, s.data);
-  // What is no verdict changes nothing: the job goes on.
+  // A value that is no verdict changes nothing: the job goes on.
   if (verdict < UFENCE_TIMEOUT_RESET || verdict > UFENCE_TIMEOUT_HANDLED) {
     return sched::timeout_verdict::no_hang;
   }

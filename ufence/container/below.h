@@ -1,4 +1,4 @@
-// What arrays and chains ask of the fences inside of them, in the same way.
+// The questions that arrays and chains ask of the fences inside of them, in the same way.
 #pragma once
 
 #include <cstdint>

@@ -40,7 +40,8 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
 
   /// Memory for a node.
   class room;
-  /// What can fail when a point is made: for a caller that makes it under a lock, where nothing is allocated.
+  /// Takes the memory of a point, which is all of its making that can fail: for a caller that makes it
+  /// under a lock, where nothing is allocated.
   /// @return  -ENOMEM
   /// Allocates, Blocks, Context: as create().  Source: Linux dma_fence_chain_alloc()
   [[nodiscard]] static result<room> reserve() noexcept;
@@ -53,7 +54,7 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
   [[nodiscard]] static fence_chain* from(fence& f) noexcept {
     return is_of(f, type_of_chains) ? static_cast<fence_chain*>(&f) : nullptr;
   }
-  /// What a chain node contains, or `f` itself. Source: Linux dma_fence_chain_contained()
+  /// The fence that a chain node contains, or `f` itself. Source: Linux dma_fence_chain_contained()
   [[nodiscard]] static fence& contained_in(fence& f) noexcept {
     fence_chain* chain = from(f);
     return chain != nullptr ? chain->contained() : f;
@@ -115,7 +116,7 @@ class UFENCE_API fence_chain final : public library_fence, private backend {
   static const fence_type type_of_chains;
   static const backend_ops ops_of_chains;
 
-  // What the node is listed as: the callback on the contained fence that is waited for now, one at
+  // The entry by which the node is listed: the callback on the contained fence that is waited for now, one at
   // a time; at the end a deferred free.
   struct list_nodes : callback, rcu::deferred {
     fence_chain* chain = nullptr;

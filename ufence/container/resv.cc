@@ -85,7 +85,7 @@ bool resv::move_to_list_with(std::uint32_t free_slots) noexcept {
   resv_list* next = resv_list::make(2 * staying + free_slots);
   if (next == nullptr) return false;
   for (std::uint32_t i = 0; i < size; ++i) {
-    // What was signaled meanwhile goes; nothing else changes here.
+    // A fence that was signaled meanwhile goes; nothing else changes here.
     if (!stays(i)) continue;
     const resv_slot word = old->word(i);
     next->append(word);

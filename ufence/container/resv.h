@@ -35,7 +35,7 @@
 
 namespace ufence {
 
-/// What an access has to wait for.  Source: Linux dma_resv_usage_rw()
+/// The usage that an access has to wait for.  Source: Linux dma_resv_usage_rw()
 [[nodiscard]] constexpr resv_usage usage_to_wait_for(bool is_write) noexcept {
   return is_write ? resv_usage::read : resv_usage::write;
 }
@@ -62,7 +62,7 @@ class UFENCE_API resv {
   [[nodiscard]] bool try_lock(ww_context* context = nullptr) noexcept {
     return lock_.try_lock(context);
   }
-  /// What was reserved and not used is given back.  Source: Linux dma_resv_unlock()
+  /// Slots that were reserved and not used are given back.  Source: Linux dma_resv_unlock()
   void unlock() noexcept {
     reserved_ = 0;
     lock_.unlock();

@@ -13,7 +13,7 @@
 
 namespace ufence {
 
-/// What a fence of a reservation object is for. A reader that asks for one usage gets the earlier ones as
+/// The purpose of a fence of a reservation object. A reader that asks for one usage gets the earlier ones as
 /// well. Source: Linux enum dma_resv_usage
 enum class resv_usage : std::uint8_t {
   kernel,    // memory management: everybody waits for it
@@ -89,7 +89,7 @@ struct UFENCE_API resv_list : rcu::deferred {
     // [RESV.1] release: the slot, and the fence in it; pairs with [RESV.2]
     size.store(at + 1, mo::release);
   }
-  // What stands for it is appended already.
+  // The fence that stands for it is appended already.
   void mark_replaced(std::uint32_t i) noexcept {
     // [RESV.3] release: a reader that misses this fence finds the other one; pairs with [RESV.4]
     slots()[i].store(word(i).replaced().bits(), mo::release);

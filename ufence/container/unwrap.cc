@@ -122,7 +122,7 @@ std::size_t dedup(std::span<fence_ref> given) noexcept {
 namespace {
 
 // Pending leaves of some fences, at the end the latest of each context, in the order of contexts.
-// What merged containers have is in that order already: so runs are found and merged, not sorted.
+// The fences of merged containers are in that order already: so runs are found and merged, not sorted.
 class pending_leaves {
  public:
   pending_leaves() noexcept = default;
@@ -177,7 +177,7 @@ class pending_leaves {
     leaves_[size_++] = {.context = leaf.context(), .leaf = &leaf};
     return true;
   }
-  // What is found by walking may leave its chain meanwhile.
+  // A fence that is found by walking may leave its chain meanwhile.
   [[nodiscard]] bool add_leaves(fence& container) noexcept {
     leaves below(fence_ref::take(container), visited_);
     while (fence* leaf = below.next()) {

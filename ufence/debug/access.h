@@ -1,4 +1,4 @@
-// What the debug layer reads of other layers' classes, which keep it for themselves. Nothing is changed
+// The members of other layers' classes that the debug layer reads, though they are private. Nothing is changed
 // through it. Inside the layer only.
 #pragma once
 
@@ -78,7 +78,7 @@ struct debug_access {
 
   static bool try_get(timeline& line) noexcept { return line.references_.try_get(); }
   static const void* maker(const timeline& line) noexcept { return line.maker_; }
-  /// What the device has written; false: it has no word, or the timeline is closed.
+  /// The seqno that the device has written; false: it has no word, or the timeline is closed.
   static bool read_device_word(timeline& line, std::uint64_t& seqno) noexcept {
     if (line.device_word_ == nullptr || line.is_inherited()) return false;
     const scoped_lock guard(line.lock_);
@@ -133,7 +133,7 @@ struct debug_access {
   static void tell_schedulers(debug::layout& to) noexcept;
 };
 
-/// What is known of a job that has not ended.
+/// The facts about a job that has not ended.
 struct debug_access::job_look {
   enum class stage : std::uint8_t { ended, queued, running, in_flight } at = stage::ended;
   bool is_pushed = true;

@@ -33,7 +33,7 @@ UFENCE_API void debug_close() noexcept;
 /// Where the socket is; empty while there is none. May throw std::bad_alloc.
 [[nodiscard]] UFENCE_API std::string debug_socket();
 
-/// What was found in this process: as the debug socket tells it. With its causes.
+/// The state of this process: as the debug socket tells it. With its causes.
 /// @param all_fences  also the pending ones that nobody waits for
 /// Threads: any. Allocates: may throw std::bad_alloc. Context: not under a lock, an op or a callback.
 [[nodiscard]] UFENCE_API debug::snapshot debug_snapshot(bool all_fences = false);

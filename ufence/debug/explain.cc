@@ -132,7 +132,7 @@ std::vector<std::uint32_t> roots_of(const snapshot& of, std::uint32_t start) {
       circle_is_told[c] = true;
       roots.push_back(n);
     }
-    // What is only guessed does not make it wait.
+    // An edge that is only guessed does not make it wait.
     const bool waits = std::ranges::any_of(all.out(n), [](const edge& e) { return !e.is_guess; });
     if (!waits && c == UINT32_MAX) roots.push_back(n);
     for (const edge& e : all.out(n)) {
@@ -171,7 +171,7 @@ std::vector<std::uint32_t> waiters_in(const snapshot& of) {
   };
   for (const std::uint32_t n : threads) mark_below(n);
   std::vector<std::uint32_t> found = threads;
-  // What nobody waits for that is listed here, but is waited for: the tops first, then circles.
+  // The nodes that are waited for, though by nobody that is listed here: the tops first, then circles.
   for (const bool only_tops : {true, false}) {
     for (std::uint32_t n = 0; n < of.nodes.size(); ++n) {
       const bool is_waited_for = !of.nodes[n].callbacks.empty() || !all.out(n).empty();

@@ -23,7 +23,7 @@ class gatherer {
  private:
   using access = detail::debug_access;
 
-  // What was copied of a sleeping thread.
+  // The copy of a sleeping thread's entry.
   struct sleeper {
     detail::sleeps_for what = detail::sleeps_for::signaled;
     std::int64_t since_ns = 0;
@@ -45,7 +45,7 @@ class gatherer {
     std::string text = {};
   };
 
-  // What was copied of a callback.
+  // The copy of a callback.
   struct seen_callback {
     callback_function function = nullptr;
     const void* address = nullptr;

@@ -18,7 +18,7 @@ class graph {
   [[nodiscard]] std::uint32_t size() const noexcept {
     return static_cast<std::uint32_t>(out_.size());
   }
-  /// What the node waits for, and the nodes that wait for it.
+  /// The nodes that the node waits for, and the nodes that wait for it.
   [[nodiscard]] const std::vector<edge>& out(std::uint32_t node) const { return out_[node]; }
   [[nodiscard]] const std::vector<edge>& in(std::uint32_t node) const { return in_[node]; }
 

@@ -13,7 +13,7 @@
 #include "ufence/sync/shared_live.h"
 #include "ufence/syncobj/point_waiter.h"
 
-// What is read has private members, or a base class. Both compilers tell where its members lie all the same.
+// The types that are read have private members, or a base class. Both compilers tell where its members lie all the same.
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 
 // The note finds it by its name in the assembler. Written when the library is loaded, for readers outside.

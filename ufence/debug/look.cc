@@ -1,4 +1,4 @@
-// What one fence is, what it waits for, and the threads that wait for it.
+// The kind of one fence, the fences that it waits for, and the threads that wait for it.
 #include <algorithm>
 #include <utility>
 

@@ -1,4 +1,4 @@
-// What is mapped into this process, and reading memory that may be gone. Inside the layer only.
+// The files that are mapped into this process, and reading memory that may be gone. Inside the layer only.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What /proc and file names tell of processes and libraries: for the look from inside a process, and for the
+// The facts that /proc and file names tell of processes and libraries: for the look from inside a process, and for the
 // one from outside.
 #pragma once
 
@@ -34,7 +34,7 @@ inline int process_of_thread(int id) {
   return 0;
 }
 
-/// What is said of a process that has to signal something, by its letter.
+/// The sentence about the state of a process that has to signal something, by its letter.
 inline void tell_of_process(node& process, char letter, bool is_gone) {
   if (is_gone || letter == 'Z' || letter == 'X') {
     process.state = "gone";

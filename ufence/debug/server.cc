@@ -69,7 +69,7 @@ class ending {
   const int connection_;
 };
 
-// What the thread has; alive while it runs.
+// The thread's own data; alive while it runs.
 class server {
  public:
   server(listening_socket socket, unique_fd stop) noexcept

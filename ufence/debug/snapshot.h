@@ -1,4 +1,4 @@
-// What was found in a process that was looked at: its timelines, the threads that sleep, the fences
+// The findings in a process that was looked at: its timelines, the threads that sleep, the fences
 // that anybody waits for, and which of these waits for which. Plain data, without references to what
 // it is about: it may be of another process, or of one that is gone.
 #pragma once

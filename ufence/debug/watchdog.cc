@@ -105,7 +105,7 @@ class watchdog::loop {
       tell(seen, n);
       if (options_.cancels_roots) cancel_roots(seen, n);
     }
-    // What is gone is forgotten.
+    // A wait that is gone is forgotten.
     told_ = std::move(told);
     return seen.duration_ns;
   } catch (const std::exception&) {

@@ -11,7 +11,7 @@
 
 namespace ufence {
 
-/// What the watchdog has found. Valid during the call only.
+/// A late wait that the watchdog has found. Valid during the call only.
 struct stuck {
   const debug::snapshot& seen;  // with its causes
   std::uint32_t waiter;         // the node that has waited too long: a thread, or a fence

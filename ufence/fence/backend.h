@@ -1,4 +1,4 @@
-// What the issuer of a fence has to say about it: its data, and ops that the library calls.
+// The issuer's side of a fence: its data, and ops that the library calls.
 #pragma once
 
 #include <cstdint>

@@ -19,7 +19,7 @@ namespace detail {
 struct debug_access;
 }  // namespace detail
 
-/// What runs when a fence is signaled: once, in the settling thread, in the order of registration,
+/// The function that runs when a fence is signaled: once, in the settling thread, in the order of registration,
 /// with no lock of ours held (F10). It may signal fences, drop references, add and remove callbacks
 /// (F11), and free the node it was called with; it must not throw. Signals that it makes are settled
 /// when the outermost settling goes on (F15).

@@ -28,7 +28,7 @@ class callback_batch {
   callback_batch(const callback_batch&) = delete;
   callback_batch& operator=(const callback_batch&) = delete;
 
-  /// What a fence's word_ holds while a batch of it is being run; neither a backend nor a link of
+  /// The object that a fence's word_ refers to while a batch of it is being run; neither a backend nor a link of
   /// the awaited list has this bit.
   [[nodiscard]] std::uintptr_t to_word() noexcept {
     return reinterpret_cast<std::uintptr_t>(this) | tag;

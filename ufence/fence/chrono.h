@@ -12,7 +12,7 @@
 
 namespace ufence {
 
-/// What the library takes as a deadline. Later than it can say is never; before the clock began, now.
+/// A time as the library's deadlines are. Later than those can be is never; before the clock began, now.
 template <class Duration>
 [[nodiscard]] constexpr std::int64_t deadline_at(
     std::chrono::time_point<std::chrono::steady_clock, Duration> when) noexcept {

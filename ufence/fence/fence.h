@@ -290,7 +290,7 @@ class UFENCE_API alignas(16) fence {
   friend struct detail::c_access;
   friend struct trace::fence_access;
 
-  // What it is: kind_. What is neither ordered nor embedded is told by the other bits: plain, or a
+  // Its kind: bits of kind_. A fence that is neither ordered nor embedded is told by the other bits: plain, or a
   // fence with ops.
   struct kind {
     static constexpr std::uint32_t has_timeline = 1;  // owner_ is a timeline, else a context id
@@ -301,9 +301,9 @@ class UFENCE_API alignas(16) fence {
     static constexpr std::uint32_t foreign = 32;      // that type is fence_type::is_foreign
     static constexpr std::uint32_t wraps = 64;        // seqno_wraps()
   };
-  // Of these a callback is not just listed.
+  // Fences of these kinds ask their issuer before a callback is listed.
   static constexpr std::uint32_t asks_issuer = kind::ordered | kind::has_backend | kind::foreign;
-  // What decide() left to do.
+  // The work that decide() left.
   enum class outcome : std::uint8_t { lost, done, open };
 
   constexpr fence() noexcept = default;

@@ -67,7 +67,7 @@ struct fence_type {
 
   // --- Of containers ---
 
-  /// What is inside: the i-th fence, or null.
+  /// The i-th fence inside, or null.
   ref<fence> (*child)(fence&, std::uint32_t i) noexcept = nullptr;
   /// Of the node of a chain: the node before it that is pending, or null; of others null.
   ref<fence> (*before)(fence&) noexcept = nullptr;

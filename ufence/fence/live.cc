@@ -120,7 +120,7 @@ sleeping_thread::~sleeping_thread() {
   }
 }
 
-/// What lies in one, for this file alone.
+/// The contents of one, for this file alone.
 struct sleeping_thread::list_access {
   static const sleeping_thread* next(const sleeping_thread& s) noexcept { return s.next_; }
   static void tell(live_layout& to) noexcept {

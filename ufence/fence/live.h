@@ -1,4 +1,4 @@
-// What is there to be found by somebody who looks into a process that hangs: the timelines that live,
+// The lists by which somebody looks into a process that hangs: the timelines that live,
 // and the threads that sleep for a fence. A timeline is listed when it is made and taken out when it
 // is freed; a thread is listed right before it sleeps. Nothing is listed for each fence, so that no
 // path that makes, signals or drops fences is longer for it. A model checker's double stands earlier
@@ -22,7 +22,7 @@ namespace detail {
 void list_timeline(timeline& line) noexcept;
 void unlist_timeline(timeline& line) noexcept;
 
-/// What a thread sleeps for.
+/// The event that a thread sleeps for.
 enum class sleeps_for : std::uint8_t {
   signaled,
   settled,

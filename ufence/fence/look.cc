@@ -23,7 +23,7 @@ bool fence::is_settled() noexcept {
   // [FENCE.23] acquire: as [FENCE.16]; pairs with [FENCE.3], [FENCE.9], [FENCE.28], [FENCE.24],
   // [FENCE.26], [FENCE.27], [FENCE.36]
   const std::uint32_t s = state_.load(mo::acquire);
-  // What was completed before a fork() and never awaited has no callbacks, though nobody marked it.
+  // A fence that was completed before a fork() and never awaited has no callbacks, though nobody marked it.
   const bool is_unmarked = is_ordered() && is_inherited() && (s & fence_state::awaited) == 0;
   return (s & fence_state::settled) != 0 || is_unmarked || has_nothing_to_settle();
 }

@@ -10,7 +10,7 @@
 
 namespace ufence {
 
-/// What is counted, for the report.
+/// The kind of object whose references are counted, for the report.
 struct counted_object {
   const char* text;  // constant
   std::uint64_t context = 0;

@@ -1,4 +1,4 @@
-// What a decision leaves to do: retire, callbacks, the flip to settled.
+// The work that a decision leaves: retire, callbacks, the flip to settled.
 #pragma once
 
 #include <utility>

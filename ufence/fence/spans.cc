@@ -53,6 +53,8 @@ void spans::unlist(span& s) noexcept {
   if (s.next != nullptr) s.next->previous = s.previous;
 }
 
+// The span to take slots from when no listed one has any. Its memory may be of three kinds, in the order of what
+// they cost: free slots that were kept; zeroed pages that the system has back; pages that were never used.
 spans::span* spans::open_another() noexcept {
   span* s = kept_;
   if (s != nullptr) {
@@ -75,6 +77,8 @@ spans::span* spans::open_another() noexcept {
   return s;
 }
 
+// Slots of one span, so that they lie side by side. Slots that were used before come first: their memory is
+// there already.
 slot_chain spans::take(std::uint32_t most) noexcept {
   span* const s = open_ != nullptr ? open_ : open_another();
   if (s == nullptr) return {};
@@ -90,6 +94,7 @@ slot_chain spans::take(std::uint32_t most) noexcept {
   return taken;
 }
 
+// Begins with slots of the span that were never used, or not since its pages were zeroed.
 slot_chain spans::touch(span& s, std::uint32_t most) noexcept {
   const std::uint32_t count = std::min(most, slots_in_span_ - s.touched_slots);
   char* const memory = memory_of(s) + std::size_t{s.touched_slots} * slot_bytes_;
@@ -104,6 +109,7 @@ slot_chain spans::touch(span& s, std::uint32_t most) noexcept {
 
 fence* spans::give(fence* first, std::uint32_t count) noexcept {
   while (count != 0) {
+    // Neighbours in the chain mostly are of one span: they go back in one step.
     span& s = span_of(*first);
     fence* last = first;
     fence* after = access::next_of_closed(*last, slot_bytes_);
@@ -123,6 +129,8 @@ fence* spans::give(fence* first, std::uint32_t count) noexcept {
   return first;
 }
 
+// All slots of the span are free. Up to kept_bytes_max of such memory is kept as it is; beyond that the system
+// gets the pages, and reading a slot there gives zeros, which mean a free slot.
 void spans::empty(span& s) noexcept {
   unlist(s);
   // Where the system does not take it (the program has locked its memory), it is kept as it is.
@@ -139,6 +147,7 @@ void spans::empty(span& s) noexcept {
   kept_ = &s;
 }
 
+// For walks over all fences. Slots that were never touched are left out: they would cost memory.
 spans::slots spans::next(place& at) const noexcept {
   const auto* r = static_cast<const region*>(at.region);
   for (; r != nullptr; r = r->next, at.span = 0) {

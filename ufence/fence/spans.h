@@ -29,7 +29,7 @@
 
 namespace ufence {
 
-/// What the library's memory of fences knows of a free fence.
+/// The part of a free fence that the library's memory of fences uses.
 struct fence::slab_access {
   static fence* next(const fence& f) noexcept { return f.link_.get(); }
   static void set_next(fence& f, fence* next) noexcept { f.link_.set(next); }
@@ -104,8 +104,7 @@ class spans {
     span* next;
     span* previous;            // in the list of open spans
     std::uint32_t free_slots;  // all of them, the untouched ones too
-    std::uint32_t
-        touched_slots;  // the first ones: the others have not been used since it was zeroed
+    std::uint32_t touched_slots;  // the first ones: the others have not been used since it was zeroed
   };
   struct region;
 

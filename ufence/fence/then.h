@@ -1,4 +1,4 @@
-// What comes after a fence, as a function: then(f, [](int status) { ... }).
+// The work that comes after a fence, as a function: then(f, [](int status) { ... }).
 #pragma once
 
 #include <cerrno>
@@ -50,7 +50,7 @@ class continuation : private callback {
   }
   void finish(int status) noexcept {
     const std::unique_ptr<continuation> self(this);
-    // What the function has captured goes before anybody hears of its end.
+    // The objects that the function has captured go before anybody hears of its end.
     signaler done = std::move(done_);
     int error = 0;
     {

@@ -66,7 +66,7 @@ void thread_state::queue_work(thread_work& added) noexcept {
   has_deferred = true;
 }
 
-// What was decided is settled before further work is begun: as in the kernel, whose nested signals call
+// Fences that were decided are settled before further work is begun: as in the kernel, whose nested signals call
 // back at once, and whose irq_work runs later.
 void thread_state::drain_queue() noexcept {
   draining = true;

@@ -1,4 +1,4 @@
-// What one thread is doing for fences: the foreign code that it runs, and what it still has to
+// The state of one thread that works for fences: the foreign code that it runs, and the fences that it still has to
 // settle.
 #pragma once
 
@@ -22,7 +22,7 @@ struct frame {
   frame* outer = nullptr;
 };
 
-/// What is to be done on a thread as soon as it runs no foreign code and holds no spinlock: a
+/// Work to be done on a thread as soon as it runs no foreign code and holds no spinlock: a
 /// container of the kernel's interface signals itself then. It lies in the object that it is about.
 struct thread_work {
   void (*run)(thread_work&) noexcept;

@@ -62,7 +62,7 @@ namespace {
 // In word_ of a linked fence beside the previous one's address: the first has no previous.
 constexpr std::uintptr_t linked = 1;
 
-// What a timeline may fail with.
+// The errors that a timeline may fail with.
 constexpr bool is_failure(int error) { return error < 0 && detail::is_error_in_range(error); }
 }  // namespace
 
@@ -618,7 +618,7 @@ bool timeline_issuer::signal(fence& f, int error) noexcept {
 bool timeline_issuer::decide(fence& f, int error, settlement& later) noexcept {
   if (f.owner() != line_.get() || !f.is_ordered() || f.is_inherited()) return false;
   const int checked = detail::is_error_in_range(error) ? error : -EINVAL;
-  // What the value has completed is decided, marked or not.
+  // A fence that the value has completed is decided, marked or not.
   if (f.is_signaled()) return false;
   const std::uint32_t s = f.lock();
   if ((s & (signaled | ahead)) != 0) {

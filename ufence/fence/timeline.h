@@ -39,7 +39,7 @@ namespace ufence {
 class timeline;
 using timeline_ref = ref<timeline>;
 
-/// What a timeline is made of. The names are copied.
+/// The properties of a new timeline. The names are copied.
 struct timeline_options {
   std::string_view driver_name = {};
   std::string_view timeline_name = {};
@@ -58,7 +58,7 @@ struct timeline_options {
   const void* made_by = nullptr;
 };
 
-/// What fences share. Threads: any, concurrently.
+/// The part of a timeline that its fences share. Threads: any, concurrently.
 class UFENCE_API timeline {
  public:
   timeline(const timeline&) = delete;
@@ -101,7 +101,7 @@ class UFENCE_API timeline {
   // 0 pending; 1 completed; <0 failed with that error: of a seqno, by a value that was read.
   [[nodiscard]] int decided(std::uint64_t seqno, std::uint64_t value) const noexcept;
 
-  // What became of a fence that is marked while it may be in the list.
+  // The fate of a fence that is marked while it may be in the list.
   struct removal {
     bool is_mine = false;          // this call unlinked it: its reference is the caller's
     bool nothing_to_call = false;  // it is settled as well

@@ -43,7 +43,7 @@ namespace trace {
 /// One thread is about to wait for so many fences, of which this is one; or has waited.
 [[gnu::cold]] void record_wait(event what, const fence& f, std::uint64_t count,
                                int error = 0) noexcept;
-/// What became of a job, by its fence (event::job_queue and those behind it).
+/// The fate of a job, by its fence (event::job_queue and those behind it).
 [[gnu::cold]] void record_job(event what, const fence& f, std::uint64_t a = 0, std::uint64_t b = 0,
                               int error = 0) noexcept;
 /// The job has been given to the device, whose own fence is `device`.
@@ -59,7 +59,7 @@ namespace trace {
 [[gnu::cold]] void record_import(const fence& f, std::uint64_t file, std::uint64_t process,
                                  std::string_view driver, std::string_view timeline) noexcept;
 
-/// What these functions ask of a fence.
+/// The properties of a fence that these functions ask for.
 struct fence_access;
 
 }  // namespace trace

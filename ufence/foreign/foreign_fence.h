@@ -57,7 +57,7 @@ class foreign_fence : public embedded_fence {
   static bool signal_with(Self& self, bool lock_is_held, Fix fix) noexcept;
 
  private:
-  /// What an op said that was called inside the gate, and whether other fences were settled after it, which
+  /// The answer of an op that was called inside the gate, and whether other fences were settled after it, which
   /// it may have signaled. 0, false: it was not called, the fence is signaled, or `once` was set.
   struct answer {
     int result = 0;
@@ -106,7 +106,7 @@ int foreign_fence::op_poll(fence& f) noexcept {
   auto& self = static_cast<Self&>(f);
   const auto ask = [&self] { return self.ask_whether_complete(); };
   const answer said = self.call_foreign_op(0, ask);
-  // What the op asks about may be signaled by the asking, as a container is, which was settled after the op.
+  // The fence that the op asks about may be signaled by the asking, as a container is, which was settled after the op.
   if (said.result != 0 || !said.settled_others) return said.result;
   return self.call_foreign_op(0, ask).result;
 }

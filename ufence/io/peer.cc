@@ -25,7 +25,7 @@ namespace {
 constexpr int so_peerpidfd = 77;
 constexpr long pidfs_magic = 0x50494446;
 
-// What processes of user namespaces without a number of their own look like.
+// The kernel shows this number for users who have none in this process's user namespace.
 constexpr uid_t overflow_uid = 65534;
 
 std::optional<ucred> credentials_of(int socket) noexcept {

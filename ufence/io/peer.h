@@ -1,4 +1,4 @@
-// What the kernel says of the process at the other end of a socket pair. It can't be forged, shut
+// The facts that the kernel tells of the process at the other end of a socket pair. It can't be forged, shut
 // down or read away by any process that shares this end.
 #pragma once
 

@@ -18,14 +18,14 @@
 namespace ufence::detail {
 namespace {
 
-// What others have closed is handled together, this long after the first.
+// Closed peers are handled together, this long after the first.
 constexpr std::int64_t batch_ns = 2'000'000;
-// What is doubtful is looked at this often.
+// Doubtful things are looked at this often.
 constexpr std::int64_t doubt_ns = 100'000'000;
 // The thread stays this long without anything to watch.
 constexpr std::int64_t linger_ns = 10'000'000;
 
-// What the thread finds in epoll's events in place of a key: the epoll of what waits for peer_closed has
+// The values that the thread finds in epoll's events in place of a key: the epoll of what waits for peer_closed has
 // something, or another thread wants the time looked at again.
 constexpr std::uint64_t tag_closed = epoll_own_tags;
 constexpr std::uint64_t tag_wake = epoll_own_tags + 1;
@@ -34,7 +34,7 @@ constexpr std::uint64_t tag_wake = epoll_own_tags + 1;
 
 // --- The thread ---
 
-// What the reactor's thread keeps between its rounds. Each round waits for events until the next of three
+// The state that the reactor's thread keeps between its rounds. Each round waits for events until the next of three
 // times, handles the events, and then does what is due:
 //   batch_at_  things whose peer is closed are reaped; set by the first such event, batch_ns later
 //   doubt_at_  doubtful things are looked at; set while there are any, doubt_ns later

@@ -1,8 +1,8 @@
 // The reactor: one thread of the process that waits for what other processes do with sockets. It is
-// started with the first thing that is watched and ends soon after the last. What it watches is its
-// clients' affair: it knows watched_kind.
+// started with the first thing that is watched and ends soon after the last. It does not know its
+// clients: what they want to be done is in their watched_kind.
 //
-// What is watched has a key that no other descriptor has. Events carry the key, so that one which
+// Each watched thing has a key that no other descriptor has. Events carry the key, so that one which
 // comes late finds nothing. Two ways to be watched:
 //   ready        the descriptor is readable: told at once, once; then again after rearm()
 //   peer_closed  the other end was closed: told in batches, so that closing costs no switch of
@@ -44,7 +44,7 @@ namespace ufence::detail {
 
 struct watched;
 
-/// What is done with one kind of watched things. No lock is held in any of it.
+/// The functions for one kind of watched things. No lock is held in any of it.
 struct watched_kind {
   enum class event : std::uint8_t { ready, peer_closed } waits_for;
   /// Of `ready`: by the reactor's thread.
@@ -91,7 +91,7 @@ class reactor {
 
   // --- The table of what is watched ---
 
-  /// What has this key and is of this kind, or nullptr.
+  /// The watched thing that has this key and is of this kind, or nullptr.
   [[nodiscard]] watched* find(std::uint64_t key, const watched_kind& kind) noexcept
       UFENCE_REQUIRES(lock);
   /// Watches a descriptor. Starts the thread; anew where somebody has closed its descriptors, and
@@ -105,7 +105,7 @@ class reactor {
   void rearm(watched& w) noexcept UFENCE_REQUIRES(lock);
   /// Its descriptor tells more than is true: looks from time to time instead.
   void doubt(watched& w) noexcept UFENCE_REQUIRES(lock);
-  /// How much is watched.
+  /// The number of watched things.
   [[nodiscard]] std::size_t count() const noexcept UFENCE_REQUIRES(lock) { return count_; }
 
   // --- What was closed elsewhere ---

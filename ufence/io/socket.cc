@@ -60,7 +60,7 @@ void end_sending(int socket) noexcept { ::shutdown(socket, SHUT_WR); }
 
 namespace {
 
-// What the kernel puts beside the bytes of a message: the sender's name, and before the descriptors
+// The parts that the kernel puts beside the bytes of a message: the sender's name, and before the descriptors
 // or behind them whatever those who share the socket ask for: times, a label, a descriptor of the
 // sending process.
 constexpr std::size_t other_control_max = CMSG_SPACE(sizeof(ucred)) + 256;

@@ -73,7 +73,7 @@ void close_received(unique_fd fd) noexcept;
 /// The kernel sends no more descriptors in one message.
 inline constexpr std::size_t message_fds_limit = 253;
 
-/// What came with a message.
+/// The things that came with a message.
 struct arrival {
   std::size_t size = 0;         // of the whole message: more than the room if it was cut off
   bool is_cut = false;          // bytes did not fit

@@ -34,7 +34,7 @@ void device::impl::finish(job_record& r, int error, settlement& later) noexcept 
 }
 
 void device::impl::reap(settlement& later) noexcept {
-  // What is beyond the value of a closed timeline has failed.
+  // A fence beyond the value of a closed timeline has failed.
   const bool is_closed = line->line()->is_closed();
   const std::uint64_t completed = line->line()->completed();
   job_record* gone = nullptr;

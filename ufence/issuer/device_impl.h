@@ -46,7 +46,7 @@ void accept(job_record& r) noexcept;
 /// Keeps what is asked of a job; true: the driver has the job, ask it now (ops.cc).
 [[nodiscard]] bool ask(job_record& r, std::uint32_t what) noexcept;
 
-/// What a timeline fence's gate refers to: request_notify, set_deadline, retire_timeline.
+/// The data of a timeline's gate, with its ops: request_notify, set_deadline, retire_timeline.
 struct timeline_backend : backend {
   device::impl* owner = nullptr;
 };

@@ -103,8 +103,8 @@ class device_feed {
 
 namespace {
 
-// What the device itself has to wait for, jobs that it has; or what failed: it knows what that
-// means.
+// The fences that the device itself has to wait for, of jobs that it has; or those that failed: it knows
+// what that means.
 std::span<const fence_ref> in_fences_of(const sched::job& j) noexcept {
   for (const fence_ref& f : j.dependencies()) {
     if (!f->is_signaled() || f->error() != 0) return j.dependencies();

@@ -46,7 +46,7 @@ struct late_job {
   const fence_ref& finished;
 };
 
-/// What a device_scheduler is made of. The names are copied.
+/// The properties of a new device_scheduler. The names are copied.
 struct device_scheduler_options {
   std::string_view name = {};  // empty: the device's timeline name
   std::uint32_t credit_limit = 64;
@@ -61,7 +61,7 @@ struct device_scheduler_options {
   /// Called on the worker, where a job is late, after it was reported. It may stop() the scheduler,
   /// unload the module, load it again, attach() the next instance and answer `reset`: the late job
   /// then ends with -ETIMEDOUT, and the others that the device had are given to the next instance.
-  /// What a stopped scheduler gave to the module does not drain: unload it with
+  /// Jobs that a stopped scheduler gave to the module do not drain: unload it with
   /// unload_policy::cancel. Null: the device is asked to cancel the job, which gets the same time
   /// again; its memory is in use until it ends (D-6).
   sched::timeout_verdict (*timed_out)(void* context, const late_job& late) noexcept = nullptr;
@@ -111,13 +111,13 @@ class UFENCE_API device_scheduler {
   sched::scheduler scheduler_;  // goes first: then nothing asks feed_ any more
 };
 
-/// What the jobs of an entity do where their scheduler has no device.
+/// The function that runs the jobs of an entity where their scheduler has no device.
 enum class without_device : std::uint8_t {
   wait,  // for the next instance; a kill ends them
   end,   // with -ENODEV
 };
 
-/// What an entity is made of. The name is copied.
+/// The properties of a new entity. The name is copied.
 struct device_entity_options {
   std::string_view name = {};
   sched::priority rank = sched::priority::normal;
@@ -132,7 +132,7 @@ struct job_point {
   const syncobj& of;
   std::uint64_t point;
 };
-/// What a buffer's fences of these usages do: the job waits for them.
+/// The job waits for a buffer's fences of these usages.
 struct job_buffer {
   const resv& of;
   resv_usage usage;

@@ -21,7 +21,7 @@ namespace ufence {
 class module_watch;
 struct watch_options;
 
-/// What a device is asked to do.
+/// A job for a device.
 struct job_request {
   std::uint32_t opcode = 0;              // the driver's numbering
   std::span<const std::byte> args = {};  // copied; what it points to stays until the fence signals
@@ -29,7 +29,7 @@ struct job_request {
   bool run_after_failed_in_fence = false;     // else the first in-fence error ends the job
 };
 
-/// What to do with jobs that are still pending when a module is unloaded.
+/// The treatment of jobs that are still pending when a module is unloaded.
 enum class unload_policy {
   drain,   // wait for them until the deadline, then cancel what is left
   cancel,  // ask the module to end them now
@@ -55,7 +55,7 @@ struct load_options {
   /// So many jobs may be pending at once; 0: as many as there is memory for. Not for legacy
   /// drivers.
   std::uint32_t pending_max = 0;
-  /// What the opcodes have to mean: the driver's interface has this name, and this version or a
+  /// The meaning that the opcodes have to have: the driver's interface has this name, and this version or a
   /// later one. Empty: whatever they mean.
   std::string interface_name = {};
   std::uint32_t interface_version = 0;
@@ -86,7 +86,7 @@ enum class unload_state {
 /// Allocates: may throw std::bad_alloc.
 [[nodiscard]] UFENCE_API std::string features_to_string(std::uint64_t features);
 
-/// What an unload did, for people and tests.
+/// The course of an unload, for people and tests.
 struct unload_report {
   unload_state state = unload_state::refused;
   std::vector<std::string> pins = {};   // what pins, by name: fences, threads, ELF flags, ...
@@ -147,7 +147,7 @@ class UFENCE_API device {
   [[nodiscard]] std::string_view driver_name() const noexcept;
   [[nodiscard]] std::string_view timeline_name() const noexcept;
   [[nodiscard]] std::string_view description() const noexcept;  // one line for people, or empty
-  /// What its opcodes mean; empty and 0 if the driver says nothing of it.
+  /// The interface that gives its opcodes their meaning; empty and 0 if the driver says nothing of it.
   [[nodiscard]] std::string_view interface_name() const noexcept;
   [[nodiscard]] std::uint32_t interface_version() const noexcept;
   /// True: its opcodes are those of this interface, at least in this version. For code that was given
@@ -164,7 +164,7 @@ class UFENCE_API device {
   [[nodiscard]] std::uint64_t features() const noexcept;  // enum ufence_feature
   [[nodiscard]] bool is_independent() const noexcept;  // false: its fences pin the module (legacy)
   [[nodiscard]] device_stats stats() const noexcept;
-  /// What its load had to say: warnings about its file, libraries that came with it and stay.
+  /// The notes of its load: warnings about its file, libraries that came with it and stay.
   /// Allocates: may throw std::bad_alloc.
   [[nodiscard]] std::vector<std::string> notes() const;
 
@@ -200,7 +200,7 @@ class UFENCE_API host {
   ///          interface that is wanted; -EINVAL an option that it does not have, or that is given
   ///          twice
   /// @param why  if not null, gets one line for people on failure
-  /// What is worth knowing of a module that was loaded goes to the report handler, and to notes().
+  /// News of a module that was loaded goes to the report handler, and to notes().
   /// Where its module has static objects, exit() of the process stops the device before they go; so
   /// do not _exit(), quick_exit() and abort().
   /// Blocks: while the file is read and init() runs. Context: not in module code (-EDEADLK).

@@ -17,7 +17,7 @@
 
 namespace ufence {
 
-/// What a job of `puppet` may have besides its opcode.
+/// The properties that a job of `puppet` may have besides its opcode.
 struct told {
   std::uint64_t value = 0;
   std::int32_t error = 0;

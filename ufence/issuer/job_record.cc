@@ -10,13 +10,18 @@
 namespace ufence::detail {
 namespace {
 
+// Fills memory of a job that its driver must not write to any more. A byte that has another value later
+// shows that the driver did.
 constexpr std::byte poison{0xD6};
 // Larger arguments are given back at once, not kept for a quarantine.
 constexpr std::size_t kept_args_max = 4096;
+// Records are allocated so many at a time.
 constexpr std::size_t chunk_records = 64;
 
 }  // namespace
 
+// Called by the submitting thread, before anybody else knows the record. Room for arguments that an earlier
+// job of this record needed is used again; room for more than two in-fences is not.
 bool job_record::reserve(std::size_t args_bytes, std::size_t in_fences) noexcept {
   if (args_bytes > args_room) {
     auto* const room = static_cast<std::byte*>(allocate(args_bytes));
@@ -25,6 +30,7 @@ bool job_record::reserve(std::size_t args_bytes, std::size_t in_fences) noexcept
     args = room;
     args_room = args_bytes;
   }
+  // From here on the arguments may be written: they are not looked at for poison.
   args_size = args_bytes;
   is_poisoned = false;
   free_in_fences();
@@ -55,11 +61,13 @@ void job_record::free_in_fences() noexcept {
   in_count.set(0);
 }
 
+// The nodes stay in the record: the callback that ran last may be the caller. The next reserve() frees them.
 void job_record::drop_in_fences() noexcept {
   for (std::uint32_t i = 0; i < in_count.get(); ++i) in[i].on.reset();
 }
 
 void job_record::poison_args() noexcept {
+  // Memory that was given back can't be looked at: a write to it is for AddressSanitizer to find.
   if (args_room > kept_args_max) return free_args();
   std::fill_n(args, args_size, poison);
   is_poisoned = true;
@@ -78,6 +86,8 @@ bool job_record::is_private_intact() const noexcept {
                              [](std::byte b) { return b == poison; });
 }
 
+// Memory of records. Chunks stay until clear(), so that a driver's pointer to a record of the past leads to a
+// record.
 struct job_pool::chunk {
   chunk* next = nullptr;
   std::array<job_record, chunk_records> records;
@@ -111,7 +121,9 @@ void job_pool::clear() noexcept {
 }
 
 job_record* job_pool::take() noexcept {
-  // A new chunk goes behind the records in quarantine.
+  // The oldest vacant record is taken, if there are more than the quarantine keeps; else a chunk is added
+  // first. Its records go behind the vacant ones, which are taken first. Where no memory is to be had the
+  // quarantine is shorter.
   if (free_count_ <= quarantine && !grow() && free_count_ == 0) return nullptr;
   job_record* const r = free_first_;
   free_first_ = r->next;
@@ -130,6 +142,7 @@ void job_pool::unlink(job_record& r) noexcept {
 }
 
 void job_pool::put(job_record& r) noexcept {
+  // The driver's pointer of the job is poisoned as well: D-10 forbids its use from here on.
   r.poison_private();
   // relaxed: the device's lock is held
   r.phase.store(job_phase::vacant, mo::relaxed);

@@ -1,4 +1,4 @@
-// What the host keeps for a job: what the driver sees of it, the right to signal its fence, the
+// The host's record of a job: the part that the driver sees, the right to signal its fence, the
 // callbacks on its in-fences, a copy of its arguments.
 //
 // Records are type-stable while the module is there, and used again only after many others, so that a
@@ -31,7 +31,7 @@ namespace ufence::detail {
 
 struct job_record;
 
-/// What in_fence is called with, and what all jobs have as their retire op: to tell them from others.
+/// The function of an in_fence, and the retire op of all jobs: to tell them from others.
 [[nodiscard]] callback_function callback_of_in_fences() noexcept;
 /// Asks the driver that has the job of this fence to cancel it, or ends it if no driver has seen it.
 /// @return  as device::cancel(); -EINVAL also for a job of a driver with UFENCE_F_TIMELINE or UFENCE_F_LEGACY
@@ -57,7 +57,7 @@ enum class job_phase : std::uint32_t {
   given_up,     // decided, by the host
 };
 
-/// What was asked of a job before it was with the driver: bits of `asked`.
+/// Requests that came for a job before it was with the driver: bits of `asked`.
 namespace asked_bit {
 inline constexpr std::uint32_t accepted = 1;      // the driver has it: ask itself
 inline constexpr std::uint32_t enable = 2;
@@ -102,7 +102,7 @@ class marked_op {
   const job_op op_;
 };
 
-/// What a job of a driver with a timeline has besides: its place among the timeline's jobs. It is in one
+/// The part of a record that only jobs of drivers with timelines use: the job's place among the timeline's jobs. It is in one
 /// of the queues of timeline_jobs until its record is vacant. Guarded by the device's lock.
 struct job_turn {
   fence_ref held;              // keeps the job's fence alive while the record is not vacant

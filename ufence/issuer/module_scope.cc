@@ -13,7 +13,7 @@
 namespace ufence::detail {
 namespace {
 
-// What the C++ ABI puts before an exception's unwinding header, and the first word of what
+// The words that the C++ ABI puts before an exception's unwinding header, and the first word of what
 // __cxa_get_globals() returns: the exception that is being handled, by its beginning.
 struct abi_exception {
   std::type_info* type;

@@ -40,7 +40,7 @@ int call_op(job_record& r, job_op op, std::string_view name, Call call) noexcept
   return op_result;
 }
 
-// What an op said; the library is told "pending", since the host decides.
+// The answer of an op; the library is told "pending", since the host decides.
 int complete(job_record& r, int op_result) noexcept {
   if (op_result == 0 || !r.elect(job_phase::with_driver, job_phase::completed)) return 0;
   settlement later;

@@ -49,7 +49,7 @@ void watch_in_fences(job_record& r) noexcept {
   }
 }
 
-// What the driver finds when it gets the job.
+// Fills the part of the record that the driver sees.
 void describe_job(job_record& r, const job_request& request, const fence& f) noexcept {
   r.job = {};
   r.job.size = sizeof r.job;

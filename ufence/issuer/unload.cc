@@ -214,7 +214,7 @@ bool unload_attempt::end_jobs() noexcept {
     return pinned();
   }
   if (!cancel_returns()) return false;
-  // What it does not end, the host ends after stop(): nothing is in flight then.
+  // Jobs that it does not end are ended by the host after stop(): nothing is in flight then.
   if (d_.has(UFENCE_F_CANCEL)) static_cast<void>(d_.wait_for_jobs(step_deadline_ns_));
   return true;
 }
@@ -370,7 +370,7 @@ bool unload_attempt::unmap() noexcept {
       pin([&] { return what; });
     }
     if (!left.empty()) return pinned();
-    // What takes its time are destructors of its static objects.
+    // The time goes to the destructors of its static objects.
     if (!d_.module->has_static_objects()) {
       d_.last_mapping = d_.module->unload();
     } else if (!returns("a destructor of a static object", &call_unmap)) {

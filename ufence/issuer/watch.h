@@ -12,7 +12,7 @@
 
 namespace ufence {
 
-/// What has happened to a watched module.
+/// An event in the life of a watched module.
 struct watch_event {
   enum class kind : std::uint8_t {
     loaded,    // a new build is in use from now on
@@ -29,7 +29,7 @@ struct watch_event {
 struct watch_options {
   /// Of each build. A private copy is not changed by a compiler that writes to the file.
   load_options load{.private_copy = true};
-  /// What becomes of jobs that the build before has when a new one is there.
+  /// The fate of jobs that the build before has when a new one is there.
   unload_policy policy = unload_policy::drain;
   std::int64_t drain_ns = 10'000'000'000;
   std::int64_t give_up_ns = 10'000'000'000;

@@ -207,7 +207,7 @@ u32 first_signaled(dma_fence** fences, u32 count) noexcept {
   return i;
 }
 
-// What dma_fence_wait_any_timeout() returns, and the index of the fence, or `count`.
+// The result of dma_fence_wait_any_timeout(), and the index of the fence, or `count`.
 struct any_found {
   signed long left;
   u32 index;

@@ -30,7 +30,7 @@ struct dma_resv_list : ufence::rcu::deferred {
 
   [[nodiscard]] slot* slots() noexcept { return reinterpret_cast<slot*>(this + 1); }
 
-  // What a reader without the lock, inside a read section, finds.
+  // The next fence, for a reader without the lock, inside a read section.
   [[nodiscard]] dma_fence* look(unsigned i, dma_resv_usage& usage) noexcept {
     // [KERNEL.15] acquire: the fence; pairs with [KERNEL.16]
     const std::uintptr_t word = slots()[i].load(mo::acquire);
@@ -140,7 +140,7 @@ int ufence_dma_resv_reserve(dma_resv_list** list, unsigned int num_fences) {
   // [KERNEL.19] release: the list; pairs with [KERNEL.20], [KERNEL.22]
   word_of(list).store(next, mo::release);
   if (old == nullptr) return 0;
-  // What was signaled stays behind. The two lists have the rest in the same order.
+  // Signaled fences stay behind. The two lists have the rest in the same order.
   const unsigned kept = next->count();
   unsigned at = 0;
   for (unsigned i = 0; i < count; ++i) {

@@ -1,4 +1,4 @@
-// What is behind linux/gpu_scheduler.h: a scheduler, an entity and a job of ufence/sched for each of
+// The objects behind linux/gpu_scheduler.h: a scheduler, an entity and a job of ufence/sched for each of
 // the kernel's. Inside the layer only.
 //
 //   drm_gpu_scheduler --> drm_scheduler   owned: from drm_sched_init() to drm_sched_fini()

@@ -316,7 +316,7 @@ int drm_sched_job_init(drm_sched_job* job, drm_sched_entity* entity, u32 credits
   drm_entity& mine = drm_entity::of_c(*entity);
   mine.get();
   auto* made = ::new (memory) drm_job(*job, mine, credits);
-  // What frees the fence *scheduled* frees it all.
+  // The end of the fence *scheduled* frees it all.
   UFENCE_CHECK(static_cast<void*>(&made->scheduled) == memory);
   made->owner = owner;
   made->drm_client_id = drm_client_id;

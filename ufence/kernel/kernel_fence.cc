@@ -12,7 +12,7 @@
 #include "ufence/kernel/linux/dma-fence-chain.h"
 #include "ufence/rcu/rcu.h"
 
-// What a caller in C can see of the fence lies where the fence has it.
+// The fields that a caller in C can see lie where the fence has them.
 static_assert(offsetof(dma_fence, ufence_type) == sizeof(ufence::fence));
 static_assert(offsetof(dma_fence, ops) == sizeof(ufence::kernel_fence));
 static_assert(sizeof(ufence::callback) <= sizeof(dma_fence_cb::ufence_node));

@@ -32,7 +32,7 @@ template <class T>
 
 struct thread_work;
 
-/// What the kernel does in an irq_work: `run` is called on this thread when it runs no op or callback and
+/// Work that the kernel does in an irq_work: `run` is called on this thread when it runs no op or callback and
 /// holds no spinlock, with `words`, in which nothing is queued.
 void queue_work(void* (&words)[2], void (*run)(thread_work&) noexcept) noexcept;
 
@@ -42,13 +42,13 @@ template <class T>
   return *reinterpret_cast<T*>(reinterpret_cast<char*>(&work) - offset);
 }
 
-/// What a fence of to_dma_fence() stands for; null: it is another one. (interop.cc)
+/// The fence that one of to_dma_fence() stands for; null: it is another one. (interop.cc)
 [[nodiscard]] fence* original_of(dma_fence& f) noexcept;
 
 /// Tells the report handler what the kernel would warn about.
 void warn(const char* text, const dma_fence* about = nullptr) noexcept;
 
-/// What ops are called in: a read section, and one of the issuer's own RCU, if it has one. The services are
+/// A scope in which ops are called: a read section, and one of the issuer's own RCU, if it has one. The services are
 /// looked at before the op, which may free the fence.
 class op_section {
  public:
@@ -165,7 +165,7 @@ class kernel_fence : public foreign_fence {
 
 [[nodiscard]] constexpr unsigned long flag(dma_fence_flag_bits bit) noexcept { return 1UL << bit; }
 
-/// What a timeout in jiffies means, and what is left of it.
+/// The deadline that a timeout in jiffies means, and the jiffies that are left of it.
 [[nodiscard]] std::int64_t deadline_of(signed long timeout) noexcept;
 [[nodiscard]] signed long jiffies_left(signed long timeout, std::int64_t deadline_ns) noexcept;
 

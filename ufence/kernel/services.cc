@@ -154,7 +154,7 @@ long ufence_wait_left(int ended, s64 deadline) {
 
 // --- Tasks ---
 
-// What is known of a thread that waits by itself.
+// The state of a thread that waits by itself.
 struct task_struct {
   wait_queue_head wakes{};   // those that were meant for it
   u32 wakes_seen = 0;        // when it said how it waits: its thread

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t threads_max = 100'000;
 
-// What the C library tells debuggers of its data: size in bits, count, offset.
+// The descriptions of its data that the C library has for debuggers: size in bits, count, offset.
 using field = std::array<std::uint32_t, 3>;
 
 const field* field_of(const char* name) noexcept { return static_cast<const field*>(::dlsym(RTLD_DEFAULT, name)); }

@@ -1,4 +1,4 @@
-// What the newest module files were found to be: a file that nobody has written to since is not read again.
+// The results of checking the newest module files: a file that nobody has written to since is not read again.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ struct checked_file {
   bool names_sanitizer = false;
 };
 
-/// What is known of the file with that stamp; null: nothing.
+/// The result for the file with that stamp; null: none.
 /// Threads: any.
 [[nodiscard]] std::shared_ptr<const checked_file> find_checked(const file_stamp& now) noexcept;
 

@@ -37,7 +37,7 @@ struct known_library {
   [[nodiscard]] bool is_forever() const noexcept { return is_from_start || what.stays; }
 };
 
-// What a load wants to know of one.
+// The facts about one that a load wants.
 struct seen_library {
   companion what;
   std::uintptr_t base = 0;
@@ -66,7 +66,7 @@ companion describe(const loaded_object& o) {
   return c;
 }
 
-// What the program was linked with: looked up once.
+// The libraries that the program was linked with: looked up once.
 void know_the_start() {
   {
     const scoped_lock hold(libraries.lock);

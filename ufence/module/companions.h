@@ -29,13 +29,13 @@ struct companion {
   [[nodiscard]] std::string to_text() const;
 };
 
-/// What was found at the load of a module.
+/// The findings at the load of a module.
 struct companions_found {
   std::vector<companion> all;
   std::vector<std::string> notes;  // for people: libraries kept since this load; files that changed
 };
 
-/// What a library that stays for as long as the process may write to.
+/// The memory that a library that stays for as long as the process may write to.
 struct static_data {
   std::string name;
   std::uintptr_t base = 0;

@@ -10,7 +10,7 @@
 
 namespace ufence::detail {
 
-/// What the loader needs to know besides: addresses are relative to where the object is loaded.
+/// Other facts that the loader needs: addresses are relative to where the object is loaded.
 struct module_layout {
   std::uint64_t begin = 0;  // of its memory, down to a page
   std::uint64_t end = 0;    // up to a page

@@ -1,4 +1,4 @@
-// What is wrong with an object file that the dynamic linker would not survive: it trusts what it maps.
+// Faults of an object file that the dynamic linker would not survive: it trusts what it maps.
 #pragma once
 
 #include <string>

@@ -89,7 +89,7 @@ struct elf_segment {
   }
 };
 
-/// What was read. Symbols point into `strings`: not copyable, but movable (a vector keeps its block).
+/// The parts that were read. Symbols point into `strings`: not copyable, but movable (a vector keeps its block).
 struct elf_file {
   elf_file() = default;
   elf_file(elf_file&&) = default;
@@ -136,7 +136,7 @@ struct elf_file {
   std::array<std::optional<std::uint64_t>, 40> small_tags_{};
 };
 
-/// What the tables of a file may have at most: beyond, it is damaged, or made to take memory.
+/// The most that the tables of a file may have: beyond, it is damaged, or made to take memory.
 inline constexpr std::uint64_t elf_strings_max = 64ULL << 20;
 inline constexpr std::uint64_t elf_symbols_max = 1ULL << 20;
 inline constexpr std::uint64_t elf_relocations_max = 4ULL << 20;

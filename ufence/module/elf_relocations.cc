@@ -12,7 +12,7 @@
 namespace ufence::detail {
 namespace {
 
-// What a relocation does, whatever the processor calls it.
+// The effect of a relocation, whatever the processor calls it.
 enum class kind : std::uint8_t { unknown, none, relative, absolute, tls, chosen };
 
 #if defined(__x86_64__)
@@ -252,7 +252,7 @@ class relocations_check {
     return {};
   }
 
-  // What is called: each word of the tables is adjusted by a relocation.
+  // The functions that are called: each word of the tables is adjusted by a relocation.
   std::string check_functions() {
     for (const Elf64_Sxword tag : {DT_INIT, DT_FINI}) {
       const auto at = file_.tag(tag);

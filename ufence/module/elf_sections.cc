@@ -74,7 +74,7 @@ class sections_check {
     const bool stays_writable =
         name == ".data" || name == ".bss" ||
         (name.starts_with(".data.") && !name.starts_with(".data.rel.ro"));
-    // What becomes read-only is pages: the one that it begins in, and not the one that it ends in.
+    // Whole pages become read-only: the one that it begins in, and not the one that it ends in.
     const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     if (stays_writable && s.sh_addr < (file_.read_only_end & ~(page - 1)) &&
         s.sh_addr + s.sh_size > (file_.read_only_begin & ~(page - 1))) {
@@ -148,7 +148,7 @@ class sections_check {
     return part->p_vaddr == s.sh_addr && part->p_filesz == s.sh_size;
   }
 
-  // What runs first, or last: the section's code, or a function that the linker was told; in a library
+  // The code that runs first, or last: the section's code, or a function that the linker was told; in a library
   // this may be one without a symbol.
   bool is_function(Elf64_Sxword tag, const Elf64_Shdr& usual) const noexcept {
     const auto at = file_.tag(tag);

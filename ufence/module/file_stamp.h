@@ -1,4 +1,4 @@
-// What tells that a file is not what it was: its identity, its size, and its times.
+// The stamp by which a changed file is known: its identity, its size, and its times.
 #pragma once
 
 #include <sys/stat.h>

@@ -28,7 +28,7 @@ constexpr std::array thread_starter_prefixes = {"_ZNSt6thread15_M_start_thread"s
 
 constexpr std::array key_makers = {"pthread_key_create"sv, "__pthread_key_create"sv, "tss_create"sv};
 
-// What a function leaves behind, and what its caller has to do about it before exit() returns.
+// The thing that a function leaves behind, and what its caller has to do about it before exit() returns.
 struct registration {
   std::string_view function, what, remedy;
   bool is_seen;  // the unload looks at it

@@ -1,4 +1,4 @@
-// What the names of functions tell that an object calls.
+// Facts about an object that the names of the functions that it calls tell.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@ namespace ufence::detail {
 
 /// Starts threads, or has the C library start them (D-13).
 [[nodiscard]] bool starts_threads(std::string_view function) noexcept;
-/// What a driver does in place of calling such a function.
+/// The advice to a driver: what to do in place of calling such a function.
 [[nodiscard]] std::string_view instead_of_thread_starter(std::string_view function) noexcept;
 /// A symbol's name as people write it.
 /// Allocates: may throw std::bad_alloc.
@@ -25,7 +25,7 @@ namespace ufence::detail {
 /// Leaves a function or memory of its caller registered in the process, where nobody can look (D-21).
 [[nodiscard]] bool leaves_unseen(std::string_view function) noexcept;
 
-/// What D-21 and D-22 have to say about what an object imports, one line each.
+/// The remarks of D-21 and D-22 about the imports of an object, one line each.
 /// Allocates: may throw std::bad_alloc.
 [[nodiscard]] std::vector<std::string> warnings_of_imports(const elf_file& file);
 

@@ -99,7 +99,7 @@ module_file open_module(const std::string& path, bool copies) {
     known = check_file(opened);
   }
   if (known == nullptr) return opened;
-  // What is in the process is not read from its file again.
+  // A library that is in the process is not read from its file again.
   const libraries_here here;
   check_libraries(known->file, info, [&here](const std::string& name) { return here.has(name); });
   return opened;

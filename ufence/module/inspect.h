@@ -1,4 +1,4 @@
-// What a driver module is, told from its file without loading it: loading would run its constructors.
+// The properties of a driver module, told from its file without loading it: loading would run its constructors.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace ufence {
 
-/// What will become of the mapping when the module is unloaded.
+/// The fate of the mapping when the module is unloaded.
 enum class unmapping : std::uint8_t {
   immediate,  // it goes with the unload
   deferred,   // perhaps later: the module has thread_local objects with destructors
@@ -25,7 +25,7 @@ struct library_info {
   std::uint64_t static_tls_size = 0;   // bytes of the process's static thread-local storage
 };
 
-/// What was found in a file. Names and description of a driver are known only once it is loaded.
+/// The findings in a file. Names and description of a driver are known only once it is loaded.
 struct module_info {
   std::string path;                    // as given
   int error = 0;                       // why it can't be loaded, as host::load() says it: 0; ENOENT,

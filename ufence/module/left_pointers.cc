@@ -21,7 +21,7 @@ using namespace std::string_view_literals;
 
 constexpr std::size_t told_max = 3;
 
-// What the C and C++ libraries keep is looked for by name (registered.h); besides, they have caches. Unwinders,
+// Data that the C and C++ libraries keep is looked for by name (registered.h); besides, they have caches. Unwinders,
 // garbage collectors and sanitizers note addresses of all that is mapped, and notice when it goes.
 constexpr std::array runtime = {"libc.so."sv,      "libm.so."sv,       "ld-linux"sv,   "libpthread.so."sv,
                                 "libdl.so."sv,     "librt.so."sv,      "libgcc_s.so."sv, "libstdc++.so."sv,
@@ -65,7 +65,7 @@ class data_reader {
     }
   }
 
-  // What can't be read is left out, to the end of its piece.
+  // Memory that can't be read is left out, to the end of its piece.
   template <class Visit>
   void flush(Visit& visit) {
     std::size_t first = 0;
@@ -148,7 +148,7 @@ class search {
       libraries_.push_back({.object = o, .came = found, .stays = found == nullptr || found->stays});
     }
     for (needed_library& l : libraries_) l.stays = l.stays || has_other_user(l);
-    // What is found to stay brings others along.
+    // An object that is found to stay brings others along.
     while (needed_library* const next = next_to_read()) {
       next->is_read = true;
       for (needed_library& other : libraries_) other.stays = other.stays || needs(*next->object, *other.object);

@@ -69,7 +69,7 @@ bool is_object_of_ours(const std::string& path) {
   const unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   Elf64_Ehdr head{};
   if (!fd || ::pread(fd.get(), &head, sizeof head, 0) != static_cast<ssize_t>(sizeof head)) {
-    // What is too short to tell is what the dynamic linker would take, and fail with.
+    // A file that is too short to tell is one that the dynamic linker would take, and fail with.
     struct stat file {};
     return fd && ::fstat(fd.get(), &file) == 0 && S_ISREG(file.st_mode);
   }

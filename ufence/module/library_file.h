@@ -19,7 +19,7 @@ struct library_search {
   std::vector<std::string> inherited;  // DT_RPATH of the objects that needed it
 };
 
-/// What an object says about where its libraries are.
+/// The places where an object says that its libraries are.
 /// @param loader  of the object that needs this one; null: nothing needs it
 [[nodiscard]] library_search search_of(const elf_file& file, const std::string& path,
                                        const library_search* loader);

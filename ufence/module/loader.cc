@@ -127,7 +127,7 @@ bool is_on_noexec(int fd) noexcept {
 
 bool has_proc() noexcept { return ::access("/proc/self/maps", R_OK) == 0; }
 
-// What the dynamic linker says is about a descriptor's name: said of the path. What it does not say is
+// The dynamic linker's message names a descriptor: here it names the path. What it does not say is
 // added.
 std::string explain(std::string problem, const std::string& name, int fd) {
   if (problem.starts_with(name + ": ")) problem.erase(0, name.size() + 2);

@@ -23,7 +23,7 @@ struct load_failure {
   std::string why;  // one line for people
 };
 
-/// What has become of a module's mapping.
+/// The fate of a module's mapping.
 enum class mapping : std::uint8_t {
   mapped,    // it was not asked to go yet
   pinned,    // something else than its loader holds it
@@ -64,11 +64,11 @@ class loaded_module {
   /// Blocks: while destructors of its static objects run.
   [[nodiscard]] mapping unload();
   [[nodiscard]] mapping state() const noexcept { return state_; }
-  /// What keeps it mapped, for people; empty if nothing does.
+  /// The reason that keeps it mapped, for people; empty if nothing does.
   /// Allocates: may throw std::bad_alloc.
   [[nodiscard]] std::string why_mapped() const;
 
-  /// What its load has to say to people: what its file is warned of, and libraries that came with it.
+  /// The notes of its load, for people: warnings about its file, and libraries that came with it.
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
   /// Libraries that came with it and stay mapped, each with the reason and its size.
   /// Allocates: may throw std::bad_alloc.
@@ -82,7 +82,7 @@ class loaded_module {
   /// Keeps what the module has opened itself, where that would not survive its closing. Before stop().
   /// Allocates: may throw std::bad_alloc.
   void keep_what_it_opened();
-  /// What the module has left registered in the process, by name and address, and threads that run in it: a
+  /// The things that the module has left registered in the process, by name and address, and threads that run in it: a
   /// sentence for each, with its rule. Keeps libraries that came with it and have left something. After exit(), before unload().
   /// Allocates: may throw std::bad_alloc.
   [[nodiscard]] std::vector<std::string> left_behind();

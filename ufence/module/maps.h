@@ -1,4 +1,4 @@
-// What the kernel says is mapped.
+// The mappings of this process, as the kernel tells them.
 #pragma once
 
 #include <cstdint>

@@ -81,7 +81,7 @@ const locale_parts* parts_of(const std::locale& l) noexcept {
   return parts;
 }
 
-// What the streams' base class keeps to itself and its children.
+// The members that the streams' base class keeps to itself and its children.
 class stream_callbacks : public std::ios_base {
  public:
   template <class Visit>
@@ -124,7 +124,7 @@ class look {
   }
 
  private:
-  // What it is, or a function that says what it is: seldom there is something to say.
+  // A description of it, or a function that makes one: seldom there is something to say.
   template <class Text>
   void add(Text what, const void* at) {
     if (at == nullptr || !range_.contains(at)) return;

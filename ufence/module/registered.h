@@ -1,4 +1,4 @@
-// What is registered in the process and lies in a range of addresses: it would be called, or read, after
+// Things that are registered in the process and lie in a range of addresses: it would be called, or read, after
 // the range was unmapped (D-21).
 #pragma once
 

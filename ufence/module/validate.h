@@ -21,7 +21,7 @@ namespace detail {
 /// The least that a driver's table has; what follows was added later.
 inline constexpr std::size_t driver_table_min = offsetof(ufence_driver, interface_name);
 
-/// What a driver's table may leave out.
+/// The functions that a driver's table may leave out.
 struct driver_extras {
   const char* interface_name = nullptr;
   std::uint32_t interface_version = 0;

@@ -52,7 +52,7 @@ class exporter {
   /// It was stored under this epoch, or tried to: from then on the epoch stays.
   [[nodiscard]] bool has_claimed() const noexcept { return has_claimed_; }
   [[nodiscard]] std::uint64_t epoch() const noexcept { return news_.epoch; }
-  /// What the owner has said, and the number of its timeline.
+  /// The state that the owner has told, and the number of its timeline.
   [[nodiscard]] const value_record& news() const noexcept { return news_; }
   /// All that was said is in the stream.
   [[nodiscard]] bool is_stored() const noexcept { return step_ == step::idle && !has_news(); }

@@ -1,4 +1,4 @@
-// What is behind host_link, exported_timeline and remote_timeline: link_core with an engine, a
+// The object behind host_link, exported_timeline and remote_timeline: link_core with an engine, a
 // clock, a lock and a thread. Inside the layer only.
 //
 // One lock guards the protocol's state, the fences of imports that are pending, and what has to be
@@ -121,7 +121,7 @@ class link final : public engine_events, public std::enable_shared_from_this<lin
   net_mutex news_lock_;  // a leaf
 
  private:
-  // What exports, imports and host_link share: the link is shut down with the last of them.
+  // The part that exports, imports and host_link share: the link is shut down with the last of them.
   // Callbacks of the client library hold the link itself for a moment, and must not be what ends
   // it.
   struct users {

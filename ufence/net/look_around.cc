@@ -1,4 +1,4 @@
-// What a namespace has, for people: asked for once, and waited for. Not a part of the protocol.
+// The timelines of a namespace, for people: asked for once, and waited for. Not a part of the protocol.
 #include <algorithm>
 #include <memory>
 #include <string>

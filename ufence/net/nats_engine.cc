@@ -110,7 +110,7 @@ std::string_view header_of(natsMsg* m, const char* name) noexcept {
                                                                            : std::string_view();
 }
 
-// What the client library's callbacks are given: it lives until the last of them.
+// The argument of the client library's callbacks: it lives until the last of them.
 struct closure {
   closure(std::weak_ptr<engine_events> events, std::shared_ptr<live_closures> count)
       : to(std::move(events)), live(std::move(count)) {
@@ -353,7 +353,7 @@ result<natsSubscription*> nats_engine::subscribe(const std::string& subject,
   s = natsSubscription_SetOnCompleteCB(
       made, [](void* last) { delete static_cast<closure*>(last); }, given.get());
   if (s != NATS_OK) {
-    // What is under way may still use it: better lost than freed.
+    // Callbacks that are under way may still use it: better lost than freed.
     static_cast<void>(given.release());
     natsSubscription_Destroy(made);
     return std::unexpected(code_of(s));

@@ -23,7 +23,7 @@
 
 namespace ufence::detail {
 
-/// What comes from the engine, on its threads. None of it is checked.
+/// Calls that come from the engine, on its threads. Their arguments are not checked.
 class engine_events {
  public:
   engine_events() = default;
@@ -48,7 +48,7 @@ class engine_events {
   ~engine_events() = default;
 };
 
-/// What the protocol wants to be sent; filled under the link's lock, sent without it.
+/// The messages that the protocol wants to be sent; filled under the link's lock, sent without it.
 class outbox final : public transport {
  public:
   struct message {
@@ -101,7 +101,7 @@ class nats_engine {
 
   /// This thread is in a callback of the client library.
   [[nodiscard]] static bool is_in_callback() noexcept;
-  /// What can't be sent is lost.
+  /// A message that can't be sent is lost.
   void send(const outbox::message& one) noexcept;
   /// Makes the stream, if there is none. Answered by stream_created(), if it is allowed. A server
   /// without the stream does not answer at all to what is asked of it.

@@ -42,7 +42,7 @@ struct UFENCE_API remote_point {
 
   /// "uf1.NAMESPACE.TIMELINE.EPOCH.POINT": three numbers in hexadecimal, the point in decimal.
   [[nodiscard]] std::string to_string() const;
-  /// What to_string() made, and nothing else.
+  /// Reads a text that to_string() made, and no other.
   /// @return  -EINVAL
   [[nodiscard]] static result<remote_point> parse(std::string_view text) noexcept;
 

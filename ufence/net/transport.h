@@ -1,4 +1,4 @@
-// What the protocol asks of an engine. Inside the layer only.
+// The interface that the protocol asks of an engine. Inside the layer only.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace ufence::detail {
 
-/// What the stream has of a timeline.
+/// The message that the stream has of a timeline.
 struct stored_value {
   std::uint64_t sequence = 0;          // of its message in the stream
   std::optional<value_record> record;  // none: it is not readable

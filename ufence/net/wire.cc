@@ -20,7 +20,7 @@ bool is_text(std::string_view text) noexcept {
   return std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-// What people are shown must not do anything to their terminals.
+// Text that people are shown must not do anything to their terminals.
 std::string to_text(std::string_view from) {
   std::string text(from.substr(0, origin_text_max));
   std::ranges::replace_if(

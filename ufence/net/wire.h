@@ -1,4 +1,4 @@
-// What hosts send each other: the state of a timeline, signs of life of an owner, hints to an
+// The messages that hosts send each other: the state of a timeline, signs of life of an owner, hints to an
 // owner. Everything that comes from outside is read here, and refused if anything of it is wrong.
 // Inside the layer only.
 #pragma once
@@ -49,7 +49,7 @@ struct beat {
   bool operator==(const beat&) const = default;
 };
 
-/// What an importer lets the owner know: somebody waits for a point, and by when.
+/// A hint of an importer to the owner: somebody waits for a point, and by when.
 struct point_hint {
   std::uint64_t timeline_id = 0;
   std::uint64_t epoch = 0;
@@ -58,7 +58,7 @@ struct point_hint {
   bool operator==(const point_hint&) const = default;
 };
 
-/// What is beyond the limits is cut. Throws std::bad_alloc.
+/// Text beyond the limits is cut. Throws std::bad_alloc.
 [[nodiscard]] std::vector<std::byte> to_bytes(const value_record& record);
 [[nodiscard]] std::vector<std::byte> to_bytes(const beat& sign);
 [[nodiscard]] std::vector<std::byte> to_bytes(const point_hint& hint);

@@ -55,7 +55,7 @@ inline void read_unlock() noexcept {
 
 }  // namespace detail
 
-/// What was reachable when it began stays until it ends.
+/// Objects that were reachable when it began stay until it ends.
 /// Blocks: never. Context: anywhere; do not call synchronize(), flush_deferred() or fork() inside:
 /// each waits for grace periods, and these for the section.
 class read_section {

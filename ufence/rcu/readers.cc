@@ -29,7 +29,7 @@ constinit atomic<std::size_t> reader_count{0};
 
 const struct urcu_bp_reader not_noted{};
 
-// What liburcu does on the side that waits: its readers have no barrier where the kernel has
+// The barrier that liburcu has on the side that waits: its readers have no barrier where the kernel has
 // membarrier().
 bool barrier_of_all() noexcept {
   if (urcu_bp_has_sys_membarrier != 0) {
@@ -39,7 +39,7 @@ bool barrier_of_all() noexcept {
   return true;
 }
 
-// What matters of the order is between the barriers of the thread that frees and what a reader's thread does one after
+// The order that matters is between the barriers of the thread that frees and what a reader's thread does one after
 // the other: it is counted, its place is filled, it begins a section. A place that is not filled yet is of a
 // thread that has no section yet.
 bool are_quiet() noexcept {
@@ -84,7 +84,7 @@ void note_reader() noexcept {
 
 bool seem_quiet() noexcept { return are_quiet(); }
 
-// What this thread took out of reach before is not reached by a section that begins after the first
+// An object that this thread took out of reach before is not reached by a section that begins after the first
 // barrier, and a section that began before it is seen here. What was done in a section whose end is seen
 // here is before the second.
 bool have_passed() noexcept { return barrier_of_all() && are_quiet() && barrier_of_all(); }

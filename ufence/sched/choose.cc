@@ -32,7 +32,7 @@ void scheduler_core::list_locked(entity_core& e) noexcept UFENCE_NO_TSA {
   if (e.where_ != entity_core::where::idle) return;
   if (e.first_ == nullptr && !e.take_incoming()) return;
   e.where_ = entity_core::where::ready;
-  // What it did not use while it was away is not saved up.
+  // The share that it did not use while it was away is not saved up.
   e.virtual_time_ = std::max(e.virtual_time_, virtual_time_);
   ready_.insert(e, key_of(e));
   wake_locked();
@@ -53,7 +53,7 @@ bool scheduler_core::detach_if_done_locked(entity_core& e) noexcept UFENCE_NO_TS
 }
 
 run_key scheduler_core::key_of(const entity_core& e) const noexcept {
-  // What will not run waits for no turn.
+  // A job that will not run waits for no turn.
   if (e.killed_ != 0) return {};
   const std::uint64_t rank = static_cast<std::uint64_t>(e.rank_) << 62;
   switch (options_.order) {
@@ -154,7 +154,7 @@ job& scheduler_core::take_locked(entity_core& e) noexcept {
   if (!j.is_doomed_) {
     credits_used_ += j.credits_;
     virtual_time_ = std::max(virtual_time_, e.virtual_time_);
-    // What it will take is not known yet: as much as others before. Corrected when it has ended.
+    // The time that it will take is not known yet: as much as others before. Corrected when it has ended.
     j.charged_ = virtual_time_of(e.average_ns_, e.weight());
     e.virtual_time_ += j.charged_;
     ++statistics_.jobs_run;

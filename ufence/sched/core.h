@@ -1,4 +1,4 @@
-// What is behind a scheduler and behind an entity. Inside the layer only.
+// The objects behind a scheduler and behind an entity. Inside the layer only.
 //
 // Where an entity stands, changed under its scheduler's lock ("home"):
 //
@@ -248,7 +248,7 @@ class scheduler_core {
     atomic<std::uint32_t> is_woken{0};  // a futex word, changed with lock_ held
   };
 
-  // What the worker does next: a job to give, or an entity whose first job is to be examined.
+  // The next step of the worker: a job to give, or an entity whose first job is to be examined.
   struct choice {
     job* give = nullptr;
     entity_core* examine = nullptr;
@@ -338,7 +338,7 @@ class scheduler_core {
   bool is_untimed_ UFENCE_GUARDED_BY(lock_) = false;  // suspend_timeout()
   bool is_closing_ UFENCE_GUARDED_BY(lock_) = false;  // fini()
   bool is_forced_ UFENCE_GUARDED_BY(lock_) = false;   // nothing is waited for any more
-  // What the worker is asked to do.
+  // Requests to the worker.
   bool must_start_ UFENCE_GUARDED_BY(lock_) = false;
   in_flight start_with_ UFENCE_GUARDED_BY(lock_) = in_flight::keep;
   int start_error_ UFENCE_GUARDED_BY(lock_) = 0;

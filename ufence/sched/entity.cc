@@ -261,7 +261,7 @@ std::error_code scheduler_core::arm_first_locked(entity_core& e, job& j, bool pu
   note_load_locked();
   e.link_locked(j, push);
   if (push) {
-    // What list_locked() does, with both locks held.
+    // The work of list_locked(), with both locks held.
     e.first_ = e.last_ = &j;
     e.incoming_first_ = e.incoming_last_ = nullptr;
     ++e.taken_;

@@ -28,9 +28,9 @@ class scheduler;
 enum class priority : std::uint8_t { kernel, high, normal, low };
 inline constexpr std::size_t priority_count = 4;
 
-/// What an entity is made of. The names are copied.
+/// The properties of a new entity. The names are copied.
 struct entity_options {
-  /// What may run its jobs; the least loaded one is chosen whenever nothing of the entity is queued
+  /// The schedulers that may run its jobs; the least loaded one is chosen whenever nothing of the entity is queued
   /// or runs.
   std::span<const scheduler* const> schedulers = {};
   std::string_view name = {};
@@ -45,7 +45,7 @@ struct entity_options {
   bool propagates_errors = false;
 };
 
-/// What an entity has had so far.
+/// The device time and jobs that an entity has had so far.
 struct entity_statistics {
   std::uint64_t jobs_pushed = 0, jobs_ended = 0;
   std::int64_t device_time_ns = 0;
@@ -113,7 +113,7 @@ class UFENCE_API entity {
 
   /// No job is armed any more. What is queued does not run: each ends with the error after what it
   /// waits for and after the job before it, so that who waits for it may rely on all before.
-  /// What is in flight goes on. Only the first call has an effect.
+  /// Jobs in flight go on. Only the first call has an effect.
   /// @param error  a negative errno; anything else becomes -EINVAL
   /// Blocks: never. @return  -EOWNERDEAD (F18)
   /// Source: Linux drm_sched_entity_kill(); differs: the caller does not wait

@@ -1,4 +1,4 @@
-// What the first job of an entity waits for.
+// The fences that the first job of an entity waits for.
 #include "ufence/base/check.h"
 #include "ufence/base/lock_rank.h"
 #include "ufence/fence/thread_state.h"
@@ -79,7 +79,7 @@ void scheduler_core::examine(entity_core& e) noexcept UFENCE_NO_TSA {
   }
   const guard at(*this);
   (j.error_ != 0 ? j.is_doomed_ : j.is_examined_) = true;
-  // What does not run ends after what was given to the device before it.
+  // A job that does not run ends after what was given to the device before it.
   e.where_ =
       j.is_doomed_ && e.in_flight_ != 0 ? entity_core::where::draining : entity_core::where::idle;
   list_locked(e);

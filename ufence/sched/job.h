@@ -47,7 +47,7 @@ class entity_core;
 class scheduler_core;
 }  // namespace detail
 
-/// What a device says of a job that did not end in time.
+/// The verdict of a device about a job that did not end in time.
 enum class timeout_verdict : std::uint8_t {
   reset,    // the device was reset: the job failed, the others in flight run again or fail
   gone,     // the device is gone: everything fails with -ENODEV
@@ -56,7 +56,7 @@ enum class timeout_verdict : std::uint8_t {
             // until start(), and a job that it did not make end gets the same time again
 };
 
-/// What a scheduler calls. All noexcept, none with a lock of ours held, all on its worker
+/// The functions that a scheduler calls. All noexcept, none with a lock of ours held, all on its worker
 /// (without a worker thread: on the thread that calls run_ready(), or waits in flush() or fini()),
 /// so two of them never run at once. They may push
 /// jobs and signal fences.
@@ -78,7 +78,7 @@ struct scheduler_ops {
   void (*free)(job&) noexcept = nullptr;
 };
 
-/// What made a job fail, if it was something that it waited for.
+/// The fence that made a job fail, if it was one that the job waited for.
 struct failure_origin {
   std::uint64_t context = 0;  // 0: nothing
   std::uint64_t seqno = 0;
@@ -177,7 +177,7 @@ class UFENCE_API job : private backend, private callback {
   job* previous_ = nullptr;    // in flight, or to be freed: the scheduler's lock
   bool is_committed_ = false;  // pushed: entity's lock; before, its owner
 
-  // What it waits for. Owner; once pushed the worker.
+  // The fences that it waits for. Owner; once pushed the worker.
   static constexpr std::uint32_t inline_room = 2;
   std::array<fence_ref, inline_room> few_;
   fence_ref* dependencies_ = few_.data();

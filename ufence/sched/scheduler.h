@@ -33,7 +33,7 @@ enum class policy : std::uint8_t {
   deadline,  // within a priority the soonest deadline of `finished`, then the job pushed first
 };
 
-/// What a scheduler is made of. The names are copied.
+/// The properties of a new scheduler. The names are copied.
 struct scheduler_options {
   const scheduler_ops* ops = nullptr;  // with run and free; stays until fini() has returned
   std::string_view name = {};
@@ -61,7 +61,7 @@ struct scheduler_options {
   void* wake_context = nullptr;
 };
 
-/// What start() does with the jobs in flight that the device has not done.
+/// The treatment by start() of the jobs in flight that the device has not done.
 enum class in_flight : std::uint8_t {
   keep,      // the device still works on them
   resubmit,  // run() again
@@ -114,7 +114,7 @@ class UFENCE_API scheduler {
   /// @return  -EALREADY it is stopped; -EOWNERDEAD (F18)
   /// Source: Linux drm_sched_stop()
   std::error_code stop() noexcept;
-  /// What the device has done is completed, with the rest happens what is asked for.
+  /// Jobs that the device has done are completed, the rest is treated as asked for.
   /// @return  -EALREADY it is not stopped: nothing has changed; -EOWNERDEAD (F18)
   /// Calls run() on this thread, or lets the worker do it.  Source: Linux drm_sched_start()
   /// @param error  with which `fail` ends jobs; a negative errno, anything else becomes -EINVAL

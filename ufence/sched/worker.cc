@@ -45,7 +45,7 @@ job* scheduler_core::give(job& j) noexcept {
     return nullptr;
   }
   const int error = device ? 0 : -device.error().value();
-  // What was not in flight when this job was chosen is not now: only this thread adds to it.
+  // A job that was not in flight when this one was chosen is not now: only this thread adds to it.
   if (fence_ref before = j.is_alone_ ? nullptr : last_in_flight_of(*j.entity_)) {
     // Its result is known, but finished is signaled in order (F19): it follows the job before it.
     j.is_done_ = true;
@@ -82,7 +82,7 @@ void scheduler_core::put_back(job& j) noexcept UFENCE_NO_TSA {
   }
 }
 
-// What is signaled when the last job in flight of an entity has ended; null: none is in flight.
+// The fence that is signaled when the last job in flight of an entity has ended; null: none is in flight.
 fence_ref scheduler_core::last_in_flight_of(const entity_core& e) noexcept UFENCE_NO_TSA {
   const guard at(*this);
   if (e.in_flight_ == 1) return nullptr;  // the one that asks
@@ -364,7 +364,7 @@ void scheduler_core::sleep_locked(waiter& self, std::int64_t deadline_ns) noexce
 
 std::error_code scheduler_core::wait_for_entity(entity_core& e, std::uint64_t ended,
                                                 std::int64_t deadline_ns) noexcept {
-  // What this thread has to settle yet could never end.
+  // A fence that this thread has yet to settle could never be waited for.
   if (thread_state::mine().top != nullptr) return errno_code(EDEADLK);
   const guard at(*this);
   if (is_mine()) return errno_code(EDEADLK);

@@ -39,8 +39,7 @@ class record_buffer {
 
 /// Asks the exporter of a sync file, over the file's own socket: nobody else reads what is sent
 /// there, in whatever namespace, and a process that can send holds the file.
-/// @return  the socket on which the answer comes; its peer is closed if the exporter ends. -EPIPE the
-/// exporter
+/// @return  the socket on which the answer comes; its peer is closed if the exporter ends. -EPIPE the exporter
 ///          is gone, or a holder has shut the socket down; -EAGAIN a holder has filled it; -EMFILE,
 ///          -ENFILE, -ENOMEM, ...
 /// Blocks: never.

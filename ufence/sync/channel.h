@@ -1,7 +1,7 @@
 // channel: sends fences, syncobjs and shared timelines to another process over a Unix socket, in
 // parcels that arrive whole or not at all.
 //
-// What arrives is not trusted: a parcel that makes no sense is dropped with an error, and the
+// Messages that arrive are not trusted: a parcel that makes no sense is dropped with an error, and the
 // channel goes on. Its sender is told by the kernel, for each parcel: a socket may be passed on.
 #pragma once
 

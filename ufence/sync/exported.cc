@@ -23,7 +23,7 @@
 namespace ufence::detail {
 namespace {
 
-// What the table and the fence's callback know of an export. Destroyed by the thread that handles its closed peer.
+// The part of an export that the table and the fence's callback know. Destroyed by the thread that handles its closed peer.
 class exported final : public watched, public callback {
  public:
   static exported* create(const fence_ref& f, std::string_view file_name) noexcept;
@@ -87,7 +87,7 @@ constinit atomic<std::uint32_t> kept_when_signaled{0};
 
 // --- Birth and death ---
 
-// What the fence is called where it was made, so that logs of both sides agree.
+// The names of the fence where it was made, so that logs of both sides agree.
 imported_from source_of(const fence& f) noexcept {
   imported_from source{.context = f.context(), .seqno = f.seqno()};
   static_cast<void>(find_source(f, source));

@@ -43,7 +43,7 @@ struct export_layout {
   std::uint32_t name, end;
 };
 [[nodiscard]] export_layout layout_of_exports() noexcept;
-/// What a label has for the timeline with this context (sync_label::timeline).
+/// The number in a label for the timeline with this context (sync_label::timeline).
 [[nodiscard]] std::uint64_t label_number_of(std::uint64_t context) noexcept;
 
 }  // namespace ufence::detail

@@ -119,7 +119,7 @@ void exporter::on_ready(std::uint64_t key) noexcept {
   if (self->process_) self->end_all();
 }
 
-// What was imported is forgotten as well: nobody finds this one by a link any more.
+// Imported fences are forgotten as well: nobody finds this one by a link any more.
 void exporter::on_fork(watched& w) noexcept UFENCE_NO_TSA {
   auto& self = static_cast<exporter&>(w);
   for (exporter_link* link = self.links_; link != nullptr;) {

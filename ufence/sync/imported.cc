@@ -131,7 +131,7 @@ result<fence_ref> imported::create(const origin& from, int file) noexcept {
   made->init(made->own_type_, from.context, from.seqno, made, from.seqno_wraps);
   made->file_ = std::move(own);
   fence_ref mine = fence_ref::adopt(made);
-  // What is over already is born so, and needs no thread.
+  // A fence that is over already is born so, and needs no thread.
   if (made->fence::poll()) return mine;
   fence_ref others;
   {
@@ -163,7 +163,7 @@ void imported::stop() noexcept {
     is_watched_ = false;
     file = std::move(file_);
   }
-  // What another user's exporter has sent into it may take long to close with it.
+  // Descriptors that another user's exporter has sent into it may take long to close with it.
   if (file && !from_.is_kernels && is_of_another_user(file.get())) close_aside(std::move(file));
 }
 
@@ -183,7 +183,7 @@ void imported::retire(backend* data, retired_by) noexcept { static_cast<imported
 
 int imported::poll(backend* data) noexcept { return static_cast<imported*>(data)->look(); }
 
-// What the end of a fence is read from, in this order: the record that the exporter has sent, which every
+// The sources from which the end of a fence is read, in this order: the record that the exporter has sent, which every
 // holder peeks at and leaves there; the verdict that the exporter's end is bound to; the news that the exporter
 // is gone. A descriptor that is readable proves nothing, since any holder can make it so.
 int imported::look() noexcept {

@@ -18,7 +18,7 @@ namespace ufence::detail {
 /// @return  -EBADF; -EINVAL not a sync file; -EMFILE, -ENFILE, -ENOMEM, -EAGAIN
 [[nodiscard]] result<fence_ref> import_fence(int file) noexcept;
 
-/// What the exporter of a fence that was imported calls it.
+/// The names that the exporter of an imported fence gave it.
 /// @return  false: it is none of another process, or its exporter does not say; `source` stays as
 /// it is
 [[nodiscard]] bool find_source(const fence& f, imported_from& source) noexcept;
@@ -26,7 +26,7 @@ namespace ufence::detail {
 /// Is there a fence that is pending here for the sync file with this cookie (socket_cookie())?
 [[nodiscard]] bool is_imported(std::uint64_t cookie) noexcept;
 
-/// What is known of the other side of a fence that stands for a sync file.
+/// The facts about the other side of a fence that stands for a sync file.
 struct import_state {
   bool is_kernels = false;
   int exporter = 0;            // the process that made the sync file; 0: unknown

@@ -125,7 +125,7 @@ bool read_sealed(const socket_address& address, std::array<std::uint8_t, Size>& 
   return true;
 }
 
-// What was deciphered with the right key. False: it was not.
+// Reads a label that was deciphered. False: not with the right key.
 bool read_label(std::span<const std::uint8_t, label_bytes> body, opened_label& into) noexcept {
   label_head head;
   std::memcpy(&head, body.data(), sizeof head);

@@ -28,7 +28,7 @@ namespace ufence::detail {
 inline constexpr std::size_t sync_name_max = 31;
 
 using sync_name = std::array<char, sync_name_max + 1>;  // with a NUL
-/// What of a name the interfaces have room for.
+/// The part of a name that the interfaces have room for.
 [[nodiscard]] std::string_view cut_name(std::string_view name) noexcept;
 void copy_name(sync_name& to, std::string_view name) noexcept;
 
@@ -94,7 +94,7 @@ struct sync_verdict {
 /// exporter.
 [[nodiscard]] std::optional<sync_verdict> verdict_of(int file) noexcept;
 
-/// What label_of() and verdict_of() do with an address and the times of an inode.
+/// The work of label_of() and verdict_of(), with an address and the times of an inode.
 [[nodiscard]] std::optional<opened_label> open_label(
     const socket_address& address, const std::array<std::uint32_t, 4>& key) noexcept;
 [[nodiscard]] std::optional<sync_verdict> open_verdict(

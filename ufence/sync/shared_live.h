@@ -8,7 +8,7 @@
 
 namespace ufence::detail {
 
-/// What is known of the timeline that a fence is a point of.
+/// The facts about the timeline that a fence is a point of.
 struct shared_timeline_state {
   std::array<char, 64> name{};
   std::uint64_t value = 0;         // the last point that is reached

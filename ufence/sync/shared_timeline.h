@@ -46,7 +46,7 @@ struct shared_timeline_options {
   bool peers_may_signal = false;
 };
 
-/// What the holder of an exported descriptor may do.
+/// The rights of the holder of an exported descriptor.
 enum class shared_access : std::uint8_t {
   wait,
   // Of a timeline made so; a process of the same user can make it of one for `wait`, too.
@@ -117,7 +117,7 @@ class UFENCE_API shared_timeline {
     std::uint64_t point;
     signaler right;
   };
-  // What one look at the page says.
+  // The result of one look at the page.
   struct look {
     std::uint64_t point;  // the last that is reached
     int ended;            // 0, or the error of all others
@@ -165,7 +165,7 @@ class UFENCE_API shared_timeline {
   mutable mutex lock_{lock_rank::syncobj};
   std::vector<pending> pending_ UFENCE_GUARDED_BY(lock_);  // a heap, the lowest point in front
   bool has_thread_ UFENCE_GUARDED_BY(lock_) = false;
-  // What the thread has to look at beside the page: slept on. Counts by kick; `drop`: the last
+  // Requests that the thread has to look at beside the page: slept on. Counts by kick; `drop`: the last
   // reference is gone, and the object is the thread's.
   static constexpr std::uint32_t drop = 1;
   static constexpr std::uint32_t kick = 2;

@@ -21,7 +21,7 @@ namespace detail {
 
 class sw_point;
 
-// What the fences of a software timeline share. Counted: the handle, and each fence.
+// The part of a software timeline that its fences share. Counted: the handle, and each fence.
 //
 // Values are counted in 64 bits here, the value of the timeline and those of pending points: they
 // are never more than 2^31 apart. Lock: a leaf.
@@ -105,7 +105,7 @@ class sw_point final : public library_fence, private backend, private rcu::defer
     self.line_->note_deadline(self, deadline_ns);
   }
   static const backend_ops ops_of_points;
-  // What its type says: as all fences of the library.
+  // The functions of its type: as for all fences of the library.
   static constexpr auto* enable_point = &library_fence::enable;
   static constexpr auto* end_point = &library_fence::end;
 

@@ -139,7 +139,7 @@ result<record_view> ask_and_wait(int file, record_buffer& buffer) noexcept {
   }
 }
 
-// What the descriptor tells alone: one leaf.
+// The facts that the descriptor tells alone: one leaf.
 std::error_code write_leaf(const opened_label& label, const sync_verdict& verdict,
                            ::sync_file_info& info) noexcept {
   info_writer to(info);
@@ -179,7 +179,7 @@ std::error_code info_of_others(int file, const opened_label& label,
     }
   }
   if (!record) record = ask_and_wait(file, buffer);
-  // What the exporter signaled before it went may have come meanwhile.
+  // A result that the exporter sent before it went may have come meanwhile.
   if (!record) record = buffer.peek(file);
   if (record && record->leaf_count() != 0) return info_writer(info).write(*record);
   return info_of_label(file, label, info);

@@ -50,7 +50,7 @@ namespace ufence {
 /// Source: Linux sync_file_get_fence()
 [[nodiscard]] UFENCE_API result<fence_ref> sync_file_get_fence(int file) noexcept;
 
-/// What a fence that was imported is called by the process that exported it: its logs and this
+/// The names of an imported fence in the process that exported it: its logs and this
 /// process's speak of the same fence.
 struct imported_from {
   std::int32_t exporter = 0;  // the process; 0: it has no number here
@@ -67,7 +67,7 @@ struct imported_from {
 [[nodiscard]] UFENCE_API result<unique_fd> sync_file_merge(int a, int b,
                                                            std::string_view name = {}) noexcept;
 
-/// What SYNC_IOC_FILE_INFO answers: name, status, and of each leaf the names, status and time, also
+/// The answer of SYNC_IOC_FILE_INFO: name, status, and of each leaf the names, status and time, also
 /// while pending.
 /// @param info  in: num_fences, the room behind sync_fence_info, 0: only count; flags and pad 0
 /// @return  -EBADF; -EINVAL not a sync file, flags or pad set, fewer room than fences; -ENOMEM

@@ -1,4 +1,4 @@
-// What the tests of this layer share.
+// Helpers that the tests of this layer share.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 
 namespace ufence::testing {
 
-/// What poll() says of a descriptor now.
+/// The events that poll() tells of a descriptor now.
 [[nodiscard]] inline short events_of(int fd) {
   pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
   return ::poll(&p, 1, 0) < 0 ? short{-1} : p.revents;

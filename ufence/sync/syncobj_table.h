@@ -2,7 +2,7 @@
 // errnos.
 //
 // Where the kernel answers an unknown handle with EINVAL here and with ENOENT there, so does this.
-// What its ioctls say about reserved fields is for the code that reads the ioctl's struct. Lock rank: leaf,
+// Its ioctls' rules for reserved fields are for the code that reads the ioctl's struct. Lock rank: leaf,
 // around the list of handles.
 #pragma once
 

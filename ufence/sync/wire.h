@@ -1,4 +1,4 @@
-// What crosses process borders in messages, as bytes: the record of a sync file, and what a holder
+// The messages that cross process borders, as bytes: the record of a sync file, and what a holder
 // asks its exporter. What comes from another process is checked here, and nowhere else. (The names
 // of the sockets: label.h.)
 //
@@ -74,7 +74,7 @@ class record_view {
   std::span<const std::byte> leaves_;
 };
 
-/// What a holder asks: the record, as it is now, if a socket for it comes along; and before, it may
+/// A question of a holder: the record, as it is now, if a socket for it comes along; and before, it may
 /// hint at a deadline.
 struct sync_request {
   static constexpr std::uint32_t this_version = 0x75660001;

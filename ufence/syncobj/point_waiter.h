@@ -29,7 +29,7 @@ inline constexpr std::uint64_t submission_context_bits = std::uint64_t{0xffff'ff
 
 /// Has `f`, which is in a syncobj, the point?
 [[nodiscard]] bool has_point(const fence_ref& f, std::uint64_t point) noexcept;
-/// What is signaled when the point is, of an `f` that has it. Not under a lock: walks.
+/// The fence that is signaled when the point is, of an `f` that has it. Not under a lock: walks.
 [[nodiscard]] fence_ref fence_of_point(fence_ref f, std::uint64_t point) noexcept;
 
 }  // namespace ufence

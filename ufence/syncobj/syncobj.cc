@@ -40,7 +40,7 @@ result<syncobj_ref> syncobj::create(bool signaled) noexcept {
 void syncobj::destroy() noexcept {
   settlement later;
   if (!is_inherited()) {
-    // What is still queued belongs to events: a thread that waits has a reference.
+    // Waiters that are still queued belong to events: a thread that waits has a reference.
     const scoped_lock hold(lock_);
     while (point_waiter* s = waiting_) {
       unlink_locked(*s);

@@ -29,7 +29,7 @@ const fork_part at_fork(lock_rank::leaf,
                          // relaxed: there is one thread
                          .in_child = [] noexcept { operations.store(0, mo::relaxed); }});
 
-// What has ended makes room for others.
+// Operations that have ended make room for others.
 void take_ended(aio_context_t in) noexcept {
   io_event ended[8];
   timespec at_once{};

@@ -8,7 +8,7 @@
 
 namespace ufence::detail {
 
-/// What runs when an event needs its eventfd no more: on the thread that tells it, or ends the
+/// The function that runs when an event needs its eventfd no more: on the thread that tells it, or ends the
 /// syncobj. As a callback (F10).
 struct event_end {
   void (*run)(void* argument) noexcept = nullptr;

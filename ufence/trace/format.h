@@ -1,4 +1,4 @@
-// What a recording is made of: events as they lie in memory and in files, version 2.
+// The parts of a recording: events as they lie in memory and in files, version 2.
 //
 // A file is a sequence of chunks: a chunk_header and `size` bytes, in the byte order and alignment
 // of x86-64 and AArch64. Files of several processes may be put behind each other. The first chunk
@@ -15,7 +15,7 @@
 
 namespace ufence::trace {
 
-/// What happened. The numbers are in files: none is ever given to something else.
+/// The kind of an event. The numbers are in files: none is ever given to something else.
 ///
 /// `context` and `seqno` are those of the fence that it happened to, where nothing else is said.
 enum class event : std::uint16_t {
@@ -44,7 +44,7 @@ enum class event : std::uint16_t {
 };
 inline constexpr std::uint16_t event_last = 20;
 
-/// What kind of fence it is: event::init.
+/// The kind of a fence: event::init.
 namespace fence_flag {
 inline constexpr std::uint64_t ordered = 1;    // signaled by the value of its timeline
 inline constexpr std::uint64_t container = 2;  // an array or a chain

@@ -48,7 +48,7 @@ constexpr std::int64_t look_every_ns = 50'000'000;
 constinit ring_pool<slot> pool;
 // Events of threads that got no ring. relaxed in all uses: a counter.
 constinit atomic<std::uint64_t> homeless{0};
-// What the thread that writes sleeps on. relaxed in all uses: it looks by itself after a while.
+// The word that the writing thread sleeps on. relaxed in all uses: it looks by itself after a while.
 constinit atomic<std::uint32_t> is_wanted{0};
 
 // --- The side that records ---
@@ -209,7 +209,7 @@ class recording {
       write_rings();
       futex_wait(is_wanted, 0, deadline_after(look_every_ns));
     }
-    // What a thread puts in from here on, since it looked before, is left out.
+    // An event that a thread puts in from here on, since it looked before, is left out.
     detail::is_on.store(false, mo::relaxed);
     write_rings();
     write_chunk(chunk_type::end, {}, {}, 0, dropped_now());
@@ -411,7 +411,7 @@ std::error_code start(unique_fd to) UFENCE_REQUIRES(recording_lock) {
     static_cast<void>(stop_running());
   }
   if (const std::error_code failed = make_rings()) return failed;
-  // What threads put in when the last recording ended.
+  // Events that threads put in when the last recording ended.
   for (event_ring& one : pool.all()) {
     const bool is_last = one.has_ended();
     one.take([](const slot&) noexcept {});

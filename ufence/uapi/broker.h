@@ -24,7 +24,7 @@ inline constexpr char uapi_broker_variable[] = "UFENCE_UAPI_BROKER";
 /// @return  -EADDRINUSE; -ENAMETOOLONG; -EMFILE, -ENFILE, -ENOMEM
 [[nodiscard]] UFENCE_API result<unique_fd> listen_for_uapi(std::string_view name) noexcept;
 
-/// What the virtual DRM node's driver is called; programs choose by it. The fences of vgem are
+/// The name of the virtual DRM node's driver; programs choose by it. The fences of vgem are
 /// there for vgem alone.
 enum class uapi_driver : unsigned char { vgem, virtio_gpu };
 /// The variable that names the driver to the preloaded library, where it is not vgem.

@@ -21,7 +21,7 @@
 namespace ufence::uapi {
 namespace {
 
-// What others have open is looked at this often.
+// Buffers that others have open are looked at this often.
 constexpr std::int64_t look_again_ns = 250'000'000;
 
 // A lock shows where the system knows no leases who has the file; holders can take it off.

@@ -1,4 +1,4 @@
-// What a descriptor that the broker gave out stands for.
+// The object that a descriptor of the broker stands for.
 #pragma once
 
 #include <string_view>

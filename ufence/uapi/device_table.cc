@@ -85,7 +85,7 @@ device* device_table::find(int descriptor) const noexcept {
 
 namespace {
 
-// What a holder sends may be anything. A new pair of sockets has no names; what this process gave
+// A holder may send anything. A new pair of sockets has no names; what this process gave
 // out has one at one end.
 bool is_connection(int fd) noexcept {
   const auto option = [fd](int which) {
@@ -128,7 +128,7 @@ bool device_table::look() noexcept {
     const auto at = devices_.find(e.data.u64);
     if (at == devices_.end()) continue;
     const int end = at->second.end.get();
-    // What was sent before it was closed is answered.
+    // A call that was sent before it was closed is answered.
     const bool may_be_more = take_connections(end, connections_);
     if (!may_be_more && (e.events & (EPOLLHUP | EPOLLERR)) != 0) {
       devices_.erase(at);

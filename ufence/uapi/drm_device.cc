@@ -89,7 +89,7 @@ reply drm_device::control(drm_client& one, const call& c) {
   const bool is_for_master = number == _IOC_NR(drm::set_version) ||
                              number == _IOC_NR(drm::auth_magic) || is_displays_of_master(c.code);
   if (is_for_master && !is_current(one)) return failed(EACCES);
-  // What can be shown: nothing.
+  // Ioctls about displays: there are none.
   if (is_displays(c.code)) return failed(EOPNOTSUPP);
   switch (number) {
     case _IOC_NR(drm::get_unique): return get_unique(one, c);
@@ -117,7 +117,7 @@ reply drm_device::get_unique(const drm_client& one, const call& c) const {
   return r;
 }
 
-// What it is told are the versions that there are, whether it asked for one of them or not.
+// It is told the versions that there are, whether it asked for one of them or not.
 reply drm_device::set_version(drm_client& one, const call& c) const {
   auto a = c.argument_as<drm_set_version>();
   const driver_texts& driver = texts_of(driver_);

@@ -1,4 +1,4 @@
-// What the opened nodes of the virtual device share: which of them is its master, which was
+// The part that the opened nodes of the virtual device share: which of them is its master, which was
 // authenticated by one, and buffers by their global names.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace ufence::uapi {
 
-/// What a driver says of itself.
+/// The facts that a driver tells of itself.
 struct driver_texts {
   std::string_view name;
   std::string_view description;

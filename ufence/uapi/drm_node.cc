@@ -290,7 +290,7 @@ reply drm_node::attach_fence(const call& c) {
   if (!b) return failed(ENOENT);
   const bool writes = (a.flags & fence_write) != 0;
   if (!b->fences.test_signaled(usage_to_wait_for(writes))) return failed(EBUSY);
-  // What can fail comes before the fence, which somebody has to signal.
+  // The steps that can fail come before the fence, which somebody has to signal.
   const auto at = pending_.emplace_hint(pending_.end(), next_fence_, pending_fence{});
   result<new_fence> made = fences_.create_unordered();
   if (!made) {

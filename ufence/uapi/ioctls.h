@@ -206,7 +206,7 @@ inline constexpr std::uint32_t syncobj_eventfd = 0xC01864CF;
 inline constexpr std::uint32_t set_client_name = 0xC01064D1;
 }  // namespace drm
 
-/// What is asked of drivers that show something, which these do not: the numbers of those that the
+/// Ioctls for drivers that show something, which these do not: the numbers of those that the
 /// master alone may ask, and of the others.
 inline constexpr std::uint8_t displays_of_master[] = {0xA2, 0xA3, 0xA5, 0xAB, 0xB0, 0xB1, 0xB7,
                                                       0xBA, 0xBB, 0xBC, 0xC6, 0xC7, 0xC8, 0xC9};

@@ -1,4 +1,4 @@
-// What the preloaded library and the broker say to each other.
+// The messages of the preloaded library and the broker.
 //
 // A connection to the broker (SOCK_SEQPACKET) carries one call at a time: one request, one reply.
 // The descriptor that a call is about is sent along, and is the proof that the caller has it. Each

@@ -22,7 +22,7 @@ namespace {
 
 // Without an owner the broker stays so long after the last use.
 constexpr std::int64_t linger_ns = 1'000'000'000;
-// What nobody tells about is looked at this often: buffers and sync files that are still open, a
+// Changes of which nobody tells are looked for this often: buffers and sync files that are still open, a
 // full table of descriptors.
 constexpr std::int64_t look_again_ns = 50'000'000;
 
@@ -66,7 +66,7 @@ bool is_stranger(const ucred& caller) noexcept {
   return caller.uid != ::geteuid() && caller.uid != 0;
 }
 
-// What a call came with is closed where nobody waits; a device's is a socket of this process.
+// Descriptors that a call came with are closed where nobody waits; a device's is a socket of this process.
 class received_with {
  public:
   explicit received_with(call& c) noexcept : call_(c) {}
@@ -118,7 +118,7 @@ std::error_code server::run() {
     if (n < 0 && errno != EINTR) return errno_code(errno);
     const std::span<const epoll_event> come(events.data(),
                                             static_cast<std::size_t>(std::max(n, 0)));
-    // What was closed before one of these calls was sent is among these events, if all fit.
+    // A descriptor that was closed before one of these calls was sent is among these events, if all fit.
     const bool may_be_closed =
         come.size() == events.size() ||
         std::ranges::any_of(come, [](const epoll_event& e) { return e.data.u64 == tag_devices; });
@@ -279,7 +279,7 @@ void server::drop(connections::iterator at) noexcept {
     --waits_;
     forget(*at->second.waiting);
   }
-  // What its caller has sent beside the call may take long to close. Nothing more comes; and what is
+  // Descriptors that its caller has sent beside the call may take long to close. Nothing more comes; and what is
   // there can't be told where the caller may change what is peeked at.
   const int socket = at->second.socket.get();
   ::shutdown(socket, SHUT_RD);

@@ -13,9 +13,9 @@
 namespace ufence::uapi {
 namespace {
 
-// What everybody has without being asked about it.
+// Each client may have so many of each without being asked about it.
 constexpr std::size_t few = 16;
-// What the broker has for itself, and for calls that come and go.
+// The broker has so many for itself, and for calls that come and go.
 constexpr std::size_t own_descriptors = 32;
 
 std::size_t descriptor_limit() noexcept {
@@ -90,7 +90,7 @@ bool shares::may_take(client& who, std::size_t count) noexcept {
     return used < limit && who.held() + count <= limit - used;
   };
   if (is_enough()) return true;
-  // What its files were counted for may have gone, or be closed on the other side already.
+  // Files that were counted for it may have gone, or be closed on the other side already.
   static_cast<void>(detail::the_reactor.make_room(detail::the_reactor.closed_count()));
   for (const auto& [number, c] : clients_) c->forget_files();
   return is_enough();

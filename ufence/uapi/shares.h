@@ -20,11 +20,11 @@
 
 namespace ufence::uapi {
 
-/// What there is for everybody. Objects: syncobjs, their pending points, handles of buffers.
+/// The amounts that there are for all clients. Objects: syncobjs, their pending points, handles of buffers.
 /// Connections: those that are kept between calls.
 enum class resource : unsigned char { descriptors, objects, bytes, connections };
 
-/// What one process has of it, or all together. relaxed, all: only numbers.
+/// The amounts that one process has, or all together. relaxed, all: only numbers.
 class holdings {
  public:
   [[nodiscard]] std::size_t of(resource what) const noexcept {

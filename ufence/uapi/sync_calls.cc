@@ -129,7 +129,7 @@ reply info_of_record(const call& c, ::sync_file_info info, const detail::record_
   return info_of_leaves(c, info, leaves);
 }
 
-// What the fence here tells of it: one leaf.
+// The facts that the fence here tells of it: one leaf.
 reply info_of_proxy(const call& c, ::sync_file_info info, fence& f) {
   put_name(info.name, f.timeline_name());
   info.status = f.status();
@@ -140,7 +140,7 @@ reply info_of_proxy(const call& c, ::sync_file_info info, fence& f) {
   return info_of_leaves(c, info, {&leaf, 1});
 }
 
-// What the file itself tells: its label and verdict.
+// The facts that the file itself tells: its label and verdict.
 reply info_of_label(const call& c, ::sync_file_info info, const detail::opened_label& label,
                     const detail::sync_verdict& verdict) {
   put_name(info.name, label.file_name.data());
@@ -213,7 +213,7 @@ reply file_info(const call& c) {
   }
   const std::uint64_t theirs = info.sync_fence_info;
   const std::uint32_t room = info.num_fences;
-  // What there is room for; a file never gets more fences.
+  // As many as there is room for; a file never gets more fences.
   info.num_fences = 0;
   if (const std::error_code e = sync_file_get_info(c.subject.get(), info)) return failed(e);
   if (room == 0) return answer(c, info);

@@ -211,7 +211,7 @@ reply syncobj_calls::wait(const call& c, bool timeline) {
   return wait_later(w, finish);
 }
 
-// What each point is told about is what is there now, or is there first.
+// The answer for each point is about the fence that is there now, or comes first.
 template <class Finish>
 reply syncobj_calls::wait_later(const wait_request& w, Finish finish) {
   std::vector<syncobj_point> points;

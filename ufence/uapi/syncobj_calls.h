@@ -33,7 +33,7 @@ class syncobj_calls {
     std::int64_t hint_ns = no_deadline;
   };
 
-  // What a handle costs the one who made it.
+  // The price of a handle for the client that made it.
   struct cost {
     charge object;
     charge points;            // pending ones that were added by it

@@ -93,7 +93,7 @@ class broker_on_thread {
   return bytes;
 }
 
-/// What comes back on a connection.
+/// The answer that comes back on a connection.
 [[nodiscard]] inline answer receive_answer(const unique_fd& connection) {
   answer got;
   std::vector<std::byte> room(sizeof(uapi::reply_header) + uapi::argument_size_max +

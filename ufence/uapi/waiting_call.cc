@@ -48,7 +48,7 @@ void point_wait::watched::on_end(syncobj_watch& watch, bool) noexcept {
 }
 
 bool point_wait::is_ready() noexcept {
-  // What comes from now on makes it readable again.
+  // A message that comes from now on makes it readable again.
   std::uint64_t count = 0;
   static_cast<void>(!::read(event_.get(), &count, sizeof count));
   // relaxed: read after the event

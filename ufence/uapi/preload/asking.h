@@ -26,7 +26,7 @@ inline std::int64_t now() noexcept {
   return t.tv_sec * 1'000'000'000 + t.tv_nsec;
 }
 
-// What a call gives back: a number, or -errno; or the kernel is to make it.
+// The result of a call: a number, or -errno; or the kernel is to make it.
 struct verdict {
   std::int64_t value = 0;
   bool is_the_kernels = false;

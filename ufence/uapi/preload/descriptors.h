@@ -16,11 +16,11 @@ namespace ufence::uapi {
 /// Is it a dma-buf of this library's kind?
 [[nodiscard]] bool is_dma_buf(int fd) noexcept;
 
-/// What a descriptor stands for.
+/// The kind of object that a descriptor stands for.
 enum class file_kind : char { other, sw_sync, drm_node, syncobj, sync_file, dma_buf };
 [[nodiscard]] file_kind kind_of(int fd) noexcept;
 
-/// What the link of this process's descriptor in /proc says; empty: nothing, or more than there is
+/// The text of the link of this process's descriptor in /proc; empty: nothing, or more than there is
 /// room for.
 [[nodiscard]] std::string_view read_link_of(int fd, char* into, std::size_t room) noexcept;
 

@@ -52,13 +52,13 @@ constinit next_function<ssize_t(int, void*, std::size_t, int)> next_recv("recv")
 constinit next_function<int(int, int, ...)> next_fcntl("fcntl");
 constinit next_function<int(int, int, ...)> next_fcntl64("fcntl64");
 
-// What reading gives; 0: the kernel knows. A node is read like a socket that nothing comes to.
+// The result of reading; 0: the kernel knows. A node is read like a socket that nothing comes to.
 int read_error(int fd) noexcept {
   const file_kind kind = kind_of(fd);
   return kind == file_kind::other || kind == file_kind::drm_node ? 0 : EINVAL;
 }
 
-// What writing gives. Some are open for reading alone.
+// The result of writing. Some are open for reading alone.
 int write_error(int fd) noexcept {
   switch (kind_of(fd)) {
     case file_kind::other: return 0;
@@ -71,7 +71,7 @@ int write_error(int fd) noexcept {
   return (system::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY ? EBADF : EINVAL;
 }
 
-// What reading and writing at a position gives: those that are no paths have none.
+// The result of reading and writing at a position: those that are no paths have none.
 int position_error(int fd) noexcept {
   switch (kind_of(fd)) {
     case file_kind::sw_sync: return EINVAL;

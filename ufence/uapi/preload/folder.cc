@@ -33,7 +33,7 @@ constinit next_function<long(DIR*)> next_telldir("telldir");
 constinit next_function<int(DIR*)> next_dirfd("dirfd");
 constinit next_function<scan_function> next_scandir("scandir");
 
-// What the C library's own streams begin with is a descriptor, which is never this.
+// The C library's own streams begin with a descriptor, which is never this.
 constexpr std::uint64_t emulated_stream = 0x8475'6665'6E63'6501;
 
 // All entries, as they were when it was opened. One thread at a time, as the C library's.

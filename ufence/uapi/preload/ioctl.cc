@@ -150,7 +150,7 @@ int control(int fd, bool is_device, std::uint32_t code, void* theirs) noexcept {
   }
   const layout* const found = layout_of(code);
   argument a(code, theirs);
-  // What refers to nothing is sent from where it is.
+  // An argument that refers to nothing is sent from where it is.
   const bool is_looked_at = found != nullptr || code == drm::version;
   if (const int failed = is_looked_at ? a.fetch() : 0) return end(failed_with(failed), a);
   broker_call call;
@@ -166,7 +166,7 @@ int control(int fd, bool is_device, std::uint32_t code, void* theirs) noexcept {
     const int other = a.at<std::int32_t>(l.descriptor, -1);
     // The broker says what it means that there is none.
     if (other >= 0 && system::fcntl(other, F_GETFD) >= 0) call.other = other;
-    // What waits no more can't be interrupted: a program that calls again and again comes to an end.
+    // A call that waits no more can't be interrupted: a program that calls again and again comes to an end.
     call.is_interruptible = l.waits && !is_past(a.at<std::int64_t>(l.timeout, INT64_MAX));
   }
   if (is_same(code, drm::prime_to_fd)) {
@@ -185,7 +185,7 @@ bool is_known(std::uint32_t code) noexcept {
   return false;
 }
 
-// What a descriptor is to the number of an ioctl. What is refused is refused before anything of the
+// The kind that a descriptor has for the number of an ioctl. A call that is refused is refused before anything of the
 // argument is looked at, as in the kernel.
 struct subject {
   bool is_emulated = false;  // false: whatever it is, it is not for us
@@ -210,7 +210,7 @@ subject subject_of(int fd, std::uint32_t code) noexcept {
     case dma_buf_type: return {is_dma_buf(fd), unknown};
     default: break;
   }
-  // What sockets know, and these devices do not.
+  // The calls that sockets know, and these devices do not.
   const bool is_of_sockets = code == FIONREAD || code == TIOCOUTQ || _IOC_TYPE(code) == 0x89;
   const file_kind kind = is_of_sockets ? kind_of(fd) : file_kind::other;
   return {kind != file_kind::other && kind != file_kind::dma_buf, ENOTTY};

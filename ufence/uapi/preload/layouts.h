@@ -1,4 +1,4 @@
-// What the arguments of ioctls refer to.
+// The memory that the arguments of ioctls refer to.
 #pragma once
 
 #include <cstddef>

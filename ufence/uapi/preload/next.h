@@ -1,4 +1,4 @@
-// What stands before a function of the C library, and the function that the program would have
+// The definition that stands before a function of the C library, and the function that the program would have
 // called without it.
 #pragma once
 

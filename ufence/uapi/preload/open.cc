@@ -107,7 +107,7 @@ FILE* open_stream(next_function<FILE*(const char*, const char*)>& next, const ch
   return stream;
 }
 
-// What a link says, cut off at the end of the room.
+// The text of a link, cut off at the end of the room.
 ssize_t read_link(const char* target, char* into, std::size_t room) noexcept {
   if (room == 0) return fail(EINVAL);
   const std::size_t size = std::strlen(target);
@@ -124,7 +124,7 @@ char* real_path(next_function<F>& next, const char* path, char* into, Arguments.
   return into != nullptr ? std::strcpy(into, r.emulated->path) : ::strdup(r.emulated->path);
 }
 
-// What is no link is none for the system either.
+// A path that is no link here is none for the system either.
 template <class Next>
 ssize_t read_link_at(int folder, const char* path, char* into, std::size_t room,
                      Next next) noexcept {
@@ -138,7 +138,7 @@ mode_t mode_of(int flags, va_list arguments) noexcept {
   return creates ? va_arg(arguments, mode_t) : 0;
 }
 
-// What the system said of an emulated folder, or a descriptor for one that is not really there.
+// The system's answer for an emulated folder, or a descriptor for one that is not really there.
 int or_folder(int opened, const emulated_path* p, int flags) noexcept {
   if (p == nullptr || opened >= 0 || errno != ENOENT) return opened;
   if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT) != 0) return fail(EISDIR);
@@ -215,7 +215,7 @@ UFENCE_REPLACES int creat64(const char* path, mode_t mode) {
   return uapi::open_one(uapi::next_open64, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
 }
 
-// What _FORTIFY_SOURCE makes of the above; flags that need a mode are the program's error.
+// The names that _FORTIFY_SOURCE gives the above; flags that need a mode are the program's error.
 UFENCE_REPLACES int __open_2(const char* path, int flags) {
   return uapi::open_one(uapi::next_open, path, flags, 0);
 }
@@ -256,7 +256,7 @@ UFENCE_REPLACES ssize_t readlinkat(int folder, const char* path, char* into,
   });
 }
 
-// What is no socket in the kernel is none here: its other holders keep it.
+// A descriptor that is no socket in the kernel is none here: its other holders keep it.
 UFENCE_REPLACES int shutdown(int fd, int how) noexcept {
   if (uapi::device_of(fd) != uapi::device_kind::none || uapi::is_sync_file(fd)) {
     return uapi::fail(ENOTSOCK);

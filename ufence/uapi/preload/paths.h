@@ -19,7 +19,7 @@ struct emulated_path {
   [[nodiscard]] bool is_folder() const noexcept { return S_ISDIR(mode); }
 };
 
-/// What the file has; it depends on the driver.
+/// The contents of the file; they depend on the driver.
 [[nodiscard]] const char* text_of(const emulated_path& file) noexcept;
 
 /// The emulated folder that a descriptor is of (open_folder()), or nullptr.
@@ -28,10 +28,10 @@ struct emulated_path {
 /// every process has to know it. @return  -1, errno
 [[nodiscard]] int open_folder(const emulated_path& folder, bool close_on_exec) noexcept;
 
-/// What a path names.
+/// The object that a path names.
 struct resolved_path {
   const emulated_path* emulated;  // nullptr: nothing that is emulated
-  /// What the system is to be asked for: the path; or, where that leads through an emulated file as
+  /// The path that the system is to be asked for: the one given; or, where that leads through an emulated file as
   /// if it were a folder, one that leads through a device in the same way.
   const char* path;
 
@@ -40,7 +40,7 @@ struct resolved_path {
   }
 };
 
-/// What is at a path, relative to a folder's descriptor. A name of one of this process's
+/// The object at a path, relative to a folder's descriptor. A name of one of this process's
 /// descriptors in /proc or /dev/fd is the device that the descriptor is of.
 [[nodiscard]] resolved_path resolve_at(int folder, const char* path) noexcept;
 [[nodiscard]] inline resolved_path resolve(const char* path) noexcept {
@@ -51,7 +51,7 @@ struct resolved_path {
 inline constexpr char some_device[] = "/dev/null";
 /// The node that a descriptor's kind is opened through, or nullptr.
 [[nodiscard]] const emulated_path* path_of(device_kind kind) noexcept;
-/// What an emulated symbolic link says, or one to an emulated descriptor in /proc, or nullptr;
+/// The text of an emulated symbolic link, or one to an emulated descriptor in /proc, or nullptr;
 /// relative to a folder's descriptor.
 [[nodiscard]] const char* find_link_at(int folder, const char* path) noexcept;
 

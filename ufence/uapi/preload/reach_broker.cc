@@ -29,7 +29,7 @@ constexpr timeval queue_patience{.tv_sec = 2, .tv_usec = 0};
 
 // --- Names ---
 
-// What the names are made of, from when the library was loaded: a program may change its
+// The parts of the names, from when the library was loaded: a program may change its
 // environment, and what it is.
 struct name_parts {
   broker_address named;     // by the environment; no size: it names none
@@ -130,7 +130,7 @@ broker_address name_of(unsigned which) noexcept {
 
 // Newer than the headers of some systems.
 constexpr int so_peerpidfd = 77;
-// What users look like that have no number in this namespace.
+// The kernel shows this number for users who have none in this namespace.
 constexpr uid_t overflow_uid = 65534;
 
 // Did a process of this user, or root, make the other end? A user without a number here is known by

@@ -77,7 +77,7 @@ int stat_link(int folder, const char* path, Stat* into, Next next) noexcept {
   return result != 0 && errno == ENOENT ? tell(link, into) : result;
 }
 
-// What a call says of a link that a path ends with.
+// The result of a call for a link that a path ends with.
 template <class Stat, class Next>
 int stat_at(int folder, const char* path, Stat* into, int flags, Next next) noexcept {
   return (flags & AT_SYMLINK_NOFOLLOW) != 0 ? stat_link(folder, path, into, next)

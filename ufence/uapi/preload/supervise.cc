@@ -103,7 +103,7 @@ void be_called_like(pid_t thread) noexcept {
   ::prctl(PR_SET_NAME, name);
 }
 
-// What the preloaded library says of a path is not what the kernel would.
+// The preloaded library's answer for a path is not the kernel's.
 bool is_emulated(const resolved_path& r, const char* path) noexcept {
   return r.emulated != nullptr || r.path != path;
 }
@@ -257,7 +257,7 @@ class translated {
     }
   }
 
-  // What came back. @return  errno, or 0
+  // Gives the program the broker's answer. @return  errno, or 0
   int give_back() noexcept {
     const layout* const l = layout_of(code_);
     const std::size_t count = l != nullptr ? at<std::uint32_t>(l->count) : 0;
@@ -382,7 +382,7 @@ verdict control_for(asking& a) noexcept {
   }
   translated t(a, code, a.argument(2));
   const int bad = t.fetch();
-  // What is wrong beside the address comes first.
+  // Faults other than the address come first.
   if (bad == EFAULT) return outcome(::ioctl(fd.get(), code, reinterpret_cast<void*>(16)));
   if (bad != 0) return refuse(bad);
   const long result = t.make(fd.get());

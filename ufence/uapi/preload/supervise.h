@@ -3,7 +3,7 @@
 // before such a call is made; the supervisor makes the call in the program's place, gives it
 // descriptors, and has the kernel make all other calls as they are.
 //
-// What it is told of is looked at once, so that a program gains nothing by changing it meanwhile: a
+// Memory that it is told of is looked at once, so that a program gains nothing by changing it meanwhile: a
 // call that the kernel makes after all is one that the program could have made anyhow.
 #pragma once
 

@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t no_end = -1;
 constexpr std::int64_t second_ns = 1'000'000'000;
 
-// What a call waits for, by descriptors of this process.
+// The events that a call waits for, by descriptors of this process.
 class waited_for {
  public:
   static constexpr std::uint64_t count_max = 4096;
@@ -108,7 +108,7 @@ class selected_sets {
     }
     return true;
   }
-  // What poll() is asked of it; 0: it is in none.
+  // The events that poll() is asked for; 0: it is in none.
   [[nodiscard]] short events_of(int fd) const noexcept {
     short events = 0;
     for (int i = 0; i < 3; ++i) {
@@ -195,7 +195,7 @@ verdict ppoll_for(asking& a) noexcept {
   return poll_in_time(a, is_long ? no_end : t.tv_sec * second_ns + t.tv_nsec);
 }
 
-// What is left of the time is told.
+// The time that is left is told.
 verdict select_for(asking& a, std::int64_t unit_ns) noexcept {
   struct {
     std::int64_t seconds;

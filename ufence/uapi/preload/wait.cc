@@ -88,7 +88,7 @@ class time_left {
   timespec left_{};
 };
 
-// What is polled in place of what the program asks for: its descriptors, and behind them the sync
+// The descriptors that are polled in place of the program's: its descriptors, and behind them the sync
 // files that stand for its dma-bufs.
 class poll_set {
  public:
@@ -227,7 +227,7 @@ class poll_set {
   bool is_ready_ = false;
 };
 
-// What is emulated among descriptors.
+// The emulated ones among descriptors.
 struct survey {
   nfds_t dma_bufs = 0;
   bool is_needed = false;  // the kernel would not answer as it should
