@@ -48,7 +48,7 @@ constexpr backend_ops freed_work::table{.retire = &freed_work::retire};
 
 }  // namespace
 
-// What a locked instruction costs in real code: it waits until the stores before it, be it only the
+// The price of a locked instruction in real code: it waits until the stores before it, be it only the
 // return address of a call, are in the cache. The floor of whatever takes several of them.
 void locked_after_store(session& s) {
   struct alignas(64) line {
@@ -228,7 +228,7 @@ void poll_op(session& s) {
   made.signal.signal();
 }
 
-// What looking costs in designs that hold the fence's lock over it and over the issuer's op.
+// The price of looking in designs that hold the fence's lock over it and over the issuer's op.
 struct locked_fence {
   std::mutex lock;
   bool is_signaled = false;

@@ -17,7 +17,7 @@ std::int64_t clock_ns() noexcept {
   return now.tv_sec * INT64_C(1'000'000'000) + now.tv_nsec;
 }
 
-// What a stopwatch would measure if nothing were done meanwhile.
+// The time that a stopwatch would measure if nothing were done meanwhile.
 std::int64_t clock_cost_ns() noexcept {
   static const std::int64_t own = [] {
     std::int64_t least = INT64_MAX;

@@ -1,4 +1,4 @@
-// What it costs to record an event.
+// The price of recording an event.
 #include <fcntl.h>
 
 #include <ctime>

@@ -95,7 +95,7 @@ batch_time push_from_two_threads(int other_cpu, std::uint64_t n) {
   return watch.stop();
 }
 
-// What one writes without a scheduler: a queue by priority, then age, under a mutex.
+// The code that one writes without a scheduler: a queue by priority, then age, under a mutex.
 class locked_queue {
  public:
   locked_queue() : worker_([this](const std::stop_token& stop) { work(stop); }) {}
@@ -215,7 +215,7 @@ struct user {
   std::uint64_t pushed = 0;
 };
 
-// What the user whose share is furthest from its weight had of the device's time, and should have
+// The part that the user whose share is furthest from its weight had of the device's time, and should have
 // had.
 struct share {
   std::int64_t had_ns = 0, due_ns = 0;

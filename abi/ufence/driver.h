@@ -67,7 +67,7 @@ extern "C" {
 #define UFENCE_NOTE_NAME "ufence"
 #define UFENCE_NOTE_TYPE_ABI 1u
 
-/* What a device does, defined by behaviour; each bit stands for the ops named with it. */
+/* The features of a device, defined by behaviour; each bit stands for the ops named with it. */
 enum ufence_feature {
 	/* Reports a completion only after it was asked to: enable_signaling. */
 	UFENCE_F_ENABLE = 1u << 0,
@@ -119,7 +119,7 @@ struct ufence_callback {
 	struct ufence_device *device;   /* set by callback_add() */
 };
 
-/* What the host does for a driver. Each function may be called by any thread of the driver, from
+/* The functions that the host has for a driver. Each function may be called by any thread of the driver, from
    init() until exit() returns, if it does not say otherwise. None allocates if it does not say so. */
 struct ufence_host {
 	uint32_t size;
@@ -226,7 +226,7 @@ struct ufence_driver {
 	int (*init)(const struct ufence_host *, struct ufence_device *, void **state);
 	void (*stop)(void *state);
 	void (*exit)(void *state);
-	/* What follows may be left out (zero). The opcodes and their arguments: by a name that all drivers
+	/* The fields that follow may be left out (zero). The opcodes and their arguments: by a name that all drivers
 	   with these share, and a version that grows when some are added. A changed one is a new name. */
 	const char *interface_name UFENCE_OR_ZERO_;  /* copied; NULL: nobody else's */
 	uint32_t interface_version UFENCE_OR_ZERO_;

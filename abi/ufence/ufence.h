@@ -91,7 +91,7 @@ int ufence_fence_is_settled(struct ufence_fence* fence);
 /* 0 pending; 1 signaled; a negative errno: signaled with that error. Source: Linux
  * dma_fence_get_status() */
 int ufence_fence_status(struct ufence_fence* fence);
-/* What of a fence lies open, so that the two functions above need no call once it is signaled. Part of
+/* The part of a fence that lies open, so that the two functions above need no call once it is signaled. Part of
  * the interface as the functions are: it stays where it is in all libraries of one soname. The rest of a
  * fence is the library's own, and nobody but the library writes to it. With GCC and Clang the two are also
  * macros, as functions of the C library may be: (ufence_fence_status)(fence) calls the function. */
@@ -323,7 +323,7 @@ UFENCE_MUST_CHECK int ufence_sync_file_import(int file, struct ufence_fence** fe
 /* A sync file that is signaled when both are. @return it; as ufence_sync_file_export(); -EBADF,
  * -EINVAL of `a`; -ENOENT: `b` is none. Source: Linux SYNC_IOC_MERGE */
 UFENCE_MUST_CHECK int ufence_sync_file_merge(int a, int b, const char* name);
-/* What SYNC_IOC_FILE_INFO answers. @return 0; -EBADF; -EINVAL; -ENOMEM
+/* The answer of SYNC_IOC_FILE_INFO. @return 0; -EBADF; -EINVAL; -ENOMEM
  * Blocks: of another process's pending file for its answer, at most a second */
 UFENCE_MUST_CHECK int ufence_sync_file_get_info(int file, struct sync_file_info* info);
 /* A hint for its fences. @return 0; -EBADF; -EINVAL. Source: Linux SYNC_IOC_SET_DEADLINE */
@@ -538,11 +538,11 @@ size_t ufence_module_host_retry_deferred(struct ufence_module_host* host);
 struct ufence_module* ufence_module_get(struct ufence_module* module);
 /* Drops one. The module stays loaded. */
 void ufence_module_put(struct ufence_module* module);
-/* What it calls itself and its timeline, and the file that it came from. @return the length */
+/* Its names for itself and its timeline, and the file that it came from. @return the length */
 size_t ufence_module_driver_name(const struct ufence_module* module, char* buffer, size_t size);
 size_t ufence_module_timeline_name(const struct ufence_module* module, char* buffer, size_t size);
 size_t ufence_module_path(const struct ufence_module* module, char* buffer, size_t size);
-/* What its load had to say, for people: line `index` of them. @return the length; -ENOENT no such
+/* The notes of its load, for people: line `index` of them. @return the length; -ENOENT no such
  * line; -ENOMEM */
 long ufence_module_note(const struct ufence_module* module, size_t index, char* buffer, size_t size);
 /* Of its timeline. Its fences have this context if it completes jobs in order, else one each (F19). */
@@ -687,7 +687,7 @@ struct ufence_scheduler_stats {
   uint64_t passes, timeouts, resets;
   uint32_t credits_used, in_flight, entities; /* entities: that have jobs */
 };
-/* What went through it, and what it has now. @return 0; -EINVAL null, or no size */
+/* The counts of jobs that went through it, and of those that it has now. @return 0; -EINVAL null, or no size */
 int ufence_scheduler_get_stats(const struct ufence_scheduler* scheduler,
                                struct ufence_scheduler_stats* stats);
 
@@ -724,7 +724,7 @@ UFENCE_MUST_CHECK int ufence_entity_push(struct ufence_entity* entity,
                                          const struct ufence_job_request* request,
                                          uint32_t credits, struct ufence_fence** scheduled,
                                          struct ufence_fence** finished);
-/* What is queued does not run: each ends with the error, in order. What the device has goes on.
+/* Queued jobs do not run: each ends with the error, in order. Jobs that the device has go on.
  * @return 0; -EOWNERDEAD. Source: Linux drm_sched_entity_kill() */
 int ufence_entity_kill(struct ufence_entity* entity, int error);
 /* Waits until all jobs that were pushed before have ended. @return 0; -ETIME; -EDEADLK; -EOWNERDEAD
@@ -741,7 +741,7 @@ struct ufence_entity_stats {
   uint32_t timeouts;
   int last_error; /* of the job that ended last; 0: success, or none has */
 };
-/* What became of its jobs. @return 0; -EINVAL null, or no size */
+/* The fate of its jobs. @return 0; -EINVAL null, or no size */
 int ufence_entity_get_stats(const struct ufence_entity* entity, struct ufence_entity_stats* stats);
 
 /* --- Reports (F12): dropped rights, broken drivers, misuse --- */

@@ -177,7 +177,7 @@ void measure_rate(const std::string& url, std::int64_t for_ns) {
               static_cast<double>(point) / took, static_cast<double>(sent) / took);
 }
 
-// What the importing process spends while `active` of `all` timelines move.
+// The processor time of the importing process while `active` of `all` timelines move.
 double cpu_of_importing(const std::string& url, std::size_t all, std::size_t active, int rounds) {
   ufence::host_link owner = connect(url), waiter = connect(url);
   std::vector<ufence::exported_timeline> out;

@@ -1,4 +1,4 @@
-/* What the broken drivers share: the parts of a driver that each of them does not break, and what
+/* The part that the broken drivers share: the parts of a driver that each of them does not break, and what
  * their tests tell them. C, so that what is broken is the module and not the wrapper.
  */
 #ifndef UFENCE_DRIVERS_BROKEN_H

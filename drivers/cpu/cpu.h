@@ -38,7 +38,7 @@ struct ufence_cpu_configure {
 	uint32_t reserved;
 };
 
-/* What this instance has done so far. */
+/* The counts of this instance so far. */
 struct ufence_cpu_counters {
 	uint64_t updates, bytes;  /* done */
 	uint64_t cancelled;       /* ended before they began */

@@ -19,7 +19,7 @@ using driver::job;
 
 /// The driver's data of a job: made by submit(), freed by release().
 struct work {
-  // What enable_signaling and poll return. Written with the lock held; poll() looks without it.
+  // The answer of enable_signaling and poll. Written with the lock held; poll() looks without it.
   std::atomic<int> result{0};
   // The rest is guarded by the lock.
   bool is_asked = false;  // enable_signaling() was called

@@ -55,7 +55,7 @@ class engine {
   bool is_hung_ = false;                  // at the job of slot done_
   std::uint32_t told_ = 0;                // the seqno of the last interrupt, or look
   ufence_ring_counters counters_{};
-  // What the device writes; the host reads it at any time, until the timeline is retired.
+  // The word that the device writes; the host reads it at any time, until the timeline is retired.
   alignas(64) volatile std::uint32_t word_ = 0;
 };
 
@@ -108,7 +108,7 @@ void engine::fill_locked() noexcept {
   }
 }
 
-// What the ring has can't be taken back, but for a job that hangs: that is reset at once.
+// Jobs that the ring has can't be taken back, but for a job that hangs: that is reset at once.
 void engine::cancel(job& j) {
   driver::settlement later = host_.later();
   const std::scoped_lock lock(crew_.mutex);

@@ -49,7 +49,7 @@ class ring final : public simulator {
   std::uint64_t last_seqno_ = 0;           // submitted
   std::uint64_t interrupts_from_ = never;  // completions at or beyond it are told
   std::uint64_t interrupt_at_ = never;     // the tick of the next interrupt
-  // What the device writes; the host reads it at any time until retire_timeline().
+  // The word that the device writes; the host reads it at any time until retire_timeline().
   alignas(64) volatile std::uint32_t word_ = 0;
 };
 
@@ -90,7 +90,7 @@ void ring::stop() {
   stop_clock();
   driver::settlement later = host_.later();
   const std::scoped_lock lock(mutex_);
-  // What the word says is told; the rest is the host's to end, and its memory is used no more.
+  // The word's value is told; the rest is the host's to end, and its memory is used no more.
   host_.decide_notify(later);
   interrupt_at_ = never;
   while (job* const j = running_.front()) forget_locked(*j);

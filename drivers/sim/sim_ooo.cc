@@ -127,7 +127,7 @@ void side_by_side::cancel(job& j) {
   }
 }
 
-// What is complete is told; the rest is the host's to end. Both are retired later.
+// Complete jobs are told; the rest is the host's to end. Both are retired later.
 void side_by_side::stop() {
   stop_clock();
   driver::settlement later = host_.later();

@@ -1,4 +1,4 @@
-// What both simulated devices share: their clock, their dice, their control jobs.
+// The part that both simulated devices share: their clock, their dice, their control jobs.
 #pragma once
 
 #include <condition_variable>
@@ -52,7 +52,7 @@ class simulator {
   /// There is something new for a free-running clock.
   void kick() { has_work_.notify_one(); }
 
-  // What a device does. A tick passes; would one change anything; jobs stop to hang; counts.
+  // The steps of a device. A tick passes; would one change anything; jobs stop to hang; counts.
   virtual void tick_locked(driver::settlement& later) = 0;
   [[nodiscard]] virtual bool is_busy_locked() const noexcept = 0;
   virtual void release_locked() noexcept = 0;

@@ -119,7 +119,7 @@ void software::set_deadline(job& j, std::int64_t deadline_ns) {
 
 void software::stop() {
   const std::scoped_lock lock(mutex_);
-  // What is pending is the host's to end.
+  // Pending jobs are the host's to end.
   for (auto& [number, t] : timelines_) {
     while (job* const p = t.points.pop_front()) p->driver_private[2] = nullptr;
   }

@@ -17,7 +17,7 @@ namespace ufence::uring {
 /// kernel, when it waits for completions; then the descriptor of wake_fd() wakes it.
 class inbox {
  public:
-  /// What a reader is told besides the jobs.
+  /// News for a reader besides the jobs.
   struct orders {
     bool is_stopping = false;  // stop() was called: end what you have
     bool leave_ring = false;   // end what you have, then read with threads

@@ -13,7 +13,7 @@ namespace ufence::uring {
 
 /// One io_uring instance, served by one thread, which makes it, submits, and reaps.
 ///
-/// What is in the page cache the kernel reads while it takes the requests, so the thread takes many
+/// Blocks that are in the page cache are read by the kernel while it takes the requests, so the thread takes many
 /// requests to the kernel at once, and decides what ended together: few system calls, few wakeups.
 /// It takes no more at once than keeps the first one's completion near.
 class ring {

@@ -44,7 +44,7 @@ struct ufence_uring_configure {
 	uint32_t threads;         /* at least so many, up to UFENCE_URING_THREADS_MAX; 0: no wish */
 };
 
-/* What this instance has done so far. */
+/* The counts of this instance so far. */
 struct ufence_uring_counters {
 	uint64_t reads, files;    /* jobs done of each opcode */
 	uint64_t bytes;           /* read by them */

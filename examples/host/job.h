@@ -1,4 +1,4 @@
-/* What both drivers take: two numbers, and where the result goes. */
+/* The arguments that both drivers take: two numbers, and where the result goes. */
 #pragma once
 
 #include <stdint.h>

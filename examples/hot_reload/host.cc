@@ -27,7 +27,7 @@ void tell(const ufence::watch_event& event) {
               to_string(event.what).data(), event.why.empty() ? "" : ": ", event.why.c_str());
 }
 
-// What the plugin answers; 0: a job was lost.
+// The plugin's answer; 0: a job was lost.
 int ask(ufence::module_watch& plugin) {
   int answer = 0;
   int* const to = &answer;

@@ -16,7 +16,7 @@ static int be_owner(ufence::host_link& link) {
   std::printf("point 3 is %s\n", out->at(3)->to_string().c_str());
   for (std::uint64_t point = 1; point <= 3; ++point) out->signal_up_to(point);
   out->fail(-ENODATA);
-  // What was said before is with the server when this returns 0.
+  // Messages of before are with the server when this returns 0.
   return out->flush(ufence::deadline_after(10'000'000'000)) ? 1 : 0;
 }
 

@@ -1,4 +1,4 @@
-// What the doubles leave to be linked: failed checks, and the memory that new and delete give out.
+// The functions that the doubles leave to be linked: failed checks, and the memory that new and delete give out.
 #include "lab/engine/base_doubles.h"
 
 #include <cstdio>

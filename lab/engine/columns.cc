@@ -50,7 +50,7 @@ std::string in_margin(const std::string& number) {
 
 trace_view view_of(const std::vector<step>& steps) {
   trace_view view;
-  // What others do is between where the first of them is started and their last step.
+  // The steps of others are between the start of the first of them and their last step.
   const auto of_others = [](const step& s) { return s.thread != 0; };
   const auto first = std::ranges::find_if(
       steps, [&](const step& s) { return of_others(s) || s.what.starts_with("starts "); });
@@ -75,7 +75,7 @@ trace_view view_of(const std::vector<step>& steps) {
   for (auto s = first; s != last; ++s) {
     if (!is_about_threads(*s) && (s == first || !is_same(*s, *(s - 1)))) add(s);
   }
-  // What main did last may be what went wrong.
+  // The last step of main may be the one that went wrong.
   for (auto s = last; s != steps.end(); ++s) {
     if (!is_about_threads(*s)) add(s);
   }

@@ -117,7 +117,7 @@ class exploration {
     return result_.executions + result_.blocked + result_.pruned >= short_ones &&
            search.open_count() >= 4UL * with_.jobs;
   }
-  // What is left is visited by several processes. More parts than those: they are not equally
+  // The rest is visited by several processes. More parts than those: they are not equally
   // large.
   void share_out(graph_search& search) {
     const unsigned shares = 16 * with_.jobs;

@@ -1,4 +1,4 @@
-// What an exploration can find wrong with an execution.
+// The faults that an exploration can find in an execution.
 #pragma once
 
 #include <cstdint>

@@ -143,7 +143,7 @@ graph graph::shortened(unsigned t, std::size_t n, event_id* kept) const {
     if (!is_left_out(id)) renamed[id] = result.add(events_[id]);
   }
   const auto store_kept = [&](event_id store) {
-    // What is left out wrote what it had read.
+    // Each event that is left out wrote the value that it had read.
     while (store != initial && is_left_out(store)) store = events_[previous(store)].source;
     return store == initial ? initial : renamed[store];
   };

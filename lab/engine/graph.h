@@ -118,7 +118,7 @@ class graph {
   [[nodiscard]] event_id last_access(location_id at) const noexcept {
     return heads_of(at).last_access;
   }
-  /// What its thread did just before; of the store of a read-modify-write: the load.
+  /// The event of its thread just before; of the store of a read-modify-write: the load.
   [[nodiscard]] event_id previous(event_id e) const noexcept {
     return threads_[events_[e].thread][events_[e].index - 1U];
   }

@@ -257,7 +257,7 @@ bool graph_search::suits(unsigned t, std::uint64_t value, bool writes) const {
   return known == nullptr || known->what == finding::kind::goes_on;
 }
 
-// What is known of a load that reads this now. The thread runs until its next operation at once, so
+// The facts about a load that reads this now. The thread runs until its next operation at once, so
 // that the plain data which it will read then is what stands there now.
 const graph_search::finding* graph_search::known_of(std::uint64_t history) const {
   const auto known = known_.find(history);

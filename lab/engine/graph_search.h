@@ -72,7 +72,7 @@ class graph_search {
     waits,   // its load is in the graph and does not suit it
     stores,  // its load is in the graph, the store that belongs to it is not
   };
-  // What is known of a load with what it reads, if the thread then reads this of plain data.
+  // The facts about a load and the store that it reads, if the thread then reads this of plain data.
   struct finding {
     enum class kind : std::uint8_t { goes_on, turn, retry } what;
     std::size_t begin = 0;  // turn: where in the thread

@@ -1,4 +1,4 @@
-// What the doubles of base headers call. Each function also works outside of a model, where it acts
+// The functions that the doubles of base headers call. Each function also works outside of a model, where it acts
 // on real memory: in a prelude, in static initializers, in the test itself.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace ufence::lab::hooks {
 
 [[nodiscard]] inline bool in_model() noexcept { return mode::now == mode::model; }
 
-// What a thread's stack holds says whether it goes round in a loop (machine::stack_state), so that
+// The contents of a thread's stack say whether it goes round in a loop (machine::stack_state), so that
 // nothing else may be there than what the thread itself left: not what the explorer's own calls
 // leave. Each function that may be part of a turn is called on a stack that was cleared below the
 // caller's frame.

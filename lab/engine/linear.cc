@@ -260,7 +260,7 @@ class linear_run {
   unsigned idle_ = 0;  // a bit for each thread that was seen to go round for ever
   std::vector<char> before_;
   std::vector<char> after_;
-  // What a waiting thread looked at in vain: it waits for something newer.
+  // The store that a waiting thread looked at in vain: it waits for something newer.
   std::array<event_id, max_threads> looked_at_ = [] {
     std::array<event_id, max_threads> none;
     none.fill(initial);

@@ -24,7 +24,7 @@ class chooser {
   virtual ~chooser() = default;
   /// One of the threads in the mask.
   virtual unsigned thread(const machine& m, unsigned ready) = 0;
-  /// What to read, or what to stand behind: an index into options, which begin with the newest
+  /// The store to read, or to stand behind: an index into options, which begin with the newest
   /// store.
   virtual std::size_t store(const machine& m, const std::vector<event_id>& options,
                             std::size_t newest_rank) = 0;
@@ -52,7 +52,7 @@ class chooser {
 /// @param trace  if not null, gets the threads' steps
 ending run_linear(machine& m, chooser& choose, std::string* trace = nullptr);
 
-/// What each of the waiting threads waits for; says what kind of failure it is.
+/// The awaited word or lock of each waiting thread; says what kind of failure it is.
 /// @param spinning  a bit for each thread that goes round in a loop
 [[nodiscard]] problem describe_deadlock(machine& m, unsigned spinning);
 

@@ -586,7 +586,7 @@ void machine::number_next_thread(unsigned parent, unsigned number) {
 
 // A unit that is accessed plainly: the memory gets its value. Its stores must be ordered before a
 // plain read, all its accesses before a plain write, behind which the object begins another life.
-// What the graph has of an execution that is repeated, and did not happen yet, is looked at when it
+// The part of a repeated execution's graph that did not happen yet is looked at when it
 // happens.
 problem machine::settle_unit(const actor& who, const byte_notes::unit& u, bool writes) {
   bool is_new = false;

@@ -37,7 +37,7 @@ struct look {
   std::uint64_t state;  // as stack_state()
 };
 
-/// What a thread has read of plain data, in order, and what it was.
+/// The plain data that a thread has read, in order, with the values.
 struct plain_reads {
   std::vector<std::pair<const void*, std::size_t>> places;
   std::uint64_t sum = 0;  // stands for the places and the bytes
@@ -99,7 +99,7 @@ class machine {
   [[nodiscard]] const graph& events() const noexcept { return graph_; }
 
   [[nodiscard]] unsigned thread_count() const noexcept { return thread_count_; }
-  /// What the thread waits to do; nullptr once it has ended.
+  /// The operation that the thread waits to do; nullptr once it has ended.
   [[nodiscard]] const operation* pending(unsigned t) const noexcept { return threads_[t].pending; }
   [[nodiscard]] bool has_ended(unsigned t) const noexcept { return threads_[t].ended; }
   /// How many events it has done in this execution.
@@ -140,14 +140,14 @@ class machine {
   /// failure.
   bool go_on(unsigned t);
 
-  // What a thread does is decided by what it has learned: the values that it read. Whether it goes
+  // A thread's steps are decided by what it has learned: the values that it read. Whether it goes
   // round in a loop is seen from its state, which is its stack and the memory that it alone writes.
 
   /// Stands for all that the thread had learned once its last load had read its value.
   [[nodiscard]] std::uint64_t history_of_load(unsigned t) const noexcept {
     return threads_[t].history_of_load;
   }
-  /// What the thread has read of plain data since its last load.
+  /// The plain data that the thread has read since its last load.
   [[nodiscard]] const plain_reads& plain_since_load(unsigned t) const noexcept {
     return threads_[t].plain;
   }
@@ -201,7 +201,7 @@ class machine {
   bool has_futex_waitv = false;
   /// The scenario accesses its memory in any way, by raw_read() and raw_write() too.
   bool is_raw = false;
-  /// What static data keeps, directly or not, is not lost.
+  /// Memory that static data keeps, directly or not, is not lost.
   bool may_keep = false;
   std::function<std::string(std::uintptr_t)> static_name;  // of an address; empty: it has none
   /// Code that copies what nobody has written, and does not look at it: no failure.

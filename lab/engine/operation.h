@@ -1,4 +1,4 @@
-// What a model thread is about to do, as the doubles describe it.
+// The next step of a model thread, as the doubles describe it.
 #pragma once
 
 #include <atomic>
@@ -32,7 +32,7 @@ enum class waiting : std::uint8_t {
   condition,  // a loop, told as await()
 };
 
-/// What a waiting load has to read.
+/// The value that a waiting load has to read.
 struct condition {
   std::uint64_t mask = 0;
   std::uint64_t wanted = 0;
@@ -68,7 +68,7 @@ struct operation {
   // spawn: what the thread runs
   void (*run)(void*) = nullptr;
   void* argument = nullptr;
-  // What came out.
+  // The result.
   std::uint64_t value = 0;  // what was read; choice: taken; spawn: the thread
   bool success = false;     // compare
 

@@ -1,4 +1,4 @@
-// What the body of a scenario is written with. It runs on model threads, many times; it must do the
+// The functions that the body of a scenario is written with. It runs on model threads, many times; it must do the
 // same whenever the explorer decides the same: no real time, no random numbers, no addresses
 // compared but those of the scenario. It may use new, delete and the standard containers: their
 // memory is the scenario's. Data that threads share is atomic<T> or cell<T>; the explorer sees no
@@ -57,7 +57,7 @@ void thread_fence(std::memory_order order,
                   std::source_location where = std::source_location::current());
 
 /// A load that is done once the value is (or is not) `wanted`, seen through a mask.
-/// What a loop around a load does, without its turns.
+/// The effect of a loop around a load, without its turns.
 template <class Atomic, class Value>
 void await(const Atomic& a, Value mask, Value wanted, std::memory_order order,
            std::source_location where = std::source_location::current()) {
@@ -68,7 +68,7 @@ void await(const Atomic& a, Value mask, Value wanted, std::memory_order order,
   detail::await(a.address(), sizeof(Value), until, order, where);
 }
 
-/// What came out of this execution; report::outcomes counts them.
+/// The outcome of this execution; report::outcomes counts them.
 template <class... Values>
 void observe(Values... values) {
   detail::observe({static_cast<std::int64_t>(values)...});
@@ -89,7 +89,7 @@ void name(const T& object, const char* as) {
 
 }  // namespace ufence::lab
 
-/// What must hold; if not, the execution is shown.
+/// A condition that must hold; if not, the execution is shown.
 #define LAB_CHECK(...)        \
   ((__VA_ARGS__)              \
        ? static_cast<void>(0) \

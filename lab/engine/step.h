@@ -1,4 +1,4 @@
-// What a thread did at one point of an execution, in words.
+// The step of a thread at one point of an execution, in words.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What scenarios over the product's sources are made of.
+// The parts of scenarios over the product's sources.
 #pragma once
 
 #include <cstdint>

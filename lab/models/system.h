@@ -18,7 +18,7 @@ class timeline_page {
 
   /// The timeline as another process has it, which may signal it.
   [[nodiscard]] shared_timeline_ref import();
-  /// What the kernel does once the owner is killed.
+  /// The kernel's work once the owner is killed.
   void kill_owner();
 
  private:

@@ -24,7 +24,7 @@ void add_describe_option(CLI::App& app);
 /// @return  0 it was no error, else 2
 [[nodiscard]] int tell_parse_error(const CLI::App& app, const CLI::ParseError& error);
 
-/// What main() does: parses the command line, and acts. What is thrown is told on stderr.
+/// The work of main(): parses the command line, and acts. Exceptions are told on stderr.
 /// @param failed  the exit status if act() throws something else than CLI::ParseError, by which it may
 ///                refuse a command line as well
 /// @return  the exit status: what act() returned; 0 after help; 2 a wrong command line; `failed`

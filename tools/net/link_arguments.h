@@ -14,7 +14,7 @@ struct link_arguments {
   host_link_options link = {.servers = {"nats://127.0.0.1:4222"}};
   double lease_s = 3;
 
-  /// What the library takes.
+  /// The options in the form that the library takes.
   [[nodiscard]] host_link_options options() const;
 };
 

@@ -111,7 +111,7 @@ class UFENCE_API entity {
 
   // --- The end ---
 
-  /// No job is armed any more. What is queued does not run: each ends with the error after what it
+  /// No job is armed any more. Queued jobs do not run: each ends with the error after what it
   /// waits for and after the job before it, so that who waits for it may rely on all before.
   /// Jobs in flight go on. Only the first call has an effect.
   /// @param error  a negative errno; anything else becomes -EINVAL

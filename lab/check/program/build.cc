@@ -126,7 +126,7 @@ bool is_of_exception(std::string_view name) {
   return false;
 }
 
-// What is the same for every thread, and looks at nothing of the program: tables of types, stack
+// Code that is the same for every thread, and looks at nothing of the program: tables of types, stack
 // unwinding, what the linker defines.
 bool may_stay(std::string_view name) {
   constexpr std::string_view known[] = {"_GLOBAL_OFFSET_TABLE_",
@@ -175,7 +175,7 @@ bool is_object(const std::string& name) {
   return symbol != nullptr && (symbol->st_info & 0xF) == STT_OBJECT;
 }
 
-// What std::call_once() leaves for the function that is called once is the thread's own.
+// The data that std::call_once() leaves for the function that is called once is the thread's own.
 constexpr std::string_view once_source =
     "__thread void* ufence_lab_once_callable;\n"
     "__thread void (*ufence_lab_once_call)(void);\n"

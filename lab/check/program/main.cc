@@ -26,7 +26,7 @@
 namespace ufence::lab::check {
 namespace {
 
-// What the exit status says.
+// The meanings of the exit status.
 enum status : int { nothing_found = 0, goes_wrong = 1, usage = 2, not_explorable = 3 };
 
 struct options {
@@ -114,7 +114,7 @@ std::string steps_text(const std::vector<step>& steps) {
 // Puts names where the steps and what is found have places of code.
 void explain(report& r) {
   name_places();
-  // What a library does with its own plain data explains nothing.
+  // Accesses of a library to its own plain data explain nothing.
   std::erase_if(r.steps, [](const step& s) {
     return is_inside_library(s.place) &&
            (s.what.find(" plain data ") != std::string::npos || s.what.starts_with("frees ") ||

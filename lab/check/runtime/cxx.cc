@@ -1,4 +1,4 @@
-// What libstdc++ and the C++ ABI have behind their headers, by the names in object files.
+// The functions that libstdc++ and the C++ ABI have behind their headers, by the names in object files.
 #include <linux/futex.h>
 
 #include <cerrno>

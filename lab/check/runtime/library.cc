@@ -112,7 +112,7 @@ UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(abort)() {
   fail_at(failure::check_failed, "calls abort()", UFENCE_LAB_HERE);
 }
 
-/// What the program calls that is in none of these files.
+/// Functions that the program calls and that are in none of these files.
 UFENCE_LAB_EXPORT void ufence_lab_unknown(const char* name, const void* from) {
   std::string text;
   {

@@ -93,7 +93,7 @@ void name_place(place& p, const std::vector<std::pair<std::string, std::string>>
   }
 }
 
-// What stands at text[at], where a place is written; `at` goes behind it.
+// The text at text[at], where a place is written; `at` goes behind it.
 const place* place_at(const std::string& text, std::size_t& at) {
   std::size_t number = 0;
   if (++at < text.size() && text[at] == ':') {

@@ -20,7 +20,7 @@ struct place {
   bool is_in_library = false;  // the code itself, whatever calls it
 };
 
-/// What std::source_location is made of in libstdc++, for places that no compiler knows.
+/// The parts of std::source_location in libstdc++, for places that no compiler knows.
 [[nodiscard]] std::source_location location_of(const void* code) noexcept;
 
 /// A function was entered, from an address of code; or left.
@@ -41,7 +41,7 @@ void name_places();
 /// Its line of code, without what it is indented by; empty if the file can't be read.
 [[nodiscard]] std::string source_in(const std::string& text);
 
-/// What is counted over all executions, and so is not put back.
+/// The counts over all executions, which are not put back.
 struct run_counts {
   std::size_t events = 0;         // of the execution, at the last plain read
   std::uint64_t reads = 0;        // plain ones since then

@@ -211,7 +211,7 @@ unsigned next_thread() {
 
 unsigned start_thread(void* (*run)(void*), void* argument, std::source_location where) {
   if (!in_model()) fail(failure::not_explorable, "a thread is started before main()");
-  // What the thread is to run lies in what belongs to its number, which only the machine knows.
+  // The function that the thread is to run lies in the data of its number, which only the machine knows.
   const unsigned child = next_thread();
   if (child < max_threads) {
     data_of(child).run = run;

@@ -1,4 +1,4 @@
-// What the parts of the runtime share. A function of the C or C++ library that the explored program
+// The part that the files of the runtime share. A function of the C or C++ library that the explored program
 // calls is found under its name with UFENCE_LAB_CALL's prefix; the program's objects are changed to
 // call that (program/build.h).
 #pragma once
@@ -60,7 +60,7 @@ bool compare_exchange(const waiting_access& access, std::uint64_t& expected, std
 void fence(std::memory_order order, std::source_location where);
 
 constexpr std::int64_t no_deadline = INT64_MAX;
-/// What the program gives as a deadline, in the time of now_ns(); null: none.
+/// The program's deadline, in the time of now_ns(); null: none.
 [[nodiscard]] std::int64_t deadline_of(const timespec* at, std::source_location where);
 /// A wait may end for no reason, or by its deadline: once in a thread's execution each is tried.
 enum class wait_end : std::uint8_t { as_it_should, by_deadline, for_no_reason };

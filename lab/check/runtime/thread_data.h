@@ -1,4 +1,4 @@
-// What the runtime keeps for each thread of the explored program. In static storage, so that each
+// The runtime's data for each thread of the explored program. In static storage, so that each
 // execution begins with it as it was; nothing here depends on how often the explorer looked.
 #pragma once
 

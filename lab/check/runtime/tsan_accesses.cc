@@ -1,4 +1,4 @@
-// What compilers call for -fsanitize=thread: functions, plain accesses, tables of virtual
+// The functions that compilers call for -fsanitize=thread: functions, plain accesses, tables of virtual
 // functions.
 #include "lab/check/runtime/runtime.h"
 

@@ -1,4 +1,4 @@
-// What compilers call for -fsanitize=thread in place of atomic operations.
+// The functions that compilers call for -fsanitize=thread in place of atomic operations.
 #include <cstring>
 
 #include "lab/check/runtime/locks.h"
@@ -125,7 +125,7 @@ UFENCE_LAB_ATOMIC(16)
 UFENCE_LAB_ATOMIC(32)
 UFENCE_LAB_ATOMIC(64)
 
-// What an execution has of an atomic object is one word of it.
+// An execution has one word of an atomic object.
 #define UFENCE_LAB_TOO_LARGE(name)                                                                 \
   UFENCE_LAB_EXPORT void name() {                                                                  \
     fail_at(failure::not_explorable,                                                               \

@@ -20,7 +20,7 @@
 namespace ufence::lab {
 namespace {
 
-// What the driver gives with a fence: the product's ops, in terms of the scenario's driver.
+// The driver's part of a fence: the product's ops, in terms of the scenario's driver.
 struct issued : backend {
   driver* issuer;
   job* data;
@@ -205,7 +205,7 @@ class product_syncobj : public model_syncobj {
     object_->replace_fence(static_cast<product_fence&>(f).reference());
   }
   void wait() override {
-    // What wait() does with a point, without its lists of several: those take and drop references,
+    // The work of wait() with a point, without its lists of several: those take and drop references,
     // and each order of them is an execution.
     const result<fence_ref> there = object_->find_fence_by(0, no_deadline);
     if (!there || (*there)->wait(no_deadline)) goes_wrong("wrong-result: the wait fails");
@@ -273,7 +273,7 @@ void set_up() {
   timeline_issuer line = timeline_issuer::create({}).value();
   static_cast<void>(line.emit().value());
   line.signal_up_to(1);
-  // What is dropped is reported; a scenario that drops knows.
+  // A dropped signaler is reported; a scenario that drops knows.
   static_cast<void>(set_report_handler([](const ufence::report&, void*) noexcept {}, nullptr));
   // As the kernel's designs have spinlocks: how a thread sleeps for LOCK, lab_models explores.
   turns_before_sleep = INT_MAX;

@@ -1,4 +1,4 @@
-// What is made of fences.
+// Hazards of objects that are made of fences.
 #include "lab/designs/model/hazard.h"
 #include "lab/designs/model/stage.h"
 

@@ -1,4 +1,4 @@
-// What may become of a driver's code and data while somebody is on the way into them.
+// Hazards of a driver's code and data while a thread is on the way into them.
 #include "lab/designs/model/hazard.h"
 #include "lab/designs/model/stage.h"
 

@@ -1,4 +1,4 @@
-// What a design of fences has to answer to be compared: one file in designs/ for each.
+// The questions that a design of fences has to answer to be compared: one file in designs/ for each.
 #pragma once
 
 #include <cstddef>
@@ -54,7 +54,7 @@ class model_fence {
   virtual bool add_callback(consumer_callback& c) = 0;
   /// On return it does not run, and never will. True: it did not.
   virtual bool remove_callback(consumer_callback& c) = 0;
-  /// What a driver asks to find its own fences among others.
+  /// The question by which a driver finds its own fences among others.
   virtual bool is_issued_by(const driver& d) = 0;
   virtual void get() = 0;
   virtual void put() = 0;

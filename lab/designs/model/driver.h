@@ -15,7 +15,7 @@ class driver;
 
 /// The issuer's data of one fence.
 struct job {
-  /// What an op does with it.
+  /// The actions of an op on it.
   void use(std::source_location where = std::source_location::current()) const {
     static_cast<void>(registers.get(where));
   }
@@ -33,14 +33,14 @@ class driver {
   using site = std::source_location;
 
  public:
-  // What it implements; a scenario fills in what it needs. Not called directly.
+  // The functions that it implements; a scenario fills in those that it needs. Not called directly.
   std::function<void(job&)> on_enable;    // enable_signaling
   std::function<bool(job&)> on_poll;      // signaled: true, the hardware is done
   std::function<void(job&)> on_poll_won;  // its signaled op has signaled the fence itself
   std::function<void(job&)> on_deadline;  // set_deadline
   std::function<void(job&)> on_destroy;   // what the destructor does first
 
-  // What a design calls.
+  // The functions that a design calls.
   [[nodiscard]] bool has_enable(site where = site::current()) const {
     return has(on_enable, where);
   }

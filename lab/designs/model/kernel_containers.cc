@@ -63,7 +63,7 @@ class kernel_slot : public model_slot {
     put(old);
     put(new numbered(3));
   }
-  // What was counted is dropped outside of the section: the last put waits for a grace period here.
+  // Counted references are dropped outside of the section: the last put waits for a grace period here.
   std::uint64_t read() override {
     for (;;) {
       numbered* f = nullptr;

@@ -1,4 +1,4 @@
-// What the kernel builds from fences, as far as the hazards need it: dma_fence_array, a slot of a
+// The objects that the kernel builds from fences, as far as the hazards need it: dma_fence_array, a slot of a
 // dma_resv, drm_syncobj, the scheduler's deadline. The orders are the kernel's; a design that
 // argues with barriers may leave out each of them.
 #pragma once

@@ -1,4 +1,4 @@
-// What the kernel's designs have in common: struct dma_fence with its flags, lock, callback list
+// The part that the kernel's designs have in common: struct dma_fence with its flags, lock, callback list
 // and count, and the course of signalling. As it stands here it is Linux 7.0; each design overrides
 // what it does otherwise.
 #pragma once

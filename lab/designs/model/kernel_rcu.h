@@ -1,4 +1,4 @@
-// What RCU promises, for the models of kernel designs: of a read section and a grace period, one is
+// The promises of RCU, for the models of kernel designs: of a read section and a grace period, one is
 // wholly before the other, or they meet and the grace period waits.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What every scenario has on it: a driver, and one of its fences with data.
+// The things that every scenario has: a driver, and one of its fences with data.
 #pragma once
 
 #include <functional>

@@ -23,7 +23,7 @@ enum class verdict : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(verdict v) noexcept;
 
-/// What the explorer's finding means for the design.
+/// The meaning of the explorer's finding for the design.
 [[nodiscard]] verdict verdict_of(const problem& found) noexcept;
 
 /// For designs and scenarios: ends the execution with this verdict.
@@ -31,7 +31,7 @@ enum class verdict : std::uint8_t {
 [[noreturn]] void goes_wrong(const char* text,
                              std::source_location where = std::source_location::current());
 
-/// What a design pays for being safe (or not).
+/// The price that a design pays for being safe (or not).
 enum class cost : std::uint8_t {
   grace_period,           // the issuer waits for all readers of the system
   waits_for_ops,          // the issuer waits for the ops of this fence

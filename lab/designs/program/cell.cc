@@ -94,7 +94,7 @@ worker start(const std::vector<question>& questions, std::size_t at, const setti
   return {process, ends[0], at, {}};
 }
 
-// What a worker that has closed its pipe leaves.
+// The remains of a worker that has closed its pipe.
 answer finish(worker& w, const question& q) {
   ::close(w.pipe);
   int status = 0;

@@ -11,13 +11,13 @@
 
 namespace ufence::lab {
 
-/// What is asked.
+/// The question.
 struct question {
   const hazard* of = nullptr;
   candidate by;
 };
 
-/// What came out.
+/// The result.
 struct answer {
   std::string hazard;
   std::string design;

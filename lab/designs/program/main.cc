@@ -31,7 +31,7 @@ void list() {
   }
 }
 
-// What is asked for; throws CLI::ValidationError for what does not exist.
+// The designs and hazards that are asked for; throws CLI::ValidationError for names that do not exist.
 selection selected(const options& o) {
   selection s = all_of_it();
   s.hazards = asked_hazards(o);

@@ -1,4 +1,4 @@
-// What the programs of the lab have in common when they tell their answers.
+// The parts that the programs of the lab have in common when they tell their answers.
 #pragma once
 
 #include <string>

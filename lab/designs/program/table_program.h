@@ -1,4 +1,4 @@
-// What the programs that explore cells of the table have in common: what a command line asks of them, and
+// The parts that the programs that explore cells of the table have in common: what a command line asks of them, and
 // how they tell their answers.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace ufence::lab {
 
-/// What the exit status says.
+/// The meanings of the exit status.
 enum status : int { all_good = 0, goes_wrong_somewhere = 1, usage = 2, lab_failed = 3 };
 
 struct table_options {

@@ -1,4 +1,4 @@
-// What service/service.h calls: locks, RCU, work in interrupts, warnings. The program's objects
+// The functions that service/service.h calls: locks, RCU, work in interrupts, warnings. The program's objects
 // call these under the names of lab/check (UFENCE_LAB_CALL).
 #include <array>
 #include <string>

@@ -1,4 +1,4 @@
-// What the kernel's sources are given in place of the rest of the kernel.
+// The services that the kernel's sources are given in place of the rest of the kernel.
 #pragma once
 
 namespace ufence::lab::kernel_source {

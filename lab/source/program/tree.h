@@ -17,7 +17,7 @@ struct tree_options {
   std::string compiler = "gcc";
 };
 
-/// What may be left out of a file of the tree.
+/// The parts of a file of the tree that may be left out.
 struct barrier {
   std::string what;  // "test_and_set_bit in dma_fence_signal_timestamp_locked, dma-fence.c:373"
   std::string file;

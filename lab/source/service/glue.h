@@ -1,4 +1,4 @@
-// What the lab calls of a kernel's sources: C on the one side, C++ on the other. Fences are void*:
+// The functions of a kernel's sources that the lab calls: C on the one side, C++ on the other. Fences are void*:
 // their type is the tree's.
 #pragma once
 

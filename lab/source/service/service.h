@@ -1,4 +1,4 @@
-// What the kernel's sources take from the rest of the kernel, for the lab: written for it, from
+// The parts that the kernel's sources take from the rest of the kernel, for the lab: written for it, from
 // what the kernel's documentation says of each. Every header that a tree's files ask for and that
 // is none of theirs leads here. What stands behind the names is told in docs/KERNEL_SOURCE.md; what
 // is missing is missing, so that the compiler or the lab names it.
@@ -278,7 +278,7 @@ struct rcu_head {
     if (!LAB_IS_OUT) kernel_rcu_read_unlock(); \
   } while (0)
 #define synchronize_rcu() kernel_synchronize_rcu()
-/// What is read through the pointer comes after it, and nothing else does: a dependency. A table of
+/// A load through the pointer comes after it, and nothing else does: a dependency. A table of
 /// functions is whole before anybody has a fence, so that a relaxed load is as much. For what is
 /// made while others look, only an acquire load will do here, which is stronger than the kernel's.
 struct dma_fence_ops;

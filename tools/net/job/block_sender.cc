@@ -89,7 +89,7 @@ void block_sender::run() {
 
 block_sender::progress block_sender::send_one(file& one) {
   if (one.message.empty()) fill(one);
-  // What was not told to be stored may have been: then it comes twice.
+  // A block that was not told to be stored may have been: then it comes twice.
   if (server_.send_block(one.claim, one.message)) return progress::none;
   one.message.clear();
   return one.is_last ? progress::all : progress::some;

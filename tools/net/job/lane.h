@@ -17,7 +17,7 @@
 
 namespace ufence::tool {
 
-/// What the lanes of a worker share.
+/// The part that the lanes of a worker share.
 struct lane_services {
   bus& server;
   host_link& link;

@@ -18,7 +18,7 @@
 
 namespace ufence::tool {
 
-/// What the job tells of its workers.
+/// The facts that the job tells of its workers.
 struct member_totals {
   std::uint64_t hosts = 0;    // by name
   std::uint64_t workers = 0;  // lives of them
@@ -26,7 +26,7 @@ struct member_totals {
   std::uint64_t late_results = 0;
 };
 
-/// What became of a claim.
+/// The fate of a claim.
 struct ended_claim {
   std::uint64_t number, attempt;
   std::uint64_t blocks;                // where it awaited them; 0: nowhere

@@ -1,4 +1,4 @@
-// What the hosts of a job say to each other: numbers of eight bytes and texts, little endian. What
+// The messages of the hosts of a job to each other: numbers of eight bytes and texts, little endian. What
 // comes is checked where it is read; names of files are bytes, as everywhere.
 //
 //   run    -> queue   work_item     a worker takes it, and claims it
@@ -31,7 +31,7 @@ struct work_claim {
   std::uint64_t blocks = 0;  // where it awaits them; 0: nowhere
 };
 
-/// What became of it.
+/// Its fate.
 struct work_result {
   std::uint64_t run = 0, number = 0, attempt = 0;
   std::string point;

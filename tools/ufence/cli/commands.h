@@ -37,7 +37,7 @@ void add_look_commands(CLI::App& app, command& chosen);
 void add_top_command(CLI::App& app, command& chosen);
 /// `ufence record` and `ufence report`: what happened to the fences of programs.
 void add_record_command(CLI::App& app, command& chosen);
-/// What `ufence record -o OUTPUT` does, but of a child of this process that calls a function.
+/// Records as `ufence record -o OUTPUT` does, but a child of this process that calls a function.
 /// @return  the exit status of that; what the function returns, in the child
 [[nodiscard]] int record_to(const std::string& output, const std::function<int()>& act);
 /// `ufence describe`, hidden: all of this as JSON, for man pages and completions.

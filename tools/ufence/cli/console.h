@@ -1,4 +1,4 @@
-// What the user sees on stderr: one line for each problem, and a progress line that gives way to
+// The lines that the user sees on stderr: one line for each problem, and a progress line that gives way to
 // it.
 #pragma once
 

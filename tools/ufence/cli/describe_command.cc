@@ -13,7 +13,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// What the program says of itself, or null if there is none: sanitizers have no lab.
+// The program's description of itself, or null if there is none: sanitizers have no lab.
 json ask(const std::string& program) {
   const std::string command = "'" + program + "' --describe 2>/dev/null";
   const std::unique_ptr<std::FILE, decltype(&::pclose)> answer(::popen(command.c_str(), "re"),

@@ -180,7 +180,7 @@ int explain_process(const look_options& options) {
   std::optional<debug::snapshot> seen = look(options.process, has_fence, options);
   if (!seen) return 1;
   const auto own = seen->nodes.size();
-  // What a core or a dump tells of other processes was so once.
+  // The facts that a core or a dump tells of other processes are old.
   const bool is_live = options.process.find_first_not_of("0123456789") == std::string::npos;
   if (is_live) add_other_processes(*seen, options);
   std::vector<std::uint32_t> starts;

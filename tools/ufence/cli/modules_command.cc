@@ -25,7 +25,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// What became known by loading and unloading it.
+// The facts that became known by loading and unloading it.
 struct trial {
   std::string problem;  // why it could not be loaded; then the rest says nothing
   std::string driver, timeline, description;
@@ -67,7 +67,7 @@ trial try_out(const std::string& path) {
   return t;
 }
 
-// What becomes of its mapping, as load() and unload() have it: what is refused is not mapped at all.
+// The fate of its mapping, as load() and unload() have it: a module that is refused is not mapped at all.
 enum class fate : std::uint8_t { immediate, deferred, never, not_loaded };
 
 fate fate_of(const module_info& info, const std::optional<trial>& tried) {

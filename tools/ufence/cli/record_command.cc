@@ -77,7 +77,7 @@ void write_file(const std::string& path, std::string_view bytes) {
   if (::rename(unfinished.c_str(), path.c_str()) != 0) fail();
 }
 
-// What people should know of it, and what is in it, on stderr.
+// Tells people about it, and its contents, on stderr.
 void tell_about(const recording& r, const std::string& output, const std::string& of_fences) {
   for (const std::string& note : r.notes) complain(note);
   complain(fmt::format("{}: {} events of {} processes: {}", output, r.counts.events,

@@ -86,7 +86,7 @@ bool is_note_of_go(int file, const Elf64_Phdr& part) {
          std::memcmp(note.name.data(), "Go\0\0", note.name.size()) == 0;
 }
 
-// What a program has to be for the preloaded library to reach it. Nothing: it can be.
+// The reason why the preloaded library can't reach a program. Empty: it can.
 std::string_view reason_not_reached(const std::string& name) {
   const unique_fd file(::open(path_of_program(name).c_str(), O_RDONLY | O_CLOEXEC));
   struct stat s {};

@@ -170,7 +170,7 @@ void file_hash::give_back(std::unique_ptr<block> b) {
 
 void file_hash::submit_reads() {
   for (const auto& b : blocks_) {
-    // What failed beyond the end waits to be given back, behind reads that are still pending.
+    // Reads that failed beyond the end wait to be given back, behind reads that are still pending.
     if (b->read == step::none && !is_beyond_end(*b) && !submit_read(*b)) return;
   }
   if (!has_begun_ && !add_block()) return;

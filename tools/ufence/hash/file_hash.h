@@ -28,16 +28,16 @@
 
 namespace ufence::tool {
 
-/// What the files of a run count together.
+/// The counts of all files of a run.
 struct file_counters {
   std::uint64_t resubmitted = 0;  // jobs that their issuer's end had cut off
   // Events to come; the thread that takes one from the mailbox counts it out.
   std::size_t watches_queued = 0;
-  // What a blocked file may wait for has come; the caller resets it.
+  // The event that a blocked file may wait for has come; the caller resets it.
   bool has_news_for_blocked = false;
 };
 
-/// What the files of a client share.
+/// The part that the files of a client share.
 struct file_services {
   job_issuer& jobs;
   read_service& reads;
@@ -67,7 +67,7 @@ class file_hash {
   [[nodiscard]] bool is_blocked() const { return is_blocked_; }
   /// The digest is complete.
   [[nodiscard]] bool is_hashed() const { return is_hashed_; }
-  /// What went wrong, a negative errno, or 0.
+  /// The failure, a negative errno, or 0.
   [[nodiscard]] int error() const { return error_; }
   /// Hashed so far.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }

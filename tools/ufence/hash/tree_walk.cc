@@ -135,7 +135,7 @@ bool tree_walk::sorts_before(const level& in, const entry& a, const entry& b) {
   const std::size_t common = std::min(a.length, b.length);
   const int order = std::memcmp(names + a.name, names + b.name, common);
   if (order != 0) return order < 0;
-  // What follows in the whole path: a byte of the name, the '/' of a directory, or the end.
+  // The character that follows in the whole path: a byte of the name, the '/' of a directory, or the end.
   const auto following = [&](const entry& e) {
     if (common < e.length) return int{static_cast<unsigned char>(names[e.name + common])};
     return e.is_directory ? int{'/'} : -1;

@@ -1,4 +1,4 @@
-// What a core file has of a process. Code, and other pages that were never written to, are mostly not in it:
+// The memory of a process that a core file has. Code, and other pages that were never written to, are mostly not in it:
 // they are read from the files that were mapped, if these are still the same.
 #include <elf.h>
 #include <fcntl.h>

@@ -28,7 +28,7 @@ struct exports {
       by_context.emplace(fence_key{{process, f.context}, f.seqno}, n);
     }
   }
-  // What `import` stands for in that process; UINT32_MAX: it is not there.
+  // The node that `import` stands for in that process; UINT32_MAX: it is not there.
   [[nodiscard]] std::uint32_t find(const debug::node& import, std::int64_t process) const {
     if (const auto at = by_context.find({{process, import.source_context}, import.seqno});
         import.source_context != 0 && at != by_context.end()) {

@@ -1,4 +1,4 @@
-// What several processes have, as one: what one imports waits for what another one exports, so that chains and
+// The fences of several processes as one graph: an imported fence waits for the one that another process exports, so that chains and
 // circles are found across them.
 #pragma once
 

@@ -68,7 +68,7 @@ bool outside_look::walk(address first, std::uint32_t next, std::uint32_t previou
   return at.has_value();
 }
 
-// What a list has, each as it was at one moment: an object may go, and another one may be made in its place, between
+// The entries of a list, each as it was at one moment: an object may go, and another one may be made in its place, between
 // any two reads. What two walks from the front, one after the other, find alike was there all the time between them.
 template <class Found, class Walk>
 std::vector<Found> outside_look::steady_list(Walk walk_all) {

@@ -1,4 +1,4 @@
-// What one fence is, what it waits for, and the callbacks that hear of it.
+// The kind of one fence, the fences that it waits for, and the callbacks that hear of it.
 #include <linux/futex.h>
 #include <signal.h>
 
@@ -117,7 +117,7 @@ std::uint32_t outside_look::node_of(address fence) {
     const std::optional<copied> f = at_.copy(fence, where_.fence.size);
     if (!f || f->get<std::uint32_t>(where_.fence.references) == 0) return no_node;  // it has gone meanwhile
     debug::node told = named(*f);
-    // What its names were read from may be another one's by now, if it is.
+    // The memory that its names were read from may be another one's by now, if it is.
     const std::optional<copied> again = at_.copy(fence, where_.fence.size);
     if (!again || !is_same(*f, *again) ||
         (has(*f, where_.kind.has_timeline) && told.context == 0)) {

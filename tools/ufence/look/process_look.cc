@@ -138,7 +138,7 @@ std::variant<unique_fd, std::string> connect_to_process(std::int64_t process) {
 
 namespace {
 
-// What `--json` has printed.
+// Reads the text that `--json` has printed.
 std::optional<std::string> dump_in(const std::string& path) {
   std::ifstream file(path);
   char first = 0;

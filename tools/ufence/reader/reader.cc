@@ -138,7 +138,7 @@ int reader::run() {
   };
   box_.take(take_end, take_news);
   instance& last = *jobs_.current(driver::uring);
-  // What is still mapped may still write to what it was given: only the end of the process helps.
+  // A module that is still mapped may still write to the memory that it was given: only the end of the process helps.
   if (!last.is_gone && !modules_.unload_for_good(last, unload_policy::cancel)) ::_exit(1);
   box_.take(take_end, take_news);
   return has_failed_ ? 1 : 0;
@@ -211,7 +211,7 @@ std::optional<reader::request> reader::next_request(answers& to) {
 // False: there is no module at the moment.
 bool reader::begin(request& r, answers& to) {
   const std::shared_ptr<file_line> line = r.what.timeline != 0 ? line_of(r.what) : nullptr;
-  // What comes behind a failure ends with it.
+  // Requests behind a failure end with it.
   if (line && (!line->line || line->error != 0)) return true;
   const ufence_uring_read args{.fd = r.file.get(),
                                .flags = 0,

@@ -1,4 +1,4 @@
-// What the run and its reader process tell each other: messages over a socket, with descriptors.
+// The messages of the run and its reader process to each other: messages over a socket, with descriptors.
 //
 //   run to reader   setup, once, with the memory of the blocks
 //                   read, with the file

@@ -66,7 +66,7 @@ class process_reads final : public read_service {
     std::uint64_t timeline = 0;  // 0: none
     std::uint64_t point = 0;
   };
-  // What the reader said.
+  // The reader's answers.
   union answer {
     reader_message kind;
     fences_message fences;

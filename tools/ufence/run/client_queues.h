@@ -60,7 +60,7 @@ class client_queues {
   /// Does what other threads have left to this one.
   void run_ready();
 
-  /// What to do about late jobs from now on; null: nothing. Waits for a call that is under way.
+  /// Sets the action for late jobs from now on; null: nothing. Waits for a call that is under way.
   void set_replace(replace_function replace);
   /// Nothing more is queued, and what is queued ends with -ECANCELED.
   void kill();

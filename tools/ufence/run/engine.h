@@ -25,7 +25,7 @@
 
 namespace ufence::tool {
 
-/// What a client got.
+/// The share that a client got.
 struct client_totals {
   std::uint64_t files = 0, bytes = 0;  // hashed
   std::vector<std::int64_t> file_ns;   // how long each file took, from its begin to its sum

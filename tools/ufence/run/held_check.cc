@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t told_max = 10;
 
-// What is wrong with it, or null.
+// The fault that it has, or null.
 const char* inconsistency(const held_fence& held, std::int64_t begin_ns, std::int64_t end_ns) {
   fence& f = *held.fence;
   if (!f.is_signaled()) return "is not signaled";

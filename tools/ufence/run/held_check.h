@@ -1,4 +1,4 @@
-// What is left of the fences once their modules are gone for good.
+// The state of the fences once their modules are gone for good.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What the run's main thread waits for: ended fences, news of reloads, an interrupt.
+// The events that the run's main thread waits for: ended fences, news of reloads, an interrupt.
 #pragma once
 
 #include <cstddef>

@@ -194,7 +194,7 @@ bool session::unload_modules(unload_policy policy) {
   return all_gone;
 }
 
-// What is in flight can't be ended, and its memory can't be freed: only the end of the process
+// Jobs in flight can't be ended, and its memory can't be freed: only the end of the process
 // helps.
 void session::abandon() {
   console_.problem("jobs in flight can't be ended: giving up");

@@ -184,7 +184,7 @@ void add_reader_options(CLI::App& app, run_options& options) {
       ->needs(via);
 }
 
-// What the program for other hosts reads itself: it is here for the help.
+// An option that the program for other hosts reads itself: it is here for the help.
 void add_host_options(CLI::App& app, run_options& options) {
   CLI::Option* const hosts =
       app.add_option("--hosts", options.hosts,

@@ -1,4 +1,4 @@
-// What `ufence run` was asked to do.
+// The options of `ufence run`.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a run did, as one JSON object and for people.
+// The report of a run, as one JSON object and for people.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace ufence::tool {
 
-/// What one of the clients got.
+/// The share that one of the clients got.
 struct client_report {
   std::string priority;  // as it was named
   std::uint64_t files = 0, bytes = 0;

@@ -1,4 +1,4 @@
-// What the library reports during a run, on stderr: each line once.
+// The library's reports during a run, on stderr: each line once.
 #pragma once
 
 #include <mutex>

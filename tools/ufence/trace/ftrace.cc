@@ -25,7 +25,7 @@ std::optional<std::uint64_t> take_number(std::string_view& text) {
   return value;
 }
 
-// What stands behind "key" in "... key ..." up to a space or comma.
+// The text behind "key" in "... key ..." up to a space or comma.
 std::optional<std::string_view> word_after(std::string_view text, std::string_view key) {
   const std::size_t at = text.find(key);
   if (at == std::string_view::npos) return {};

@@ -337,7 +337,7 @@ class writer {
     }
   }
 
-  // What else happens to a fence, by the kernel's names.
+  // The other events of a fence, by the kernel's names.
   static std::string_view name_of(event kind) {
     switch (kind) {
       case event::enable_signal: return "dma_fence_enable_signal";

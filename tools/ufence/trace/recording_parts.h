@@ -1,4 +1,4 @@
-// What each process of a recorded program writes, and how it becomes one recording.
+// The files that each process of a recorded program writes, and how they become one recording.
 #pragma once
 
 #include <cstddef>

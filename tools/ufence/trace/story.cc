@@ -217,7 +217,7 @@ class teller {
     take_of_fence(e);
   }
 
-  // What is about one fence.
+  // The events of one fence.
   void take_of_fence(const recorded_event& e) {
     const slot& s = e.what;
     const std::uint32_t index = find(e, s.context, s.seqno);

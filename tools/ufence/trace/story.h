@@ -1,4 +1,4 @@
-// What became of each fence of a recording: from its events, what a person wants to see.
+// The story of each fence of a recording: from its events, what a person wants to see.
 #pragma once
 
 #include <cstdint>

@@ -173,7 +173,7 @@ class cell {
 /// executions. With INT_MAX for ever.
 inline constinit int turns_before_sleep = 0;
 
-/// What a count of turns is compared with. A thread that spins for ever has no use for the count, which would
+/// The limit that a count of turns is compared with. A thread that spins for ever has no use for the count, which would
 /// make each turn another state of the thread: it is put back.
 struct spin_bound {
   int turns;

@@ -21,7 +21,7 @@ class system_thread {
   static void yield() noexcept {}
 
   [[nodiscard]] bool try_join() noexcept {
-    // What is asked is whether the thread has gone.
+    // The question is whether the thread has gone.
     return has_gone_.load(mo::acquire) != 0 && join(INT64_MAX);
   }
   [[nodiscard]] bool join(std::int64_t) noexcept {

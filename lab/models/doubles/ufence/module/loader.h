@@ -17,7 +17,7 @@ namespace ufence {
 
 namespace lab {
 
-/// What loaded_module::load() finds under its path while it lives.
+/// The module that loaded_module::load() finds under its path while it lives.
 class module_file {
  public:
   /// @param deferrals  so many looks still find it mapped after it was unloaded
@@ -33,7 +33,7 @@ class module_file {
     return f;
   }
   [[nodiscard]] const ufence_driver& driver() const { return driver_; }
-  /// What code of the module does first.
+  /// The first step of the module's code.
   void use() const { LAB_CHECK(is_mapped_.get()); }
   [[nodiscard]] bool is_mapped() const { return is_mapped_.get(); }
   void map() { is_mapped_.set(true); }
