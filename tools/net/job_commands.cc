@@ -42,6 +42,7 @@ void add_worker_command(CLI::App& app, command& chosen) {
   add_namespace_option(*sub, options->server);
   add_link_options(*sub, options->server);
   add_lease_option(*sub, options->server);
+  add_replicas_option(*sub, options->server);
   sub->add_option("--name", options->server.link.host_name,
                   "What it is called, instead of the host's name")
       ->type_name("NAME");
@@ -68,6 +69,7 @@ void add_run_command(CLI::App& app, command& chosen) {
   add_namespace_option(*sub, options->server);
   add_link_options(*sub, options->server);
   add_lease_option(*sub, options->server);
+  add_replicas_option(*sub, options->server);
   sub->add_option("--input", options->input);
   sub->add_option("--output", options->output);
   sub->add_flag("--send-files", options->sends_files);

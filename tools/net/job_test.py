@@ -45,9 +45,9 @@ class Job(Case):
         self.url = f"nats://127.0.0.1:{self.port}"
         self.serve()
 
-    def serve(self, *more: str):
+    def serve(self, *more: str, folder: str = "server"):
         self.server = subprocess.Popen(
-            [NET_PROGRAM, "serve", "--port", str(self.port), "--folder", str(self.folder / "server"), *more],
+            [NET_PROGRAM, "serve", "--port", str(self.port), "--folder", str(self.folder / folder), *more],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(self.end, self.server)
 
@@ -69,15 +69,18 @@ class Job(Case):
         log = open(self.folder / f"{name}.log", "wb")
         self.addCleanup(log.close)
         hosts = () if "--hosts" in more else ("--hosts", "job")
-        one = subprocess.Popen([PROGRAM, "worker", *hosts, "--server", self.url, "--name", name, "--workers", "1",
+        one = subprocess.Popen([PROGRAM, "worker", *hosts, *self.server_of(more), "--name", name, "--workers", "1",
                                 "--lease", lease, *more],
                                cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=env)
         self.addCleanup(self.end, one)
         return one
 
+    def server_of(self, said) -> tuple[str, ...]:
+        return () if "--server" in said else ("--server", self.url)
+
     def arguments(self, *more: str, lease: str = LONG_LEASE, inputs: str = "tree") -> list[str]:
         hosts = () if "--hosts" in more else ("--hosts", "job")
-        return [PROGRAM, "run", *hosts, "--server", self.url, "--input", inputs, "--output", "sums",
+        return [PROGRAM, "run", *hosts, *self.server_of(more), "--input", inputs, "--output", "sums",
                 "--json", "--lease", lease, *more]
 
     def start(self, *more: str, env=None, **how: str) -> subprocess.Popen:
@@ -253,6 +256,17 @@ class Job(Case):
         self.cut("a")
         self.finish(self.start(lease=SHORT_LEASE))
 
+    def test_a_worker_does_not_wait_for_a_run_that_is_over(self):
+        for number in range(5):
+            self.write(f"tree/{number}", pattern(1000, number))
+        killed = self.start(lease=SHORT_LEASE)
+        eventually(lambda: any(one["name"] == "ufence run" for one in self.timelines()), "the run does not begin")
+        time.sleep(0.5)  # so that it has handed out its files; if not, nothing is shown here
+        killed.kill()
+        killed.wait()
+        self.worker("a")  # which gets what the killed one has handed out
+        self.finish(self.start(lease=SHORT_LEASE))
+
     def test_an_interrupted_run_leaves_nothing_behind(self):
         self.endless("a")
         run = self.start()
@@ -263,6 +277,52 @@ class Job(Case):
         self.assertEqual(run.returncode, 130, told)
         self.assertFalse((self.folder / "sums").exists())
         self.assertEqual(json.loads(out)["files"], 0)
+
+    # --- Several servers ---
+
+    def test_a_server_alone_does_not_keep_what_three_should(self):
+        self.write("tree/a", b"a")
+        for run in (self.start("--replicas", "3"), self.worker("a", "--replicas", "3")):
+            self.assertEqual(run.wait(PATIENCE_S), 1)
+        self.assertIn("the server refuses the queues of the job: ", (self.folder / "a.log").read_text())
+        self.assertEqual(self.start("--replicas", "2").wait(PATIENCE_S), 2)
+
+    @unittest.skipIf(any(word in pathlib.Path(NET_PROGRAM).read_bytes() for word in (b"__tsan_init", b"__asan_init")),
+                     "it is the servers that work")
+    def test_a_job_goes_on_when_one_of_three_servers_is_killed(self):
+        # Routes have to be known before the servers listen: at an address of loopback that is this process's own.
+        own = os.getpid()
+        address = f"127.{64 + (own >> 16)}.{own >> 8 & 255}.{own & 255}"
+        routes = ", ".join(f'"nats://{address}:{6222 + i}"' for i in range(3))
+        urls, servers = [], []
+        for i in range(3):
+            self.write(f"nats{i}.conf", f"""server_name: n{i}
+                cluster {{ name: c, no_advertise: true, listen: "{address}:{6222 + i}", routes: [ {routes} ] }}""".encode())
+            self.port = free_port()
+            urls.append(f"nats://127.0.0.1:{self.port}")
+            self.serve("--config", str(self.folder / f"nats{i}.conf"), folder=f"server{i}")
+            servers.append(self.server)
+        self.url = urls[0]
+        kept = ["--server", *urls, "--replicas", "3"]
+        self.endless("a")
+        for number in range(20):
+            self.write(f"tree/f{number}", pattern(1000, number))
+
+        worker = self.worker("a", *kept)
+        begun = []
+
+        # A run that comes before the servers have chosen one that leads does not wait for them.
+        def runs() -> bool:
+            if not begun or begun[-1].poll() is not None:
+                begun.append(self.start(*kept))
+            return self.has_open(worker, "a")
+        eventually(runs, "the job does not begin")
+        servers[0].kill()
+        servers[0].wait()
+        self.cut("a")
+        self.finish(begun[-1], but="a")
+        # What is there is kept by as many as before. A run that comes while the servers choose again does not wait.
+        eventually(lambda: self.start("--server", *urls).wait(PATIENCE_S) == 0, "no other run begins")
 
     # --- Who may do it ---
 
@@ -347,6 +407,7 @@ class Job(Case):
             status, text = told(command, "--hosts", "job", "--server", nobody)
             self.assertEqual(status, 1)
             self.assertIn(f"ufence: {nobody}: Connection refused", text)
+            self.assertEqual(told(command, "--hosts", "job", "--server", nobody, nobody), (1, text))
             status, text = told(command, "--hosts", "a.b")
             self.assertEqual(status, 2)
         self.assertEqual(told("worker")[0], 2)

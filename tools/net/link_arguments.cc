@@ -50,4 +50,13 @@ void add_lease_option(CLI::App& app, link_arguments& to) {
       ->capture_default_str();
 }
 
+void add_replicas_option(CLI::App& app, link_arguments& to) {
+  app.add_option("--replicas", to.link.replicas,
+                 "How many servers of a cluster keep the values and queues of a namespace; counts "
+                 "when it is used for the first time")
+      ->type_name("N")
+      ->check(CLI::IsMember({1, 3, 5}))
+      ->capture_default_str();
+}
+
 }  // namespace ufence::tool

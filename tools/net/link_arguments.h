@@ -22,5 +22,7 @@ struct link_arguments {
 void add_link_options(CLI::App& app, link_arguments& to);
 /// --lease
 void add_lease_option(CLI::App& app, link_arguments& to);
+/// --replicas
+void add_replicas_option(CLI::App& app, link_arguments& to);
 
 }  // namespace ufence::tool

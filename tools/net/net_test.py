@@ -80,10 +80,33 @@ class Net(unittest.TestCase):
             found = {one["name"]: one for one in json.loads(done.stdout)["timelines"]}
             self.assertEqual(set(found), {"alive", "gone"})
             self.assertEqual((found["alive"]["value"], found["alive"]["alive"]), (7, True))
+            self.assertIs(found["gone"]["alive"], False)
+            short = json.loads(status(server.port, "--namespace", "demo", "--json", "--listen", "0").stdout)
+            self.assertNotIn(False, [one["alive"] for one in short["timelines"]], "it has not listened for long")
             self.assertEqual(found["alive"]["point"], self.tell(alive, "at 7"))
             self.assertEqual(found["alive"]["host"], "other")
             table = status(server.port, "--namespace", "demo").stdout
             self.assertRegex(table, r"alive +other +\d+ +7 ")
+
+    def test_status_tells_by_how_much_it_is_behind_an_owner_that_signals(self):
+        with Served() as server:
+            url = f"nats://127.0.0.1:{server.port}"
+            busy, idle = self.host(url, "busy"), self.host(url, "idle")
+            for one in (busy, idle):
+                self.assertEqual(one.stdout.readline(), "ready\n")
+            looks = subprocess.Popen([PROGRAM, "status", "--server", url, "--namespace", "demo", "--json",
+                                      "--listen", "4"], stdout=subprocess.PIPE, text=True)
+            self.addCleanup(looks.stdout.close)
+            value = 0
+            while looks.poll() is None:
+                value += 1
+                self.assertEqual(self.tell(busy, f"signal {value}"), "done")
+                time.sleep(0.001)
+            found = {one["name"]: one for one in json.loads(looks.stdout.read())["timelines"]}
+            self.assertGreater(found["busy"]["value"], 0)
+            self.assertGreater(found["busy"]["lag_s"], 0)
+            self.assertLess(found["busy"]["lag_s"], PATIENCE_S)
+            self.assertIsNone(found["idle"]["lag_s"], "nothing was to come")
 
     def test_status_of_an_empty_namespace_and_of_no_server(self):
         with Served() as server:

@@ -27,9 +27,29 @@ double seconds_since(std::int64_t real_time_ns) {
          1e-9 * static_cast<double>(real_time_ns);
 }
 
-std::string state_of(const known_timeline& one) {
+// Its owner has sent two signs of life meanwhile, if it lives.
+bool was_long_enough(const status_options& o, const known_timeline& one) {
+  return o.listen_s * 1e9 * 3 >= static_cast<double>(one.lease_ns);
+}
+
+std::string state_of(const status_options& o, const known_timeline& one) {
   if (one.error != 0) return "failed: " + errno_code(-one.error).message();
-  return one.has_beat ? "alive" : "silent";
+  if (one.has_beat) return "alive";
+  return was_long_enough(o, one) ? "silent" : "not heard yet";
+}
+
+nlohmann::ordered_json json_alive(const status_options& o, const known_timeline& one) {
+  if (!one.has_beat && !was_long_enough(o, one)) return {};
+  return one.has_beat;
+}
+
+nlohmann::ordered_json json_lag(const known_timeline& one) {
+  return one.lag_ns ? nlohmann::ordered_json(1e-9 * static_cast<double>(*one.lag_ns))
+                    : nlohmann::ordered_json();
+}
+
+std::string lag_of(const known_timeline& one) {
+  return one.lag_ns ? fmt::format("{:.1f} ms", 1e-6 * static_cast<double>(*one.lag_ns)) : "-";
 }
 
 void print_json(const status_options& o, const std::vector<known_timeline>& all) {
@@ -44,20 +64,21 @@ void print_json(const status_options& o, const std::vector<known_timeline>& all)
                                 {"point", one.at.to_string()},
                                 {"value", one.at.point},
                                 {"error", one.error},
-                                {"alive", one.has_beat},
+                                {"alive", json_alive(o, one)},
                                 {"lease_s", 1e-9 * static_cast<double>(one.lease_ns)},
-                                {"signaled_s_ago", seconds_since(one.origin.owner_time_ns)}});
+                                {"signaled_s_ago", seconds_since(one.origin.owner_time_ns)},
+                                {"lag_s", json_lag(one)}});
   }
   fmt::print("{}\n", out.dump(2));
 }
 
-void print_table(const std::vector<known_timeline>& all) {
-  fmt::print("{:<24} {:<20} {:>8} {:>12} {:>10} {}\n", "TIMELINE", "HOST", "PROCESS", "VALUE",
-             "SIGNALED", "STATE");
+void print_table(const status_options& o, const std::vector<known_timeline>& all) {
+  fmt::print("{:<18} {:<12} {:>7} {:>12} {:>10} {:>8} {}\n", "TIMELINE", "HOST", "PROCESS", "VALUE",
+             "SIGNALED", "LAG", "STATE");
   for (const known_timeline& one : all) {
-    fmt::print("{:<24} {:<20} {:>8} {:>12} {:>8.1f} s {}\n", one.origin.timeline, one.origin.host,
-               one.origin.process, one.at.point, seconds_since(one.origin.owner_time_ns),
-               state_of(one));
+    fmt::print("{:<18} {:<12} {:>7} {:>12} {:>8.1f} s {:>8} {}\n", one.origin.timeline,
+               one.origin.host, one.origin.process, one.at.point,
+               seconds_since(one.origin.owner_time_ns), lag_of(one), state_of(o, one));
   }
 }
 
@@ -78,7 +99,7 @@ int status(const status_options& o) {
   if (o.json) {
     print_json(o, *all);
   } else {
-    print_table(*all);
+    print_table(o, *all);
   }
   return std::fflush(stdout) == 0 ? 0 : 1;
 }
@@ -89,13 +110,16 @@ void add_status_command(CLI::App& app, command& chosen) {
   CLI::App* const sub = app.add_subcommand(
       "status",
       "Shows the timelines of a namespace: whose they are, their value, how long ago it was "
-      "signaled by the "
-      "clocks of both hosts, and whether their owner was heard while it listened");
+      "signaled, by how much this host is behind the owner (the lag of the last value that came "
+      "while it listened; none, where none came), and whether the owner was heard. Times are by "
+      "the clocks of both hosts");
   auto options = std::make_shared<status_options>();
   add_link_options(*sub, options->server);
   sub->add_option("--namespace", options->server.link.namespace_, "The namespace")
       ->capture_default_str();
-  sub->add_option("--listen", options->listen_s, "Seconds that it listens for owners")
+  sub->add_option("--listen", options->listen_s,
+                  "Seconds that it listens for owners and values; a third of a lease tells whether "
+                  "an owner lives")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 60.0));
   sub->add_flag("--json", options->json, "Prints JSON");

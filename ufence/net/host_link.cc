@@ -5,18 +5,14 @@
 
 #include "ufence/fence/wait.h"
 #include "ufence/net/link.h"
+#include "ufence/net/nats_connection.h"
 
 namespace ufence {
 namespace {
 
 bool is_right(const host_link_options& o) noexcept {
-  const int identities = static_cast<int>(!o.user.empty()) +
-                         static_cast<int>(!o.nkey_seed_file.empty()) +
-                         static_cast<int>(!o.credentials_file.empty());
-  return is_net_namespace(o.namespace_) && identities <= 1 &&
-         o.nkey_seed_file.empty() == o.nkey_public.empty() &&
-         o.certificate_file.empty() == o.key_file.empty() && o.lease_ns >= detail::lease_ns_min &&
-         o.lease_ns <= detail::lease_ns_max &&
+  return is_net_namespace(o.namespace_) && detail::is_one_identity(o) &&
+         o.lease_ns >= detail::lease_ns_min && o.lease_ns <= detail::lease_ns_max &&
          (o.replicas == 1 || o.replicas == 3 || o.replicas == 5);
 }
 

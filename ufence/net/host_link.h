@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -161,6 +162,9 @@ struct known_timeline {
   int error = 0;    // of later points; 0: none
   std::int64_t lease_ns = 0;
   bool has_beat = false;  // its owner was heard
+  /// How long the last value that came while it listened was under way: from its signal, by the
+  /// owner's clock, until it arrived, by this host's (CLOCK_REALTIME). None came: nothing.
+  std::optional<std::int64_t> lag_ns = {};
 };
 
 /// A connection to the servers of a namespace: a handle, to be copied. Threads: any, concurrently.
@@ -191,7 +195,8 @@ class UFENCE_API host_link {
                                                      const import_options& options = {}) noexcept;
 
   /// All timelines of the namespace, by name, those of all owners: for people.
-  /// @param listen_ns  how long it listens for owners, beside the answers that it waits for
+  /// @param listen_ns  how long it listens for owners and values, beside the answers that it waits
+  ///                   for
   /// @return  -EACCES, -ETIME the server; -ENOTCONN; -EIO; -ENOMEM
   /// Blocks: so long, and up to two seconds for each answer.
   [[nodiscard]] result<std::vector<known_timeline>> look_around(std::int64_t listen_ns) noexcept;

@@ -1,7 +1,9 @@
 // The timelines of a namespace, for people: asked for once, and waited for. Not a part of the protocol.
 #include <algorithm>
+#include <ctime>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -104,41 +106,79 @@ result<std::vector<value_record>> values_of(natsConnection* connection, const st
   return all;
 }
 
+known_timeline known_as(value_record&& one, std::uint32_t namespace_id) {
+  return {.origin = {.host = std::move(one.origin.host),
+                     .process = one.origin.process,
+                     .driver = std::move(one.origin.driver),
+                     .timeline = std::move(one.timeline_name),
+                     .owner_time_ns = one.owner_time_ns,
+                     .arrival_time_ns = now_ns()},
+          .at = {.namespace_id = namespace_id,
+                 .timeline_id = one.timeline_id,
+                 .epoch = one.epoch,
+                 .point = one.value},
+          .error = one.error,
+          .lease_ns = one.lease_ns};
+}
+
+std::int64_t real_time_ns() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// What importers are told, until then.
+void listen_for_values(natsSubscription* news, std::int64_t until,
+                       std::unordered_map<std::uint64_t, known_timeline*>& known) {
+  for (std::int64_t rest = until - now_ns(); rest > 0; rest = until - now_ns()) {
+    const message m = next_of(news, std::max<std::int64_t>(1, rest / 1'000'000));
+    if (!m) continue;
+    const auto told = parse_value(bytes_of(m.get()), subject_number(m.get()));
+    const auto one = told ? known.find(told->timeline_id) : known.end();
+    if (one == known.end()) continue;
+    known_timeline& of = *one->second;
+    if (told->epoch != of.at.epoch || told->value < of.at.point) continue;
+    of.at.point = told->value;
+    of.origin.owner_time_ns = told->owner_time_ns;
+    of.origin.arrival_time_ns = now_ns();
+    of.lag_ns = real_time_ns() - told->owner_time_ns;
+  }
+}
+
 }  // namespace
 
+// Owners are heard from the first moment on, and looked for at the end: when they were is not told.
 result<std::vector<known_timeline>> nats_engine::look_around(std::int64_t listen_ns,
                                                              std::uint32_t namespace_id) {
-  const std::string beats = "ufence." + namespace_ + ".beat.*";
-  natsSubscription* made = nullptr;
-  if (natsConnection_SubscribeSync(&made, connection_, beats.c_str()) != NATS_OK)
-    return failure(ENOTCONN);
-  const subscription heard(made, natsSubscription_Destroy);
+  const auto listen = [&](const char* what) {
+    natsSubscription* made = nullptr;
+    const std::string subject = "ufence." + namespace_ + what;
+    static_cast<void>(natsConnection_SubscribeSync(&made, connection_, subject.c_str()));
+    return subscription(made, natsSubscription_Destroy);
+  };
+  const subscription beats = listen(".beat.*");
+  if (!beats) return failure(ENOTCONN);
   auto records = values_of(connection_, namespace_);
   if (!records) return std::unexpected(records.error());
-  std::unordered_set<std::uint64_t> owners;
-  const std::int64_t until = deadline_after(listen_ns);
-  for (std::int64_t rest = listen_ns; rest > 0; rest = until - now_ns()) {
-    const message m = next_of(made, std::max<std::int64_t>(1, rest / 1'000'000));
-    if (!m) continue;
-    const std::uint64_t owner = subject_number(m.get());
-    if (parse_beat(bytes_of(m.get()), owner)) owners.insert(owner);
-  }
+  const subscription news = listen(".news.*");
+  if (!news) return failure(ENOTCONN);
+
   std::vector<known_timeline> all;
+  std::unordered_map<std::uint64_t, known_timeline*> known;  // by the timeline
+  std::vector<std::uint64_t> owners;                         // one for each of `all`
+  all.reserve(records->size());
   for (value_record& one : *records) {
-    all.push_back({.origin = {.host = std::move(one.origin.host),
-                              .process = one.origin.process,
-                              .driver = std::move(one.origin.driver),
-                              .timeline = std::move(one.timeline_name),
-                              .owner_time_ns = one.owner_time_ns,
-                              .arrival_time_ns = now_ns()},
-                   .at = {.namespace_id = namespace_id,
-                          .timeline_id = one.timeline_id,
-                          .epoch = one.epoch,
-                          .point = one.value},
-                   .error = one.error,
-                   .lease_ns = one.lease_ns,
-                   .has_beat = owners.contains(one.owner)});
+    owners.push_back(one.owner);
+    all.push_back(known_as(std::move(one), namespace_id));
+    known[all.back().at.timeline_id] = &all.back();
   }
+  listen_for_values(news.get(), deadline_after(listen_ns), known);
+  std::unordered_set<std::uint64_t> heard;
+  while (const message m = next_of(beats.get(), 1)) {
+    const std::uint64_t owner = subject_number(m.get());
+    if (parse_beat(bytes_of(m.get()), owner)) heard.insert(owner);
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].has_beat = heard.contains(owners[i]);
   std::ranges::sort(
       all, {}, [](const known_timeline& one) -> const std::string& { return one.origin.timeline; });
   return all;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "ufence/io/random.h"
+#include "ufence/net/nats_connection.h"
 
 namespace ufence::detail {
 
@@ -40,11 +41,7 @@ class live_closures {
 
 namespace {
 
-constexpr std::int64_t ping_ms = 1000;
-constexpr int pings_out_max = 2;
-constexpr std::int64_t connect_ms = 2000;
 constexpr std::int64_t write_ms = 2000;
-constexpr std::int64_t reconnect_ms_max = 1000;
 constexpr int value_size_max = 1024;
 constexpr std::string_view wrong_last_sequence = "10071";
 
@@ -52,7 +49,6 @@ std::error_code code_of(natsStatus status) noexcept {
   switch (status) {
     case NATS_OK: return {};
     case NATS_NO_MEMORY: return errno_code(ENOMEM);
-    case NATS_CONNECTION_AUTH_FAILED:
     case NATS_NOT_PERMITTED: return errno_code(EACCES);
     case NATS_INVALID_ARG: return errno_code(EINVAL);
     case NATS_CONNECTION_CLOSED: return errno_code(ENOTCONN);
@@ -213,14 +209,6 @@ void on_error(natsConnection*, natsSubscription*, natsStatus status, void* given
     if (status == NATS_NOT_PERMITTED) to.not_permitted();
   });
 }
-// In milliseconds; attempts: how often all servers were tried.
-int64_t reconnect_delay(natsConnection*, int attempts, void*) {
-  unsigned random = 0;
-  static_cast<void>(fill_random(&random, sizeof random));
-  const std::int64_t longest =
-      std::min<std::int64_t>(reconnect_ms_max, std::int64_t{20} << std::min(attempts, 6));
-  return longest / 2 + random % (longest / 2 + 1);
-}
 
 // Of messages that the engine passes on and does not keep; null: it keeps or answers them.
 const char* part_of_subject(outbox::message::kind what) noexcept {
@@ -234,59 +222,10 @@ const char* part_of_subject(outbox::message::kind what) noexcept {
   return nullptr;
 }
 
-natsStatus set_identity(natsOptions* to, const host_link_options& o) {
-  natsStatus s = NATS_OK;
-  if (!o.user.empty()) {
-    s = natsOptions_SetUserInfo(to, o.user.c_str(), o.password.c_str());
-  }
-  if (s == NATS_OK && !o.nkey_seed_file.empty()) {
-    s = natsOptions_SetNKeyFromSeed(to, o.nkey_public.c_str(), o.nkey_seed_file.c_str());
-  }
-  if (s == NATS_OK && !o.credentials_file.empty()) {
-    s = natsOptions_SetUserCredentialsFromFiles(to, o.credentials_file.c_str(), nullptr);
-  }
-  if (s == NATS_OK && o.tls) s = natsOptions_SetSecure(to, true);
-  if (s == NATS_OK && !o.ca_file.empty()) {
-    s = natsOptions_LoadCATrustedCertificates(to, o.ca_file.c_str());
-  }
-  if (s == NATS_OK && !o.certificate_file.empty()) {
-    s = natsOptions_LoadCertificatesChain(to, o.certificate_file.c_str(), o.key_file.c_str());
-  }
-  return s;
-}
-
-// The client library sends no signature where its first byte is 0, so servers refuse one of 256
-// connections by nkey: a refusal counts if it comes three times.
-natsStatus connect_with(natsOptions* options, const host_link_options& o, natsConnection** made) {
-  natsStatus s = NATS_CONNECTION_AUTH_FAILED;
-  const int attempts_max = o.nkey_seed_file.empty() ? 1 : 3;
-  for (int i = 0; i < attempts_max && s == NATS_CONNECTION_AUTH_FAILED; ++i) {
-    s = natsConnection_Connect(made, options);
-  }
-  return s;
-}
-
-natsStatus set_servers(natsOptions* to, const host_link_options& o) {
-  std::vector<const char*> servers;
-  for (const std::string& one : o.servers) servers.push_back(one.c_str());
-  if (servers.empty()) servers.push_back("nats://127.0.0.1:4222");
-  return natsOptions_SetServers(to, servers.data(), static_cast<int>(servers.size()));
-}
-
-// The defaults of the client library hide a death for minutes, and keep megabytes of what is old.
-natsStatus set_liveness(natsOptions* to, std::int64_t lease_ns) {
-  const std::int64_t ping = std::clamp<std::int64_t>(lease_ns / 3'000'000, 20, ping_ms);
-  natsStatus s = natsOptions_SetPingInterval(to, ping);
-  if (s == NATS_OK) s = natsOptions_SetMaxPingsOut(to, pings_out_max);
-  if (s == NATS_OK) s = natsOptions_SetTimeout(to, connect_ms);
-  if (s == NATS_OK) s = natsOptions_SetWriteDeadline(to, write_ms);
-  if (s == NATS_OK) s = natsOptions_SetAllowReconnect(to, true);
-  if (s == NATS_OK) s = natsOptions_SetMaxReconnect(to, -1);
-  if (s == NATS_OK) s = natsOptions_SetCustomReconnectDelay(to, reconnect_delay, nullptr);
-  if (s == NATS_OK) s = natsOptions_SetReconnectBufSize(to, 1);
-  if (s == NATS_OK) s = natsOptions_SetSendAsap(to, true);
-  if (s == NATS_OK) s = natsOptions_UseGlobalMessageDelivery(to, true);
-  return s;
+// What it sends is small: a write that takes so long means that nobody reads.
+natsStatus set_delivery(natsOptions* to) {
+  const natsStatus s = natsOptions_SetWriteDeadline(to, write_ms);
+  return s == NATS_OK ? natsOptions_UseGlobalMessageDelivery(to, true) : s;
 }
 
 natsStatus set_callbacks(natsOptions* to, closure* given) {
@@ -314,13 +253,12 @@ std::error_code nats_engine::connect(const host_link_options& o) {
   if (s != NATS_OK) return code_of(s);
   const std::unique_ptr<natsOptions, void (*)(natsOptions*)> freed(options, natsOptions_Destroy);
   auto given = std::make_unique<closure>(to_, live_);
-  s = set_servers(options, o);
-  if (s == NATS_OK) s = set_identity(options, o);
-  if (s == NATS_OK) s = set_liveness(options, o.lease_ns);
+  s = set_delivery(options);
   if (s == NATS_OK) s = set_callbacks(options, given.get());
-  if (s != NATS_OK) return errno_code(s == NATS_NO_MEMORY ? ENOMEM : EINVAL);
-  s = connect_with(options, o, &connection_);
   if (s != NATS_OK) return code_of(s);
+  const auto connected = connect_nats(o, options);
+  if (!connected) return connected.error();
+  connection_ = *connected;
   static_cast<void>(given.release());  // on_closed()
 
   const std::string prefix = "ufence." + namespace_;

@@ -17,6 +17,7 @@
 
 #include "ufence/fence/testing/support.h"
 #include "ufence/net/host_link.h"
+#include "ufence/net/nats_connection.h"
 #include "ufence/net/testing/nats_server.h"
 
 namespace ufence::testing {
@@ -191,6 +192,37 @@ TEST_F(net_servers, let_an_importer_without_rights_to_publish_only_import) {
   EXPECT_FALSE(out.ended()->is_signaled());
   out.signal_up_to(1);
   EXPECT_EQ(f->wait_result(patience()), std::error_code());
+}
+
+TEST_F(net_servers, let_a_connection_of_ones_own_in_as_a_link) {
+  const nats_server server("authorization { users: [ { user: \"me\", password: \"secret\" } ] }");
+  natsOptions* with = nullptr;
+  ASSERT_EQ(natsOptions_Create(&with), NATS_OK);
+  host_link_options o = options({server.url()});
+  const auto connection = [&] {
+    result<natsConnection*> made = failure(ECONNREFUSED);
+    EXPECT_TRUE(eventually([&] {
+      made = connect_nats(o, with);
+      return made || made.error() != errno_code(ECONNREFUSED);
+    }));
+    return made;
+  };
+  EXPECT_EQ(connection().error(), errno_code(EACCES));
+  o.user = "me";
+  o.nkey_seed_file = "seed";
+  EXPECT_EQ(connection().error(), errno_code(EINVAL)) << "two identities";
+  o.nkey_seed_file = {};
+  o.password = "secret";
+  natsConnection* const own = connection().value();
+  natsSubscription* heard = nullptr;
+  EXPECT_EQ(natsConnection_SubscribeSync(&heard, own, "beside"), NATS_OK);
+  EXPECT_EQ(natsConnection_PublishString(own, "beside", "what a fence does not bring"), NATS_OK);
+  natsMsg* message = nullptr;
+  EXPECT_EQ(natsSubscription_NextMsg(&message, heard, long_ns / 1'000'000), NATS_OK);
+  natsMsg_Destroy(message);
+  natsSubscription_Destroy(heard);
+  natsConnection_Destroy(own);
+  natsOptions_Destroy(with);
 }
 
 // The client library reads a TLS connection in one thread while it writes in another, with no lock

@@ -4,9 +4,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <utility>
-#include <vector>
+
+#include "ufence/net/nats_connection.h"
 
 namespace ufence::tool {
 namespace {
@@ -17,6 +17,9 @@ constexpr std::size_t block_bytes_wanted = 512UL * 1024;
 constexpr std::size_t block_overhead = 4096;  // headers
 constexpr int blocks_per_claim = 8;
 constexpr int stream_is_full_codes[] = {10077, 10047, 10023};
+constexpr int stream_is_there_code = 10058;
+constexpr int too_few_servers_code = 10005;
+constexpr int unavailable = 503;
 
 std::error_code code_of(natsStatus status) noexcept {
   switch (status) {
@@ -24,11 +27,9 @@ std::error_code code_of(natsStatus status) noexcept {
     case NATS_TIMEOUT: return errno_code(ETIME);
     case NATS_NO_MEMORY: return errno_code(ENOMEM);
     case NATS_NO_RESPONDERS: return errno_code(ENOENT);
-    case NATS_CONNECTION_AUTH_FAILED:
     case NATS_NOT_PERMITTED: return errno_code(EACCES);
     case NATS_INVALID_ARG: return errno_code(EINVAL);
     case NATS_CONNECTION_CLOSED: return errno_code(ENOTCONN);
-    case NATS_NO_SERVER: return errno_code(ECONNREFUSED);
     default: return errno_code(EIO);
   }
 }
@@ -40,58 +41,13 @@ std::string hexadecimal(std::uint64_t number) {
   return text;
 }
 
-natsStatus set_identity(natsOptions* to, const host_link_options& o) {
-  natsStatus s = NATS_OK;
-  if (!o.user.empty()) {
-    s = natsOptions_SetUserInfo(to, o.user.c_str(), o.password.c_str());
-  }
-  if (s == NATS_OK && !o.nkey_seed_file.empty()) {
-    s = natsOptions_SetNKeyFromSeed(to, o.nkey_public.c_str(), o.nkey_seed_file.c_str());
-  }
-  if (s == NATS_OK && !o.credentials_file.empty()) {
-    s = natsOptions_SetUserCredentialsFromFiles(to, o.credentials_file.c_str(), nullptr);
-  }
-  if (s == NATS_OK && o.tls) s = natsOptions_SetSecure(to, true);
-  if (s == NATS_OK && !o.ca_file.empty()) {
-    s = natsOptions_LoadCATrustedCertificates(to, o.ca_file.c_str());
-  }
-  if (s == NATS_OK && !o.certificate_file.empty()) {
-    s = natsOptions_LoadCertificatesChain(to, o.certificate_file.c_str(), o.key_file.c_str());
-  }
-  return s;
-}
-
-// The client library sends no signature where its first byte is 0, so servers refuse one of 256
-// connections by nkey: a refusal counts if it comes three times.
-natsStatus connect_with(natsOptions* options, const host_link_options& o, natsConnection** made) {
-  natsStatus s = NATS_CONNECTION_AUTH_FAILED;
-  const int attempts_max = o.nkey_seed_file.empty() ? 1 : 3;
-  for (int i = 0; i < attempts_max && s == NATS_CONNECTION_AUTH_FAILED; ++i) {
-    s = natsConnection_Connect(made, options);
-  }
-  return s;
-}
-
-natsStatus set_options(natsOptions* to, const host_link_options& o, void* self) {
-  std::vector<const char*> servers;
-  for (const std::string& one : o.servers) servers.push_back(one.c_str());
-  natsStatus s = natsOptions_SetServers(to, servers.data(), static_cast<int>(servers.size()));
-  if (s == NATS_OK) s = set_identity(to, o);
-  if (s == NATS_OK) s = natsOptions_SetPingInterval(to, 1000);
-  if (s == NATS_OK) s = natsOptions_SetMaxPingsOut(to, 2);
-  if (s == NATS_OK) s = natsOptions_SetTimeout(to, 2000);
-  if (s == NATS_OK) s = natsOptions_SetMaxReconnect(to, -1);
-  if (s == NATS_OK) s = natsOptions_SetReconnectWait(to, 200);
-  if (s == NATS_OK) s = natsOptions_SetReconnectBufSize(to, 1);
-  if (s == NATS_OK) s = natsOptions_SetSendAsap(to, true);
-  if (s == NATS_OK) {
-    s = natsOptions_SetReconnectedCB(
-        to,
-        [](natsConnection*, void* flag) {
-          static_cast<atomic<bool>*>(flag)->store(true, mo::relaxed);  // take_reconnected()
-        },
-        self);
-  }
+natsStatus set_callbacks(natsOptions* to, void* self) {
+  natsStatus s = natsOptions_SetReconnectedCB(
+      to,
+      [](natsConnection*, void* flag) {
+        static_cast<atomic<bool>*>(flag)->store(true, mo::relaxed);  // take_reconnected()
+      },
+      self);
   // The default handler writes lines to stderr.
   if (s == NATS_OK) {
     s = natsOptions_SetErrorHandler(
@@ -114,15 +70,18 @@ result<queued_message> queue_reader::next(std::int64_t timeout_ns) {
 }
 
 result<std::unique_ptr<bus>> bus::connect(const host_link_options& o) {
-  std::unique_ptr<bus> made(new bus(o.namespace_));
+  std::unique_ptr<bus> made(new bus(o));
   natsOptions* options = nullptr;
   natsStatus s = natsOptions_Create(&options);
   if (s != NATS_OK) return std::unexpected(code_of(s));
   const std::unique_ptr<natsOptions, void (*)(natsOptions*)> freed(options, natsOptions_Destroy);
-  s = set_options(options, o, &made->was_reconnected_);
-  if (s == NATS_OK) s = connect_with(options, o, &made->connection_);
+  s = set_callbacks(options, &made->was_reconnected_);
+  if (s != NATS_OK) return std::unexpected(code_of(s));
+  const auto connected = connect_nats(o, options);
+  if (!connected) return std::unexpected(connected.error());
+  made->connection_ = *connected;
   jsOptions limits;
-  if (s == NATS_OK) s = jsOptions_Init(&limits);
+  s = jsOptions_Init(&limits);
   if (s == NATS_OK) {
     limits.Wait = answer_ms;
     s = natsConnection_JetStream(&made->streams_, made->connection_, &limits);
@@ -150,34 +109,64 @@ std::string bus::block_subject(std::uint64_t claim) const {
 
 std::string bus::stream(const char* kind) const { return "UFENCE_" + namespace_ + '_' + kind; }
 
-std::error_code bus::make_stream(const std::string& name, const std::string& config) {
+result<nlohmann::json> bus::ask_about(const std::string& stream, const char* what,
+                                      const std::string& question) {
   natsMsg* reply = nullptr;
   const natsStatus s = natsConnection_RequestString(
-      &reply, connection_, ("$JS.API.STREAM.CREATE." + name).c_str(), config.c_str(), answer_ms);
-  if (s != NATS_OK) return code_of(s == NATS_NO_RESPONDERS ? NATS_TIMEOUT : s);
+      &reply, connection_, ("$JS.API.STREAM." + std::string(what) + '.' + stream).c_str(),
+      question.c_str(), answer_ms);
+  if (s != NATS_OK) return std::unexpected(code_of(s == NATS_NO_RESPONDERS ? NATS_TIMEOUT : s));
   const std::unique_ptr<natsMsg, void (*)(natsMsg*)> freed(reply, natsMsg_Destroy);
-  const auto told = nlohmann::json::parse(
+  auto told = nlohmann::json::parse(
       std::string_view(natsMsg_GetData(reply),
                        static_cast<std::size_t>(natsMsg_GetDataLength(reply))),
       nullptr, false);
-  if (told.is_discarded() || told.contains("error")) return errno_code(EPROTO);
+  if (!told.is_object()) return failure(EPROTO);
+  return told;
+}
+
+// One that is there already has to be the same, but may be kept by more servers, or by fewer.
+std::error_code bus::make_stream(nlohmann::json config, std::string* why) {
+  const std::string name = config["name"];
+  const auto made = ask_about(name, "CREATE", config.dump());
+  if (!made) return made.error();
+  const auto error = made->find("error");
+  if (error == made->end()) return {};
+  if (why != nullptr && error->is_object()) *why = error->value("description", "");
+  const int code = error->is_object() ? error->value("err_code", 0) : 0;
+  if (code == too_few_servers_code) return errno_code(ETIME);
+  if (code != 0 && error->value("code", 0) == unavailable) return errno_code(ETIME);
+  if (code != stream_is_there_code) return errno_code(EPROTO);
+  const auto there = ask_about(name, "INFO", "");
+  if (!there) return there.error();
+  config.erase("num_replicas");
+  const auto found = there->value("config", nlohmann::json::object());
+  for (const auto& [key, value] : config.items()) {
+    if (found.value(key, nlohmann::json()) != value) return errno_code(EPROTO);
+  }
   return {};
 }
 
-std::error_code bus::make_streams() {
-  const std::string begin = R"({"name":")";
-  const std::string kind =
-      R"("retention":"workqueue","storage":"memory","num_replicas":1,)"
-      R"("max_consumers":-1,"max_age":600000000000,"duplicate_window":1000000000,)";
-  const std::error_code failed = make_stream(
-      stream("WORK"), begin + stream("WORK") + R"(","subjects":[")" + subject("work") + R"("],)" +
-                          kind + R"("max_msgs":1024,"max_bytes":16777216,"discard":"old"})");
-  if (failed) return failed;
-  return make_stream(
-      stream("BLOCKS"),
-      begin + stream("BLOCKS") + R"(","subjects":[")" + subject("block.*") + R"("],)" + kind +
-          R"("max_msgs":-1,"max_bytes":67108864,"discard":"new","discard_new_per_subject":true,)" +
-          R"("max_msgs_per_subject":)" + std::to_string(blocks_per_claim) + "}");
+std::error_code bus::make_streams(std::string* why) {
+  const nlohmann::json kind{{"retention", "workqueue"},   {"storage", "memory"},
+                            {"num_replicas", replicas_},  {"max_consumers", -1},
+                            {"max_age", 600'000'000'000}, {"duplicate_window", 1'000'000'000}};
+  nlohmann::json work = kind;
+  work.update({{"name", stream("WORK")},
+               {"subjects", {subject("work")}},
+               {"max_msgs", 1024},
+               {"max_bytes", 16'777'216},
+               {"discard", "old"}});
+  if (const std::error_code failed = make_stream(std::move(work), why)) return failed;
+  nlohmann::json blocks = kind;
+  blocks.update({{"name", stream("BLOCKS")},
+                 {"subjects", {subject("block.*")}},
+                 {"max_msgs", -1},
+                 {"max_bytes", 67'108'864},
+                 {"discard", "new"},
+                 {"discard_new_per_subject", true},
+                 {"max_msgs_per_subject", blocks_per_claim}});
+  return make_stream(std::move(blocks), why);
 }
 
 void bus::purge(const std::string& name, const std::string& of) {

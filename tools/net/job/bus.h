@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -63,8 +64,10 @@ class bus {
   void close() noexcept;
 
   /// Makes the two streams, if they are not there.
-  /// @return  -EACCES, -ETIME the server; -EPROTO it refuses: there are others of that name
-  [[nodiscard]] std::error_code make_streams();
+  /// @param why  if not null, gets what the server says where it refuses
+  /// @return  -EACCES, -ETIME the server, or a cluster that has not come together yet; -EPROTO it
+  ///          refuses, or has others of that name
+  [[nodiscard]] std::error_code make_streams(std::string* why = nullptr);
   /// Empties the queue of work, or drops the blocks of one claim.
   void purge_work();
   void purge_blocks(std::uint64_t claim);
@@ -95,14 +98,18 @@ class bus {
   }
 
  private:
-  explicit bus(std::string namespace_name) : namespace_(std::move(namespace_name)) {}
-  [[nodiscard]] std::error_code make_stream(const std::string& name, const std::string& config);
+  explicit bus(const host_link_options& o) : namespace_(o.namespace_), replicas_(o.replicas) {}
+  // The server's answer to a question about a stream.
+  [[nodiscard]] result<nlohmann::json> ask_about(const std::string& stream, const char* what,
+                                                 const std::string& question);
+  [[nodiscard]] std::error_code make_stream(nlohmann::json config, std::string* why);
   [[nodiscard]] std::string subject(const char* kind) const;
   [[nodiscard]] std::string block_subject(std::uint64_t claim) const;
   [[nodiscard]] std::string stream(const char* kind) const;
   void purge(const std::string& stream, const std::string& subject);
 
   const std::string namespace_;
+  const std::uint32_t replicas_;
   natsConnection* connection_ = nullptr;  // constant after connect()
   jsCtx* streams_ = nullptr;              // constant after connect()
   natsSubscription* questions_ = nullptr;

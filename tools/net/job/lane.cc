@@ -13,6 +13,7 @@
 
 #include "tools/net/job/below.h"
 #include "tools/net/job/blocks.h"
+#include "tools/ufence/hash/sum_line.h"
 #include "ufence/base/clock.h"
 
 namespace ufence::tool {
@@ -21,6 +22,8 @@ namespace {
 constexpr std::int64_t look_ns = 300'000'000;  // how soon it sees that it is over
 constexpr std::int64_t answer_ns = 1'000'000'000;
 constexpr std::int64_t block_ns = 500'000'000;
+// A run that comes back hands out again what nobody has claimed.
+constexpr std::int64_t claim_nobody_ns = 2'000'000'000;
 
 result<std::size_t> read_some(int fd, std::span<std::byte> to) {
   std::size_t all = 0;
@@ -54,6 +57,16 @@ std::string lane::run() {
 
 // A timeline that others believe, and the queue. The server may be away: then later.
 bool lane::join() {
+  if (!queue_) {
+    std::string why;
+    const std::error_code failed = all_.server.make_streams(&why);
+    if (failed == errno_code(EPROTO)) {
+      problem_ = "the server refuses the queues of the job: " + printable(why);
+      return false;
+    }
+    auto made = failed ? std::unexpected(failed) : all_.server.read_work();
+    if (made) queue_ = *std::move(made);
+  }
   if (line_ && line_->ended()->is_signaled()) line_.reset();
   if (!line_) {
     std::uint32_t number = 0;
@@ -69,25 +82,23 @@ bool lane::join() {
     line_ = *std::move(made);
     done_ = 0;
   }
-  if (!queue_) {
-    const std::error_code failed = all_.server.make_streams();
-    if (failed == errno_code(EPROTO)) problem_ = "the server refuses the queues of the job";
-    auto made = failed ? std::unexpected(failed) : all_.server.read_work();
-    if (made) queue_ = *std::move(made);
-  }
   return line_ && queue_;
 }
 
-// A question is asked until there is an answer, or nobody who could give one.
-std::optional<verdict> lane::ask(std::uint64_t run, const std::string& question) {
+// A question is asked until there is an answer, or for so long nobody who could give one.
+std::optional<verdict> lane::ask(std::uint64_t run, const std::string& question,
+                                 std::int64_t nobody_ns) {
   const std::int64_t until = deadline_after(std::max(4 * all_.lease_ns, 4 * answer_ns));
+  std::int64_t nobody_since_ns = INT64_MAX;
   while (!is_over() && now_ns() < until) {
     const auto answer = all_.server.ask(run, question, answer_ns);
     if (answer) return parse_verdict(*answer);
-    if (answer.error() == errno_code(ENOENT)) {
-      // The run is over; or has lost its connection, and comes back.
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
+    const bool is_nobody = answer.error() == errno_code(ENOENT);
+    nobody_since_ns = is_nobody ? std::min(nobody_since_ns, now_ns()) : INT64_MAX;
+    if (!is_nobody) continue;
+    // The run is over; or has lost its connection, and comes back.
+    if (now_ns() - nobody_since_ns > nobody_ns) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   return std::nullopt;
 }
@@ -128,17 +139,19 @@ lane::step lane::take_one() {
     if (!made) return message->give_back(), step::later;
     blocks = *std::move(made);
   }
-  const auto said = ask(item->run, to_bytes(claim));
+  const auto said = ask(item->run, to_bytes(claim), claim_nobody_ns);
   if (said == verdict::fenced) {
     message->give_back();
     line_.reset();
     return step::again;
   }
+  // Its answer may be lost: then the run waits for a point that is given up here.
+  if (!said) line_.reset();
   message->accept();
   if (said != verdict::yes) return step::again;
   const auto what = do_it(*item, blocks);
   if (is_over()) return step::again;
-  if (what && ask(item->run, to_bytes(*what)) == verdict::yes) {
+  if (what && ask(item->run, to_bytes(*what), INT64_MAX) == verdict::yes) {
     line_->signal_up_to(++done_);
   } else {
     // Nobody believes this timeline any more; or it should not: its next point is given up.

@@ -43,7 +43,8 @@ class lane {
   [[nodiscard]] bool is_over() const { return all_.is_over.load(mo::relaxed); }
   [[nodiscard]] bool join();
   [[nodiscard]] step take_one();
-  [[nodiscard]] std::optional<verdict> ask(std::uint64_t run, const std::string& question);
+  [[nodiscard]] std::optional<verdict> ask(std::uint64_t run, const std::string& question,
+                                           std::int64_t nobody_ns);
   [[nodiscard]] bool open_root(const work_item& item);
   [[nodiscard]] std::optional<work_result> do_it(const work_item& item,
                                                  std::optional<queue_reader>& blocks);

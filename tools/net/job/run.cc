@@ -26,6 +26,7 @@
 #include "tools/ufence/cli/console.h"
 #include "tools/ufence/cli/interrupt.h"
 #include "tools/ufence/cli/units.h"
+#include "tools/ufence/hash/sum_line.h"
 #include "tools/ufence/hash/sum_output.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/fd.h"
@@ -151,9 +152,14 @@ bool host_run::connect() {
   auto link = host_link::connect(link_options_);
   if (!link) return problem(name, link.error());
   link_ = *std::move(link);
-  const std::error_code failed = server_->make_streams();
+  std::string why;
+  const std::error_code failed = server_->make_streams(&why);
   if (failed == errno_code(ETIME)) {
     console_.problem(name, "no answer from JetStream: has the server it, and may we use it?");
+    return false;
+  }
+  if (failed == errno_code(EPROTO)) {
+    console_.problem(name, "it refuses the queues of the job: " + printable(why));
     return false;
   }
   return problem(name, failed);

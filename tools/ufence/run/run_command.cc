@@ -195,6 +195,7 @@ void add_host_options(CLI::App& app, run_options& options) {
   app.add_option("--server", "Their nats-server; of a cluster, several")
       ->type_name("URL...")
       ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args()
       ->default_str("nats://127.0.0.1:4222")
       ->needs(hosts);
   const std::string sends = "Send the blocks of the files over the server: no folder is shared";
@@ -202,6 +203,12 @@ void add_host_options(CLI::App& app, run_options& options) {
   app.add_option("--lease", "How long a worker may be silent before it counts as gone")
       ->type_name("SECONDS")
       ->default_str("3")
+      ->needs(hosts);
+  app.add_option("--replicas",
+                 "How many servers of a cluster keep the values and queues of the namespace; "
+                 "counts when it is used for the first time")
+      ->type_name("N")
+      ->default_str("1")
       ->needs(hosts);
   app.add_option("--user",
                  "As whom it connects; the password is UFENCE_NET_PASSWORD in the environment")
