@@ -325,6 +325,13 @@ class Text(LintCase):
             self.assert_flags({"scripts/a": f"cd {path}\n"}, "scripts/a:1", "path of one machine")
         self.assert_clean({"scripts/a": "cd $root/wo" + "rk/a /usr/include /tmp/a src/ho" + "me/a\n"})
 
+    def test_prose_that_is_not_wrapped(self):
+        long = "a word " * 20
+        for prose in (long, "- " + long, "  " + long):
+            self.assert_flags({"docs/a.md": f"a\n{prose}\n"}, "docs/a.md:2", "wrap it at 120")
+        for other in (f"| {long} |", f"    {long}", f"```\n{long}\n```", "- " + "long" * 40, "# " + long):
+            self.assert_clean({"docs/a.md": f"{other}\n"})
+
     def test_not_what_git_keeps_beside_a_worktree(self):
         self.assert_clean({".git": "gitdir: /ho" + "me/ada/x\n"})
 

@@ -224,6 +224,8 @@ class SyncFiles(unittest.TestCase):
     def test_another_descriptor_is_none(self):
         reading, writing = os.pipe()
         os.close(writing)
+        with self.assertRaises(TypeError):
+            ufence.SyncFile(ufence.create()[0])
         with ufence.SyncFile(reading) as wrong, self.assertRaises(OSError) as failed:
             wrong.fence()
         self.assertEqual(failed.exception.errno, errno.EINVAL)

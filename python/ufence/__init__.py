@@ -17,6 +17,7 @@ import ctypes
 import dataclasses
 import enum
 import errno
+import operator
 import os
 import select
 import sys
@@ -374,8 +375,9 @@ class SyncFile:
     """A descriptor for a fence, which any process can poll and import; select() takes the object."""
 
     def __init__(self, fd: int):
-        """Takes over a descriptor, for instance one that was received."""
-        self._fd = fd
+        """Takes over a descriptor, for instance one that was received; of a fence: SyncFile.of()."""
+        self._fd = -1
+        self._fd = operator.index(fd)
 
     @classmethod
     def of(cls, fence: Fence, name: str | None = None) -> SyncFile:

@@ -1,4 +1,5 @@
-"""What no file may hold: notes to self, paths of one machine; and two tests of the same name."""
+"""What no file may hold: notes to self, paths of one machine, prose that is not wrapped; and two tests of the
+same name."""
 
 import re
 
@@ -6,6 +7,17 @@ import re
 NOTE = re.compile(r"\b(" + "TO" + "DO|" + "FIX" + "ME)" + r"\b")
 MACHINE_PATH = re.compile(r"(?<![\w.$}/-])/(?:work|home|root|Users|farm)/[\w.-]+")
 TEST = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
+PROSE_WIDTH = 120
+NOT_PROSE = ("|", "    ", "#", "<!--", "![")  # tables, code, headings, comments, pictures
+
+
+def check_prose(tree, file) -> None:
+    is_code = False
+    for number, line in enumerate(file.text.split("\n"), 1):
+        if line.startswith("```"):
+            is_code = not is_code
+        elif not is_code and len(line) > PROSE_WIDTH and not line.startswith(NOT_PROSE) and " " in line.strip(" -"):
+            tree.report(file, number, f"{len(line)} columns; wrap it at {PROSE_WIDTH}")
 
 
 def check(tree) -> None:
@@ -13,6 +25,8 @@ def check(tree) -> None:
     for file in tree.files.values():
         if file.path == "LICENSE":
             continue
+        if file.path.endswith(".md"):
+            check_prose(tree, file)
         for number, line in enumerate(file.text.split("\n"), 1):
             if match := NOTE.search(line):
                 tree.report(file, number, f"{match[1]}; do it, or say plainly what is not done and why")
