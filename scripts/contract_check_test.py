@@ -100,6 +100,13 @@ class Contract(Case):
         cited = {"ufence/fence/b.cc": "// F20 says so\n"}
         self.assert_finds(self.contract(document(), **cited), "ufence/fence/b.cc:1: cites F20")
 
+    def test_an_error_number_that_is_not_in_the_table(self):
+        table = document() + "## Error numbers\n\n| errno | from | means |\n|---|---|---|\n| EAGAIN, EIO | f | x |\n"
+        header = {"scripts/public_headers.txt": "ufence/fence/b.h\n"}
+        self.assertEqual(self.contract(table, **header, **{"ufence/fence/b.h": "// -EIO; -EAGAIN\n"}), [])
+        self.assert_finds(self.contract(table, **header, **{"ufence/fence/b.h": "// -EIO; -EXDEV\n"}),
+                          "EXDEV is missing, of which ufence/fence/b.h tells")
+
 
 class Links(Case):
     def test_links(self):

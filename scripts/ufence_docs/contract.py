@@ -25,6 +25,7 @@ PROGRAM_CASE = re.compile(r"^ +\{ ?\"([A-Z]\w+)\",", re.MULTILINE)
 TYPED_OR_COMMAND = re.compile(r"ufence_add_command_test\(\s*([\w.${}]+)")
 FILE_NAME = re.compile(r"\w+\.(?:h|hpp|c|cc|py|txt|cmake|md|so|map)")
 TAG = re.compile(r"\b[A-Z]+\.[0-9]+\b")
+ERRNO = re.compile(r"\bE[A-Z0-9]{3,}\b")
 CITED = re.compile(r"\b(F[0-9]+|D-[0-9]+)\b")
 
 
@@ -34,7 +35,7 @@ def check(root: pathlib.Path) -> list[str]:
         return [f"{CONTRACT}:1: missing; it holds the rules"]
     lines = path.read_text(encoding="utf-8").split("\n")
     tree = Tree(root)
-    return [*_check_rows(lines), *_check_errnos(lines), *_check_tests(lines, tree), *_check_tags(lines, tree),
+    return [*_check_rows(lines), *_check_errnos(lines), *_check_told_errnos(lines, tree), *_check_tests(lines, tree), *_check_tags(lines, tree),
             *_check_citations(tree)]
 
 
@@ -63,6 +64,19 @@ def _check_errnos(lines: list[str]) -> list[str]:
             if i > at and re.match(r"\| E[A-Z0-9]+[, ]", line)]
     return [f"{CONTRACT}:{i}: {name} stands after {before}; sort the rows by name"
             for (_, before), (i, name) in zip(rows, rows[1:]) if name < before]
+
+
+def _check_told_errnos(lines: list[str], tree: Tree) -> list[str]:
+    """The table has each error number that a public header tells of; those of the kernel's headers are the kernel's."""
+    if "## Error numbers" not in lines:
+        return []
+    at = lines.index("## Error numbers")
+    listed = {name for line in lines[at:] if line.startswith("| E") for name in ERRNO.findall(line.split("|")[1])}
+    told = {name: path for path in sorted(tree.public | {DRIVER, "abi/ufence/ufence.h"}, reverse=True)
+            if path in tree.files and not path.startswith("ufence/kernel/")
+            for name in re.findall(r"-(E[A-Z0-9]{3,})\b", tree.files[path].text)}
+    return [f"{CONTRACT}:{at + 1}: {name} is missing, of which {path} tells; add a row"
+            for name, path in sorted(told.items()) if name not in listed]
 
 
 def _tests_of(lines: list[str], at: int) -> str:
