@@ -115,7 +115,7 @@ class Sums(Via):
 
     def test_fences_outlive_their_reader(self):
         expected = self.make_work()
-        for options in ([], ["--kill-reader-every", "3"]):
+        for options in ([], ["--kill-reader-every", "10"]):
             report = self.run_via(expected, "--hold", *options)
             self.assertEqual(report["fences_held_at_exit"], report["fences_issued"])
             self.assertEqual(report["fences_outliving_issuer"], report["fences_issued"])
@@ -125,7 +125,7 @@ class Kill(Via):
     def test_reads_what_was_cut_off_again(self):
         expected = self.make_work()
         killed = resubmitted = 0
-        choices = (("1", []), ("5", ["--workers", "3"]), ("20", ["--block", "64k"]))
+        choices = (("20", []), ("40", ["--workers", "3"]), ("80", ["--block", "64k"]))
         for number in until_met(lambda: killed > 1 and resubmitted, at_least=len(choices)):
             every, options = choices[number % len(choices)]
             with self.subTest(every=every, options=options):
@@ -137,10 +137,10 @@ class Kill(Via):
     def test_while_modules_are_replaced(self):
         expected = self.make_work()
         for options in (["--policy", "drain"], ["--policy", "cancel", "--hold"],
-                        ["--policy", "cancel", "--kill-reader-every", "20"],
-                        ["--policy", "drain", "--kill-reader-every", "50", "--hold"]):
+                        ["--policy", "cancel", "--kill-reader-every", "80"],
+                        ["--policy", "drain", "--kill-reader-every", "120", "--hold"]):
             with self.subTest(options=options):
-                report = self.run_via(expected, "--reload-every", "1", "--block", "64k",
+                report = self.run_via(expected, "--reload-every", "5", "--block", "64k",
                                       *options)
                 self.assertEqual(report["module_loads"], report["module_unloads"])
                 self.assertEqual(report["unloads_unmapped"], report["module_unloads"])
