@@ -42,9 +42,11 @@
  *        in-fences: before submit().
  *  D-20  Module code never asks for its own unload (-EDEADLK).
  *  D-21  Nothing of the module is registered in the process once exit() has returned: signal handlers,
- *        timers and signal stacks; memory in the environment (putenv), in openlog() or in setvbuf();
- *        terminate, unexpected and new handlers; buffers, ties, callbacks, locales of C++ streams; keys
- *        with destructors; on_exit(); whatever other libraries keep, as OPENSSL_atexit() does. atexit(),
+ *        timers and signal stacks; memory in the environment (putenv), in openlog(), initstate() or
+ *        setvbuf(); terminate, unexpected and new handlers; buffers, ties, callbacks, locales of C++
+ *        streams; the default memory resource; streams of fopencookie() and fmemopen(); conversions of
+ *        printf(); keys with destructors; on_exit(); work for threads of libraries; exceptions of its own
+ *        classes; whatever other libraries keep, as OPENSSL_atexit() does. atexit(),
  *        at_quick_exit() and pthread_atfork() end with the module. Objects with destructors are made in
  *        init() or in the first submit(), or they go before stop() when the process exits.
  *  D-22  Callbacks of RCU that the module has queued have run once exit() has returned: it calls the

@@ -1,7 +1,10 @@
 #include "ufence/issuer/violations.h"
 
+#include <cxxabi.h>
+
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
 #include "ufence/fence/report.h"
 #include "ufence/issuer/device_impl.h"
@@ -26,6 +29,22 @@ std::string_view text_of(violation what) noexcept {
   }
   return "an unknown rule was broken";
 }
+
+// Hides the exceptions that this thread handles from the report handler: one of them may be the module's, and a
+// handler that kept it (std::current_exception) would destroy it after its class was unmapped.
+class hidden_exceptions {
+ public:
+  hidden_exceptions() noexcept : handled_(std::exchange(*innermost(), nullptr)) {}
+  ~hidden_exceptions() { *innermost() = handled_; }
+  hidden_exceptions(const hidden_exceptions&) = delete;
+  hidden_exceptions& operator=(const hidden_exceptions&) = delete;
+
+ private:
+  // The first word of the C++ ABI's data of each thread.
+  static void** innermost() noexcept { return reinterpret_cast<void**>(abi::__cxa_get_globals()); }
+
+  void* const handled_;
+};
 
 }  // namespace
 
@@ -60,6 +79,7 @@ void violation_list::flush_slow(const device::impl& of) noexcept {
 }
 
 void report_driver(const device::impl& of, std::uint64_t seqno, std::string_view text) noexcept {
+  const hidden_exceptions hide;
   send_report({.kind = report_kind::driver,
                .context = seqno != 0 ? of.context_of_job(seqno) : 0,
                .seqno = seqno,

@@ -242,6 +242,12 @@ bool imports_one_of(const elf_file& file, std::span<const std::string_view> name
   });
 }
 
+bool imports_some(const elf_file& file, bool (*is_wanted)(std::string_view function) noexcept) noexcept {
+  return std::ranges::any_of(file.symbols, [is_wanted](const elf_symbol& s) {
+    return !s.is_defined && is_wanted(s.name);
+  });
+}
+
 bool opens_libraries(const elf_file& file) noexcept {
   static constexpr std::array opening = {"dlopen"sv, "dlmopen"sv};
   return imports_one_of(file, opening);
@@ -253,9 +259,7 @@ bool finds_functions(const elf_file& file) noexcept {
 }
 
 bool may_set_signals(const elf_file& file) noexcept {
-  return finds_functions(file) || std::ranges::any_of(file.symbols, [](const elf_symbol& s) {
-           return !s.is_defined && sets_signals(s.name);
-         });
+  return finds_functions(file) || imports_some(file, &sets_signals);
 }
 
 void check_sanitizer(const elf_file& file, module_info& info) {
@@ -291,7 +295,9 @@ std::optional<elf_file> check_elf(byte_source& source, module_info& info, module
              .has_static_objects = has_static_objects(*file),
              .opens_libraries = opens_libraries(*file),
              .sets_signals = may_set_signals(*file),
-             .finds_functions = finds_functions(*file)};
+             .finds_functions = finds_functions(*file),
+             .leaves_in_c_library = imports_some(*file, &leaves_in_c_library),
+             .registers_conversions = imports_some(*file, &registers_conversions)};
   return std::move(*file);
 }
 

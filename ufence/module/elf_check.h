@@ -20,6 +20,8 @@ struct module_layout {
   bool opens_libraries = false;     // by dlopen()
   bool sets_signals = false;        // or finds the functions that do
   bool finds_functions = false;     // by their names, at run time
+  bool leaves_in_c_library = false; // may leave memory in the C library's data
+  bool registers_conversions = false;  // of printf()
 };
 
 /// Checks D-1, D-2, D-13, D-14, D-21 and D-22, and for damage: what the file alone tells. Fills everything of

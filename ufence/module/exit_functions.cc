@@ -34,15 +34,6 @@ struct exit_list {
 static_assert(sizeof(exit_list) == 1040);
 constexpr std::size_t lists_max = 1024;
 
-// Addresses of functions are enciphered with a key that is the same for the whole process.
-std::uintptr_t deciphered(std::uintptr_t function, std::uintptr_t key) noexcept {
-#if defined(__x86_64__)
-  constexpr unsigned turned = 17;
-  function = function >> turned | function << (64 - turned);
-#endif
-  return function ^ key;
-}
-
 // Where the list's begin stands, and the key. Found once, by registering a function and searching for it.
 struct found_lists {
   std::uintptr_t first_at = 0;  // 0: not found
@@ -145,6 +136,14 @@ std::string line_of(std::string_view what, std::uintptr_t at) {
 }
 
 }  // namespace
+
+std::uintptr_t deciphered(std::uintptr_t function, std::uintptr_t key) noexcept {
+#if defined(__x86_64__)
+  constexpr unsigned turned = 17;
+  function = function >> turned | function << (64 - turned);
+#endif
+  return function ^ key;
+}
 
 std::vector<std::string> exit_functions_in(address_range range) {
   std::vector<std::string> told;

@@ -2,6 +2,7 @@
 // was registered in another object's name (D-21).
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,5 +14,8 @@ namespace ufence::detail {
 /// @return  one line for each function that lies, or whose argument lies, in the range
 /// Allocates: may throw std::bad_alloc.
 [[nodiscard]] std::vector<std::string> exit_functions_in(address_range range);
+
+/// A pointer to a function as the C library enciphers it, with a key that is the same for the whole process.
+[[nodiscard]] std::uintptr_t deciphered(std::uintptr_t function, std::uintptr_t key) noexcept;
 
 }  // namespace ufence::detail

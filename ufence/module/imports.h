@@ -25,6 +25,11 @@ namespace ufence::detail {
 /// Leaves a function or memory of its caller registered in the process, where nobody can look (D-21).
 [[nodiscard]] bool leaves_unseen(std::string_view function) noexcept;
 
+/// Leaves memory of its caller in the static data of the C library (D-21).
+[[nodiscard]] bool leaves_in_c_library(std::string_view function) noexcept;
+/// Registers functions of its caller as conversions of printf() (D-21).
+[[nodiscard]] bool registers_conversions(std::string_view function) noexcept;
+
 /// The remarks of D-21 and D-22 about the imports of an object, one line each.
 /// Allocates: may throw std::bad_alloc.
 [[nodiscard]] std::vector<std::string> warnings_of_imports(const elf_file& file);

@@ -1,11 +1,14 @@
 #include "ufence/module/left_pointers.h"
 
+#include <printf.h>
+#include <stdio.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -13,6 +16,7 @@
 
 #include "ufence/module/loaded_objects.h"
 #include "ufence/module/memory_copy.h"
+#include "ufence/module/registered.h"
 
 namespace ufence::detail {
 namespace {
@@ -205,6 +209,63 @@ class search {
 
 }  // namespace
 
+namespace {
+
+// All writable data of the C library, part by part.
+template <class Visit>
+void visit_c_library(Visit visit) {
+  constexpr std::size_t word = sizeof(std::uintptr_t);
+  const std::vector<loaded_object> objects = objects_now();
+  for (const loaded_object& o : objects) {
+    if (!o.soname.starts_with("libc.so.")) continue;
+    for (const address_range data : o.data) {
+      const std::uintptr_t begin = (data.begin + word - 1) & ~(word - 1);
+      std::vector<std::uintptr_t> words(begin < data.end ? (data.end - begin) / word : 0);
+      words.resize(copy_memory(begin, words.data(), words.size() * word) / word);
+      visit(o, begin, std::span<const std::uintptr_t>(words));
+    }
+  }
+}
+
+// In an object that goes there is a word, called __dso_handle, that has its own address.
+bool is_owner(std::uintptr_t at, address_range range) noexcept {
+  std::uintptr_t word = 0;
+  return at - range.begin < range.end - range.begin && copy_thing(at, word) && word == at;
+}
+
+// Of a function that exit() or quick_exit() calls, or has called, and that goes with the object: its owner, or its
+// argument, which comes before the owner.
+bool is_of_exit_function(std::span<const std::uintptr_t> words, std::size_t n, address_range range) noexcept {
+  return is_owner(words[n], range) || (n + 1 < words.size() && is_owner(words[n + 1], range));
+}
+
+int print_nothing(FILE*, const printf_info*, const void* const*) { return 0; }
+int take_nothing(const printf_info*, std::size_t, int*, int*) { return 0; }
+
+// Where the C library has the functions that print conversions, known by one of ours; 0: not found.
+std::uintptr_t find_conversions() {
+  constexpr int unused = 1;  // no character that anybody would take
+  std::uintptr_t found = 0;
+  if (::register_printf_specifier(unused, &print_nothing, &take_nothing) != 0) return found;
+  try {
+    visit_c_library([&](const loaded_object&, std::uintptr_t, std::span<const std::uintptr_t> words) {
+      for (const std::uintptr_t table : words) {
+        std::uintptr_t function = 0;
+        const bool may_be = found == 0 && table != 0 && table % sizeof table == 0;
+        if (may_be && copy_thing(table + unused * sizeof table, function) &&
+            function == reinterpret_cast<std::uintptr_t>(&print_nothing)) {
+          found = table;
+        }
+      }
+    });
+  } catch (const std::exception&) {  // no memory
+  }
+  static_cast<void>(::register_printf_specifier(unused, nullptr, nullptr));
+  return found;
+}
+
+}  // namespace
+
 std::vector<std::string> pointers_left(address_range range, const std::vector<std::string>& needed,
                                        std::vector<companion>& came) {
   if (std::ranges::all_of(needed, is_runtime)) return {};
@@ -219,6 +280,39 @@ std::vector<std::string> pointers_left(address_range range, const std::vector<st
   }
   data_reader().read(parts, [&](const data_part& part, std::uintptr_t at, std::span<const std::uintptr_t> words) {
     find_in(range, words, [&](std::size_t n) { tell(told, part, at + n * sizeof(std::uintptr_t), words[n]); });
+  });
+  return told;
+}
+
+std::vector<std::string> pointers_in_c_library(address_range range) {
+  const address_range keys = table_of_keys();
+  std::vector<std::string> told;
+  visit_c_library([&](const loaded_object& library, std::uintptr_t begin, std::span<const std::uintptr_t> words) {
+    const data_part part{.library = &library.soname, .base = library.base, .range = {}};
+    find_in(range, words, [&](std::size_t n) {
+      const std::uintptr_t at = begin + n * sizeof(std::uintptr_t);
+      const bool is_of_key = at - keys.begin < keys.end - keys.begin;
+      if (told.empty() && !is_of_key && !is_of_exit_function(words, n, range)) tell(told, part, at, words[n]);
+    });
+  });
+  return told;
+}
+
+std::vector<std::string> conversions_in(address_range range) {
+  static const std::uintptr_t table = find_conversions();
+  std::vector<std::string> told;
+  // Before the functions that print it has those that tell the arguments.
+  constexpr std::size_t conversions = 256;
+  std::array<std::uintptr_t, 2 * conversions> functions{};
+  if (table == 0 || !copy_thing(table - conversions * sizeof(std::uintptr_t), functions)) return told;
+  std::size_t last = conversions;
+  find_in(range, functions, [&](std::size_t n) {
+    const std::size_t conversion = n % conversions;
+    if (told.size() == told_max || std::exchange(last, conversion) == conversion) return;
+    std::array<char, 80> text;
+    std::snprintf(text.data(), text.size(), "the conversion %%%c of printf() at 0x%zx",
+                  static_cast<char>(conversion), functions[n]);
+    told.emplace_back(text.data());
   });
   return told;
 }

@@ -22,4 +22,12 @@ namespace ufence::detail {
                                                      const std::vector<std::string>& needed,
                                                      std::vector<companion>& came);
 
+/// Looks at the static data of the C library, but for the functions that exit() calls.
+/// @return  a line for the first pointer
+[[nodiscard]] std::vector<std::string> pointers_in_c_library(address_range range);
+
+/// Looks at the functions of printf()'s conversions that programs register. Only for an object that registers
+/// some: to find the table, one is registered for a moment, after which printf() is a little slower.
+[[nodiscard]] std::vector<std::string> conversions_in(address_range range);
+
 }  // namespace ufence::detail

@@ -224,6 +224,8 @@ std::expected<std::unique_ptr<loaded_module>, load_failure> loaded_module::load(
   if (m->file.layout.opens_libraries) module->others_ = detail::bases_now();
   module->may_start_threads_ = m->file.layout.finds_functions || m->file.layout.opens_libraries;
   module->sets_signals_ = m->file.layout.sets_signals;
+  module->leaves_in_c_library_ = m->file.layout.leaves_in_c_library;
+  module->registers_conversions_ = m->file.layout.registers_conversions;
   module->has_static_objects_ = m->file.layout.has_static_objects;
   module->info_ = std::move(m->file.info);
   module->info_.path = path;
@@ -340,6 +342,11 @@ std::vector<std::string> loaded_module::left_behind() {
   };
   const char* const registered = " lies in the module: it is left registered";
   add_all("D-21: ", detail::registered_in(range_, sets_signals_), registered);
+  if (registers_conversions_) add_all("D-21: ", detail::conversions_in(range_), registered);
+  // What has a name has been told.
+  if (leaves_in_c_library_ && left.empty()) {
+    add_all("D-21: ", detail::pointers_in_c_library(range_), registered);
+  }
   add_all("D-21: ", detail::pointers_left(range_, info_.needed, companions_), registered);
   // A module that finds no functions by their names has others start its threads, in libraries that have some.
   if (may_start_threads_ || std::ranges::any_of(companions_, [](const auto& c) { return !c.kept.empty(); })) {

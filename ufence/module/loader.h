@@ -101,6 +101,8 @@ class loaded_module {
   std::vector<std::string> notes_;
   bool has_static_objects_ = false;
   bool sets_signals_ = false;
+  bool leaves_in_c_library_ = false;
+  bool registers_conversions_ = false;
   bool may_start_threads_ = false;  // that its imports do not tell
   int look_error_ = 0;  // why the mappings could not be looked at
   mapping state_ = mapping::mapped;

@@ -19,13 +19,16 @@
 #include <ios>
 #include <iostream>
 #include <locale>
+#include <memory_resource>
 #include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include "ufence/module/exit_functions.h"
+#include "ufence/module/open_streams.h"
 
 // Does a sanitizer stand between the program and its signal handlers?
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -108,6 +111,11 @@ const void* handler_of(int signal) noexcept {
 #endif
 }
 
+const key_entry* keys_of_c_library() noexcept {
+  static const key_entry* const keys = find_keys();
+  return keys;
+}
+
 class look {
  public:
   look(address_range range, bool sets_signals) noexcept
@@ -119,6 +127,7 @@ class look {
     at_handlers();
     at_keys();
     at_streams();
+    at_exception();
     for (std::string& function : exit_functions_in(range_)) found_.push_back(std::move(function));
     return std::move(found_);
   }
@@ -179,11 +188,14 @@ class look {
     add_function("the function that error() calls", ::error_print_progname);
     add_function("the function that argp calls", ::argp_program_version_hook);
     add_function("the function that obstacks call", ::obstack_alloc_failed_handler);
+    add("the version that argp tells", ::argp_program_version);
+    add("the address that argp tells", ::argp_program_bug_address);
+    add_object("the default memory resource", std::pmr::get_default_resource());
     if (&get_unexpected != nullptr) add_function("the unexpected handler", get_unexpected());
   }
 
   void at_keys() {
-    static const key_entry* const keys = find_keys();
+    const key_entry* const keys = keys_of_c_library();
     if (keys == nullptr) return;
     for (std::size_t key = 0; key < PTHREAD_KEYS_MAX; ++key) {
       const key_entry& e = keys[key];
@@ -196,6 +208,7 @@ class look {
     add("the buffer of stdin", stdin->_IO_buf_base);
     add("the buffer of stdout", stdout->_IO_buf_base);
     add("the buffer of stderr", stderr->_IO_buf_base);
+    for (const used_by_stream& used : used_by_open_streams(range_)) add(used.what, used.at);
     const std::locale now;
     at_locale("the C++ locale", now);
     at_stream("std::cin", std::cin, now);
@@ -206,6 +219,13 @@ class look {
     at_stream("std::wcout", std::wcout, now);
     at_stream("std::wcerr", std::wcerr, now);
     at_stream("std::wclog", std::wclog, now);
+  }
+  // Somebody may unload in a handler: the exception goes when the handler ends, after its class.
+  void at_exception() {
+#if defined(__GLIBCXX__)
+    const std::exception_ptr handled = std::current_exception();
+    if (handled != nullptr) add("the class of the exception that is being handled", handled.__cxa_exception_type());
+#endif
   }
   // An object may lie in the range, or its class, by the table of its functions.
   template <class Text>
@@ -247,6 +267,11 @@ class look {
 };
 
 }  // namespace
+
+address_range table_of_keys() noexcept {
+  const auto begin = reinterpret_cast<std::uintptr_t>(keys_of_c_library());
+  return {.begin = begin, .end = begin == 0 ? 0 : begin + PTHREAD_KEYS_MAX * sizeof(key_entry)};
+}
 
 std::vector<std::string> registered_in(address_range range, bool sets_signals) {
   return look(range, sets_signals).run();

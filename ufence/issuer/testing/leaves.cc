@@ -1,20 +1,26 @@
 // A driver that leaves things of its own registered in the process (D-21), as its jobs ask for.
 #include "ufence/issuer/testing/leaves.h"
 
+#include <argp.h>
 #include <dlfcn.h>
 #include <error.h>
+#include <printf.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <exception>
 #include <iostream>
+#include <cstring>
 #include <locale>
+#include <memory_resource>
 #include <new>
+#include <stdexcept>
 #include <streambuf>
 
 #include "ufence/module/testing/plain_driver.h"
@@ -42,6 +48,34 @@ class own_facet : public std::numpunct<char> {
 void on_stream(std::ios_base::event, std::ios_base&, int) {}
 alignas(own_buffer) std::array<char, sizeof(own_buffer)> buffer_memory;
 
+class own_resource : public std::pmr::memory_resource {
+  void* do_allocate(std::size_t size, std::size_t) override { return ::operator new(size); }
+  void do_deallocate(void* memory, std::size_t, std::size_t) override { ::operator delete(memory); }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+std::array<char, 256> random_numbers;
+std::array<char, 8> name = {"leaves"};
+ssize_t write_nothing(void*, const char*, std::size_t size) { return static_cast<ssize_t>(size); }
+
+int print_own(FILE*, const printf_info*, const void* const*) { return 0; }
+int take_int(const printf_info*, std::size_t, int*, int*) { return 0; }
+
+struct own_exception : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+[[noreturn]] void throw_own() { throw own_exception("of the driver's own"); }
+
+// Streams that the test closes: it is told their place.
+void* open_stream(std::uint32_t what) {
+  if (what == leaves::stream_memory) return ::fmemopen(stream_buffer.data(), stream_buffer.size(), "w");
+  if (what == leaves::stream_function) {
+    return ::fopencookie(nullptr, "w", {.read = nullptr, .write = &write_nothing, .seek = nullptr, .close = nullptr});
+  }
+  FILE* const file = ::fopen("/dev/null", "w");
+  if (file != nullptr) ::setvbuf(file, stream_buffer.data(), _IOFBF, stream_buffer.size());
+  return file;
+}
+
 void on_process_exit(int, void*) { ::_exit(42); }
 
 void* wait_for_ever(void*) {
@@ -65,11 +99,6 @@ void leave(std::uint32_t what) {
     case leaves::environment: ::putenv(variable.data()); break;
     case leaves::terminate_handler: std::set_terminate(&on_terminate); break;
     case leaves::new_handler: std::set_new_handler(&on_no_memory); break;
-    case leaves::key: {
-      pthread_key_t key{};
-      ::pthread_key_create(&key, &on_thread_end);
-      break;
-    }
     case leaves::cout_buffer: std::cout.rdbuf(new (buffer_memory.data()) own_buffer); break;
     case leaves::cout_class: std::cout.rdbuf(new own_buffer); break;
     case leaves::stdout_buffer:
@@ -84,11 +113,26 @@ void leave(std::uint32_t what) {
     case leaves::error_function: ::error_print_progname = &on_error; break;
     case leaves::on_exit_function: ::on_exit(&on_process_exit, nullptr); break;
     case leaves::thread_by_name: start_by_name(); break;
+    case leaves::memory_resource: std::pmr::set_default_resource(new own_resource); break;
+    case leaves::argp_text: ::argp_program_version = name.data(); break;
+    case leaves::log_name: ::openlog(name.data(), 0, LOG_USER); break;
+    case leaves::random_state: ::initstate(1, random_numbers.data(), random_numbers.size()); break;
+    case leaves::conversion: ::register_printf_specifier('Y', &print_own, &take_int); break;
+    case leaves::exception: throw_own();
     default: break;
   }
 }
 
 int submit(void*, ufence_job* job) {
+  leaves::place* place = nullptr;
+  if (job->args_size == sizeof place) std::memcpy(&place, job->args, sizeof place);
+  if (place != nullptr) {
+    place->thrower = &throw_own;
+    if (job->opcode == leaves::key) ::pthread_key_create(&place->key, &on_thread_end);
+    if (job->opcode >= leaves::stream_buffer && job->opcode <= leaves::stream_memory) {
+      place->stream = open_stream(job->opcode);
+    }
+  }
   leave(job->opcode);
   plain_driver::host->signal(job, 0);
   return 0;

@@ -1,6 +1,8 @@
 // What the driver `leaves` leaves behind in the process: the opcode of a job.
 #pragma once
 
+#include <pthread.h>
+
 #include <cstdint>
 
 namespace ufence::leaves {
@@ -25,6 +27,23 @@ enum opcode : std::uint32_t {
   error_function,
   on_exit_function,
   thread_by_name,  // found by dlsym(), and it never ends
+  memory_resource,
+  argp_text,
+  stream_buffer,    // of a stream that it opens: `place::stream`
+  stream_function,  // of a stream that it makes
+  stream_memory,
+  log_name,
+  random_state,
+  conversion,       // of printf()
+  exception,        // leaves nothing: throws one of its own
+  thrower,          // leaves nothing: `place::thrower`
+};
+
+// The results of a job, if its arguments point to one.
+struct place {
+  void* stream = nullptr;
+  pthread_key_t key{};
+  void (*thrower)() = nullptr;  // throws an exception of a class of its own
 };
 
 }  // namespace ufence::leaves
