@@ -137,8 +137,8 @@ class Kill(Via):
     def test_while_modules_are_replaced(self):
         expected = self.make_work()
         for options in (["--policy", "drain"], ["--policy", "cancel", "--hold"],
-                        ["--policy", "cancel", "--kill-reader-every", "80"],
-                        ["--policy", "drain", "--kill-reader-every", "120", "--hold"]):
+                        ["--policy", "cancel", "--kill-reader-every", "300"],
+                        ["--policy", "drain", "--kill-reader-every", "300", "--hold"]):
             with self.subTest(options=options):
                 report = self.run_via(expected, "--reload-every", "5", "--block", "64k",
                                       *options)
