@@ -8,6 +8,7 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/tls.h"
 #include "ufence/fence/signalling.h"
@@ -111,12 +112,12 @@ std::error_code set_report_handler(report_handler handler, void* context) noexce
   // Those that found the old one have counted their calls.
   rcu::synchronize();
   const std::uint32_t own = 1 + calls_here(*old);
-  for (;;) {
-    // [REPORT.2] acquire: what other threads' calls did; pairs with [REPORT.1]
-    const std::uint32_t now = old->references.load(mo::acquire);
-    if (now == own) break;
-    futex_wait(old->references, now, no_deadline);
-  }
+  static_cast<void>(
+      futex_wait_until(old->references, no_deadline, [old, own](std::uint32_t& now) noexcept {
+        // [REPORT.2] acquire: what other threads' calls did; pairs with [REPORT.1]
+        now = old->references.load(mo::acquire);
+        return now == own;
+      }));
   put(*old);
   return {};
 }

@@ -7,6 +7,7 @@
 
 #include "ufence/base/alloc.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/fence/embedded_fence.h"
 #include "ufence/fence/live.h"
 #include "ufence/fence/report.h"
@@ -248,14 +249,14 @@ class any_waiter {
   static constexpr std::size_t stack_nodes_max = 32;
 
   result<std::size_t> sleep_on(const atomic<std::uint32_t>& woken) noexcept {
-    bool expired = deadline_ns_ <= 0;
     const detail::sleeping_thread listed(fences_);
-    for (;;) {
-      const std::size_t found = first_signaled(fences_);
-      if (found != none_signaled) return found;
-      if (expired) return failure(ETIME);
-      expired = futex_wait(woken, 0, deadline_ns_) == -ETIME;
-    }
+    std::size_t found = none_signaled;
+    const bool is_any = futex_wait_until(woken, deadline_ns_, [&](std::uint32_t& not_woken) noexcept {
+      not_woken = 0;
+      found = first_signaled(fences_);
+      return found != none_signaled;
+    });
+    return is_any ? result<std::size_t>(found) : failure(ETIME);
   }
 
   const std::span<const fence_ref> fences_;

@@ -1,4 +1,4 @@
-// What other processes, or this one, have closed their end of; and the messages that they sent
+// Watched things whose other end was closed, by other processes or this one; and the messages that they sent
 // before. Also what only pretends to be closed.
 #include <poll.h>
 #include <sys/epoll.h>
@@ -7,6 +7,7 @@
 
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/io/epoll.h"
 #include "ufence/io/reactor.h"
 #include "ufence/io/side_work.h"
@@ -85,7 +86,7 @@ void reactor::reap_closed() noexcept {
       for (int i = 0; i < n; ++i) {
         const epoll_event& e = events[static_cast<std::size_t>(i)];
         watched* const w = find_any(e.data.u64);
-        // What others have claimed is theirs.
+        // A thing that another thread has claimed is that thread's.
         if (w == nullptr || w->state != watched_state::watched) continue;
         if ((e.events & (EPOLLHUP | EPOLLERR)) != 0) {
           claim(batch, *w);
@@ -126,7 +127,7 @@ void reactor::give_back(watched& w, bool may_be_more) noexcept {
   set_state(w, watched_state::watched);
   pollfd now{.fd = w.fd, .events = 0, .revents = 0};
   const bool is_closed = ::poll(&now, 1, 0) == 1;
-  // What came while it was claimed was told to nobody.
+  // A message that came while it was claimed was told to nobody.
   if (may_be_more || is_closed) {
     epoll_change(fds_.closed, EPOLL_CTL_MOD, w.fd, EPOLLIN | EPOLLET, w.key);
   }
@@ -186,17 +187,15 @@ std::uint64_t reactor::closed_count() noexcept {
 
 // Waits for those who are closing. Was something closed since then?
 bool reactor::was_closed(std::uint64_t closed_before) noexcept {
-  for (;;) {
-    std::uint32_t done = 0;
-    {
-      const scoped_lock guard(lock);
-      if (closed_count_ != closed_before) return true;
-      if (batches_claimed_ == 0) return false;
-      // relaxed: under the lock
-      done = batches_done_.load(mo::relaxed);
-    }
-    futex_wait(batches_done_, done, no_deadline);
-  }
+  bool is_any = false;
+  static_cast<void>(futex_wait_until(batches_done_, no_deadline, [&](std::uint32_t& done) noexcept {
+    const scoped_lock guard(lock);
+    is_any = closed_count_ != closed_before;
+    // relaxed: under the lock
+    done = batches_done_.load(mo::relaxed);
+    return is_any || batches_claimed_ == 0;
+  }));
+  return is_any;
 }
 
 bool reactor::make_room(std::uint64_t closed_before) noexcept {

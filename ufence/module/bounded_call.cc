@@ -8,6 +8,7 @@
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 
 namespace ufence::detail {
 
@@ -39,12 +40,12 @@ bool bounded_call::call(function fn, void* argument, std::int64_t deadline_ns) n
 }
 
 bool bounded_call::wait(std::int64_t deadline_ns) noexcept {
-  // relaxed, as below: the join orders
-  while (has_returned_.load(mo::relaxed) == 0) {
-    if (futex_wait(has_returned_, 0, deadline_ns) != -ETIME) continue;
-    // relaxed: as above
-    if (has_returned_.load(mo::relaxed) == 0) return false;
-  }
+  const bool has_returned =
+      futex_wait_until(has_returned_, deadline_ns, [this](std::uint32_t& word) noexcept {
+        word = has_returned_.load(mo::relaxed);  // relaxed: the join orders
+        return word != 0;
+      });
+  if (!has_returned) return false;
   if (!thread_.join(deadline_ns)) return false;
   is_under_way_ = false;
   return true;

@@ -6,6 +6,7 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/base/lock.h"
 #include "ufence/base/own_thread.h"
 #include "ufence/base/system_thread.h"
@@ -110,21 +111,16 @@ void watch_list::add(overdue_watch& w) noexcept {
 }
 
 void watch_list::remove(overdue_watch& w) noexcept {
-  for (;;) {
-    std::uint32_t ended = 0;
-    {
-      const scoped_lock hold(lock);
-      if (told != &w) {
-        overdue_watch** at = &first;
-        while (*at != &w) at = &(*at)->next_;
-        *at = w.next_;
-        return;
-      }
-      // relaxed: under the lock
-      ended = tellings.load(mo::relaxed);
-    }
-    futex_wait(tellings, ended, no_deadline);
-  }
+  static_cast<void>(futex_wait_until(tellings, no_deadline, [this, &w](std::uint32_t& ended) noexcept {
+    const scoped_lock hold(lock);
+    // relaxed: under the lock
+    ended = tellings.load(mo::relaxed);
+    if (told == &w) return false;
+    overdue_watch** at = &first;
+    while (*at != &w) at = &(*at)->next_;
+    *at = w.next_;
+    return true;
+  }));
 }
 
 overdue_watch::overdue_watch(function tell, void* argument, const char* name) noexcept

@@ -7,6 +7,7 @@
 #include "ufence/base/clock.h"
 #include "ufence/base/fork.h"
 #include "ufence/base/futex.h"
+#include "ufence/base/futex_until.h"
 #include "ufence/base/lock_rank.h"
 #include "ufence/base/own_thread.h"
 #include "ufence/base/system_thread.h"
@@ -37,7 +38,7 @@ void edge_to([[maybe_unused]] char& edge) noexcept {
 #endif
 }
 
-// What waits: pushed one by one, taken all at once. The amount is a hint: it may be off by threads that are in the
+// The frees that wait: pushed one by one, taken all at once. The amount is a hint: it may be off by threads that are in the
 // middle of a push or a taking, and by those that pushed at the same time.
 struct pile {
   atomic<deferred*> top{nullptr};
@@ -295,13 +296,13 @@ void flush_deferred() noexcept {
     // [RCU.10] acquire: what was given back before is pending; pairs with [RCU.9]
     seen = given_back.load(mo::acquire);
     free_pending();
-    for (;;) {
-      // [RCU.4] acquire: the frees of other threads' batches are done, or they were given back; pairs with
-      // [RCU.3]
-      const std::uint32_t in_flight = batches_in_flight.load(mo::acquire);
-      if (in_flight == 0) break;
-      futex_wait(batches_in_flight, in_flight, no_deadline);
-    }
+    static_cast<void>(
+        futex_wait_until(batches_in_flight, no_deadline, [](std::uint32_t& in_flight) noexcept {
+          // [RCU.4] acquire: the frees of other threads' batches are done, or they were given back;
+          // pairs with [RCU.3]
+          in_flight = batches_in_flight.load(mo::acquire);
+          return in_flight == 0;
+        }));
     // relaxed: ordered by the end of the batch
   } while (given_back.load(mo::relaxed) != seen);
 }
