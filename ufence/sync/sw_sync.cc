@@ -75,7 +75,7 @@ class sw_line {
   const std::uint32_t generation_ = ufence::fork_generation();
   const std::uint64_t context_ = fence::allocate_contexts(1);
   std::array<char, 32> name_{};
-  fence_type type_of_points_;  // with the name of this line
+  fence_type type_of_points_;  // with the name of this timeline
 };
 
 // A fence of a software timeline.
@@ -87,7 +87,7 @@ class sw_point final : public library_fence, private backend, private rcu::defer
     return type != nullptr && type->release == &sw_point::release ? static_cast<sw_point*>(&f)
                                                                   : nullptr;
   }
-  // A reference, or null if the last one is being dropped. The line's lock is held, and the point
+  // A reference, or null if the last one is being dropped. The timeline's lock is held, and the point
   // linked.
   [[nodiscard]] fence_ref try_get() noexcept {
     return fence::try_get() ? fence_ref::adopt(this) : nullptr;
@@ -110,7 +110,7 @@ class sw_point final : public library_fence, private backend, private rcu::defer
   static constexpr auto* end_point = &library_fence::end;
 
   const ref<sw_line> line_;
-  // The line's lock; once it was taken off the list, the thread that took it.
+  // The timeline's lock; once it was taken off the list, the thread that took it.
   sw_point* previous_ = nullptr;
   sw_point* next_ = nullptr;
   bool is_linked_ = false;
@@ -139,7 +139,7 @@ void sw_point::release(fence& f) noexcept {
   });
 }
 
-// --- The line ---
+// --- The timeline ---
 
 sw_line::sw_line(std::string_view name) noexcept
     : type_of_points_{.driver_name = "sw_sync",
