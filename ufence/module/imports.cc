@@ -337,7 +337,7 @@ bool sets_signals(std::string_view function) noexcept {
 bool leaves_unseen(std::string_view function) noexcept {
   if (makes_types(function)) return true;
   const registration* const r = find(function);
-  return r != nullptr && r->where != seen::always &&
+  return r != nullptr && r->where != seen::always && r->where != seen::in_library &&
          std::ranges::find(harmless_in_libraries, function) == harmless_in_libraries.end();
 }
 
