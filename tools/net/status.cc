@@ -109,10 +109,10 @@ int status(const status_options& o) {
 void add_status_command(CLI::App& app, command& chosen) {
   CLI::App* const sub = app.add_subcommand(
       "status",
-      "Shows the timelines of a namespace: whose they are, their value, how long ago it was "
-      "signaled, by how much this host is behind the owner (the lag of the last value that came "
-      "while it listened; none, where none came), and whether the owner was heard. Times are by "
-      "the clocks of both hosts");
+      "Shows the timelines of a namespace: whose they are, and how far they have come\n"
+      "For each its value, how long ago it was signaled, by how much this host is behind the owner "
+      "(the lag of the last value that came while it listened, none where none came), and whether "
+      "the owner was heard. Times are by the clocks of both hosts.");
   auto options = std::make_shared<status_options>();
   add_link_options(*sub, options->server);
   sub->add_option("--namespace", options->server.link.namespace_, "The namespace")
