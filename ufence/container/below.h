@@ -11,14 +11,14 @@ namespace ufence::detail {
 /// through its callbacks. The result is that of a poll op.
 inline int poll_below(fence& container) noexcept {
   container.enable_signaling();
-  leaves below(fence_ref::take(container));
+  leaves below(fence_ref::take(container), leaves::through_stand_ins());
   while (fence* leaf = below.next()) leaf->poll();
   return 0;
 }
 
 /// Tells the issuers of all that is inside.
 inline void set_deadline_below(fence& container, std::int64_t deadline_ns) noexcept {
-  leaves below(fence_ref::take(container));
+  leaves below(fence_ref::take(container), leaves::through_stand_ins());
   while (fence* leaf = below.next()) leaf->set_deadline(deadline_ns);
 }
 

@@ -87,13 +87,25 @@ fence* leaves::next() noexcept {
       if (!before) continue;
       child = std::move(before);
     }
-    if (!is_container(*child)) {
+    if (!enters(child)) {
       leaf_ = std::move(child);
       return leaf_.get();
     }
-    if (enter(*child)) static_cast<void>(push(std::move(child)));
   }
   return nullptr;
+}
+
+bool leaves::enters(fence_ref& child) noexcept {
+  if (!is_container(*child)) {
+    if (!goes_through_stand_ins_) return false;
+    fence& original = detail::original_of(*child);
+    if (!is_container(original)) return false;
+    // Others may be around the fence that stands for the container, and around the container itself.
+    if (!enter(*child)) return true;
+    child = fence_ref::take(original);
+  }
+  if (enter(*child)) static_cast<void>(push(std::move(child)));
+  return true;
 }
 
 // --- Merging ---

@@ -31,6 +31,11 @@ class UFENCE_API leaves {
   /// Leaves out the containers that were visited before, and adds those that it visits.
   leaves(fence_ref head, detail::visited_containers& before) noexcept
       : leaves(std::move(head), &before) {}
+  /// Goes on into a container for which another fence stands, instead of giving that one as a leaf.
+  struct through_stand_ins {};
+  leaves(fence_ref head, through_stand_ins) noexcept : leaves(std::move(head), nullptr) {
+    goes_through_stand_ins_ = true;
+  }
   ~leaves();
   leaves(const leaves&) = delete;
   leaves& operator=(const leaves&) = delete;
@@ -51,6 +56,8 @@ class UFENCE_API leaves {
     constexpr std::uint32_t own_references = 2;
     return visited_.enter(container, own_references);
   }
+  // Is it no leaf? The walk goes on inside of it, or was there before.
+  [[nodiscard]] bool enters(fence_ref& child) noexcept;
   [[nodiscard]] bool push(fence_ref container) noexcept;
   void pop() noexcept;
 
@@ -62,6 +69,7 @@ class UFENCE_API leaves {
   fence_ref leaf_;
   bool head_was_told_ = false;  // the head is a leaf itself
   bool is_incomplete_ = false;
+  bool goes_through_stand_ins_ = false;
   detail::visited_containers own_visited_;
   detail::visited_containers& visited_;
 };

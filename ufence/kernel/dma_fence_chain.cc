@@ -144,11 +144,14 @@ void dma_fence_chain_init(dma_fence_chain* chain, dma_fence* prev, dma_fence* fe
   if (dma_fence_is_chain(fence)) ufence::warn("a chain contains a chain", &chain->base);
 }
 
-dma_fence* dma_fence_chain_walk(dma_fence* fence) {
+namespace {
+
+template <class IsSignaled>
+dma_fence* walk(dma_fence* fence, IsSignaled is_signaled) {
   dma_fence_chain* chain = to_dma_fence_chain(fence);
   dma_fence* before = nullptr;
   while (chain != nullptr && (before = previous_of(*chain)) != nullptr) {
-    if (!dma_fence_is_signaled(dma_fence_chain_contained(before))) break;
+    if (!is_signaled(dma_fence_chain_contained(before))) break;
     dma_fence_chain* node = to_dma_fence_chain(before);
     dma_fence* further = node != nullptr ? previous_of(*node) : nullptr;
     dma_fence* expected = before;
@@ -163,6 +166,14 @@ dma_fence* dma_fence_chain_walk(dma_fence* fence) {
   }
   dma_fence_put(fence);
   return before;
+}
+
+}  // namespace
+
+dma_fence* dma_fence_chain_walk(dma_fence* fence) { return walk(fence, &dma_fence_is_signaled); }
+
+dma_fence* ufence::walk_without_polling(dma_fence* fence) noexcept {
+  return walk(fence, &dma_fence_test_signaled_flag);
 }
 
 int dma_fence_chain_find_seqno(dma_fence** fencep, u64 seqno) {

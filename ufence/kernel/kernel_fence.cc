@@ -115,7 +115,7 @@ fence_ref kernel_fence::child(fence& f, std::uint32_t i) noexcept {
 fence_ref kernel_fence::before(fence& f) noexcept {
   dma_fence& self = kernel_fence_at(f).c();
   if (!dma_fence_is_chain(&self)) return nullptr;
-  return adopt(dma_fence_chain_walk(dma_fence_get(&self)));
+  return adopt(walk_without_polling(dma_fence_get(&self)));
 }
 
 void queue_work(void* (&words)[2], void (*run)(thread_work&) noexcept) noexcept {

@@ -45,6 +45,10 @@ template <class T>
 /// The fence that one of to_dma_fence() stands for; null: it is another one. (interop.cc)
 [[nodiscard]] fence* original_of(dma_fence& f) noexcept;
 
+/// dma_fence_chain_walk() that asks no issuer: a poll of what a node contains may begin a walk that comes
+/// here again.
+[[nodiscard]] dma_fence* walk_without_polling(dma_fence* fence) noexcept;
+
 /// Tells the report handler what the kernel would warn about.
 void warn(const char* text, const dma_fence* about = nullptr) noexcept;
 

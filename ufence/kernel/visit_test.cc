@@ -3,10 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <utility>
 
+#include "ufence/container/array.h"
+#include "ufence/container/chain.h"
 #include "ufence/fence/report.h"
+#include "ufence/kernel/interop.h"
 
 namespace ufence {
 namespace {
@@ -59,7 +63,9 @@ dma_fence* array_in_chain_after(dma_fence* f, bool is_any) {
 
 class shared_kernel_containers : public ::testing::TestWithParam<bool> {
   // An array in an array is reported, and works.
-  void SetUp() override { set_report_handler([](const report&, void*) noexcept {}, nullptr); }
+  void SetUp() override {
+    set_report_handler([](const report&, void*) noexcept {}, nullptr);
+  }
   void TearDown() override { set_report_handler(nullptr, nullptr); }
 };
 
@@ -118,6 +124,46 @@ TEST_P(shared_kernel_containers, regress_are_enabled_and_signaled_once) {
   EXPECT_TRUE(dma_fence_test_signaled_flag(top));
   dma_fence_put(top);
   dma_fence_put(&leaf->base);
+  rcu_barrier();
+}
+
+// Containers of both interfaces in turn, with a fence between them that stands for a native one.
+dma_fence* stand_in_of_array(dma_fence* f, bool is_any) {
+  const fence_ref inside = to_fence(*f);
+  dma_fence_put(f);
+  return to_dma_fence(
+      *fence_array::create(std::array{inside, inside}, is_any ? array_mode::any : array_mode::all));
+}
+dma_fence* stand_in_of_chain(dma_fence* f, bool) {
+  const fence_ref inside = to_fence(*f);
+  dma_fence_put(f);
+  return to_dma_fence(*fence_chain::create(inside, inside, 1));
+}
+dma_fence* stand_in_in_chain(dma_fence* f, bool is_any) {
+  dma_fence_chain* node = dma_fence_chain_alloc();
+  dma_fence_chain_init(node, dma_fence_get(f), stand_in_of_array(f, is_any), 1);
+  return &node->base;
+}
+dma_fence* stand_in_in_array(dma_fence* f, bool is_any) {
+  return array_of_two(stand_in_of_array(f, is_any), is_any);
+}
+
+TEST_P(shared_kernel_containers, regress_are_asked_once_where_others_stand_for_them) {
+  for (auto* make : {&stand_in_of_array, &stand_in_of_chain, &stand_in_in_array, &stand_in_in_chain}) {
+    counted_fence* leaf = make_counted();
+    dma_fence* top = dma_fence_get(&leaf->base);
+    for (int i = 0; i < levels; ++i) top = make(top, GetParam());
+    EXPECT_FALSE(dma_fence_is_signaled(top));
+    EXPECT_GE(leaf->polls, 1);
+    EXPECT_LE(leaf->polls, 4) << "as often as it is in the lowest one, for both that the top has";
+    dma_fence_set_deadline(top, INT64_C(1));
+    EXPECT_GE(leaf->deadlines, 1);
+    EXPECT_LE(leaf->deadlines, make == &stand_in_in_chain ? 4 * levels : 4) << "once for each point";
+    leaf->is_complete = true;
+    EXPECT_TRUE(dma_fence_is_signaled(top));
+    dma_fence_put(top);
+    dma_fence_put(&leaf->base);
+  }
   rcu_barrier();
 }
 
