@@ -6,8 +6,8 @@ import posixpath
 ABI = ("ufence/driver.h", "ufence/driver.hpp", "ufence/ufence.h")
 CONSUMER_ABI = "ufence/ufence.h"
 PROGRAM_AREAS = ("tools", "bench", "examples")
-PROGRAM_LIBRARY = ("tools/command_line/command_line.h",)  # what the lab's programs share with the command
-
+# What the lab's programs share with the command.
+PROGRAM_LIBRARY = ("tools/command_line/command_line.h", "tools/command_line/output_file.h")
 
 DRIVER_JOBS = ("ufence/drivers/cpu.h", "ufence/drivers/uring.h")  # installed under these names
 

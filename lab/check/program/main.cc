@@ -22,6 +22,7 @@
 #include "lab/engine/shares.h"
 #include "lab/engine/trace.h"
 #include "tools/command_line/command_line.h"
+#include "tools/command_line/output_file.h"
 
 namespace ufence::lab::check {
 namespace {
@@ -156,15 +157,13 @@ std::string page_of(const report& r, const std::string& again) {
          "</code></p>\n</body>\n</html>\n";
 }
 
-bool write_page(const options& o, const std::string& text) {
-  std::ofstream page(o.html_file, std::ios::binary | std::ios::trunc);
-  page << text;
-  page.close();
-  if (!page) fmt::print(stderr, "ufence: cannot write {}\n", o.html_file);
-  return static_cast<bool>(page);
+bool write_page(const options& o, tool::output_file& page, const std::string& text) {
+  const std::error_code failed = page.write_and_commit(text);
+  if (failed) fmt::print(stderr, "ufence: {}: {}\n", o.html_file, failed.message());
+  return !failed;
 }
 
-status tell_failure(const options& o, const report& r) {
+status tell_failure(const options& o, tool::output_file& page, const report& r) {
   const bool is_unknown =
       r.found.kind == failure::not_explorable || r.found.kind == failure::not_repeatable;
   if (is_unknown) {
@@ -176,15 +175,15 @@ status tell_failure(const options& o, const report& r) {
     fmt::print("{}: {}\n\n{}", to_string(r.found.kind), r.found.text, steps_text(r.steps));
     if (o.replay.empty()) fmt::print("\nrepeat it: {}\n", again);
   }
-  if (!o.html_file.empty() && !write_page(o, page_of(r, again))) return not_explorable;
+  if (!o.html_file.empty() && !write_page(o, page, page_of(r, again))) return not_explorable;
   return goes_wrong;
 }
 
-status tell(const options& o, report r) {
+status tell(const options& o, tool::output_file& page, report r) {
   if (has_progress(o)) fmt::print(stderr, "\r{:40}\r", "");
   if (!r.is_safe()) explain(r);
   if (o.json) fmt::print("{}\n", json_text(r));
-  if (!r.is_safe()) return tell_failure(o, r);
+  if (!r.is_safe()) return tell_failure(o, page, r);
   if (!o.json) {
     fmt::print("{}; {:.2f} s\n", o.replay.empty() ? words(r) : "nothing goes wrong in this one",
                r.seconds);
@@ -193,7 +192,7 @@ status tell(const options& o, report r) {
 }
 
 // In a process of its own: a program that crashes takes it along.
-status explore_in_child(const options& o, const std::string& library) {
+status explore_in_child(const options& o, tool::output_file& page, const std::string& library) {
   const object_names names(library);
   static_cast<void>(std::fflush(nullptr));
   const pid_t parent = ::getpid();
@@ -201,7 +200,7 @@ status explore_in_child(const options& o, const std::string& library) {
   if (child == 0) {
     end_with(parent);
     prepare_program(library);
-    const status s = tell(o, explore([] { run_program(); }, settings_of(o, names)));
+    const status s = tell(o, page, explore([] { run_program(); }, settings_of(o, names)));
     static_cast<void>(std::fflush(nullptr));
     std::_Exit(s);
   }
@@ -228,13 +227,15 @@ status run(options& o) {
   for (const std::string& file : o.build.files) {
     if (!std::ifstream(file)) throw CLI::ValidationError("cannot read " + file);
   }
+  tool::output_file page;
+  if (!o.html_file.empty()) page.open_or_throw(o.html_file);
   const scratch_folder folder;
   const std::string library = build(o.build, folder);
   if (library.empty()) {
     fmt::print(stderr, "ufence: the program could not be built\n");
     return not_explorable;
   }
-  return explore_in_child(o, library);
+  return explore_in_child(o, page, library);
 }
 
 int main_of(int argc, char** argv) {

@@ -52,11 +52,13 @@ int judge(const options& o, const std::vector<answer>& answers) {
 int run(const options& o) {
   const selection what = selected(o);
   const settings with = settings_of(o, what, "one hazard and one --design");
+  tool::output_file page;
+  open_page(o, page);
   const std::vector<answer> answers = explore_asked(o, what, with);
   print_answers(o, what, answers, [](const answer& a) {
     return fmt::format("ufence lab {} --design {}", a.hazard, a.design);
   });
-  return finish_output(o, what, answers) ? judge(o, answers) : lab_failed;
+  return finish_output(o, page, what, answers) ? judge(o, answers) : lab_failed;
 }
 
 int main_of(int argc, char** argv) {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "lab/designs/program/matrix.h"
@@ -49,12 +48,10 @@ void print_one(const hazard& h, const answer& a, const std::string& command) {
   }
 }
 
-bool write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) fmt::print(stderr, "ufence: cannot write {}\n", path);
-  return static_cast<bool>(file);
+bool write_page(tool::output_file& page, const std::string& path, const std::string& text) {
+  const std::error_code failed = page.write_and_commit(text);
+  if (failed) fmt::print(stderr, "ufence: {}: {}\n", path, failed.message());
+  return !failed;
 }
 
 }  // namespace ufence::lab

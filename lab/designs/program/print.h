@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lab/designs/program/cell.h"
+#include "tools/command_line/output_file.h"
 
 namespace ufence::lab {
 
@@ -16,6 +17,6 @@ void print_json(const std::vector<answer>& answers);
 /// @param command  asks for this cell alone; what repeats the execution goes behind it
 void print_one(const hazard& h, const answer& a, const std::string& command);
 /// @return  false: not written, and said so on stderr
-[[nodiscard]] bool write_file(const std::string& path, const std::string& text);
+[[nodiscard]] bool write_page(tool::output_file& page, const std::string& path, const std::string& text);
 
 }  // namespace ufence::lab

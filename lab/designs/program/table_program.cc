@@ -88,10 +88,14 @@ void print_answers(const table_options& o, const selection& what, const std::vec
   }
 }
 
-bool finish_output(const table_options& o, const selection& what,
+void open_page(const table_options& o, tool::output_file& page) {
+  if (!o.html_file.empty()) page.open_or_throw(o.html_file);
+}
+
+bool finish_output(const table_options& o, tool::output_file& page, const selection& what,
                    const std::vector<answer>& answers) {
   const bool written = std::fflush(stdout) == 0;
-  return (o.html_file.empty() || write_file(o.html_file, html_page(what, answers))) && written;
+  return (o.html_file.empty() || write_page(page, o.html_file, html_page(what, answers))) && written;
 }
 
 bool have_verdicts(const std::vector<answer>& answers) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lab/designs/program/matrix.h"
+#include "tools/command_line/output_file.h"
 
 namespace ufence::lab {
 
@@ -46,9 +47,11 @@ void add_table_options(CLI::App& app, table_options& o, const std::string& colum
 /// @param command_of  asks for the cell of an answer alone
 void print_answers(const table_options& o, const selection& what, const std::vector<answer>& answers,
                    const std::function<std::string(const answer&)>& command_of);
-/// The end of stdout, and the page if one is asked for.
+/// The page, if one is asked for: opened before anything is explored.
+void open_page(const table_options& o, tool::output_file& page);
+/// The end of stdout, and of the page if one is asked for.
 /// @return  false: not written
-[[nodiscard]] bool finish_output(const table_options& o, const selection& what,
+[[nodiscard]] bool finish_output(const table_options& o, tool::output_file& page, const selection& what,
                                  const std::vector<answer>& answers);
 /// False: one has no verdict, and stderr says which and why.
 [[nodiscard]] bool have_verdicts(const std::vector<answer>& answers);

@@ -136,7 +136,7 @@ class Mistakes(Case):
 
     def test_of_a_file_that_cannot_be_written(self):
         done = self.lab("R9", "--design", "ufence", "--html", "missing/page.html", status=3)
-        self.assertIn("cannot write missing/page.html", done.stderr)
+        self.assertIn("missing/page.html: No such file or directory", done.stderr)
 
 
 # Clicks like a visitor, and writes down what is to be seen before and after.

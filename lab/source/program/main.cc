@@ -102,6 +102,8 @@ std::string command_of(const options& o, const answer& a) {
 
 int run(options& o) {
   static_cast<void>(asked_hazards(o));
+  tool::output_file page;
+  open_page(o, page);
   std::vector<std::unique_ptr<built_tree>> trees;
   for (const std::string& source : o.sources) trees.push_back(build(o, source));
   const selection what = asked(o, trees);
@@ -111,7 +113,7 @@ int run(options& o) {
   if (o.weakens) {
     for (const auto& t : trees) print_needed(o, with, *t, what, answers);
   }
-  return finish_output(o, what, answers) ? judge(answers, trees) : lab_failed;
+  return finish_output(o, page, what, answers) ? judge(answers, trees) : lab_failed;
 }
 
 void add_options(CLI::App& app, options& o) {

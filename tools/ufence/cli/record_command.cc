@@ -1,5 +1,4 @@
 // `ufence record` and `ufence report`: what happened to the fences of programs.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "tools/command_line/output_file.h"
 #include "tools/ufence/cli/child_program.h"
 #include "tools/ufence/cli/commands.h"
 #include "tools/ufence/look/process_look.h"
@@ -57,24 +57,8 @@ form form_of(const std::string& path) {
                                                                          : form::native;
 }
 
-// The file appears when it is complete.
-void write_file(const std::string& path, std::string_view bytes) {
-  const std::string unfinished = path + ".unfinished";
-  const auto fail = [&] {
-    const int error = errno;
-    ::unlink(unfinished.c_str());
-    throw std::runtime_error(path + ": " + std::generic_category().message(error));
-  };
-  unique_fd file(::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (!file) fail();
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(file.get(), bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail();
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  file.reset();
-  if (::rename(unfinished.c_str(), path.c_str()) != 0) fail();
+void or_throw(std::error_code failed, const std::string& path) {
+  if (failed) throw std::runtime_error(path + ": " + failed.message());
 }
 
 // Tells people about it, and its contents, on stderr.
@@ -84,11 +68,11 @@ void tell_about(const recording& r, const std::string& output, const std::string
                        r.processes.size(), of_fences));
 }
 
-void write_story(recording& r, const std::string& ftrace, const std::string& output) {
+void write_story(recording& r, const std::string& ftrace, output_file& to, const std::string& output) {
   if (!ftrace.empty()) add_ftrace_file(r, ftrace);
   r.counts.events = r.events.size();
   const story s = tell(r);
-  write_file(output, form_of(output) == form::page ? to_page(r, s) : to_perfetto(r, s));
+  or_throw(to.write_and_commit(form_of(output) == form::page ? to_page(r, s) : to_perfetto(r, s)), output);
   const auto signaled =
       std::ranges::count_if(s.fences, [](const story_fence& f) { return f.signaled_ns != 0; });
   tell_about(r, output,
@@ -97,12 +81,13 @@ void write_story(recording& r, const std::string& ftrace, const std::string& out
 }
 
 // As it was recorded, it is checked and counted only: a run should not take long to end.
+// @param to       is open, and called `output`
 // @param publish  makes it the output
-void write_recording(std::string_view native, const std::string& ftrace, const std::string& output,
+void write_recording(std::string_view native, const std::string& ftrace, output_file& to, const std::string& output,
                      const std::function<void()>& publish) {
   if (form_of(output) != form::native) {
     recording r = read_recording(native);
-    return write_story(r, ftrace, output);
+    return write_story(r, ftrace, to, output);
   }
   const recording r = count_recording(native);
   publish();
@@ -110,9 +95,9 @@ void write_recording(std::string_view native, const std::string& ftrace, const s
              fmt::format("{} fences made, {} waits", r.counts.fences, r.counts.waits));
 }
 
-void write_recording(std::string_view native, const std::string& ftrace,
+void write_recording(std::string_view native, const std::string& ftrace, output_file& to,
                      const std::string& output) {
-  write_recording(native, ftrace, output, [&] { write_file(output, native); });
+  write_recording(native, ftrace, to, output, [&] { or_throw(to.write_and_commit(native), output); });
 }
 
 void refuse_ftrace_in_native(const std::string& ftrace, const std::string& output) {
@@ -124,22 +109,25 @@ void refuse_ftrace_in_native(const std::string& ftrace, const std::string& outpu
 
 // --- A program ---
 
-int finish(recording_parts& parts, const record_options& options, int status) {
+int finish(recording_parts& parts, output_file& to, const record_options& options, int status) {
   const std::string_view native = parts.join();
   if (native.empty()) {
     complain("nothing was recorded: the program does not use libufence.so, or was not started");
     return status != 0 ? status : 1;
   }
-  write_recording(native, options.ftrace, options.output, [&parts] { parts.publish(); });
+  write_recording(native, options.ftrace, to, options.output,
+                  [&] { or_throw(parts.publish(), options.output); });
   return status;
 }
 
 int record_program(const record_options& options) {
-  recording_parts parts(options.output);
+  output_file to;
+  to.open_or_throw(options.output);
+  recording_parts parts(to);
   const result<pid_t> program = start_program(
       options.program, [&parts] { ::setenv("UFENCE_RECORD", parts.prefix().c_str(), 1); });
   if (!program) throw std::system_error(program.error(), "cannot start a process");
-  return finish(parts, options, status_of(*program));
+  return finish(parts, to, options, status_of(*program));
 }
 
 // --- A process that runs ---
@@ -154,6 +142,8 @@ extern "C" void end_stream(int) {
 }
 
 int record_process(const record_options& options) {
+  output_file to;
+  to.open_or_throw(options.output);
   auto connected = connect_to_process(options.process);
   if (const auto* const why = std::get_if<std::string>(&connected)) {
     throw std::runtime_error(fmt::format("process {}: {}", options.process, *why));
@@ -186,7 +176,7 @@ int record_process(const record_options& options) {
         "process {}: it is recorded already, or its libufence.so can't do it", options.process));
   }
   native.resize(complete_size(native));
-  write_recording(native, options.ftrace, options.output);
+  write_recording(native, options.ftrace, to, options.output);
   return 0;
 }
 
@@ -196,9 +186,11 @@ int record(const record_options& options) {
 }
 
 int report(const report_options& options) {
+  output_file to;
+  to.open_or_throw(options.output);
   const std::string native = read_file(options.input);
   try {
-    write_recording(native, options.ftrace, options.output);
+    write_recording(native, options.ftrace, to, options.output);
   } catch (const CLI::Error&) {
     throw;
   } catch (const std::runtime_error& e) {
@@ -214,7 +206,8 @@ constexpr const char* record_description =
 
 constexpr const char* record_footer =
     "A file whose name ends with .pftrace is for ui.perfetto.dev and trace_processor, one with "
-    ".html is a page as of `ufence report`; all others are for `ufence report`.\n"
+    ".html is a page as of `ufence report`; all others are for `ufence report`. The file appears when it is "
+    "complete, but for what is written into: a pipe, a device, /dev/stdout.\n"
     "A child of fork() that does not execute a program is not recorded.\n\n"
     "Exit status: the program's; 128 and its number for a signal; 127 not found, 126 not "
     "executable; 1 if nothing was recorded; 2 for a wrong command line.";
@@ -228,7 +221,9 @@ constexpr const char* report_description =
 }  // namespace
 
 int record_to(const std::string& output, const std::function<int()>& act) {
-  recording_parts parts(output);
+  output_file to;
+  to.open_or_throw(output);
+  recording_parts parts(to);
   const result<pid_t> child = fork_in_place();
   if (!child) throw std::system_error(child.error(), "cannot start a process");
   if (*child == 0) {
@@ -241,7 +236,7 @@ int record_to(const std::string& output, const std::function<int()>& act) {
     static_cast<void>(std::fflush(nullptr));
     ::_exit(status);
   }
-  return finish(parts, {.output = output, .ftrace = {}, .process = 0, .program = {}},
+  return finish(parts, to, {.output = output, .ftrace = {}, .process = 0, .program = {}},
                 status_of(*child));
 }
 

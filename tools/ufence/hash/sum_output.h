@@ -4,26 +4,23 @@
 #include <sys/stat.h>
 
 #include <string>
-#include <string_view>
 #include <system_error>
 
-#include "ufence/base/fd.h"
+#include "tools/command_line/output_file.h"
 
 namespace ufence::tool {
 
-/// Collects lines and writes them in large pieces. A regular file is written beside its place and
-/// put there by commit(); dropped before that, nothing has changed. What is no regular file (a
-/// device, a FIFO) is written directly. Threads: one.
+/// Collects lines and writes them in large pieces. Threads: one.
 class sum_output {
  public:
   /// Goes nowhere.
   sum_output() = default;
-  ~sum_output();
+  ~sum_output() = default;
   sum_output(const sum_output&) = delete;
   sum_output& operator=(const sum_output&) = delete;
 
   void open_stdout();
-  /// @return  what open() and the like say
+  /// @return  what output_file::open() says
   [[nodiscard]] std::error_code open_file(const std::string& path);
 
   /// Where lines are appended; call flush_if_full() now and then.
@@ -40,24 +37,17 @@ class sum_output {
   /// Writing has failed for good.
   [[nodiscard]] bool has_failed() const { return static_cast<bool>(error_); }
   /// Is that the file being written, met on a walk?
-  [[nodiscard]] bool is_own_file(const struct stat& status) const {
-    return is_replacement_ && status.st_ino == own_.st_ino && status.st_dev == own_.st_dev;
-  }
+  [[nodiscard]] bool is_own_file(const struct stat& status) const { return file_.is_own_file(status); }
   /// For messages: "standard output" or the path.
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
-  [[nodiscard]] std::error_code open_replacement(const std::string& path, const struct stat* old);
-  [[nodiscard]] std::error_code put_in_place();
+  enum class place { nowhere, standard_output, file };
   void flush();
 
-  unique_fd file_;
-  int fd_ = -1;  // file_'s or stdout's; -1: nowhere
-  bool is_replacement_ = false;
-  struct stat own_ {};
+  place place_ = place::nowhere;
+  output_file file_;
   std::string name_;
-  std::string target_;     // a replacement's place
-  std::string temporary_;  // a replacement's name until then; empty: it has none
   std::string lines_;
   std::error_code error_;
 };

@@ -129,6 +129,40 @@ class Program(Record):
         self.assertIn(b"nowhere/a.trace: No such file or directory", refused.stderr)
         self.assertFalse((self.folder / "started").exists())
 
+    def test_an_output_that_is_no_regular_file_is_written_into(self):
+        native = self.run_ufence("record", "-o", "/dev/stdout", "--", STORY, env=self.environment).stdout
+        self.assertTrue(native.startswith(b"uftr"), native[:8])
+        self.write("a.trace", native)
+        self.ufence("report", "a.trace", "-o", "a.pftrace")
+        # Behind what the program itself, or somebody before, has written to that very file.
+        for command in (["record", "-o", "/dev/stdout", "--", STORY], ["report", "a.trace", "-o", "/proc/self/fd/1"],
+                        ["run", "--input", "a.trace", "--quiet", "--output", "sums", "--record", "/dev/stdout"]):
+            with open(self.folder / "mixed", "wb") as mixed:
+                mixed.write(b"before")
+                mixed.flush()
+                self.assert_succeeded(self.run_ufence(*command, env=self.environment, stdout=mixed))
+                mixed.write(b"after")
+            content = (self.folder / "mixed").read_bytes()
+            self.assertTrue(content.startswith(b"before") and content.endswith(b"after"), command)
+            self.assertGreater(len(content), 100)
+        os.symlink("a.trace", self.folder / "link")
+        self.ufence("record", "-o", "link", "--", STORY)
+        self.assertEqual(os.readlink(self.folder / "link"), "a.trace")
+        self.ufence("record", "-o", "/dev/null", "--", STORY)
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
+        refused = self.ufence("record", "-o", ".", "--", "touch", "started", status=1)
+        self.assertIn(b".: Is a directory", refused.stderr)
+        self.assertFalse((self.folder / "started").exists())
+
+    def test_a_pipe_gets_what_was_recorded(self):
+        os.mkfifo(self.folder / "fifo")
+        recorder = self.start_ufence("record", "-o", "fifo", "--", STORY, env=self.environment)
+        self.write("a.trace", (self.folder / "fifo").read_bytes())
+        recorder.communicate(timeout=support.PATIENCE_S)
+        self.assertEqual(recorder.returncode, 0)
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.folder / "fifo").st_mode))
+        self.ufence("report", "a.trace", "-o", "a.pftrace")
+
     def test_what_a_killed_program_wrote_is_there(self):
         self.run_ufence("record", "-o", "a.trace", "--", STORY, "kill", env=self.environment)
         self.ufence("report", "a.trace", "-o", "a.pftrace")

@@ -69,12 +69,14 @@ void append(const std::string& path, std::string_view bytes) {
 
 }  // namespace
 
-recording_parts::recording_parts(std::string output) : output_(std::move(output)) {
-  const fs::path folder = fs::path(output_).parent_path();
+recording_parts::recording_parts(output_file& output) : output_(output) {
+  const bool is_beside = !output.replaces().empty();
+  const fs::path folder = is_beside ? fs::path(output.replaces()).parent_path() : fs::temp_directory_path();
   folder_ = ((folder.empty() ? fs::path(".") : folder) / ".ufence-record-XXXXXX").string();
+  const std::string wanted = folder_;
   if (::mkdtemp(folder_.data()) == nullptr) {
     folder_.clear();
-    fail(output_);
+    fail(wanted);
   }
 }
 
@@ -111,13 +113,9 @@ std::string_view recording_parts::join() {
   return {static_cast<const char*>(mapped_), size_};
 }
 
-void recording_parts::publish() const {
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  if (::chmod(whole_.c_str(), 0666 & ~mask) != 0 ||
-      ::rename(whole_.c_str(), output_.c_str()) != 0) {
-    fail(output_);
-  }
+std::error_code recording_parts::publish() {
+  if (!output_.replaces().empty()) return output_.commit_file(whole_);
+  return output_.write_and_commit({static_cast<const char*>(mapped_), size_});
 }
 
 }  // namespace ufence::tool
