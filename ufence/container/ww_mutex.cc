@@ -3,13 +3,14 @@
 #include "ufence/base/check.h"
 #include "ufence/base/clock.h"
 #include "ufence/base/futex.h"
+#include "ufence/fence/live.h"
 
 namespace ufence {
 namespace {
 
 // word_: 0 free; else the owner, and whether somebody waits.
 constexpr std::uintptr_t waiters_bit = 1;
-constexpr std::uintptr_t anonymous = 2;  // held without a context
+constexpr std::uintptr_t anonymous = 2;  // held without a context: the owner is a place on a stack
 static_assert(alignof(ww_context) > (waiters_bit | anonymous));
 
 // A context's events_, and the word of a waiter without one.
@@ -19,14 +20,25 @@ constexpr std::uint32_t granted = 2;
 // Ages of contexts, in this process.
 constinit atomic<std::uint64_t> next_stamp{1};
 
+// Tells which thread it is, to those who look; a number of the thread would have to be loaded.
+std::uintptr_t own_stack() noexcept {
+  const char here = 0;
+  return reinterpret_cast<std::uintptr_t>(&here) & ~(waiters_bit | anonymous);
+}
+
 std::uintptr_t word_of(ww_context* context) noexcept {
-  return context != nullptr ? reinterpret_cast<std::uintptr_t>(context) : anonymous;
+  if (context != nullptr) return reinterpret_cast<std::uintptr_t>(context);
+  return own_stack() | anonymous;
 }
 ww_context* context_of(std::uintptr_t word) noexcept {
-  return reinterpret_cast<ww_context*>(word & ~(waiters_bit | anonymous));
+  return (word & anonymous) != 0 ? nullptr : reinterpret_cast<ww_context*>(word & ~waiters_bit);
 }
 
 }  // namespace
+
+detail::lock_layout detail::lock_layout::get() noexcept {
+  return {.flags = waiters_bit | anonymous};
+}
 
 ww_context::ww_context() noexcept
     // relaxed: a number, each once
@@ -109,10 +121,13 @@ void ww_mutex::dequeue(waiter& w) noexcept {
 std::error_code ww_mutex::lock_contended(ww_context* context, bool is_interruptible) noexcept {
   atomic<std::uint32_t> own{0};
   waiter w{
-      .next = nullptr, .context = context, .events = context != nullptr ? &context->events_ : &own};
+      .next = nullptr,
+      .context = context,
+      .word = word_of(context),
+      .events = context != nullptr ? &context->events_ : &own};
   {
     const scoped_lock hold(waiters_lock_);
-    const std::uintptr_t seen = take_or_mark(word_of(context));
+    const std::uintptr_t seen = take_or_mark(w.word);
     if (seen == 0) {
       if (context != nullptr) ++context->held_;
       return {};
@@ -143,6 +158,7 @@ bool ww_mutex::give_up(waiter& w) noexcept {
 
 std::error_code ww_mutex::sleep(waiter& w, bool is_interruptible) noexcept {
   rank_check_none();
+  const detail::sleeping_thread listed(word_);
   for (;;) {
     // [WW.4] acquire: see what the last owner did; pairs with [WW.3]
     const std::uint32_t seen = w.events->load(mo::acquire);
@@ -164,9 +180,9 @@ std::error_code ww_mutex::sleep(waiter& w, bool is_interruptible) noexcept {
 
 void ww_mutex::unlock() noexcept {
   UFENCE_DEBUG_CHECK(was_locked() && "unlock() of a mutex that is free");
-  ww_context* context = locking_context();
-  if (context != nullptr) --context->held_;
-  std::uintptr_t mine = word_of(context);
+  // relaxed: it is the caller's, and others add WAITERS only
+  std::uintptr_t mine = word_.load(mo::relaxed) & ~waiters_bit;
+  if ((mine & anonymous) == 0) [[likely]] --context_of(mine)->held_;
   // [WW.1] release: what its owner did; pairs with [WW.2], [WW.5]
   if (word_.compare_exchange(mine, 0, mo::release, mo::relaxed)) return;
 
@@ -177,7 +193,7 @@ void ww_mutex::unlock() noexcept {
     std::uintptr_t owner = 0;
     if (next != nullptr) {
       waiters_ = next->next;
-      owner = word_of(next->context) | (waiters_ != nullptr ? waiters_bit : 0);
+      owner = next->word | (waiters_ != nullptr ? waiters_bit : 0);
     }
     // [WW.6] release: as [WW.1]; pairs with [WW.2], [WW.5]
     word_.store(owner, mo::release);

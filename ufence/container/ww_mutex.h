@@ -10,7 +10,7 @@
 // Waiters get the mutex from the thread that unlocks it: contexts in the order of their age, others in the
 // order of their arrival.
 //
-//   word_        owner (a context, or `anonymous`) and WAITERS; with WAITERS set it changes only
+//   word_        owner (a context, or a place on its stack and `anonymous`) and WAITERS; with WAITERS set it changes only
 //   under
 //                the waiters' lock, so the owner that is found in it under that lock stays alive
 //   waiters      guarded by waiters_lock_ (rank leaf)
@@ -27,6 +27,15 @@
 #include "ufence/base/result.h"
 
 namespace ufence {
+
+namespace detail {
+/// What the word of a mutex says: for those who look why a thread sleeps (debug/layout.h).
+struct lock_layout {
+  std::uint64_t flags = 0;  // without these bits: the address of the context that has it, or a place on the
+                            // stack of the thread that has it without a context
+  [[nodiscard]] static lock_layout get() noexcept;
+};
+}  // namespace detail
 
 /// One attempt to lock several ww_mutexes: its age decides who gives way. Destroyed when it holds
 /// none. Threads: one at a time per object. Source: Linux struct ww_acquire_ctx, ww_acquire_init()
@@ -90,6 +99,7 @@ class UFENCE_API ww_mutex {
   struct waiter {
     waiter* next;
     ww_context* context;            // or null
+    std::uintptr_t word;            // of the mutex once it has it, but for WAITERS
     atomic<std::uint32_t>* events;  // what it sleeps on
   };
 

@@ -147,7 +147,7 @@ std::vector<std::uint32_t> roots_of(const snapshot& of, std::uint32_t start) {
 std::vector<std::uint32_t> waiters_in(const snapshot& of) {
   std::vector<std::uint32_t> threads;
   for (std::uint32_t n = 0; n < of.nodes.size(); ++n) {
-    if (of.nodes[n].kind == node_kind::thread) threads.push_back(n);
+    if (sleeps(of.nodes[n])) threads.push_back(n);
   }
   std::ranges::sort(threads, [&of](std::uint32_t a, std::uint32_t b) {
     const std::int64_t age_a = of.nodes[a].age_ns, age_b = of.nodes[b].age_ns;

@@ -9,7 +9,10 @@
 
 #include "ufence/base/clock.h"
 #include "ufence/base/fd.h"
+#include "ufence/container/ww_mutex.h"
 #include "ufence/debug/gatherer.h"
+#include "ufence/debug/graph.h"
+#include "ufence/debug/process_facts.h"
 #include "ufence/fence/names.h"
 #include "ufence/fence/slab.h"
 
@@ -37,9 +40,14 @@ std::string what_it_sleeps_for(detail::sleeps_for what, std::size_t count, const
     case detail::sleeps_for::settled: return "until the callbacks of " + first + " have returned";
     case detail::sleeps_for::quiesced: return "until the issuer is done with " + first;
     case detail::sleeps_for::returned: return "until a callback of " + first + " has returned";
+    case detail::sleeps_for::lock: return "until " + first + " is unlocked";
     case detail::sleeps_for::any: break;
   }
   return "until one of " + std::to_string(count) + " fences is signaled";
+}
+
+std::string name_of_lock(const void* lock) {
+  return "the lock at " + hex_text(reinterpret_cast<std::uintptr_t>(lock));
 }
 
 }  // namespace
@@ -82,6 +90,7 @@ void gatherer::find_sleepers() {
                   .since_ns = thread.since_ns(),
                   .id = thread.id(),
                   .stack = thread.stack(),
+                  .lock = thread.lock(),
                   .waits_for_count = thread.size()};
         for (std::size_t i = 0; i < std::min(thread.size(), copied_max); ++i) {
           s.waits_for.push_back(fence_ref::take(thread.at(i)));
@@ -167,6 +176,30 @@ void gatherer::add_sleepers() {
       ++found_.nodes_left_out;
     }
   }
+  for (std::size_t i = 0; i < sleepers_.size(); ++i) {
+    if (sleepers_[i].lock != nullptr && sleeper_nodes_[i] != UINT32_MAX) {
+      wait_for_holder(sleeper_nodes_[i], sleepers_[i].lock);
+    }
+  }
+}
+
+// The lock may be gone: it is read as memory that may not be there.
+void gatherer::wait_for_holder(std::uint32_t n, const void* lock) {
+  std::uint64_t word = 0;
+  if (!read_own(lock, word) || word == 0) return;
+  if (stacks_.empty()) {
+    stacks_ = stacks_of_process("/proc/self");
+    for (const sleeper& s : sleepers_) stacks_.push_back({.id = s.id, .at = reinterpret_cast<std::uintptr_t>(s.stack)});
+  }
+  const std::uint64_t place = word & ~detail::lock_layout::get().flags;
+  const std::int64_t id = thread_around(stacks_, region_in_process("/proc/self", place), place);
+  const auto of_thread = [id](const node& other) { return other.kind == node_kind::thread && other.id == id; };
+  const auto holder = static_cast<std::uint32_t>(std::ranges::find_if(found_.nodes, of_thread) - found_.nodes.begin());
+  if (holder == found_.nodes.size()) {
+    fences_.emplace_back();
+    found_.nodes.push_back(holder_of_lock(id, line_of_file("/proc/self/task/" + std::to_string(id) + "/comm")));
+  }
+  add_edge(n, holder, name_of_lock(lock));
 }
 
 void gatherer::add_sleeper(const sleeper& s) {
@@ -178,7 +211,9 @@ void gatherer::add_sleeper(const sleeper& s) {
                           .driver = line_of_file("/proc/self/task/" + std::to_string(s.id) + "/comm"),
                           .state = what_it_sleeps_for(
                               s.what, s.waits_for_count,
-                              s.waits_for.empty() ? "?" : name_of_fence(*s.waits_for[0])),
+                              s.lock != nullptr     ? name_of_lock(s.lock)
+                              : s.waits_for.empty() ? "?"
+                                                    : name_of_fence(*s.waits_for[0])),
                           .age_ns = std::max<std::int64_t>(found_.time_ns - s.since_ns, 1),
                           .place = modules_.caller_above(s.stack)});
   for (const fence_ref& f : s.waits_for) add_edge(n, node_of(*f), {});

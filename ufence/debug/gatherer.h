@@ -9,6 +9,7 @@
 #include "ufence/debug/access.h"
 #include "ufence/debug/gather.h"
 #include "ufence/debug/modules.h"
+#include "ufence/debug/process_facts.h"
 #include "ufence/debug/snapshot.h"
 #include "ufence/fence/live.h"
 #include "ufence/sync/exported.h"
@@ -29,6 +30,7 @@ class gatherer {
     std::int64_t since_ns = 0;
     int id = 0;
     const void* stack = nullptr;
+    const void* lock = nullptr;  // a word of it: may be gone
     std::size_t waits_for_count = 0;
     std::vector<fence_ref> waits_for = {};  // some of them
     struct frame_copy {
@@ -63,6 +65,7 @@ class gatherer {
   void look_at_slot(fence& slot);
   void add_sleepers();
   void add_sleeper(const sleeper& s);
+  void wait_for_holder(std::uint32_t n, const void* lock);
   std::uint32_t node_of(fence& f);  // makes it; UINT32_MAX: no room
   void add_edge(std::uint32_t from, std::uint32_t to, std::string_view how, bool is_guess = false);
   void fill_timelines();
@@ -97,6 +100,7 @@ class gatherer {
   std::unordered_map<const timeline*, std::uint32_t> timeline_at_;
   std::vector<sleeper> sleepers_;
   std::vector<std::uint32_t> sleeper_nodes_;
+  std::vector<thread_stack> stacks_;  // once a thread waits for a lock
   std::vector<fence_ref> fences_;  // of the nodes; null: no fence
   std::unordered_map<const fence*, std::uint32_t> node_at_;
   std::vector<foreign_callback> foreign_;

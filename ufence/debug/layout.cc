@@ -24,7 +24,7 @@ extern "C" {
 #define UFENCE_TEXT_OF(what) #what
 #define UFENCE_TEXT(what) UFENCE_TEXT_OF(what)
 // The size of a layout: the assembler can not ask for it.
-#define UFENCE_LAYOUT_SIZE 632
+#define UFENCE_LAYOUT_SIZE 640
 static_assert(sizeof(ufence::debug::layout) == UFENCE_LAYOUT_SIZE);
 static_assert(ufence::debug::layout_note_type == 1);
 __asm__(
@@ -105,7 +105,9 @@ void debug_access::tell_timelines(layout& to) noexcept {
                 .stack = live.stack,
                 .one = live.one,
                 .several = live.several,
+                .lock = live.lock,
                 .size = sizeof(sleeping_thread)};
+  to.lock = {.flags = lock_layout::get().flags};
   to.timeline = {.context = offsetof(timeline, context_),
                  .unordered_contexts = offsetof(timeline, unordered_contexts_),
                  .value = offsetof(timeline, value_),

@@ -16,7 +16,7 @@ namespace ufence::debug {
 inline constexpr char layout_note_name[] = "ufence";
 inline constexpr std::uint32_t layout_note_type = 1;
 /// To be raised with each change of what is below, or of what it means.
-#define UFENCE_LAYOUT_VERSION 5
+#define UFENCE_LAYOUT_VERSION 6
 inline constexpr std::uint32_t layout_version = UFENCE_LAYOUT_VERSION;
 
 struct layout_note {
@@ -73,9 +73,12 @@ struct layout {
     std::uint32_t size;
   } timeline;
   struct {
-    layout_offset next, previous, what, id, since_ns, thread, stack, one, several;
+    layout_offset next, previous, what, id, since_ns, thread, stack, one, several, lock;
     std::uint32_t size;
   } sleeper;
+  struct {
+    std::uint64_t flags;  // of the word that sleeper.lock leads to; the other bits are a place of its holder's
+  } lock;
   struct {
     layout_offset frames, queue;
   } thread;

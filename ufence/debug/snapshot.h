@@ -55,6 +55,7 @@ enum class cause : std::uint8_t {
   exporter_runs,      // another process has to, and runs: look there
   circle,             // it waits for itself, through others
   not_submitted,      // a point of a syncobj: nobody has put a fence there
+  holds_lock,         // a thread that others wait for: it has a lock of reservation objects, and does not sleep here
 };
 
 /// "never signaled" and so on: one short word for tools, a sentence for people.
@@ -82,6 +83,11 @@ struct node {
   std::uint64_t export_key = 0;        // equal in the processes that export and import one timeline
   bool is_enabled = false;             // its issuer was asked to notice the completion
 };
+
+/// A thread that sleeps for something, and not one that others wait for.
+[[nodiscard]] inline bool sleeps(const node& n) noexcept {
+  return n.kind == node_kind::thread && n.why != cause::holds_lock;
+}
 
 /// `from` waits for `to`: indices of snapshot::nodes.
 struct edge {

@@ -15,7 +15,7 @@ struct cause_words {
   std::string_view name, sentence;
 };
 
-constexpr std::array<cause_words, 17> words{{
+constexpr std::array<cause_words, 18> words{{
     {"none", ""},
     {"never_signaled", "nobody has signaled it"},
     {"lost_notification", "the device has completed it, and nobody has called notify()"},
@@ -32,6 +32,7 @@ constexpr std::array<cause_words, 17> words{{
     {"exporter_runs", "another process has to signal it: look there"},
     {"circle", "it waits for itself"},
     {"not_submitted", "nobody has submitted it"},
+    {"holds_lock", "it has not unlocked what others wait for"},
     {"unknown", ""},
 }};
 
@@ -76,7 +77,9 @@ std::string about_fence(const node& n) {
 }
 
 std::string about_thread(const node& n) {
-  std::string text = "thread " + std::to_string(n.id) + " \"" + n.driver + "\" sleeps";
+  std::string text = "thread " + std::to_string(n.id) + " \"" + n.driver + "\"";
+  if (n.why == cause::holds_lock) return n.id != 0 ? text : "a thread that is not known";
+  text += " sleeps";
   if (n.age_ns > 0) text += " for " + duration_text(n.age_ns);
   text += ", " + n.state;
   if (const std::string place = text_of(n.place, true); !place.empty()) text += ", at " + place;

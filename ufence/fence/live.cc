@@ -133,6 +133,7 @@ struct sleeping_thread::list_access {
     to.stack = offsetof(sleeping_thread, stack_);
     to.one = offsetof(sleeping_thread, one_);
     to.several = offsetof(sleeping_thread, several_);
+    to.lock = offsetof(sleeping_thread, lock_);
   }
 };
 

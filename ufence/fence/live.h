@@ -9,6 +9,7 @@
 #include <span>
 
 #include "ufence/base/api.h"
+#include "ufence/base/atomic.h"
 #include "ufence/fence/fence.h"
 
 namespace ufence {
@@ -29,6 +30,7 @@ enum class sleeps_for : std::uint8_t {
   quiesced,
   any,       // one of several fences to be signaled
   returned,  // remove_callback(): a callback that runs elsewhere
+  lock,      // a lock that is held for as long as its user likes (container/ww_mutex.h)
 };
 
 /// Lists the calling thread for a scope, in which it sleeps. It lies on that thread's stack; the
@@ -42,6 +44,10 @@ class sleeping_thread {
       : several_(any_of), what_(sleeps_for::any) {
     list();
   }
+  /// With the word that says who has the lock.
+  explicit sleeping_thread(const atomic<std::uintptr_t>& lock) noexcept : lock_(&lock), what_(sleeps_for::lock) {
+    list();
+  }
   ~sleeping_thread();
   sleeping_thread(const sleeping_thread&) = delete;
   sleeping_thread& operator=(const sleeping_thread&) = delete;
@@ -51,6 +57,8 @@ class sleeping_thread {
   [[nodiscard]] fence& at(std::size_t i) const noexcept {
     return one_ != nullptr ? *one_ : *several_[i];
   }
+  /// The word of the lock that it waits for; null: it waits for fences. Not to be read once it is not listed.
+  [[nodiscard]] const void* lock() const noexcept { return lock_; }
   /// When it was listed, ns of CLOCK_MONOTONIC.
   [[nodiscard]] std::int64_t since_ns() const noexcept { return since_ns_; }
   /// The kernel's number of the thread.
@@ -67,6 +75,7 @@ class sleeping_thread {
 
   fence* const one_ = nullptr;
   const std::span<const fence_ref> several_;
+  const void* const lock_ = nullptr;
   const sleeps_for what_;
   int id_ = 0;
   std::uint32_t generation_ = 0;  // of fork()
@@ -86,7 +95,7 @@ class sleeping_thread {
 struct live_layout {
   const void *timelines, *sleepers;  // pointers to the first ones
   std::uint32_t lists, list_size;    // of sleepers
-  std::uint32_t next, previous, what, id, since_ns, thread, stack, one, several;
+  std::uint32_t next, previous, what, id, since_ns, thread, stack, one, several, lock;
 };
 [[nodiscard]] live_layout layout_of_live() noexcept;
 

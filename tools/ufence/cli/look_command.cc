@@ -92,11 +92,11 @@ void print_list(const debug::snapshot& s) {
   };
   fmt::print("process {} {}: {} timelines, {} fences alive, {} pending, {} threads sleep\n", s.process,
              clean(s.program), s.timelines.size(), s.fences_alive, s.fences_pending,
-             count(debug::node_kind::thread));
+             std::ranges::count_if(s.nodes, debug::sleeps));
   if (!s.timelines.empty()) fmt::print("timelines\n");
   for (const debug::timeline_info& t : s.timelines) print_timeline(t);
   constexpr std::pair<debug::node_kind, const char*> parts[] = {
-      {debug::node_kind::thread, "threads that sleep"},
+      {debug::node_kind::thread, "threads that sleep, or hold what others wait for"},
       {debug::node_kind::fence, "fences"},
       {debug::node_kind::process, "other processes"}};
   for (const auto& [kind, title] : parts) {

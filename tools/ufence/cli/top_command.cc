@@ -40,10 +40,9 @@ class top_view {
   void show(const debug::snapshot& s) {
     const bool is_screen = ::isatty(STDOUT_FILENO) == 1;
     std::string text = is_screen ? "\x1b[H\x1b[2J" : "";
-    const auto sleeps = [](const debug::node& n) { return n.kind == debug::node_kind::thread; };
     text += fmt::format("process {} {}: {} timelines, {} fences, {} pending, {} threads sleep\n", s.process,
                         printable(s.program), grouped(s.timelines.size()), grouped(s.fences_alive),
-                        grouped(s.fences_pending), std::ranges::count_if(s.nodes, sleeps));
+                        grouped(s.fences_pending), std::ranges::count_if(s.nodes, debug::sleeps));
     add_timelines(s, text);
     add_threads(s, text);
     fmt::print("{}\n", text);
@@ -105,7 +104,7 @@ class top_view {
   void add_threads(const debug::snapshot& s, std::string& text) const {
     std::vector<std::uint32_t> threads;
     for (std::uint32_t n = 0; n < s.nodes.size(); ++n) {
-      if (s.nodes[n].kind == debug::node_kind::thread) threads.push_back(n);
+      if (debug::sleeps(s.nodes[n])) threads.push_back(n);
     }
     std::ranges::sort(threads, [&s](std::uint32_t a, std::uint32_t b) {
       return s.nodes[a].age_ns != s.nodes[b].age_ns ? s.nodes[a].age_ns > s.nodes[b].age_ns : a < b;

@@ -12,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <map>
-#include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -67,7 +66,14 @@ class core_file final : public target {
     return done;
   }
   [[nodiscard]] std::string thread_name(std::int64_t id) const override {
-    return threads_.contains(id) ? program_ : "";
+    return std::ranges::find(stacks_, id, &debug::thread_stack::id) != stacks_.end() ? program_ : "";
+  }
+  [[nodiscard]] std::vector<debug::thread_stack> stacks() const override { return stacks_; }
+  [[nodiscard]] debug::memory_region region_of(std::uint64_t address) const override {
+    const auto behind = std::ranges::upper_bound(loaded_, address, {}, &GElf_Phdr::p_vaddr);
+    if (behind == loaded_.begin()) return {};
+    const GElf_Phdr& part = *(behind - 1);
+    return {part.p_vaddr, part.p_vaddr + part.p_memsz};
   }
 
  private:
@@ -78,6 +84,15 @@ class core_file final : public target {
     return EM_AARCH64;
 #else
     return EM_NONE;
+#endif
+  }
+
+  // Its place in elf_gregset_t.
+  static constexpr std::size_t stack_register() noexcept {
+#if defined(__x86_64__)
+    return 19;  // RSP of <sys/reg.h>
+#else
+    return 31;  // sp, behind x0 to x30
 #endif
   }
 
@@ -138,7 +153,7 @@ class core_file final : public target {
       if (head.n_type == NT_PRSTATUS && bytes.size() >= sizeof(elf_prstatus)) {
         elf_prstatus status{};
         std::memcpy(&status, bytes.data(), sizeof status);
-        threads_.insert(status.pr_pid);
+        stacks_.push_back({.id = status.pr_pid, .at = status.pr_reg[stack_register()]});
       }
     }
   }
@@ -172,7 +187,7 @@ class core_file final : public target {
   std::size_t raw_size_ = 0;
   std::vector<GElf_Phdr> loaded_;          // by address
   std::map<std::string, unique_fd> files_;  // that are mapped, by path
-  std::set<std::int64_t> threads_;
+  std::vector<debug::thread_stack> stacks_;  // of its threads
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "tools/ufence/look/outside.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 
@@ -17,9 +19,12 @@ std::string what_it_sleeps_for(std::uint8_t what, std::size_t count, const std::
     case 1: return "until the callbacks of " + first + " have returned";
     case 2: return "until the issuer is done with " + first;
     case 4: return "until a callback of " + first + " has returned";
+    case 5: return "until " + first + " is unlocked";
     default: return "until one of " + std::to_string(count) + " fences is signaled";
   }
 }
+
+std::string name_of_lock(std::uint64_t lock) { return fmt::format("the lock at {:#x}", lock); }
 
 // The process that is looked at may have any bytes there.
 bool is_sane(const debug::layout& of) {
@@ -159,11 +164,34 @@ void outside_look::find_sleepers() {
                     found.push_back({.object = s,
                                      .state = {s.word(in.one), s.word(in.several), s.word(in.thread), s.word(in.stack),
                                                s.word(in.since_ns), s.get<std::uint32_t>(in.id),
-                                               s.get<std::uint8_t>(in.what)}});
+                                               s.get<std::uint8_t>(in.what), s.word(in.lock)}});
                   });
     };
     for (const read_sleeper& s : steady_list<read_sleeper>(walk_all)) add_sleeper(s.object);
   }
+  for (const sleeper& s : sleepers_) {
+    if (s.lock != 0) wait_for_holder(s.node, s.lock);
+  }
+}
+
+void outside_look::wait_for_holder(std::uint32_t n, address lock) {
+  const address word = at_.get<address>(lock).value_or(0);
+  if (word == 0) return;
+  if (stacks_.empty()) {
+    stacks_ = at_.stacks();
+    for (const sleeper& s : sleepers_) stacks_.push_back({.id = found_.nodes[s.node].id, .at = s.stack});
+  }
+  const address place = word & ~where_.lock.flags;
+  const std::int64_t id = debug::thread_around(stacks_, at_.region_of(place), place);
+  const auto of_thread = [id](const debug::node& other) {
+    return other.kind == debug::node_kind::thread && other.id == id;
+  };
+  const auto holder = static_cast<std::uint32_t>(std::ranges::find_if(found_.nodes, of_thread) - found_.nodes.begin());
+  if (holder == found_.nodes.size()) {
+    fences_.push_back(0);
+    found_.nodes.push_back(debug::holder_of_lock(id, id != 0 ? at_.thread_name(id) : ""));
+  }
+  add_edge(n, holder, name_of_lock(lock));
 }
 
 void outside_look::add_sleeper(const copied& s) {
@@ -172,14 +200,15 @@ void outside_look::add_sleeper(const copied& s) {
   std::size_t count = 1;
   if (const address one = s.word(where_.sleeper.one)) {
     waits_for.push_back(one);
-  } else {
+  } else if (s.word(where_.sleeper.lock) == 0) {
     const auto several = s.get<std::span<const address>>(where_.sleeper.several);
     count = several.size();
     waits_for.resize(std::min(count, told_max));
     const auto bytes = std::as_writable_bytes(std::span(waits_for));
     waits_for.resize(at_.read(reinterpret_cast<address>(several.data()), bytes) / sizeof(address));
   }
-  const std::string first = waits_for.empty() ? "?" : name_of(waits_for[0]);
+  const address lock = s.word(where_.sleeper.lock);
+  const std::string first = lock != 0 ? name_of_lock(lock) : waits_for.empty() ? "?" : name_of(waits_for[0]);
   const auto n = static_cast<std::uint32_t>(found_.nodes.size());
   const auto since_ns = s.get<std::int64_t>(where_.sleeper.since_ns);
   newest_ns_ = std::max(newest_ns_, since_ns);
@@ -195,7 +224,7 @@ void outside_look::add_sleeper(const copied& s) {
        .place = modules_.caller_above(stack)});
   fences_.push_back(0);
   for (const address f : waits_for) add_edge(n, node_of(f));
-  sleepers_.push_back({.node = n, .stack = stack, .waits_for = std::move(waits_for)});
+  sleepers_.push_back({.node = n, .stack = stack, .waits_for = std::move(waits_for), .lock = lock});
   add_frames(n, s.word(where_.sleeper.thread));
 }
 

@@ -11,6 +11,7 @@
 
 #include "tools/ufence/look/target.h"
 #include "ufence/debug/layout.h"
+#include "ufence/debug/process_facts.h"
 #include "ufence/debug/snapshot.h"
 
 namespace ufence::tool {
@@ -31,6 +32,7 @@ class outside_look {
     std::uint32_t node;
     address stack;
     std::vector<address> waits_for;
+    address lock;  // a word of it; 0: it waits for fences
   };
   // A callback that is none of the library's.
   struct foreign_callback {
@@ -47,7 +49,7 @@ class outside_look {
   };
   struct read_sleeper {
     copied object;
-    std::array<std::uint64_t, 7> state;
+    std::array<std::uint64_t, 8> state;
     [[nodiscard]] bool is_same(const read_sleeper& other) const;
   };
   struct known_line {
@@ -66,6 +68,7 @@ class outside_look {
   [[nodiscard]] read_line line_in(const copied& timeline) const;
   void find_sleepers();
   void add_sleeper(const copied& s);
+  void wait_for_holder(std::uint32_t n, address lock);
   void add_frames(std::uint32_t n, address thread);
   void find_fences();
   void look_at_span(address memory, std::uint32_t slots, std::uint32_t slot_size);
@@ -130,6 +133,7 @@ class outside_look {
   debug::snapshot found_;
   std::unordered_map<address, known_line> lines_;
   std::vector<sleeper> sleepers_;
+  std::vector<debug::thread_stack> stacks_;  // once a thread waits for a lock
   std::vector<address> fences_;  // of the nodes; 0: no fence
   std::unordered_map<address, std::uint32_t> node_at_;
   std::vector<address> waited_for_;  // fences with callbacks, by the walk over all

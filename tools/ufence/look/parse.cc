@@ -32,7 +32,7 @@ debug::timeline_info timeline_of(const json& j) {
 }
 
 debug::cause cause_of(std::string_view name) {
-  for (int i = 0; i <= static_cast<int>(debug::cause::not_submitted); ++i) {
+  for (int i = 0; i <= static_cast<int>(debug::cause::holds_lock); ++i) {
     const auto why = static_cast<debug::cause>(i);
     if (debug::name_of(why) == name) return why;
   }

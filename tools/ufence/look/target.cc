@@ -58,6 +58,10 @@ class live_process final : public target {
   [[nodiscard]] std::string thread_name(std::int64_t id) const override {
     return line_of(folder_ + "/task/" + std::to_string(id) + "/comm");
   }
+  [[nodiscard]] std::vector<debug::thread_stack> stacks() const override { return debug::stacks_of_process(folder_); }
+  [[nodiscard]] debug::memory_region region_of(std::uint64_t address) const override {
+    return debug::region_in_process(folder_, address);
+  }
 
  private:
   void read_maps() {

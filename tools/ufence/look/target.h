@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "ufence/debug/process_facts.h"
 #include "ufence/debug/snapshot.h"
 
 namespace ufence::tool {
@@ -57,6 +58,11 @@ class target {
   [[nodiscard]] virtual std::size_t read(std::uint64_t address, std::span<std::byte> to) const = 0;
   /// Of a thread; empty: unknown.
   [[nodiscard]] virtual std::string thread_name(std::int64_t id) const = 0;
+
+  /// Where the stacks of its threads have come to, as far as that is known.
+  [[nodiscard]] virtual std::vector<debug::thread_stack> stacks() const = 0;
+  /// The memory around an address.
+  [[nodiscard]] virtual debug::memory_region region_of(std::uint64_t address) const = 0;
 
   [[nodiscard]] std::int64_t process() const noexcept { return process_; }
   [[nodiscard]] const std::string& program() const noexcept { return program_; }

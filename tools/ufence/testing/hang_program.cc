@@ -19,6 +19,9 @@
 #include "tools/ufence/testing/hang_kernel_fence.h"
 #include "ufence/base/clock.h"
 #include "ufence/container/array.h"
+#include "ufence/container/resv.h"
+#include "ufence/container/resv_locks.h"
+#include "ufence/container/ww_mutex.h"
 #include "ufence/debug/debug.h"
 #include "ufence/fence/fence.h"
 #include "ufence/fence/timeline.h"
@@ -292,6 +295,82 @@ int many(std::size_t fences, std::size_t timelines) {
   ::_exit(0);
 }
 
+// --- Locks of reservation objects ---
+
+void until_threads_sleep(std::ptrdiff_t count) {
+  while (std::ranges::count_if(debug_snapshot().nodes, debug::sleeps) != count) std::this_thread::yield();
+}
+
+// A thread has the lock, and sleeps for something else than fences; or has ended.
+int lock_is_held(bool by_one_that_ends) {
+  static resv object;
+  static atomic<bool> has_it{false};
+  // It is there before: a new thread would get the stack of one that has ended.
+  std::thread([] {
+    while (!has_it.load(mo::relaxed)) std::this_thread::yield();  // relaxed: nothing is handed over
+    resv_locks locks;
+    resv* const all[] = {&object};
+    if (locks.lock_all(all)) std::abort();
+  }).detach();
+  std::thread([by_one_that_ends] {
+    ::prctl(PR_SET_NAME, "holder");
+    ww_context context;
+    if (object.lock(by_one_that_ends ? nullptr : &context)) std::abort();
+    has_it.store(true, mo::relaxed);  // relaxed: as above
+    while (!by_one_that_ends) ::pause();
+  }).detach();
+  return ready();
+}
+
+int lock_taken_twice() {
+  std::thread([] {
+    static ww_mutex lock;
+    for (int i = 0; i < 2; ++i) {
+      if (lock.lock()) std::abort();
+    }
+  }).detach();
+  return ready();
+}
+
+// Each of two threads has one lock, without a context, and wants the other one.
+int circle_of_locks() {
+  static ww_mutex locks[2];
+  static atomic<int> have{0};
+  for (const int first : {0, 1}) {
+    std::thread([first] {
+      if (locks[first].lock()) std::abort();
+      have.fetch_add(1, mo::relaxed);  // relaxed: nothing is handed over
+      while (have.load(mo::relaxed) != 2) std::this_thread::yield();
+      if (locks[1 - first].lock()) std::abort();
+    }).detach();
+  }
+  until_threads_sleep(2);
+  return ready();
+}
+
+[[gnu::noinline]] void signal_under(resv& object, signaler right) {
+  resv_locks locks;
+  resv* const all[] = {&object};
+  if (locks.lock_all(all)) std::abort();
+  right.signal();
+}
+
+// The one who has the lock waits for a fence that another thread would signal once it has the lock.
+int circle_of_lock_and_fence() {
+  static new_fence f = make();
+  static resv object;
+  std::thread([] {
+    resv_locks locks;
+    resv* const all[] = {&object};
+    if (locks.lock_all(all)) std::abort();
+    wait_for_the_device(f.fence);
+  }).detach();
+  until_a_thread_sleeps();
+  std::thread([] { signal_under(object, std::move(f.signal)); }).detach();
+  until_threads_sleep(2);
+  return ready();
+}
+
 // --- Jobs of a scheduler ---
 
 struct test_job : sched::job {
@@ -368,6 +447,11 @@ int main(int argc, char** argv) {
   if (how == "circle_across") return circle_across();
   if (how == "exporter_stopped") return exporter_stopped();
   if (how == "own_callback") return own_callback();
+  if (how == "lock_is_held") return lock_is_held(false);
+  if (how == "lock_was_left") return lock_is_held(true);
+  if (how == "lock_taken_twice") return lock_taken_twice();
+  if (how == "circle_of_locks") return circle_of_locks();
+  if (how == "circle_of_lock_and_fence") return circle_of_lock_and_fence();
   if (how == "not_pushed") return not_pushed();
   if (how == "no_credits") return no_credits();
   if (how == "scheduler_stopped") return scheduler_stopped();

@@ -196,6 +196,38 @@ class Hangs(Look):
         self.assertRegex(culprit["note"], r"inside a callback of \d+:1")
         self.assertIn("it sleeps inside a callback", text)
 
+    def test_names_the_thread_that_has_a_lock(self):
+        for how, name in (("lock_is_held", "holder"), ("lock_was_left", None)):
+            with self.subTest(how=how):
+                started = self.hang(how)
+                seen, text = self.why(started, "holds_lock")
+                holder = self.node(seen, "holds_lock")
+                self.assertEqual(holder["kind"], "thread")
+                waiter, = [n for n in seen["nodes"] if n["kind"] == "thread" and n["cause"] != "holds_lock"]
+                self.assertRegex(waiter["state"], r"until the lock at 0x[0-9a-f]+ is unlocked")
+                self.assertIn("lock_is_held", waiter["place"]["symbol"])
+                self.assertRegex(text, r"(?m)^  %s: it has not unlocked what others wait for.*\n"
+                                       r"    <- \(the lock at 0x[0-9a-f]+\) thread %d " %
+                                 (f'thread {holder["id"]} ".*"' if name else "a thread that is not known", waiter["id"]))
+                if name is None:
+                    self.assertIn("it runs, or has ended", text)
+                elif type(self) is not HangsInCore:
+                    self.assertEqual(holder["driver"], name)
+                    self.assertTrue(pathlib.Path(f"/proc/{started.pid}/task/{holder['id']}").exists())
+
+    def test_names_circles_of_locks(self):
+        for how, threads, fences in (("lock_taken_twice", 1, 0), ("circle_of_locks", 2, 0),
+                                     ("circle_of_lock_and_fence", 2, 1)):
+            with self.subTest(how=how):
+                seen, text = self.why(self.hang(how))
+                self.assertEqual(len(seen["circles"]), 1, json.dumps(seen, indent=1))
+                circle = [seen["nodes"][n] for n in seen["circles"][0]]
+                self.assertEqual(sum(n["kind"] == "thread" for n in circle), threads)
+                self.assertEqual(sum(n["kind"] == "fence" for n in circle), fences)
+                # Who signals a fence is a guess.
+                self.assertRegex(text, r"(?m)^  perhaps a circle: " if fences else r"(?m)^  a circle: ")
+                self.assertIn("(the lock at 0x", text)
+
     def test_names_a_job_that_was_not_pushed(self):
         seen, text = self.why(self.hang("not_pushed"))
         culprit = self.node(seen, "not_pushed")
@@ -343,6 +375,8 @@ class Outside(Look):
                     "circle_across": "another process has to signal it",
                     "exporter_stopped": "the process that has to signal it is stopped",
                     "own_callback": "it sleeps inside a callback",
+                    "lock_is_held": "it has not unlocked what others wait for",
+                    "circle_of_lock_and_fence": "perhaps a circle: ",
                     "not_pushed": "armed and never pushed",
                     "no_credits": "the device has its job and has not signaled its fence",
                     "scheduler_stopped": "not started again"}
@@ -427,9 +461,9 @@ class Outside(Look):
 
 def core_of(started, folder):
     """Ends the program with a core file; again: the same one."""
-    found = sorted(folder.glob("core*"))
-    if found:
-        return found[0]
+    core = folder / f"of-{started.pid}.core"
+    if core.exists():
+        return core
     pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
     if pattern == "core":
         started.send_signal(signal.SIGABRT)
@@ -437,7 +471,8 @@ def core_of(started, folder):
     else:
         subprocess.run(["gcore", "-o", str(folder / "core"), str(started.pid)], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return sorted(folder.glob("core*"))[0]
+    made, = folder.glob("core*")
+    return made.rename(core)
 
 
 def answer_to(path):
