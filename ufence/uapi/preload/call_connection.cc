@@ -127,7 +127,7 @@ call_connection::call_connection(const purpose& what) noexcept {
   }
   is_by_name_ = what.device < 0;
   fd_ = is_by_name_ ? connect_to_broker(what.starts, what.is_interruptible)
-                    : connect_over_device(what.device);
+                    : connect_over_device(what.device, what.is_interruptible);
   if (fd_ < 0) {
     error_ = errno;
     return;

@@ -215,7 +215,7 @@ int connect_to_broker(bool starts, bool is_interruptible) noexcept {
   return -1;
 }
 
-int connect_over_device(int device) noexcept {
+int connect_over_device(int device, bool is_interruptible) noexcept {
   if (!is_ours(device)) {
     errno = EACCES;
     return -1;
@@ -234,9 +234,9 @@ int connect_over_device(int device) noexcept {
     failed = system::send(device, message) < 0 ? errno : 0;
     if (failed == EAGAIN) {
       pollfd writable{.fd = device, .events = POLLOUT, .revents = 0};
-      ::syscall(SYS_ppoll, &writable, 1UL, nullptr, nullptr, 0UL);
+      if (::syscall(SYS_ppoll, &writable, 1UL, nullptr, nullptr, 0UL) < 0) failed = errno;
     }
-  } while (failed == EAGAIN || failed == EINTR);
+  } while (failed == EAGAIN || (failed == EINTR && !is_interruptible));
   close_noted(ends[1]);
   if (failed == 0) return ends[0];
   close_noted(ends[0]);

@@ -27,8 +27,9 @@ struct broker_address {
 [[nodiscard]] int connect_to_broker(bool starts, bool is_interruptible) noexcept;
 
 /// A connection to the broker that made a device.
-/// @return  -1, errno: ENODEV it is gone; EACCES it is of another user; EMFILE, ...
-[[nodiscard]] int connect_over_device(int device) noexcept;
+/// @param is_interruptible  as above
+/// @return  -1, errno: ENODEV it is gone; EACCES it is of another user; EINTR; EMFILE, ...
+[[nodiscard]] int connect_over_device(int device, bool is_interruptible) noexcept;
 
 /// A millisecond, before a broker is asked again.
 void pause_shortly() noexcept;
