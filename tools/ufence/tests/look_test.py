@@ -171,8 +171,6 @@ class Hangs(Look):
     def test_names_a_circle_across_two_processes(self):
         if isinstance(self, HangsInCore):
             self.skipTest("a core knows one process")
-        if not HAS_CORES:
-            self.skipTest("sanitizers keep what a thread will signal where the guess does not look")
         started = self.hang("circle_across")
         seen, text = self.why(started)
         self.assertEqual(len(seen["circles"]), 1, json.dumps(seen, indent=1))
