@@ -13,7 +13,7 @@ enum class failure : std::uint8_t {
   data_race,       // two accesses of plain data, or of memory and its construction, unordered
   use_after_free,  // of a block, a poisoned range, or a frame that has returned
   double_free,
-  bad_access,      // through a null pointer
+  bad_access,      // through a null pointer, or to what is no memory
   bad_free,        // of what is no block
   deadlock,        // every thread waits, at least one for a lock or a condition
   lost_wakeup,     // every thread waits, at least one sleeps on a futex

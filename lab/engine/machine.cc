@@ -91,7 +91,7 @@ void machine::make_thread(unsigned number, void (*run)(void*), void* argument) {
   t.accessed_before.clear();
   t.state = 0;
   t.local = {};
-  t.now_ns = 1'000'000;
+  t.times.clear();
   t.ended = t.started = false;
   memory_.clear_stack(number);
   t.stack.set_stack(memory_.stack(number), memory::stack_bytes);
@@ -320,9 +320,9 @@ bool machine::was_woken(unsigned number) {
   });
 }
 
-// An atomic is made. Each thread that used the object that was there before has to be ordered before this;
-// each thread that uses the new one has to be ordered after it, which enact() looks at by made_by and
-// made_at.
+// An atomic is made. Each thread that used the object that was there before has to be ordered
+// before this; each thread that uses the new one has to be ordered after it, which enact() looks at
+// by made_by and made_at.
 void machine::construct(const void* at, unsigned bytes, std::uint64_t value,
                         std::source_location where) {
   const actor who = acting(where);
@@ -743,11 +743,22 @@ void* machine::thread_local_data(const void* key, std::size_t bytes, void (*make
   fail_here(failure::misuse, "too much thread-local data");
 }
 
-std::int64_t machine::now_ns() const noexcept { return threads_[current_].now_ns; }
+std::int64_t machine::now_ns() noexcept {
+  constexpr std::int64_t first_ns = 1'000'000;
+  const actor who = acting({});
+  std::int64_t now = first_ns;
+  for (unsigned t = 0; t < thread_count_; ++t) {
+    for (const passed_time& p : threads_[t].times) {
+      if (who.follows(t, p.at)) now = std::max(now, p.to_ns);
+    }
+  }
+  threads_[current_].history = mixed(threads_[current_].history, static_cast<std::uint64_t>(now));
+  return now;
+}
 
-void machine::pass_time(std::int64_t to_ns) noexcept {
-  std::int64_t& now = threads_[current_].now_ns;
-  if (to_ns > now) now = to_ns;
+void machine::pass_time(std::int64_t to_ns) {
+  mode::outside_scope outside;
+  threads_[current_].times.push_back({acting({}).now(), to_ns});
 }
 
 void machine::run_prelude(const std::function<void()>& prelude) {

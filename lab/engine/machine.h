@@ -231,9 +231,13 @@ class machine {
   /// The words of pages that this execution has used as atomic objects, without poisoned ones.
   [[nodiscard]] std::vector<std::uintptr_t> atomics_in(const void* pages, std::size_t bytes);
   [[nodiscard]] bool owns(const void* at) const noexcept { return memory_.owns(at); }
+  [[nodiscard]] bool is_below_a_stack(const void* at) const noexcept {
+    return memory_.is_below_a_stack(at);
+  }
   [[nodiscard]] void* thread_local_data(const void* key, std::size_t bytes, void (*make)(void*));
-  [[nodiscard]] std::int64_t now_ns() const noexcept;
-  void pass_time(std::int64_t to_ns) noexcept;
+  /// No earlier than what threads have seen of it that this one is ordered after.
+  [[nodiscard]] std::int64_t now_ns() noexcept;
+  void pass_time(std::int64_t to_ns);
   [[noreturn]] void fail_here(failure kind, std::string text);
   void observe(std::vector<std::int64_t> values) { outcome_ = std::move(values); }
   void remark(const char* text, std::source_location where);
@@ -247,6 +251,10 @@ class machine {
   struct local_data {
     const void* key = nullptr;
     void* at = nullptr;
+  };
+  struct passed_time {
+    std::uint16_t at = 0;  // of the thread's own clock
+    std::int64_t to_ns = 0;
   };
   struct model_thread {
     fiber stack;
@@ -271,7 +279,7 @@ class machine {
     plain_accesses accessed_before;  // since the last effect, up to the last load
     std::uint64_t state = 0;         // of the stack; 0: not known
     std::array<local_data, 16> local{};
-    std::int64_t now_ns = 0;
+    std::vector<passed_time> times;
     bool ended = false;
     bool started = false;
   };

@@ -402,6 +402,12 @@ void memory::append_to(std::vector<char>& all) const {
   }
 }
 
+bool memory::is_below_a_stack(const void* at) const noexcept {
+  const auto offset = static_cast<std::size_t>(static_cast<const char*>(at) - mapping_);
+  return offset >= stacks_offset && offset < numbers_offset &&
+         (offset - stacks_offset) % stack_stride < stack_stride - stack_bytes;
+}
+
 char* memory::stack(unsigned thread) const noexcept {
   return mapping_ + stacks_offset + thread * stack_stride + (stack_stride - stack_bytes);
 }

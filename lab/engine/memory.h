@@ -87,6 +87,8 @@ class memory {
   /// As much of it as scenarios use, so that no execution finds what another one left there.
   void clear_stack(unsigned thread) noexcept;
   static constexpr std::size_t stack_bytes = std::size_t{128} * 1024;
+  /// Where a thread comes that needs more.
+  [[nodiscard]] bool is_below_a_stack(const void* at) const noexcept;
   /// What lies below on the stack of that thread is no live frame; at its end: all of it.
   void set_stack_pointer(unsigned thread, const void* at) noexcept { stack_pointers_[thread] = at; }
 

@@ -22,7 +22,15 @@ enum class action : std::uint8_t {
   pause,  // one turn of a loop went round without effect
 };
 
-enum class modification : std::uint8_t { exchange, add, subtract, bit_or, bit_and, bit_xor };
+enum class modification : std::uint8_t {
+  exchange,
+  add,
+  subtract,
+  bit_or,
+  bit_and,
+  bit_xor,
+  arrive,  // at a barrier for so many: counted below, and the round above once all are there
+};
 
 /// Why a load is only done once it reads something suitable.
 enum class waiting : std::uint8_t {
@@ -99,6 +107,11 @@ struct operation {
       case modification::bit_or: return read | operand;
       case modification::bit_and: return read & operand;
       case modification::bit_xor: return read ^ operand;
+      case modification::arrive: {
+        constexpr std::uint64_t one_round = std::uint64_t{1} << 32;
+        const std::uint64_t arrived = read % one_round + 1;
+        return arrived == operand ? read - (arrived - 1) + one_round : read + 1;
+      }
     }
     return operand;
   }

@@ -20,6 +20,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "lab/check/program/assembly.h"
+
 extern "C" char** environ;
 
 namespace ufence::lab::check {
@@ -73,8 +75,7 @@ pid_t start_remover(const std::string& folder, int ended) {
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   pid_t child = -1;
-  const int error =
-      posix_spawnp(&child, argv[0], &actions, &attributes, argv.data(), environ);
+  const int error = posix_spawnp(&child, argv[0], &actions, &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error == 0 ? child : -1;
@@ -82,14 +83,65 @@ pid_t start_remover(const std::string& folder, int ended) {
 
 bool is_c(const std::string& file) { return std::filesystem::path(file).extension() == ".c"; }
 
-bool compile(const build_options& with, const std::string& file, const std::string& to) {
-  std::vector<std::string> command{with.compiler, "-g", "-O1", "-fPIC", "-fsanitize=thread"};
+// Functions that compilers expand without a call for their accesses, or whose calls they leave out
+// with the accesses before them.
+constexpr const char* called_functions[] = {
+    "memcpy", "memmove", "memset", "mempcpy", "memcmp", "bcmp",          "strlen",
+    "strcmp", "strncmp", "strcpy", "strncpy", "stpcpy", "strcat",        "strncat",
+    "strdup", "malloc",  "calloc", "realloc", "free",   "aligned_alloc", "posix_memalign"};
+
+// Those of them that libraries and programs call by their built-in names too.
+constexpr std::string_view called_header =
+    "#ifdef __cplusplus\n"
+    "#define UFENCE_LAB_FUNCTION extern \"C\"\n"
+    "#define UFENCE_LAB_THROWS_NOTHING noexcept(true)\n"
+    "#else\n"
+    "#define UFENCE_LAB_FUNCTION extern\n"
+    "#define UFENCE_LAB_THROWS_NOTHING\n"
+    "#endif\n"
+    "#define UFENCE_LAB_FROM_MEMORY(result, name) \\\n"
+    "  UFENCE_LAB_FUNCTION result name(void*, const void*, __SIZE_TYPE__) "
+    "UFENCE_LAB_THROWS_NOTHING;\n"
+    "#define UFENCE_LAB_FROM_TEXT(name, ...) \\\n"
+    "  UFENCE_LAB_FUNCTION char* name(char*, const char* __VA_ARGS__) UFENCE_LAB_THROWS_NOTHING;\n"
+    "UFENCE_LAB_FROM_MEMORY(void*, memcpy)\n"
+    "UFENCE_LAB_FROM_MEMORY(void*, memmove)\n"
+    "UFENCE_LAB_FROM_MEMORY(void*, mempcpy)\n"
+    "UFENCE_LAB_FUNCTION void* memset(void*, int, __SIZE_TYPE__) UFENCE_LAB_THROWS_NOTHING;\n"
+    "UFENCE_LAB_FUNCTION int memcmp(const void*, const void*, __SIZE_TYPE__)\n"
+    "    UFENCE_LAB_THROWS_NOTHING;\n"
+    "UFENCE_LAB_FROM_TEXT(strcpy)\n"
+    "UFENCE_LAB_FROM_TEXT(stpcpy)\n"
+    "UFENCE_LAB_FROM_TEXT(strcat)\n"
+    "UFENCE_LAB_FROM_TEXT(strncpy, , __SIZE_TYPE__)\n"
+    "UFENCE_LAB_FROM_TEXT(strncat, , __SIZE_TYPE__)\n";
+constexpr const char* called_by_built_in_names[] = {"memcpy",  "memmove", "mempcpy", "memset",
+                                                    "memcmp",  "strcpy",  "stpcpy",  "strcat",
+                                                    "strncpy", "strncat"};
+// What asks a compiler to leave a function without calls; `unused` changes nothing.
+constexpr const char* no_calls[] = {"no_sanitize(...)", "__no_sanitize__(...)",
+                                    "no_sanitize_thread", "__no_sanitize_thread__",
+                                    "disable_sanitizer_instrumentation"};
+
+void add_instrumentation(const std::string& header, std::vector<std::string>& command) {
+  command.emplace_back("-fsanitize=thread");
+  for (const char* f : called_functions) command.push_back(std::string("-fno-builtin-") + f);
+  for (const char* f : called_by_built_in_names) {
+    command.push_back(std::string("-D__builtin_") + f + "=" + f);
+  }
+  command.insert(command.end(), {"-include", header});
+  for (const char* a : no_calls) command.push_back(std::string("-D") + a + "=unused");
+}
+
+// Compiles, and looks at what came out (assembly.h), before that is assembled.
+bool compile(const build_options& with, const std::string& file, const std::string& header,
+             const std::string& to) {
+  std::vector<std::string> command{with.compiler, "-g", "-O1", "-fPIC"};
+  add_instrumentation(header, command);
   // Text and streams are then compiled with the program, where they use templates.
   command.insert(command.end(), {"-D_GLIBCXX_EXTERN_TEMPLATE=0", "-U_FORTIFY_SOURCE", "-Wno-tsan"});
-  // Else they are expanded without a call for their accesses.
-  for (const char* f : {"memcpy", "memmove", "memset"}) {
-    command.push_back(std::string("-fno-builtin-") + f);
-  }
+  // A frame that is too large for the stack meets its end (crashes.cc).
+  command.emplace_back("-fstack-clash-protection");
   // A local variable that nobody has written has a value that tells (machine::raw_read()).
   command.emplace_back("-ftrivial-auto-var-init=pattern");
   const bool is_clang = with.compiler.find("clang") != std::string::npos;
@@ -98,8 +150,15 @@ bool compile(const build_options& with, const std::string& file, const std::stri
       std::ranges::any_of(with.flags, [](const std::string& f) { return f.starts_with("-std="); });
   if (!names_standard) command.emplace_back(is_c(file) ? "-std=gnu17" : "-std=gnu++20");
   command.insert(command.end(), with.flags.begin(), with.flags.end());
-  command.insert(command.end(), {"-x", is_c(file) ? "c" : "c++", "-c", file, "-o", to});
-  return run(command);
+  const std::string assembly = to + ".s";
+  command.insert(command.end(), {"-x", is_c(file) ? "c" : "c++", "-S", file, "-o", assembly});
+  if (!run(command)) return false;
+  const std::string unseen = unseen_in(assembly, is_clang);
+  if (!unseen.empty()) {
+    static_cast<void>(std::fprintf(stderr, "not explorable: %s\n", unseen.c_str()));
+    return false;
+  }
+  return run({with.compiler, "-Wa,--no-warn", "-c", assembly, "-o", to});
 }
 
 std::vector<std::string> undefined_symbols(const std::string& object, const std::string& list) {
@@ -126,8 +185,8 @@ bool is_of_exception(std::string_view name) {
   return false;
 }
 
-// Code that is the same for every thread, and looks at nothing of the program: tables of types, stack
-// unwinding, what the linker defines.
+// Code that is the same for every thread, and looks at nothing of the program: tables of types,
+// stack unwinding, what the linker defines.
 bool may_stay(std::string_view name) {
   constexpr std::string_view known[] = {"_GLOBAL_OFFSET_TABLE_",
                                         "__dso_handle",
@@ -245,9 +304,11 @@ scratch_folder::~scratch_folder() {
 std::string build(const build_options& with, const scratch_folder& in) {
   const std::string base = in.path() + "/";
   std::vector<std::string> join{"ld", "-r", "-o", base + "joined.o"};
+  const std::string header = base + "called.h";
+  std::ofstream(header) << called_header;
   for (std::size_t i = 0; i < with.files.size(); ++i) {
     const std::string object = base + std::to_string(i) + ".o";
-    if (!compile(with, with.files[i], object)) return {};
+    if (!compile(with, with.files[i], header, object)) return {};
     join.push_back(object);
   }
   if (!run(join)) return {};

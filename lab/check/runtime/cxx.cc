@@ -1,4 +1,5 @@
-// The functions that libstdc++ and the C++ ABI have behind their headers, by the names in object files.
+// The functions that libstdc++ and the C++ ABI have behind their headers, by the names in object
+// files.
 #include <linux/futex.h>
 
 #include <cerrno>
@@ -68,7 +69,7 @@ UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt18condition_variableC1Ev)(void* c) {
   make_object(c, sizeof(pthread_cond_t), UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt18condition_variableD1Ev)(void* c) {
-  write(c, 8, UFENCE_LAB_HERE);
+  destroy_condition(native(c), UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZNSt18condition_variable10notify_oneEv)(void* c) {
   notify_condition(native(c), false, UFENCE_LAB_HERE);

@@ -33,6 +33,12 @@ void give_back(void* block, std::source_location where) {
   hooks::deallocate(block, where);
 }
 
+bool is_too_much(std::size_t n, std::size_t bytes, std::size_t& all) {
+  if (!__builtin_mul_overflow(n, bytes, &all)) return false;
+  mine().error = ENOMEM;
+  return true;
+}
+
 void* get_zeroed(std::size_t bytes, std::source_location where) {
   void* const block = get(bytes, usual_alignment, where);
   write(block, bytes, where);
@@ -46,10 +52,14 @@ UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(malloc)(std::size_t bytes) {
   return get(bytes, usual_alignment, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(calloc)(std::size_t n, std::size_t bytes) {
-  return get_zeroed(n * bytes, UFENCE_LAB_HERE);
+  std::size_t all = 0;
+  if (is_too_much(n, bytes, all)) return nullptr;
+  return get_zeroed(all, UFENCE_LAB_HERE);
 }
-UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(realloc)(void* old, std::size_t bytes) {
-  const std::source_location where = UFENCE_LAB_HERE;
+
+namespace {
+
+void* get_larger(void* old, std::size_t bytes, std::source_location where) {
   void* const block = get(bytes, usual_alignment, where);
   if (old == nullptr) return block;
   const std::size_t had = m().block_bytes(old);
@@ -59,6 +69,22 @@ UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(realloc)(void* old, std::size_t bytes) {
   std::memcpy(block, old, kept);
   give_back(old, where);
   return block;
+}
+
+}  // namespace
+
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(realloc)(void* old, std::size_t bytes) {
+  return get_larger(old, bytes, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(reallocarray)(void* old, std::size_t n, std::size_t bytes) {
+  std::size_t all = 0;
+  return is_too_much(n, bytes, all) ? nullptr : get_larger(old, all, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(malloc_usable_size)(void* block) {
+  return block == nullptr ? 0 : m().block_bytes(block);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(memalign)(std::size_t alignment, std::size_t bytes) {
+  return get(bytes, alignment, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(aligned_alloc)(std::size_t alignment, std::size_t bytes) {
   return get(bytes, alignment, UFENCE_LAB_HERE);
@@ -101,6 +127,32 @@ UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(_ZnwmSt11align_val_t)(std::size_t bytes,
 UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(_ZnamSt11align_val_t)(std::size_t bytes,
                                                               std::size_t alignment) {
   return get(bytes, alignment, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(_ZnwmSt11align_val_tRKSt9nothrow_t)(std::size_t bytes,
+                                                                            std::size_t alignment,
+                                                                            const void*) {
+  return get(bytes, alignment, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(_ZnamSt11align_val_tRKSt9nothrow_t)(std::size_t bytes,
+                                                                            std::size_t alignment,
+                                                                            const void*) {
+  return get(bytes, alignment, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZdlPvRKSt9nothrow_t)(void* block, const void*) {
+  give_back(block, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZdaPvRKSt9nothrow_t)(void* block, const void*) {
+  give_back(block, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZdlPvSt11align_val_tRKSt9nothrow_t)(void* block,
+                                                                            std::size_t,
+                                                                            const void*) {
+  give_back(block, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZdaPvSt11align_val_tRKSt9nothrow_t)(void* block,
+                                                                            std::size_t,
+                                                                            const void*) {
+  give_back(block, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZdlPv)(void* block) { give_back(block, UFENCE_LAB_HERE); }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(_ZdaPv)(void* block) { give_back(block, UFENCE_LAB_HERE); }

@@ -1,5 +1,6 @@
 // Functions of the C library: memory and text, what ends a program, what it prints (nothing is
 // printed: executions are many), time, and system calls.
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,6 +40,11 @@ std::size_t length(const char* text, std::source_location where) {
   read(text, n + 1, where);
   return n;
 }
+std::size_t length(const char* text, std::size_t most, std::source_location where) {
+  const std::size_t n = strnlen(text, most);
+  read(text, n < most ? n + 1 : most, where);
+  return n;
+}
 
 }  // namespace
 
@@ -76,6 +82,23 @@ UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(memchr)(const void* in, int wanted, std:
 UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(strlen)(const char* text) {
   return length(text, UFENCE_LAB_HERE);
 }
+UFENCE_LAB_EXPORT std::size_t UFENCE_LAB_CALL(strnlen)(const char* text, std::size_t most) {
+  return length(text, most, UFENCE_LAB_HERE);
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strchr)(const char* text, int wanted) {
+  static_cast<void>(length(text, UFENCE_LAB_HERE));
+  return const_cast<char*>(std::strchr(text, wanted));
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strrchr)(const char* text, int wanted) {
+  static_cast<void>(length(text, UFENCE_LAB_HERE));
+  return const_cast<char*>(std::strrchr(text, wanted));
+}
+UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(strncmp)(const char* a, const char* b, std::size_t most) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  static_cast<void>(length(a, most, where));
+  static_cast<void>(length(b, most, where));
+  return std::strncmp(a, b, most);
+}
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(strcmp)(const char* a, const char* b) {
   const std::source_location where = UFENCE_LAB_HERE;
   static_cast<void>(length(a, where));
@@ -85,6 +108,34 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(strcmp)(const char* a, const char* b) {
 UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strcpy)(char* to, const char* from) {
   const std::source_location where = UFENCE_LAB_HERE;
   return static_cast<char*>(copy(to, from, length(from, where) + 1, where));
+}
+UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(mempcpy)(void* to, const void* from, std::size_t bytes) {
+  return static_cast<char*>(copy(to, from, bytes, UFENCE_LAB_HERE)) + bytes;
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(stpcpy)(char* to, const char* from) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  const std::size_t n = length(from, where);
+  return static_cast<char*>(copy(to, from, n + 1, where)) + n;
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strncpy)(char* to, const char* from, std::size_t bytes) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  const std::size_t n = length(from, bytes, where);
+  static_cast<void>(copy(to, from, n, where));
+  static_cast<void>(fill(to + n, 0, bytes - n, where));
+  return to;
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strcat)(char* to, const char* from) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  static_cast<void>(copy(to + length(to, where), from, length(from, where) + 1, where));
+  return to;
+}
+UFENCE_LAB_EXPORT char* UFENCE_LAB_CALL(strncat)(char* to, const char* from, std::size_t most) {
+  const std::source_location where = UFENCE_LAB_HERE;
+  const std::size_t n = length(from, most, where);
+  char* const end = to + length(to, where);
+  static_cast<void>(copy(end, from, n, where));
+  static_cast<void>(fill(end + n, 0, 1, where));
+  return to;
 }
 
 // --- Ends ---
@@ -148,7 +199,10 @@ void sleep_ns(std::int64_t ns, std::source_location where) {
   m().pass_time(hooks::now_ns() + ns);
   hooks::pause(where);
 }
-std::int64_t ns_of(const timespec& t) noexcept { return t.tv_sec * second_ns + t.tv_nsec; }
+std::int64_t ns_of(const timespec* t, std::source_location where) noexcept {
+  read(t, sizeof *t, where);
+  return t->tv_sec * second_ns + t->tv_nsec;
+}
 
 }  // namespace
 
@@ -173,18 +227,18 @@ UFENCE_LAB_EXPORT std::time_t UFENCE_LAB_CALL(time)(std::time_t* to) {
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(nanosleep)(const timespec* wanted, timespec*) {
   const std::source_location where = UFENCE_LAB_HERE;
-  sleep_ns(ns_of(*wanted), where);
+  sleep_ns(ns_of(wanted, where), where);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(thrd_sleep)(const timespec* wanted, timespec*) {
   const std::source_location where = UFENCE_LAB_HERE;
-  sleep_ns(ns_of(*wanted), where);
+  sleep_ns(ns_of(wanted, where), where);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(clock_nanosleep)(clockid_t, int flags, const timespec* wanted,
                                                        timespec*) {
   const std::source_location where = UFENCE_LAB_HERE;
-  const std::int64_t ns = ns_of(*wanted);
+  const std::int64_t ns = ns_of(wanted, where);
   sleep_ns((flags & TIMER_ABSTIME) != 0 ? ns - hooks::now_ns() : ns, where);
   return 0;
 }
@@ -202,6 +256,17 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sched_yield)() {
 }
 
 // --- System calls ---
+
+namespace {
+
+void look_at_bits(int what, std::uint32_t bits, std::source_location where) {
+  const int operation = what & FUTEX_CMD_MASK;
+  const bool has_bits = operation == FUTEX_WAIT_BITSET || operation == FUTEX_WAKE_BITSET;
+  if (!has_bits || bits == FUTEX_BITSET_MATCH_ANY) return;
+  fail_at(failure::not_explorable, "calls futex() for some of its bits, the lab knows all", where);
+}
+
+}  // namespace
 
 UFENCE_LAB_EXPORT long UFENCE_LAB_CALL(syscall)(long number, ...) {
   const std::source_location where = UFENCE_LAB_HERE;
@@ -225,7 +290,10 @@ UFENCE_LAB_EXPORT long UFENCE_LAB_CALL(syscall)(long number, ...) {
   const int what = va_arg(arguments, int);
   const auto value = va_arg(arguments, std::uint32_t);
   const auto* const timeout = va_arg(arguments, const timespec*);
+  static_cast<void>(va_arg(arguments, const void*));
+  const auto bits = va_arg(arguments, std::uint32_t);  // where the operation has such
   va_end(arguments);
+  look_at_bits(what, bits, where);
   const long result = futex(word, what, value, timeout, where);
   if (result >= 0) return result;
   mine().error = static_cast<int>(-result);

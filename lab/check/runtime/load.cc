@@ -69,6 +69,7 @@ const loaded_program& program() noexcept { return *loaded; }
 void prepare_program(const std::string& path) {
   make_places();
   notice_uncaught_exceptions();
+  notice_crashes();
   loaded = new loaded_program;
   loaded->path = path;
 }
@@ -92,6 +93,9 @@ void* load_program() {
     std::ranges::copy(s.first, s.at.begin());
     process_image::add(s.at);
   }
+  // What keys of the main thread lead to is not lost when main() returns.
+  auto& values = data_of(0).key_values;
+  process_image::add({reinterpret_cast<char*>(values.data()), sizeof values});
   return loaded->handle;
 }
 
@@ -104,7 +108,7 @@ void run_program() {
   if (status != 0) {
     fail(failure::check_failed, "main() returns " + std::to_string(status));
   }
-  end_thread();
+  destroy_thread_objects();
   while (exit_call_count != 0) {
     const exit_call last = exit_calls[--exit_call_count];
     last.run(last.argument);

@@ -53,9 +53,14 @@ void take(const void* lock, std::int64_t deadline_ns, std::source_location where
                             .may_expire = deadline_ns != no_deadline},
                            modification::exchange, 1, std::memory_order_acquire, where));
 }
+// One that fails orders nothing.
+bool try_exchange(const void* lock, std::uint64_t& seen, std::uint64_t then,
+                  std::source_location where) {
+  return compare_exchange({.at = lock}, seen, then, where, std::memory_order_relaxed);
+}
 bool try_take(const void* lock, std::source_location where) {
   std::uint64_t seen = 0;
-  return compare_exchange({.at = lock}, seen, 1, where);
+  return try_exchange(lock, seen, 1, where);
 }
 
 // What waits for a condition, or sleeps on a word: a bit for each thread, below a count of wakes.
@@ -82,11 +87,30 @@ std::uint64_t without_one(std::uint64_t state, std::source_location where) {
   return state & ~(asleep & (~asleep + 1));
 }
 
+// The state of a condition or a barrier is not in the object: a thread that is let go does not look
+// at that again, since it may be destroyed by then. That it is there is looked at before the wait.
+waiting_access queue_of(const void* object, std::source_location where) {
+  constexpr unsigned bytes = 8;
+  static_cast<void>(load({.at = object, .bytes = bytes}, std::memory_order_relaxed, where));
+  return {.at = object, .bytes = bytes, .is_queue = true};
+}
+
+[[noreturn]] void destroys(const char* what, std::source_location where) {
+  fail_at(failure::misuse, std::string("destroys ") + what, where);
+}
+
 }  // namespace
 
 void make_object(void* object, std::size_t bytes, std::source_location where) {
   write(object, bytes, where);
   std::memset(object, 0, bytes);
+}
+
+void destroy_lock(const void* lock, const char* name, std::source_location where) {
+  unsigned word = 0;
+  write(lock, sizeof word, where);
+  std::memcpy(&word, lock, sizeof word);
+  if (word != 0) destroys((std::string(name) + " that is locked").c_str(), where);
 }
 
 // --- Mutexes ---
@@ -133,23 +157,28 @@ void unlock_mutex(pthread_mutex_t* lock, std::source_location where) {
 
 bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, std::int64_t deadline_ns,
                     std::source_location where) {
-  const waiting_access queue{.at = condition, .bytes = 8};
-  static_cast<void>(
-      modify(queue, modification::bit_or, my_bit(), std::memory_order_acq_rel, where));
-  unlock_mutex(lock, where);
-  const wait_end how = end_of_wait(deadline_ns, true, where);
+  const waiting_access queue = queue_of(condition, where);
+  // One that ends by itself takes no notification from others, so those need not know of it.
+  const wait_end how = choose_end(deadline_ns, true, where);
   if (how == wait_end::as_it_should) {
-    sleep(queue, deadline_ns, where);
-  } else {
     static_cast<void>(
-        modify(queue, modification::bit_and, ~my_bit(), std::memory_order_acq_rel, where));
+        modify(queue, modification::bit_or, my_bit(), std::memory_order_acq_rel, where));
   }
+  unlock_mutex(lock, where);
+  if (how == wait_end::as_it_should) sleep(queue, deadline_ns, where);
+  if (how == wait_end::by_deadline) m().pass_time(deadline_ns);
   lock_mutex(lock, where);
   return how != wait_end::by_deadline;
 }
 
+void destroy_condition(pthread_cond_t* condition, std::source_location where) {
+  const std::uint64_t state = load(queue_of(condition, where), std::memory_order_acquire, where);
+  if ((state & sleepers) != 0) destroys("a condition that a thread waits for", where);
+  write(condition, sizeof state, where);
+}
+
 void notify_condition(pthread_cond_t* condition, bool all, std::source_location where) {
-  const waiting_access queue{.at = condition, .bytes = 8};
+  const waiting_access queue = queue_of(condition, where);
   std::uint64_t seen = load(queue, std::memory_order_acquire, where);
   while ((seen & sleepers) != 0) {
     const std::uint64_t then = all ? seen & ~sleepers : without_one(seen, where);
@@ -176,9 +205,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_init)(pthread_mutex_t* lock,
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutex_destroy)(pthread_mutex_t* lock) {
-  const std::source_location where = UFENCE_LAB_HERE;
-  write(lock, 4, where);
-  if (lock->__data.__lock != 0) fail_at(failure::misuse, "destroys a mutex that is locked", where);
+  destroy_lock(lock, "a mutex", UFENCE_LAB_HERE);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_mutexattr_init)(pthread_mutexattr_t* a) {
@@ -228,7 +255,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_spin_init)(pthread_spinlock_t* loc
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_spin_destroy)(pthread_spinlock_t* lock) {
-  write(word_of(lock), sizeof *lock, UFENCE_LAB_HERE);
+  destroy_lock(word_of(lock), "a spinlock", UFENCE_LAB_HERE);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_spin_lock)(pthread_spinlock_t* lock) {
@@ -275,7 +302,7 @@ void lock_alone(pthread_rwlock_t* lock, std::int64_t deadline_ns, std::source_lo
 bool try_shared(pthread_rwlock_t* lock, std::source_location where) {
   std::uint64_t seen = load({.at = lock}, std::memory_order_relaxed, where);
   while ((seen & writer_bit) == 0) {
-    if (!compare_exchange({.at = lock}, seen, seen + 1, where)) continue;
+    if (!try_exchange(lock, seen, seen + 1, where)) continue;
     hold(lock, true, where);
     return true;
   }
@@ -283,7 +310,7 @@ bool try_shared(pthread_rwlock_t* lock, std::source_location where) {
 }
 bool try_alone(pthread_rwlock_t* lock, std::source_location where) {
   std::uint64_t seen = 0;
-  if (!compare_exchange({.at = lock}, seen, writer_bit, where)) return false;
+  if (!try_exchange(lock, seen, writer_bit, where)) return false;
   hold(lock, false, where);
   return true;
 }
@@ -312,7 +339,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_init)(pthread_rwlock_t* loc
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_destroy)(pthread_rwlock_t* lock) {
-  write(lock, 4, UFENCE_LAB_HERE);
+  destroy_lock(lock, "a lock for readers and writers", UFENCE_LAB_HERE);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_rwlock_rdlock)(pthread_rwlock_t* lock) {
@@ -371,7 +398,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_init)(pthread_cond_t* c, cons
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_destroy)(pthread_cond_t* c) {
-  write(c, 8, UFENCE_LAB_HERE);
+  destroy_condition(c, UFENCE_LAB_HERE);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_wait)(pthread_cond_t* c, pthread_mutex_t* lock) {
@@ -403,8 +430,8 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_cond_broadcast)(pthread_cond_t* c)
 
 namespace {
 
-// The round is in the upper half, the count of threads that have arrived in the lower one; behind them
-// is how many it takes.
+// The round is in the upper half, the count of threads that have arrived in the lower one; behind
+// them is how many it takes.
 constexpr std::uint64_t one_round = std::uint64_t{1} << 32;
 
 std::uint32_t& size_of(pthread_barrier_t* b) noexcept {
@@ -422,21 +449,20 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_barrier_init)(pthread_barrier_t* b
   return n == 0 ? EINVAL : 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_barrier_destroy)(pthread_barrier_t* b) {
-  write(b, 16, UFENCE_LAB_HERE);
+  const std::source_location where = UFENCE_LAB_HERE;
+  const std::uint64_t state = load(queue_of(b, where), std::memory_order_acquire, where);
+  if (state % one_round != 0) destroys("a barrier that a thread waits at", where);
+  write(b, 16, where);
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_barrier_wait)(pthread_barrier_t* b) {
   const std::source_location where = UFENCE_LAB_HERE;
-  waiting_access state{.at = b, .bytes = 8};
+  waiting_access state = queue_of(b, where);
   read(&size_of(b), 4, where);
   const std::uint64_t n = size_of(b);
   const std::uint64_t before =
-      modify(state, modification::add, 1, std::memory_order_acq_rel, where);
-  if (before % one_round + 1 == n) {
-    static_cast<void>(
-        modify(state, modification::add, one_round - n, std::memory_order_acq_rel, where));
-    return PTHREAD_BARRIER_SERIAL_THREAD;
-  }
+      modify(state, modification::arrive, n, std::memory_order_acq_rel, where);
+  if (before % one_round + 1 == n) return PTHREAD_BARRIER_SERIAL_THREAD;
   state.waits = waiting::lock;
   state.until = {.mask = ~(one_round - 1), .wanted = before & ~(one_round - 1), .equal = false};
   static_cast<void>(load(state, std::memory_order_acquire, where));
@@ -464,7 +490,7 @@ void wait_for(sem_t* s, std::int64_t deadline_ns, std::source_location where) {
 bool try_wait(sem_t* s, std::source_location where) {
   std::uint64_t seen = load({.at = s}, std::memory_order_relaxed, where);
   while (seen != 0) {
-    if (compare_exchange({.at = s}, seen, seen - 1, where)) return true;
+    if (try_exchange(s, seen, seen - 1, where)) return true;
   }
   return false;
 }
@@ -502,7 +528,9 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_post)(sem_t* s) {
   return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(sem_getvalue)(sem_t* s, int* to) {
-  *to = static_cast<int>(load({.at = s}, std::memory_order_acquire, UFENCE_LAB_HERE));
+  const std::source_location where = UFENCE_LAB_HERE;
+  write(to, sizeof *to, where);
+  *to = static_cast<int>(load({.at = s}, std::memory_order_relaxed, where));
   return 0;
 }
 

@@ -17,11 +17,15 @@ void lock_mutex(pthread_mutex_t* lock, std::source_location where);
 /// Takes it if it is free.
 [[nodiscard]] bool try_mutex(pthread_mutex_t* lock, std::source_location where);
 void unlock_mutex(pthread_mutex_t* lock, std::source_location where);
+/// Of any kind of lock: it has to be free.
+void destroy_lock(const void* lock, const char* name, std::source_location where);
 
 /// @return  false: the deadline ended it
 bool wait_condition(pthread_cond_t* condition, pthread_mutex_t* lock, std::int64_t deadline_ns,
                     std::source_location where);
 void notify_condition(pthread_cond_t* condition, bool all, std::source_location where);
+/// Nobody may wait for it who was not notified.
+void destroy_condition(pthread_cond_t* condition, std::source_location where);
 
 /// The system call; errors are negative.
 long futex(const void* word, int what, std::uint32_t value, const timespec* timeout,

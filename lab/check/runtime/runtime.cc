@@ -29,11 +29,6 @@ operation access_of(const waiting_access& access, action what, std::memory_order
   return op;
 }
 
-std::memory_order failure_order_of(std::memory_order order) noexcept {
-  if (order == std::memory_order_acq_rel) return std::memory_order_acquire;
-  return order == std::memory_order_release ? std::memory_order_relaxed : order;
-}
-
 // Where no model runs there is one thread, which acts on the memory.
 std::uint64_t memory_value(const waiting_access& access) noexcept {
   std::uint64_t value = 0;
@@ -138,7 +133,7 @@ std::uint64_t modify(const waiting_access& access, modification how, std::uint64
 }
 
 bool compare_exchange(const waiting_access& access, std::uint64_t& expected, std::uint64_t desired,
-                      std::source_location where) {
+                      std::source_location where, std::memory_order failure_order) {
   if (!in_model()) {
     const std::uint64_t old = memory_value(access);
     const bool is_expected = old == expected;
@@ -148,7 +143,7 @@ bool compare_exchange(const waiting_access& access, std::uint64_t& expected, std
   }
   hooks::clear_dead_stack();
   operation op = access_of(access, action::compare, std::memory_order_acq_rel, where);
-  op.failure_order = failure_order_of(op.order);
+  op.failure_order = failure_order;
   op.expected = expected;
   op.operand = desired;
   m().perform(op);
@@ -174,7 +169,7 @@ std::int64_t deadline_of(const timespec* at, std::source_location where) {
                                                : at->tv_sec * second_ns + at->tv_nsec;
 }
 
-wait_end end_of_wait(std::int64_t deadline_ns, bool may_end_early, std::source_location where) {
+wait_end choose_end(std::int64_t deadline_ns, bool may_end_early, std::source_location where) {
   constexpr unsigned surprises_max = 1;
   thread_data& d = mine();
   const bool has_deadline = deadline_ns != no_deadline;
@@ -186,9 +181,13 @@ wait_end end_of_wait(std::int64_t deadline_ns, bool may_end_early, std::source_l
   const std::uint64_t way = choose(ways + 1, where);
   if (way == 0) return wait_end::as_it_should;
   ++d.surprises;
-  if (way == 2 || !has_deadline) return wait_end::for_no_reason;
-  m().pass_time(deadline_ns);
-  return wait_end::by_deadline;
+  return way == 2 || !has_deadline ? wait_end::for_no_reason : wait_end::by_deadline;
+}
+
+wait_end end_of_wait(std::int64_t deadline_ns, bool may_end_early, std::source_location where) {
+  const wait_end how = choose_end(deadline_ns, may_end_early, where);
+  if (how == wait_end::by_deadline) m().pass_time(deadline_ns);
+  return how;
 }
 
 std::int64_t read_clock(std::source_location where, const void* from) {
@@ -211,7 +210,8 @@ unsigned next_thread() {
 
 unsigned start_thread(void* (*run)(void*), void* argument, std::source_location where) {
   if (!in_model()) fail(failure::not_explorable, "a thread is started before main()");
-  // The function that the thread is to run lies in the data of its number, which only the machine knows.
+  // The function that the thread is to run lies in the data of its number, which only the machine
+  // knows.
   const unsigned child = next_thread();
   if (child < max_threads) {
     data_of(child).run = run;

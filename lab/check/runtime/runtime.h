@@ -1,6 +1,6 @@
-// The part that the files of the runtime share. A function of the C or C++ library that the explored program
-// calls is found under its name with UFENCE_LAB_CALL's prefix; the program's objects are changed to
-// call that (program/build.h).
+// The part that the files of the runtime share. A function of the C or C++ library that the
+// explored program calls is found under its name with UFENCE_LAB_CALL's prefix; the program's
+// objects are changed to call that (program/build.h).
 #pragma once
 
 #include <cstddef>
@@ -55,7 +55,8 @@ std::uint64_t modify(const waiting_access& access, modification how, std::uint64
                      std::memory_order order, std::source_location where);
 /// True: it was `expected`, which becomes what was read.
 bool compare_exchange(const waiting_access& access, std::uint64_t& expected, std::uint64_t desired,
-                      std::source_location where);
+                      std::source_location where,
+                      std::memory_order failure_order = std::memory_order_acquire);
 
 void fence(std::memory_order order, std::source_location where);
 
@@ -64,7 +65,10 @@ constexpr std::int64_t no_deadline = INT64_MAX;
 [[nodiscard]] std::int64_t deadline_of(const timespec* at, std::source_location where);
 /// A wait may end for no reason, or by its deadline: once in a thread's execution each is tried.
 enum class wait_end : std::uint8_t { as_it_should, by_deadline, for_no_reason };
-/// How a wait that begins ends. By its deadline: the thread is that late now.
+/// How a wait that begins ends.
+[[nodiscard]] wait_end choose_end(std::int64_t deadline_ns, bool may_end_early,
+                                  std::source_location where);
+/// The same. By its deadline: the thread is that late now.
 [[nodiscard]] wait_end end_of_wait(std::int64_t deadline_ns, bool may_end_early,
                                    std::source_location where);
 /// The clock. A loop that looks at it ends by it: what looks again and again at one place finds
@@ -80,6 +84,8 @@ void join_thread(unsigned thread, std::source_location where);
 
 /// An exception that nobody catches is a failure.
 void notice_uncaught_exceptions();
+/// So is an access to what is not there, and what else ends a program by a signal of its own.
+void notice_crashes();
 
 /// The explored program, once it is loaded.
 struct loaded_program {

@@ -53,5 +53,7 @@ struct thread_data {
 
 /// Ends what the thread that runs has to end: its keys and thread-local objects.
 void end_thread();
+/// The latter alone, as at the end of a program.
+void destroy_thread_objects();
 
 }  // namespace ufence::lab::check

@@ -54,15 +54,40 @@ struct key_table {
 };
 constinit key_table keys{};
 
-int make_key(unsigned* to, void (*destroy)(void*)) {
+void make_key(unsigned* to, void (*destroy)(void*), std::source_location where) {
+  write(to, sizeof *to, where);
   for (unsigned k = 0; k < thread_data::keys_max; ++k) {
     if (keys.is_used[k]) continue;
     keys.is_used[k] = true;
     keys.destroy[k] = destroy;
+    for (unsigned t = 0; t < ufence::lab::max_threads; ++t) data_of(t).key_values[k] = nullptr;
     *to = k;
-    return 0;
+    return;
   }
-  return EAGAIN;
+  fail_at(failure::not_explorable, "makes more than 16 keys", where);
+}
+
+unsigned checked_key(unsigned key, std::source_location where) {
+  if (key >= thread_data::keys_max || !keys.is_used[key]) {
+    fail_at(failure::misuse, "uses a key that there is not", where);
+  }
+  return key;
+}
+
+// A destructor may give a key of its thread a value once more.
+void destroy_key_values() {
+  constexpr unsigned rounds_max = 4;  // PTHREAD_DESTRUCTOR_ITERATIONS
+  bool is_more = true;
+  for (unsigned round = 0; is_more && round < rounds_max; ++round) {
+    is_more = false;
+    for (unsigned k = 0; k < thread_data::keys_max; ++k) {
+      void* const value = mine().key_values[k];
+      if (!keys.is_used[k] || keys.destroy[k] == nullptr || value == nullptr) continue;
+      mine().key_values[k] = nullptr;
+      keys.destroy[k](value);
+      is_more = true;
+    }
+  }
 }
 
 // As if its function had returned that. Objects on its stack are not destroyed.
@@ -80,16 +105,16 @@ int make_key(unsigned* to, void (*destroy)(void*)) {
 }  // namespace
 
 void ufence::lab::check::end_thread() {
+  destroy_thread_objects();
+  destroy_key_values();
+}
+
+void ufence::lab::check::destroy_thread_objects() {
   thread_data& d = mine();
   while (d.end_count != 0) {
     const thread_data::at_end last = d.ends[--d.end_count];
     d.ends[d.end_count] = {};
     last.run(last.argument);
-  }
-  for (unsigned k = 0; k < thread_data::keys_max; ++k) {
-    void* const value = d.key_values[k];
-    d.key_values[k] = nullptr;
-    if (value != nullptr && keys.destroy[k] != nullptr) keys.destroy[k](value);
   }
 }
 
@@ -145,18 +170,18 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_once)(pthread_once_t* flag, void (
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_key_create)(pthread_key_t* to,
                                                           void (*destroy)(void*)) {
-  write(to, sizeof *to, UFENCE_LAB_HERE);
-  return make_key(to, destroy);
+  make_key(to, destroy, UFENCE_LAB_HERE);
+  return 0;
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_key_delete)(pthread_key_t key) {
-  keys.is_used[key % thread_data::keys_max] = false;
+  keys.is_used[checked_key(key, UFENCE_LAB_HERE)] = false;
   return 0;
 }
 UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(pthread_getspecific)(pthread_key_t key) {
-  return mine().key_values[key % thread_data::keys_max];
+  return mine().key_values[checked_key(key, UFENCE_LAB_HERE)];
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(pthread_setspecific)(pthread_key_t key, const void* value) {
-  mine().key_values[key % thread_data::keys_max] = const_cast<void*>(value);
+  mine().key_values[checked_key(key, UFENCE_LAB_HERE)] = const_cast<void*>(value);
   return 0;
 }
 
@@ -198,17 +223,17 @@ UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(call_once)(once_flag* flag, void (*run)()
   run_once(flag, run, UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(tss_create)(tss_t* to, tss_dtor_t destroy) {
-  write(to, sizeof *to, UFENCE_LAB_HERE);
-  return make_key(to, destroy) == 0 ? thrd_success : thrd_error;
+  make_key(to, destroy, UFENCE_LAB_HERE);
+  return thrd_success;
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(tss_delete)(tss_t key) {
-  keys.is_used[key % thread_data::keys_max] = false;
+  keys.is_used[checked_key(key, UFENCE_LAB_HERE)] = false;
 }
 UFENCE_LAB_EXPORT void* UFENCE_LAB_CALL(tss_get)(tss_t key) {
-  return mine().key_values[key % thread_data::keys_max];
+  return mine().key_values[checked_key(key, UFENCE_LAB_HERE)];
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(tss_set)(tss_t key, void* value) {
-  mine().key_values[key % thread_data::keys_max] = value;
+  mine().key_values[checked_key(key, UFENCE_LAB_HERE)] = value;
   return thrd_success;
 }
 
@@ -226,7 +251,7 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_init)(mtx_t* lock, int kind) {
   return thrd_success;
 }
 UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(mtx_destroy)(mtx_t* lock) {
-  write(lock, 4, UFENCE_LAB_HERE);
+  destroy_lock(lock, "a mutex", UFENCE_LAB_HERE);
 }
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(mtx_lock)(mtx_t* lock) {
   lock_mutex(mutex_of(lock), UFENCE_LAB_HERE);
@@ -248,7 +273,9 @@ UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_init)(cnd_t* c) {
   make_object(c, sizeof *c, UFENCE_LAB_HERE);
   return thrd_success;
 }
-UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(cnd_destroy)(cnd_t* c) { write(c, 8, UFENCE_LAB_HERE); }
+UFENCE_LAB_EXPORT void UFENCE_LAB_CALL(cnd_destroy)(cnd_t* c) {
+  destroy_condition(condition_of(c), UFENCE_LAB_HERE);
+}
 UFENCE_LAB_EXPORT int UFENCE_LAB_CALL(cnd_wait)(cnd_t* c, mtx_t* lock) {
   static_cast<void>(wait_condition(condition_of(c), mutex_of(lock), no_deadline, UFENCE_LAB_HERE));
   return thrd_success;

@@ -82,6 +82,12 @@ class Faults(Check):
         "null.cc": "bad access",
         "unlocks_twice.c": "misuse",
         "destroys_a_locked_mutex.c": "misuse",
+        "destroys_what_is_waited_for.c": "misuse",
+        "races_in_libraries.cc": "data race",
+        "races_without_calls.cc": "data race",
+        "beyond_a_block.c": "use after free",
+        "calls_nothing.c": "bad access",
+        "divides_by_zero.c": "check failed",
         "waits_too_short.cc": "check failed",
         "comes_back.cc": "check failed",
         "new_address_comes_back.cc": "check failed",
@@ -109,6 +115,11 @@ class Faults(Check):
         self.expect_safe(check(PROGRAMS / "waits_with_atomics.cc"))
         self.expect_safe(check(PROGRAMS / "notifies_one_of_two.cc", flags="-DALL"))
         self.expect_found(check(PROGRAMS / "waits_with_atomics.cc", flags="-DFORGETS"), "lost wakeup")
+
+    def test_functions_that_compilers_expand_are_seen(self):
+        for writes in ("std::strcpy(text,other)", "__builtin_memcpy(text,other,15)"):
+            done = check(PROGRAMS / "races_in_libraries.cc", flags="-DWRITES=" + writes)
+            self.expect_found(done, "data race")
 
     def test_a_future_orders_what_comes_before_its_result_alone(self):
         self.expect_found(check(PROGRAMS / "known/future.cc", flags="-DRACES"), "data race")
@@ -211,6 +222,9 @@ class Unknown(Check):
         "prints_to_a_stream.cc": "uses std::cout, which the lab does not know",
         "opens_a_file.c": "calls open, which the lab does not know",
         "makes_a_system_call.c": "system call 110",
+        "has_assembler.c": "has_assembler.c:6 has the instruction incl",
+        "has_a_large_frame.c": "needs more than 128 KiB of stack",
+        "wakes_by_bits.c": "calls futex() for some of its bits",
         "mixes_sizes.cc": "another atomic object of 8 bytes",
         "uses_sixteen_bytes.cc": "accesses 16 bytes atomically",
         "has_no_main.c": "the program has no main()",

@@ -1,0 +1,6 @@
+void (*volatile function)(void);
+
+int main(void) {
+  function();
+  return 0;
+}

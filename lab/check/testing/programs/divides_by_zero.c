@@ -1,0 +1,3 @@
+volatile int divisor;
+
+int main(void) { return 5 / divisor; }
