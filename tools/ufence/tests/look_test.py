@@ -20,6 +20,8 @@ HANG = os.environ["UFENCE_HANG_PROGRAM"]
 LIBRARY = os.environ["UFENCE_LIBRARY"]
 # Sanitizers reserve terabytes, and forbid cores.
 HAS_CORES = os.environ["UFENCE_HAS_CORES"] == "1"
+# What a thread has on its stack is looked at there: AddressSanitizer may have local variables elsewhere.
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_stack_use_after_return=0"
 TORN_SECONDS = float(os.environ.get("UFENCE_TORN_SECONDS", "2"))
 
 
