@@ -32,12 +32,9 @@ void write_all(int fd, const std::string& text) {
 worker start(unsigned share, const std::function<std::string(unsigned)>& work) {
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-  static_cast<void>(std::fflush(nullptr));
-  const pid_t parent = ::getpid();
-  const pid_t process = ::fork();
+  const pid_t process = fork_worker();
   if (process < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (process == 0) {
-    end_with(parent);
     ::close(ends[0]);
     write_all(ends[1], work(share));
     ::_exit(0);
@@ -71,9 +68,14 @@ std::size_t read_some(std::vector<worker>& workers) {
 
 }  // namespace
 
-void end_with(pid_t parent) {
+pid_t fork_worker() {
+  static_cast<void>(std::fflush(nullptr));
+  const pid_t parent = ::getpid();
+  const pid_t process = ::fork();
+  if (process != 0) return process;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
+  return 0;
 }
 
 bool in_processes(unsigned shares, unsigned jobs, const std::function<std::string(unsigned)>& work,

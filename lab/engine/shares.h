@@ -8,8 +8,8 @@
 
 namespace ufence::lab {
 
-/// In a forked process: it ends when `parent`, which forked it, does.
-void end_with(pid_t parent);
+/// fork(), for a process that ends when this one does. Text that stdio holds is written before.
+[[nodiscard]] pid_t fork_worker();
 
 /// Runs `work(k)` for each k below `shares`, in forked processes, `jobs` at a time, and gives what
 /// each returned to `told`. If that says false, no more are begun and those that run are ended. A

@@ -194,11 +194,8 @@ status tell(const options& o, tool::output_file& page, report r) {
 // In a process of its own: a program that crashes takes it along.
 status explore_in_child(const options& o, tool::output_file& page, const std::string& library) {
   const object_names names(library);
-  static_cast<void>(std::fflush(nullptr));
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
+  const pid_t child = fork_worker();
   if (child == 0) {
-    end_with(parent);
     prepare_program(library);
     const status s = tell(o, page, explore([] { run_program(); }, settings_of(o, names)));
     static_cast<void>(std::fflush(nullptr));

@@ -80,12 +80,9 @@ struct worker {
 worker start(const std::vector<question>& questions, std::size_t at, const settings& with) {
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) fail("pipe");
-  static_cast<void>(std::fflush(nullptr));
-  const pid_t parent = ::getpid();
-  const pid_t process = ::fork();
+  const pid_t process = fork_worker();
   if (process < 0) fail("fork");
   if (process == 0) {
-    end_with(parent);
     ::close(ends[0]);
     const bool told = write_all(ends[1], explore_and_tell(questions[at], with));
     ::_exit(told ? 0 : 1);
